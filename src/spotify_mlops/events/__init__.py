@@ -1,0 +1,27 @@
+"""The event contract: what a record of the topic may be, and its column form."""
+
+from .codec import decode, encode, encode_heartbeat
+from .schema import (
+    COUNTRIES,
+    DUPLICATE_KEY,
+    EVENT_COLUMNS,
+    EVENT_TYPES,
+    LOG_COLUMNS,
+    SCHEMA_VERSION,
+    Kind,
+    Reason,
+)
+
+__all__ = [
+    "COUNTRIES",
+    "DUPLICATE_KEY",
+    "EVENT_COLUMNS",
+    "EVENT_TYPES",
+    "LOG_COLUMNS",
+    "SCHEMA_VERSION",
+    "Kind",
+    "Reason",
+    "decode",
+    "encode",
+    "encode_heartbeat",
+]

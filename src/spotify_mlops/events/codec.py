@@ -1,0 +1,336 @@
+"""JSON records to columns and back.
+
+The fast path decodes each record into a typed struct, then validates whole columns. Only a
+record that fails there is looked at again, alone, to say why it is a dead letter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+
+import msgspec
+import polars as pl
+
+from .schema import (
+    COUNTRIES,
+    EVENT_COLUMNS,
+    EVENT_TYPES,
+    MAX_COUNT,
+    SCHEMA_VERSION,
+    UTC_MICROSECONDS,
+    Kind,
+    Reason,
+)
+
+
+class _Record(msgspec.Struct, gc=False):
+    schema_version: int
+    event_id: str
+    event_time: str
+    event_type: str
+    country: str
+    track_id: str
+    source: str
+    track_name: str | None = None
+    artist_name: str | None = None
+    count: int = 1
+    popularity: int | None = None
+    artist_id: str | None = None
+    album_name: str | None = None
+    release_date: str | None = None
+
+
+_REQUIRED = tuple(f.name for f in msgspec.structs.fields(_Record) if f.required)
+_OPTIONAL_TEXT = ("track_name", "artist_name", "artist_id", "album_name", "release_date")
+_decode_record = msgspec.json.Decoder(_Record).decode
+_TIME = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
+)
+_DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?", re.ASCII)
+_CANONICAL_TIME = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?Z$"
+_CANONICAL_FORMAT = "%Y-%m-%dT%H:%M:%S%.fZ"
+_HEARTBEAT = "heartbeat"
+
+DECODED_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "kind": pl.String,
+    "reason": pl.String,
+    "detail": pl.String,
+} | EVENT_COLUMNS
+
+
+def decode(batch: pl.DataFrame, clock_skew: timedelta) -> pl.DataFrame:
+    """Turn the records of a batch into columns; every record comes out, in the same order.
+
+    Args:
+        batch: ``LOG_COLUMNS``.
+        clock_skew: an event whose event time is later than its append time by more than this
+            is a dead letter.
+
+    Returns:
+        The batch with ``kind`` (see `Kind`), ``reason`` and ``detail`` (of a dead letter) and
+        ``EVENT_COLUMNS``. A heartbeat has only ``event_time``: the time it vouches for.
+    """
+    records: list[_Record | None] = []
+    append = records.append
+    for value in batch["value"].to_list():
+        try:
+            append(_decode_record(value))
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
+            append(None)
+    frame = batch.with_columns(_columns(records)).with_columns(
+        _valid=_is_valid(clock_skew), kind=pl.lit(Kind.EVENT.value)
+    )
+    if frame["_valid"].all():
+        return _ordered(frame)
+    return _ordered(_explain_failures(frame, clock_skew))
+
+
+def encode(events: pl.DataFrame) -> list[bytes]:
+    """Write events (``EVENT_COLUMNS``; nulls are left out) as JSON records, one a row."""
+    times = events["event_time"].dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_list()
+    columns = {name: events[name].to_list() for name in EVENT_COLUMNS if name in events.columns}
+    columns["event_time"] = times
+    names = tuple(columns)
+    write = msgspec.json.Encoder().encode
+    return [
+        write(
+            {"schema_version": SCHEMA_VERSION}
+            | {
+                name: value for name, value in zip(names, row, strict=True) if value is not None
+            }
+        )
+        for row in zip(*columns.values(), strict=True)
+    ]
+
+
+def encode_heartbeat(event_time: datetime) -> bytes:
+    """Write the control record that says: event time here is at least ``event_time``."""
+    return msgspec.json.encode(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "control": _HEARTBEAT,
+            "event_time": event_time.astimezone(UTC),
+        }
+    )
+
+
+def _columns(records: list[_Record | None]) -> list[pl.Series]:
+    blank = _Record(0, "", "1970-01-01T00:00:00Z", "", "", "", "")
+    rows = [blank if record is None else record for record in records]
+
+    def column(name: str, values: Iterable[object], dtype: pl.DataType | type[pl.DataType]) -> pl.Series:
+        return pl.Series(name, values, dtype=dtype, strict=True)
+
+    try:
+        counts = column("count", [r.count for r in rows], pl.Int64)
+    except (OverflowError, pl.exceptions.PolarsError, TypeError):
+        # An integer of more than 64 bits: out of range, found again for the record alone.
+        counts = column("count", [min(max(r.count, -1), MAX_COUNT + 1) for r in rows], pl.Int64)
+    popularity = [
+        p if (p := r.popularity) is None or -1 <= p <= 101 else 101 for r in rows
+    ]
+    versions = [r.schema_version == SCHEMA_VERSION for r in rows]
+    times = column("event_time", [r.event_time for r in rows], pl.String)
+    released = column("release_date", [r.release_date for r in rows], pl.String)
+    return [
+        column("event_id", [r.event_id for r in rows], pl.String),
+        _parse_times(times),
+        column("event_type", [r.event_type for r in rows], pl.String),
+        column("country", [r.country for r in rows], pl.String),
+        column("track_id", [r.track_id for r in rows], pl.String),
+        column("track_name", [r.track_name for r in rows], pl.String),
+        column("artist_name", [r.artist_name for r in rows], pl.String),
+        counts,
+        column("source", [r.source for r in rows], pl.String),
+        column("popularity", popularity, pl.Int16),
+        column("artist_id", [r.artist_id for r in rows], pl.String),
+        column("album_name", [r.album_name for r in rows], pl.String),
+        *_parse_dates(released),
+        column("_supported", versions, pl.Boolean),
+    ]
+
+
+def _parse_times(text: pl.Series) -> pl.Series:
+    times = text.str.to_datetime(_CANONICAL_FORMAT, time_unit="us", strict=False).dt.replace_time_zone(
+        "UTC"
+    )
+    other = (~text.str.contains(_CANONICAL_TIME)).arg_true()
+    if other.is_empty():
+        return times
+    parsed = [_parse_time(item) for item in text.gather(other).to_list()]
+    return times.scatter(other, pl.Series(parsed, dtype=UTC_MICROSECONDS))
+
+
+def _parse_time(text: str) -> datetime | None:
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return None
+    day, clock, fraction, zone = match.groups()
+    zone = "+00:00" if zone in "Zz" else zone
+    try:
+        parsed = datetime.fromisoformat(f"{day}T{clock}{(fraction or '')[:7]}{zone}")
+        return parsed.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _parse_dates(text: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Return the dates and whether each text was one (a null is)."""
+    if text.null_count() == len(text):
+        return text.cast(pl.Date), pl.Series("_dated", [True], dtype=pl.Boolean).new_from_index(
+            0, len(text)
+        ).alias("_dated")
+    parts = text.str.len_bytes()
+    padded = (
+        pl.when(parts == 4).then(text + "-01-01").when(parts == 7).then(text + "-01").otherwise(text)
+    )
+    frame = text.to_frame().select(
+        dates=padded.str.to_date("%Y-%m-%d", strict=False),
+        shaped=pl.col(text.name).str.contains(f"^(?:{_DATE.pattern})$"),
+    )
+    dates = frame["dates"].alias(text.name)
+    dated = text.is_null() | (frame["shaped"].fill_null(False) & dates.is_not_null())
+    return dates, dated.alias("_dated")
+
+
+def _is_valid(clock_skew: timedelta) -> pl.Expr:
+    return (
+        pl.col("_supported")
+        & pl.col("event_time").is_not_null()
+        & (pl.col("event_time") <= pl.col("append_time") + clock_skew)
+        & pl.col("event_type").is_in(EVENT_TYPES)
+        & pl.col("country").is_in(sorted(COUNTRIES))
+        & (pl.col("event_id") != "")
+        & (pl.col("track_id") != "")
+        & pl.col("count").is_between(1, MAX_COUNT)
+        & pl.col("popularity").is_between(0, 100).fill_null(True)
+        & pl.col("_dated")
+    )
+
+
+def _explain_failures(frame: pl.DataFrame, clock_skew: timedelta) -> pl.DataFrame:
+    failed = (~frame["_valid"]).arg_true()
+    rows = [
+        (index, *_explain(value, append_time, clock_skew))
+        for index, value, append_time in zip(
+            failed.to_list(),
+            frame["value"].gather(failed).to_list(),
+            frame["append_time"].gather(failed).to_list(),
+            strict=True,
+        )
+    ]
+    explained = pl.DataFrame(
+        rows,
+        schema={
+            "_row": pl.UInt32,
+            "_kind": pl.String,
+            "_time": UTC_MICROSECONDS,
+            "reason": pl.String,
+            "detail": pl.String,
+        },
+        orient="row",
+    )
+    return (
+        frame.with_row_index("_row")
+        .join(explained, on="_row", how="left", maintain_order="left")
+        .with_columns(
+            pl.when("_valid").then(pl.col(name)).alias(name) for name in EVENT_COLUMNS
+        )
+        .with_columns(
+            kind=pl.coalesce("_kind", "kind"), event_time=pl.coalesce("event_time", "_time")
+        )
+    )
+
+
+def _ordered(frame: pl.DataFrame) -> pl.DataFrame:
+    for name in ("reason", "detail"):
+        if name not in frame.columns:
+            frame = frame.with_columns(pl.lit(None, pl.String).alias(name))
+    originals = [name for name in frame.columns if name[0] != "_" and name not in DECODED_COLUMNS]
+    return frame.select(*originals, *DECODED_COLUMNS)
+
+
+def _explain(
+    value: bytes | None, append_time: datetime, clock_skew: timedelta
+) -> tuple[str, datetime | None, str | None, str | None]:
+    """Return kind, heartbeat time, reason and detail of a record that is not a valid event."""
+
+    def dead(reason: Reason, detail: str) -> tuple[str, None, str, str]:
+        return Kind.DEAD_LETTER.value, None, reason.value, detail
+
+    if value is None or not value.strip():
+        return dead(Reason.EMPTY, "the record has no value")
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return dead(Reason.NOT_UTF8, f"byte {error.start}: {error.reason}")
+    try:
+        content = msgspec.json.decode(value)
+    except (msgspec.DecodeError, RecursionError) as error:
+        return dead(Reason.NOT_JSON, str(error))
+    if not isinstance(content, dict):
+        return dead(Reason.WRONG_TYPE, f"expected an object, got {type(content).__name__}")
+    if "schema_version" not in content:
+        return dead(Reason.MISSING_FIELD, "schema_version")
+    version = content["schema_version"]
+    if type(version) is not int:
+        return dead(Reason.WRONG_TYPE, "schema_version: expected an integer")
+    if version != SCHEMA_VERSION:
+        return dead(Reason.UNSUPPORTED_SCHEMA_VERSION, f"schema_version {version}")
+    if content.get("control") == _HEARTBEAT:
+        time = content.get("event_time")
+        parsed = _parse_time(time) if isinstance(time, str) else None
+        if parsed is None:
+            return dead(Reason.WRONG_TYPE, "heartbeat without a valid event_time")
+        return Kind.HEARTBEAT.value, parsed, None, None
+    return dead(*_explain_fields(content, append_time + clock_skew))
+
+
+def _explain_fields(content: dict[str, object], latest: datetime) -> tuple[Reason, str]:
+    for name in _REQUIRED:
+        if name not in content or content[name] is None:
+            return Reason.MISSING_FIELD, name
+    for name in _REQUIRED[1:]:
+        if not isinstance(content[name], str):
+            return Reason.WRONG_TYPE, f"{name}: expected text, got {type(content[name]).__name__}"
+    for name in _OPTIONAL_TEXT:
+        if not isinstance(content.get(name), str | None):
+            return Reason.WRONG_TYPE, f"{name}: expected text, got {type(content[name]).__name__}"
+    for name in ("event_id", "track_id"):
+        if content[name] == "":
+            return Reason.OUT_OF_RANGE, f"{name} is empty"
+    for name, low, high in (("count", 1, MAX_COUNT), ("popularity", 0, 100)):
+        number = content.get(name, low)
+        if number is None and name == "popularity":
+            continue
+        if isinstance(number, float) and number.is_integer():
+            number = int(number)  # the typed decoder takes 3.0 for 3
+        if type(number) is not int:
+            return Reason.WRONG_TYPE, f"{name}: expected an integer"
+        if not low <= number <= high:
+            return Reason.OUT_OF_RANGE, f"{name}: {str(number)[:40]} is not in {low}..{high}"
+    if content["event_type"] not in EVENT_TYPES:
+        return Reason.UNKNOWN_EVENT_TYPE, str(content["event_type"])[:100]
+    if content["country"] not in COUNTRIES:
+        return Reason.UNKNOWN_COUNTRY, str(content["country"])[:100]
+    time = _parse_time(str(content["event_time"]))
+    if time is None:
+        return Reason.WRONG_TYPE, "event_time: expected RFC 3339 with a time zone"
+    if time > latest:
+        return Reason.FUTURE_EVENT_TIME, f"event_time {time.isoformat()}"
+    released = content.get("release_date")
+    if isinstance(released, str) and not _is_date(released):
+        return Reason.WRONG_TYPE, "release_date: expected YYYY, YYYY-MM or YYYY-MM-DD"
+    return Reason.WRONG_TYPE, "not an event"
+
+
+def _is_date(text: str) -> bool:
+    if not _DATE.fullmatch(text):
+        return False
+    try:
+        date.fromisoformat((text + "-01-01")[:10] if len(text) != 7 else text + "-01")
+    except ValueError:
+        return False
+    return True

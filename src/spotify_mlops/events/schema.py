@@ -1,0 +1,79 @@
+"""Names, types and closed sets of the event contract, version 1."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import polars as pl
+
+SCHEMA_VERSION = 1
+
+EVENT_TYPES = ("play", "skip", "search_result", "new_release", "recommendation")
+
+# ISO 3166-1 alpha-2, officially assigned codes.
+COUNTRIES = frozenset(
+    "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR "
+    "BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ "
+    "EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW "
+    "GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY "
+    "KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV "
+    "MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY "
+    "QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG "
+    "TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM "
+    "ZW".split()
+)
+
+UTC_MICROSECONDS = pl.Datetime("us", "UTC")
+
+LOG_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "partition": pl.Int32,
+    "offset": pl.Int64,
+    "append_time": UTC_MICROSECONDS,
+    "value": pl.Binary,  # the record's bytes as they are in the log; null is a tombstone
+}
+"""A batch as it is read from the log, in offset order within each partition."""
+
+EVENT_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "event_id": pl.String,
+    "event_time": UTC_MICROSECONDS,
+    "event_type": pl.String,
+    "country": pl.String,
+    "track_id": pl.String,
+    "track_name": pl.String,
+    "artist_name": pl.String,
+    "count": pl.Int64,
+    "source": pl.String,
+    "popularity": pl.Int16,
+    "artist_id": pl.String,
+    "album_name": pl.String,
+    "release_date": pl.Date,
+}
+"""The columns that ``decode`` adds for an event; null in a dead letter or heartbeat."""
+
+DUPLICATE_KEY = ("event_id", "event_time", "country", "track_id")
+"""Two events with these four equal are one event, recorded twice."""
+
+MAX_COUNT = 10**12
+
+
+class Kind(StrEnum):
+    """What a record of the log turned out to be."""
+
+    EVENT = "event"
+    HEARTBEAT = "heartbeat"
+    DEAD_LETTER = "dead_letter"
+
+
+class Reason(StrEnum):
+    """Why a record could not become an event."""
+
+    EMPTY = "empty"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    MISSING_FIELD = "missing_field"
+    WRONG_TYPE = "wrong_type"
+    OUT_OF_RANGE = "out_of_range"
+    UNKNOWN_COUNTRY = "unknown_country"
+    UNKNOWN_EVENT_TYPE = "unknown_event_type"
+    FUTURE_EVENT_TIME = "future_event_time"
+    UNSUPPORTED_SCHEMA_VERSION = "unsupported_schema_version"

@@ -1,0 +1,242 @@
+"""Every knob of the project, typed. Precedence: override, then environment, then file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+
+from . import paths
+from .errors import ParamsError
+
+ENVIRONMENT_PREFIX = "SPOTIFY_MLOPS_"
+LOCAL = "local"
+"""Value of an endpoint parameter that means: the server that ``up`` started."""
+
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d)")
+
+
+def _parse_duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("una duración se escribe como 500ms, 10s, 10m, 1h o 7d")
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+
+
+def format_duration(value: timedelta) -> str:
+    """Write a duration as the params files do: ``timedelta(minutes=10)`` -> ``10m``."""
+    microseconds = value // timedelta(microseconds=1)
+    for unit in ("d", "h", "m", "s", "ms"):
+        size = int(_UNITS[unit] * 1_000_000)
+        if microseconds % size == 0:
+            return f"{microseconds // size}{unit}"
+    return f"{microseconds}us"
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("debe ser mayor que cero")
+    return value
+
+
+def _sorted_unique(value: list[int]) -> list[int]:
+    if sorted(set(value)) != value or any(lag < 1 for lag in value):
+        raise ValueError("una lista de enteros mayores que cero, sin repetir, en orden creciente")
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_parse_duration), PlainSerializer(format_duration)]
+PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+Share = Annotated[float, Field(ge=0, le=1)]
+CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+Lags = Annotated[list[Annotated[int, Field(strict=True)]], AfterValidator(_sorted_unique)]
+
+
+class Params(BaseModel):
+    """The typed content of a params file. Unknown keys are refused.
+
+    Durations are ``timedelta`` here and ``10m``, ``7d``... in files. An endpoint parameter with
+    the value ``local`` is read from the state file of the local services.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+    profile: str = Field(min_length=1, pattern=r"^[a-z][a-z0-9_-]*$")
+
+    # Where things are
+    project: str = "spotify-mlops-local"
+    location: str = "us-central1"
+    kafka_bootstrap: str = LOCAL
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
+    topic: str = Field(default="spotify-events", pattern=r"^[A-Za-z0-9._-]+$")
+    partitions: int = Field(default=4, ge=1, le=1024)
+    bigquery_rest: str = LOCAL
+    bigquery_grpc: str = LOCAL
+    dataset: str = Field(default="spotify", pattern=r"^[A-Za-z0-9_]+$")
+    mongo_uri: str = LOCAL
+    mongo_database: str = Field(default="spotify_db", pattern=r"^[A-Za-z0-9_]+$")
+    archive: str = LOCAL
+    endpoint: str = LOCAL
+
+    # Time and shape of the pipeline
+    window: PositiveDuration = timedelta(hours=1)
+    window_offset: Duration = timedelta(0)
+    allowed_lateness: Duration = timedelta(minutes=2)
+    lags: Lags = [1, 2, 3, 6, 24]
+    horizon: int = Field(default=24, ge=1)
+    shards: int = Field(default=4, ge=1, le=256)
+    batch_records: int = Field(default=20_000, ge=1, le=1_000_000)
+    bounded_pane: int = Field(default=168, ge=1)
+    """Windows that a bounded run handles in one element; the result does not depend on it."""
+    idle_timeout: PositiveDuration = timedelta(seconds=10)
+    operational_retention: PositiveDuration = timedelta(hours=6)
+    clock_skew: Duration = timedelta(days=1)
+    """An event this far in the future of its append time is a dead letter."""
+    stream_runner: Literal["prism", "dataflow", "flink"] = "prism"
+
+    # Source
+    source: Literal["simulator", "charts"] = "simulator"
+    countries: list[CountryCode] = Field(default=["CO", "ES", "MX", "US"], min_length=1)
+    simulator_seed: int = Field(default=7, ge=0)
+    simulator_start: date = date(2026, 1, 5)
+    simulator_days: int = Field(default=21, ge=1)
+    simulator_events: int = Field(default=1_000_000, ge=1)
+    simulator_tracks: int = Field(default=600, ge=10)
+    duplicate_share: Share = 0.02
+    late_share: Share = 0.01
+    malformed_share: Share = 0.01
+    live_clock: float = Field(default=360, gt=0)
+    """Simulated seconds per real second in the live part."""
+    live_duration: PositiveDuration = timedelta(days=30)
+    """Simulated time that the live part publishes before it closes the log."""
+    charts_folders: list[str] = ["data/charts"]
+    """Folders with chart CSVs; the first that exists is used."""
+
+    # Model
+    level_alta: float = Field(default=70, gt=0, lt=100)
+    level_media: float = Field(default=40, gt=0, lt=100)
+    family: Literal["seed", "dynamics"] = "dynamics"
+    model_name: str = Field(default="popularity", pattern=r"^[a-z][a-z0-9_-]*$")
+    test_start: date | None = None
+    """First day of the test range; without it the last ``test_share`` of the windows."""
+    test_share: Share = 0.2
+    validation_share: Share = 0.2
+    bootstrap_repetitions: int = Field(default=500, ge=20)
+    bootstrap_block: PositiveDuration = timedelta(days=1)
+    model_seed: int = Field(default=7, ge=0)
+
+    # Success criteria and costs (notebook 01 states them, notebook 05 applies them)
+    gate_min_accuracy: Share = 0.65
+    gate_min_macro_f1: Share = 0.60
+    gate_country_regression: Share = 0.03
+    cost_missed_alta: float = Field(default=5, ge=0)
+    cost_false_alta: float = Field(default=2, ge=0)
+    cost_one_level: float = Field(default=1, ge=0)
+
+    # Waiting
+    service_timeout: PositiveDuration = timedelta(seconds=60)
+    sink_deadline: PositiveDuration = timedelta(seconds=60)
+    """How long a sink retries before the streaming job fails (and resumes from the log)."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.level_media < self.level_alta:
+            raise ValueError("level_media debe ser menor que level_alta")
+        if self.window_offset >= self.window:
+            raise ValueError("window_offset debe ser menor que window")
+        if len(set(self.countries)) != len(self.countries):
+            raise ValueError("countries repite un país")
+        return self
+
+
+def resolve(profile_or_path: str | Path) -> Path:
+    """Return the params file that a profile's name (``local``) or a path names.
+
+    Raises:
+        ParamsError: there is no such file.
+    """
+    text = str(profile_or_path)
+    path = Path(text)
+    if path.suffix not in (".yaml", ".yml"):
+        path = paths.root() / "params" / f"{text}.yaml"
+    if not path.is_file() and not path.is_absolute():
+        path = paths.root() / path
+    if not path.is_file():
+        raise ParamsError(f"No existe el archivo de parámetros {text}.")
+    return path
+
+
+def load(profile_or_path: str | Path = "local", /, **overrides: Any) -> Params:
+    """Read a params file, then apply the environment, then ``overrides`` that are not None.
+
+    The environment variable of ``window`` is ``SPOTIFY_MLOPS_WINDOW``; lists and numbers are
+    written in YAML there.
+
+    Raises:
+        ParamsError: the file cannot be read, a name is unknown or a value does not fit; the
+            message names file, parameter and reason.
+    """
+    path = resolve(profile_or_path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ParamsError(f"No se puede leer {path.name}: {_one_line(error)}") from error
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path.name}: se esperaba una lista de «nombre: valor».")
+    content |= _from_environment(os.environ)
+    content |= {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise ParamsError(f"{path.name}: {_explain(error)}") from error
+
+
+def names() -> frozenset[str]:
+    """Return the declared parameter names: what params files and notebooks may use."""
+    return frozenset(Params.model_fields)
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    found = {}
+    for name in Params.model_fields:
+        text = environment.get(ENVIRONMENT_PREFIX + name.upper())
+        if text is not None:
+            found[name] = yaml.safe_load(text)
+    return found
+
+
+def _explain(error: ValidationError) -> str:
+    problems = []
+    for item in error.errors():
+        name = ".".join(str(part) for part in item["loc"]) or "parámetros"
+        if item["type"] == "extra_forbidden":
+            problems.append(f"parámetro desconocido «{name}»")
+        elif item["type"] == "missing":
+            problems.append(f"falta «{name}»")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            problems.append(f"«{name}» = {item['input']!r}: {message}")
+    return "; ".join(problems) + "."
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
