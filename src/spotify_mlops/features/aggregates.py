@@ -1,0 +1,85 @@
+"""Unique events to one row per window, country and track."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from ..events.schema import DUPLICATE_KEY
+from .schema import AGGREGATE_SCHEMA, ROW_KEY
+
+_TYPE_OF_COLUMN = {
+    "plays": "play",
+    "skips": "skip",
+    "searches": "search_result",
+    "releases": "new_release",
+    "recommendations": "recommendation",
+}
+
+
+def dedup(events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Split events into those that count and their later copies.
+
+    Args:
+        events: ``EVENT_COLUMNS`` with ``partition`` and ``offset``.
+
+    Returns:
+        ``(unique, duplicates)``, each in (partition, offset) order with the input's columns. Of
+        events equal in ``DUPLICATE_KEY`` the one with the lowest (partition, offset) is unique.
+    """
+    ordered = events.sort("partition", "offset")
+    # Comparing four columns of every row is slow; comparing one hash is not. Only rows whose hash
+    # is not alone are compared in full, so a collision of hashes cannot make a duplicate.
+    suspects = ordered.select(pl.struct(DUPLICATE_KEY).hash().is_duplicated()).to_series()
+    if not suspects.any():
+        return ordered, ordered.clear()
+    rows = suspects.arg_true()
+    first = ordered.select(pl.col(DUPLICATE_KEY).gather(rows)).select(
+        pl.struct(DUPLICATE_KEY).is_first_distinct()
+    )
+    repeated = rows.filter(~first.to_series())
+    unique = pl.Series([True], dtype=pl.Boolean).new_from_index(0, len(ordered))
+    unique = unique.scatter(repeated, False)
+    return ordered.filter(unique), ordered.filter(~unique)
+
+
+def aggregate(events: pl.DataFrame) -> pl.DataFrame:
+    """Sum the unique events of each window, country and track.
+
+    Args:
+        events: unique events with ``window_start``; any number of windows, any order.
+
+    Returns:
+        ``AGGREGATE_SCHEMA``, sorted by key. ``n`` is the sum of ``count``, and so are ``plays``,
+        ``skips``, ``searches``, ``releases`` and ``recommendations`` for their event type. Where
+        events disagree: the alphabetically first name, the earliest release, the highest
+        popularity, so that the order of arrival does not matter.
+    """
+    return (
+        events.lazy()
+        .select(
+            *ROW_KEY,
+            "count",
+            *(
+                pl.when(pl.col("event_type") == event_type)
+                .then(pl.col("count"))
+                .otherwise(0)
+                .alias(name)
+                for name, event_type in _TYPE_OF_COLUMN.items()
+            ),
+            "track_name",
+            "artist_name",
+            "release_date",
+            "popularity",
+        )
+        .group_by(ROW_KEY)
+        .agg(
+            pl.col("count").sum().alias("n"),
+            pl.col(*_TYPE_OF_COLUMN).sum(),
+            pl.col("track_name", "artist_name", "release_date").min(),
+            pl.col("popularity").max(),
+        )
+        .cast(AGGREGATE_SCHEMA)
+        .select(*AGGREGATE_SCHEMA)
+        .sort(ROW_KEY)
+        .collect()
+    )

@@ -1,0 +1,87 @@
+"""The level of a track ``horizon`` windows later: what the model learns to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import polars as pl
+
+from .events.schema import UTC_MICROSECONDS
+from .features import ROW_KEY
+from .windows import Windowing
+
+LEVELS = ("Alta", "Media", "Baja")
+"""From most to least popular."""
+
+LABEL_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "window_start": UTC_MICROSECONDS,
+    "country": pl.String,
+    "track_id": pl.String,
+    "horizon": pl.Int64,
+    "level": pl.String,
+    "label_window": UTC_MICROSECONDS,
+    "label_score": pl.Float64,  # play score there; null when the track has no plays there
+}
+
+
+def level_of(score: str | pl.Expr, thresholds: Sequence[float]) -> pl.Expr:
+    """Return the level of a play score (0-100); a null score, an absent track, is Baja.
+
+    Args:
+        score: column or expression of play scores.
+        thresholds: ``(alta, media)``, the lowest score of each of the two.
+    """
+    alta, media = thresholds
+    score = pl.col(score) if isinstance(score, str) else score
+    return (
+        pl.when(score >= alta)
+        .then(pl.lit("Alta"))
+        .when(score >= media)
+        .then(pl.lit("Media"))
+        .otherwise(pl.lit("Baja"))
+    )
+
+
+def label(
+    rows: pl.DataFrame,
+    horizon: int,
+    windowing: Windowing,
+    closed_until: datetime,
+    thresholds: Sequence[float],
+) -> pl.DataFrame:
+    """Return the level of each row's track in its country ``horizon`` windows later.
+
+    Args:
+        rows: features or ranked rows: row key and ``play_score``, with every row of every window
+            that a label looks at.
+        horizon: number of windows, at least 1.
+        windowing: length of the windows.
+        closed_until: the log's watermark; a window whose end is later is not closed, and rows
+            that look at it have no label yet.
+        thresholds: ``(alta, media)`` of the play score.
+
+    Returns:
+        ``LABEL_SCHEMA``, one row per row whose label window is closed, sorted by key.
+    """
+    later = rows.lazy().select(
+        pl.col("window_start").alias("label_window"),
+        "country",
+        "track_id",
+        pl.col("play_score").alias("label_score"),
+    )
+    return (
+        rows.lazy()
+        .select(ROW_KEY)
+        .with_columns(
+            label_window=windowing.shift_expr("window_start", horizon),
+            horizon=pl.lit(horizon, pl.Int64),
+        )
+        .filter(pl.col("label_window") + windowing.length <= closed_until)
+        .join(later, on=("label_window", "country", "track_id"), how="left")
+        .with_columns(level=level_of("label_score", thresholds))
+        .cast(LABEL_SCHEMA)
+        .select(*LABEL_SCHEMA)
+        .sort(ROW_KEY)
+        .collect()
+    )
