@@ -1,0 +1,1 @@
+"""Where events come from: the simulator, weekly charts, listening histories."""
