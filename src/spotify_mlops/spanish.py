@@ -1,0 +1,121 @@
+"""Numbers, dates and names as a Spanish reader expects them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+
+THIN_SPACE = "\u202f"
+"""Separates thousands (RAE, Ortografía 2010) and never breaks a line."""
+
+COUNTRY_NAMES = {
+    "AR": "Argentina",
+    "BR": "Brasil",
+    "CL": "Chile",
+    "CO": "Colombia",
+    "ES": "España",
+    "MX": "México",
+    "US": "Estados Unidos",
+}
+EVENT_TYPE_NAMES = {
+    "play": "reproducción",
+    "skip": "salto",
+    "search_result": "búsqueda",
+    "new_release": "lanzamiento",
+    "recommendation": "recomendación",
+}
+REASON_NAMES = {
+    "empty": "registro vacío",
+    "not_utf8": "no es UTF-8",
+    "not_json": "no es JSON",
+    "missing_field": "falta un campo",
+    "wrong_type": "tipo equivocado",
+    "out_of_range": "fuera de rango",
+    "unknown_country": "país desconocido",
+    "unknown_event_type": "tipo de evento desconocido",
+    "future_event_time": "fecha en el futuro",
+    "unsupported_schema_version": "versión de esquema no admitida",
+}
+WEEKDAYS = ("lun", "mar", "mié", "jue", "vie", "sáb", "dom")
+MONTHS = ("ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic")
+
+
+def number(value: float | None, decimals: int = 0) -> str:
+    """Write a number: ``1234567.5`` with one decimal -> ``1 234 567,5``; no value -> ``-``."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    text = f"{value:,.{decimals}f}".replace(",", THIN_SPACE).replace(".", ",")
+    return text.replace("-", "−")
+
+
+def compact(value: float) -> str:
+    """Write a large number short, for axes: ``1 500 000`` -> ``1,5 M``, ``20 000`` -> ``20 mil``."""
+    for size, unit in ((1e9, "mil M"), (1e6, "M"), (1e3, "mil")):
+        if abs(value) >= size:
+            scaled = value / size
+            return f"{number(scaled, 0 if scaled == round(scaled) else 1)} {unit}"
+    return number(value, 0 if value == round(value) else 2)
+
+
+def percent(share: float | None, decimals: int = 1) -> str:
+    """Write a share as a percentage: ``0.123`` -> ``12,3 %``."""
+    if share is None or math.isnan(share):
+        return "–"
+    return f"{number(100 * share, decimals)}\u00a0%"
+
+
+def interval(value: float, low: float | None, high: float | None, decimals: int = 3) -> str:
+    """Write an estimate with its interval: ``0,742 [0,731; 0,752]``."""
+    text = number(value, decimals)
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return text
+    return f"{text} [{number(low, decimals)}; {number(high, decimals)}]"
+
+
+def day(value: date | datetime) -> str:
+    """Write a day: ``5 ene 2026``."""
+    return f"{value.day} {MONTHS[value.month - 1]} {value.year}"
+
+
+def moment(value: datetime) -> str:
+    """Write a day and hour: ``5 ene 2026, 14:00``."""
+    return f"{day(value)}, {value:%H:%M}"
+
+
+def duration(value: timedelta) -> str:
+    """Write a length of time in its largest whole unit: 7 days -> ``1 semana``."""
+    seconds = value.total_seconds()
+    for size, one, many in (
+        (604_800, "semana", "semanas"),
+        (86_400, "día", "días"),
+        (3_600, "hora", "horas"),
+        (60, "minuto", "minutos"),
+    ):
+        if seconds >= size and seconds % size == 0:
+            count = int(seconds // size)
+            return f"{number(count)} {one if count == 1 else many}"
+    return f"{number(seconds, 0 if seconds == round(seconds) else 1)} s"
+
+
+def country(code: str) -> str:
+    """Return a country's name, or its code where the name is not listed."""
+    return COUNTRY_NAMES.get(code, code)
+
+
+def join(words: Iterable[str]) -> str:
+    """Join words as a sentence does: ``a, b y c`` (``e`` before the sound i)."""
+    items = list(words)
+    if len(items) < 2:
+        return "".join(items)
+    last = items[-1]
+    bare = last.lstrip("*_«`").lower()
+    conjunction = "e" if bare.startswith(("i", "í", "hi")) and not bare.startswith("hie") else "y"
+    return f"{', '.join(items[:-1])} {conjunction} {last}"
+
+
+def plural(count: int, one: str, many: str) -> str:
+    """Write a count with its noun: ``1 fila``, ``2 filas``."""
+    return f"{number(count)} {one if count == 1 else many}"
