@@ -9,6 +9,9 @@ from datetime import date, datetime, timedelta
 THIN_SPACE = "\u202f"
 """Separates thousands (RAE, Ortografía 2010) and never breaks a line."""
 
+MINUS = "\u2212"
+NO_VALUE = "\u2013"
+
 COUNTRY_NAMES = {
     "AR": "Argentina",
     "BR": "Brasil",
@@ -42,17 +45,17 @@ MONTHS = ("ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", 
 
 
 def number(value: float | None, decimals: int = 0) -> str:
-    """Write a number: ``1234567.5`` with one decimal -> ``1 234 567,5``; no value -> ``-``."""
+    """Write a number: ``1234567.5`` with one decimal -> ``1 234 567,5``; no value -> a dash."""
     if value is None or math.isnan(value):
-        return "–"
+        return NO_VALUE
     if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
+        return "∞" if value > 0 else f"{MINUS}∞"
     text = f"{value:,.{decimals}f}".replace(",", THIN_SPACE).replace(".", ",")
-    return text.replace("-", "−")
+    return text.replace("-", MINUS)
 
 
 def compact(value: float) -> str:
-    """Write a large number short, for axes: ``1 500 000`` -> ``1,5 M``, ``20 000`` -> ``20 mil``."""
+    """Write a large number short, for axes: 1500000 -> ``1,5 M``, 20000 -> ``20 mil``."""
     for size, unit in ((1e9, "mil M"), (1e6, "M"), (1e3, "mil")):
         if abs(value) >= size:
             scaled = value / size
@@ -63,7 +66,7 @@ def compact(value: float) -> str:
 def percent(share: float | None, decimals: int = 1) -> str:
     """Write a share as a percentage: ``0.123`` -> ``12,3 %``."""
     if share is None or math.isnan(share):
-        return "–"
+        return NO_VALUE
     return f"{number(100 * share, decimals)}\u00a0%"
 
 

@@ -75,19 +75,30 @@ def rhythm(frame: pd.DataFrame, source: str) -> Plot:
     peaks = []
     with drawing():
         figure, panels = canvas(
-            "El ritmo de la semana", "reproducciones por hora local; 1 = la media del país",
-            source, rows=rows, columns=2, height=1.0 + 1.75 * rows,
-        )  # fmt: skip
+            "El ritmo de la semana",
+            "reproducciones por hora local; 1 = la media del país",
+            source,
+            rows=rows,
+            columns=2,
+            height=1.0 + 1.75 * rows,
+        )
         for axes, code in zip(panels, countries, strict=False):
             part = frame[frame["country"] == code]
             wide = part.pivot_table(index="weekday", columns="hour", values="value", aggfunc="mean")
             wide = wide.reindex(index=range(7), columns=range(24))
             relative = wide / np.nanmean(wide.to_numpy())
             sns.heatmap(
-                relative, ax=axes, cmap="cividis", vmin=0, vmax=2.2, cbar=axes in panels[1::2],
+                relative,
+                ax=axes,
+                cmap="cividis",
+                vmin=0,
+                vmax=2.2,
+                cbar=axes in panels[1::2],
                 cbar_kws={"format": FuncFormatter(lambda v, _: number(v, 1)), "ticks": [0, 1, 2]},
-                yticklabels=WEEKDAYS, xticklabels=False, rasterized=False,
-            )  # fmt: skip
+                yticklabels=WEEKDAYS,
+                xticklabels=False,
+                rasterized=False,
+            )
             axes.set(title=country(code), xlabel="", ylabel="")
             axes.set_xticks([0.5, 6.5, 12.5, 18.5], ["0 h", "6 h", "12 h", "18 h"], rotation=0)
             axes.tick_params(axis="y", rotation=0)
@@ -112,13 +123,22 @@ def season(frame: pd.DataFrame, source: str) -> Plot:
     wide = wide.reindex(columns=range(1, 13)) / 1e6
     with drawing():
         figure, (axes,) = canvas(
-            "El ritmo del año", "millones de reproducciones por semana, media de cada mes", source,
+            "El ritmo del año",
+            "millones de reproducciones por semana, media de cada mes",
+            source,
             height=1.3 + 0.42 * len(wide),
-        )  # fmt: skip
+        )
         sns.heatmap(
-            wide, ax=axes, cmap=SHARES, annot=wide.map(lambda v: number(v)), fmt="",
-            annot_kws={"fontsize": 8.5}, linewidths=1, cbar=False, xticklabels=MONTHS,
-        )  # fmt: skip
+            wide,
+            ax=axes,
+            cmap=SHARES,
+            annot=wide.map(lambda v: number(v)),
+            fmt="",
+            annot_kws={"fontsize": 8.5},
+            linewidths=1,
+            cbar=False,
+            xticklabels=MONTHS,
+        )
         axes.set(xlabel="", ylabel="")
         axes.grid(visible=False)
         axes.tick_params(axis="y", rotation=0)
@@ -140,9 +160,12 @@ def tail(frame: pd.DataFrame, source: str) -> Plot:
     shares = []
     with drawing():
         figure, (left, right) = canvas(
-            "La cola larga", "cada punto es una canción en un país, de la más a la menos oída",
-            source, columns=2, height=3.5,
-        )  # fmt: skip
+            "La cola larga",
+            "cada punto es una canción en un país, de la más a la menos oída",
+            source,
+            columns=2,
+            height=3.5,
+        )
         ends = []
         for code, part in frame.groupby("country", sort=False):
             plays = np.sort(part["plays"].to_numpy(float))[::-1]
@@ -184,16 +207,26 @@ def overlap(shared: pd.DataFrame, source: str) -> Plot:
         figure, (axes,) = canvas(
             "Lo que los países comparten",
             "de las canciones más oídas de la fila, qué parte lo es también en la columna",
-            source, height=1.4 + 0.5 * len(shared), width=7.2,
-        )  # fmt: skip
+            source,
+            height=1.4 + 0.5 * len(shared),
+            width=7.2,
+        )
         text = shared.map(lambda v: percent(v, 0))
         np.fill_diagonal(text.values, "")
         values = shared.to_numpy(float).copy()
         np.fill_diagonal(values, np.nan)
         sns.heatmap(
-            pd.DataFrame(values, names, names), ax=axes, cmap=SHARES, vmin=0, vmax=1,
-            annot=text.to_numpy(), fmt="", annot_kws={"fontsize": 9}, linewidths=1, cbar=False,
-        )  # fmt: skip
+            pd.DataFrame(values, names, names),
+            ax=axes,
+            cmap=SHARES,
+            vmin=0,
+            vmax=1,
+            annot=text.to_numpy(),
+            fmt="",
+            annot_kws={"fontsize": 9},
+            linewidths=1,
+            cbar=False,
+        )
         axes.grid(visible=False)
         axes.tick_params(axis="both", rotation=0)
     stacked = pd.DataFrame(values, names, names).stack()
@@ -214,9 +247,13 @@ def mix(frame: pd.DataFrame, source: str) -> Plot:
     """
     wide = frame.pivot_table(index="country", columns="event_type", values="value", aggfunc="sum")
     return _stacked(
-        wide, EVENT_TYPE_COLORS, EVENT_TYPE_NAMES, source, "Qué eventos llegan de cada país",
+        wide,
+        EVENT_TYPE_COLORS,
+        EVENT_TYPE_NAMES,
+        source,
+        "Qué eventos llegan de cada país",
         "parte de los eventos, por tipo",
-    )  # fmt: skip
+    )
 
 
 def lead(frame: pd.DataFrame, source: str, unit: str) -> Plot:
@@ -229,8 +266,9 @@ def lead(frame: pd.DataFrame, source: str, unit: str) -> Plot:
     with drawing():
         figure, (axes,) = canvas(
             "Qué se adelanta a las reproducciones",
-            f"correlación de cada señal con el cambio de puesto, {unit} después", source,
-        )  # fmt: skip
+            f"correlación de cada señal con el cambio de puesto, {unit} después",
+            source,
+        )
         ends = []
         for name, part in frame.groupby("signal", sort=False):
             color = EVENT_TYPE_COLORS.get(str(name), ACCENT)
@@ -289,13 +327,24 @@ def transitions(matrix: pd.DataFrame, source: str, horizon: str) -> Plot:
     """
     with drawing():
         figure, (axes,) = canvas(
-            "De un nivel a otro", f"nivel ahora (filas) y nivel después de {horizon} (columnas)",
-            source, height=3.1, width=6.4,
-        )  # fmt: skip
+            "De un nivel a otro",
+            f"nivel ahora (filas) y nivel después de {horizon} (columnas)",
+            source,
+            height=3.1,
+            width=6.4,
+        )
         sns.heatmap(
-            matrix, ax=axes, cmap=SHARES, vmin=0, vmax=1, cbar=False, linewidths=1,
-            annot=matrix.map(lambda v: percent(v, 0)), fmt="", annot_kws={"fontsize": 10},
-        )  # fmt: skip
+            matrix,
+            ax=axes,
+            cmap=SHARES,
+            vmin=0,
+            vmax=1,
+            cbar=False,
+            linewidths=1,
+            annot=matrix.map(lambda v: percent(v, 0)),
+            fmt="",
+            annot_kws={"fontsize": 10},
+        )
         axes.set(xlabel="", ylabel="")
         axes.tick_params(axis="both", rotation=0)
     alt = f"Después de {horizon}: " + "; ".join(
@@ -340,8 +389,10 @@ def _spanish_dates(axes: Axes) -> None:
 
     def write(x: float, _: int | None) -> str:
         time = num2date(x)
-        return f"{MONTHS[time.month - 1]} {time.year}" if long else (
-            f"{time.day} {MONTHS[time.month - 1]}"
+        return (
+            f"{MONTHS[time.month - 1]} {time.year}"
+            if long
+            else (f"{time.day} {MONTHS[time.month - 1]}")
         )
 
     axes.xaxis.set_major_locator(AutoDateLocator(minticks=4, maxticks=8))
@@ -372,9 +423,14 @@ def _stacked(
             for y, (value, left) in enumerate(zip(values, start, strict=True)):
                 if value >= 0.06:
                     axes.text(
-                        left + value / 2, y, percent(value, 0), fontsize=8.5, color=ink,
-                        ha="center", va="center",
-                    )  # fmt: skip
+                        left + value / 2,
+                        y,
+                        percent(value, 0),
+                        fontsize=8.5,
+                        color=ink,
+                        ha="center",
+                        va="center",
+                    )
             start = start + values
         axes.set_xlim(0, 1)
         axes.grid(visible=False)

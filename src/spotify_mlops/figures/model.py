@@ -50,15 +50,26 @@ def scores(
             axes.plot([row.low, row.high], [y, y], color=color, linewidth=3.2, alpha=0.45)
             axes.plot(row.value, y, "o", color=color, markersize=7)
             axes.annotate(
-                number(row.value, 3), (row.value, y), xytext=(0, 7), textcoords="offset points",
-                fontsize=8.5, color=INK, ha="center",
-            )  # fmt: skip
+                number(row.value, 3),
+                (row.value, y),
+                xytext=(0, 7),
+                textcoords="offset points",
+                fontsize=8.5,
+                color=INK,
+                ha="center",
+            )
         if threshold is not None:
             axes.axvline(threshold, color=MUTED, linewidth=1, linestyle="--")
             axes.annotate(
-                f"mínimo {number(threshold, 2)}", (threshold, 1), xycoords=("data", "axes fraction"),
-                xytext=(4, -2), textcoords="offset points", fontsize=8, color=MUTED, va="top",
-            )  # fmt: skip
+                f"mínimo {number(threshold, 2)}",
+                (threshold, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(4, -2),
+                textcoords="offset points",
+                fontsize=8,
+                color=MUTED,
+                va="top",
+            )
         axes.set_yticks(range(len(frame)), list(frame["name"]), fontsize=9, color=INK)
         axes.set_ylim(len(frame) - 0.5, -0.75)
         axes.grid(axis="y", visible=False)
@@ -78,14 +89,18 @@ def learning_curve(frame: pd.DataFrame, source: str) -> Plot:
     """
     with drawing():
         figure, (axes,) = canvas(
-            "Curva de aprendizaje", "macro-F1 en validación según las filas de entrenamiento", source
+            "Curva de aprendizaje",
+            "macro-F1 en validación según las filas de entrenamiento",
+            source,
         )
         ends = []
         for i, (family, part) in enumerate(frame.groupby("family", sort=False)):
             color = (ACCENT, OTHER, "#d55e00")[i % 3]
             part = part.sort_values("rows")
             if {"low", "high"} <= set(part.columns):
-                axes.fill_between(part["rows"], part["low"], part["high"], color=color, alpha=0.18, lw=0)
+                axes.fill_between(
+                    part["rows"], part["low"], part["high"], color=color, alpha=0.18, lw=0
+                )
             axes.plot(part["rows"], part["macro_f1"], color=color, marker="o", markersize=4)
             ends.append((str(family), float(part["macro_f1"].iloc[-1]), color))
         axes.set_xlabel("filas de entrenamiento")
@@ -112,8 +127,11 @@ def calibration(frame: pd.DataFrame, source: str) -> Plot:
         figure, panels = canvas(
             "Calibración",
             "frecuencia observada según la probabilidad anunciada; en la diagonal, ambas coinciden",
-            source, columns=3, height=3.5, share=True,
-        )  # fmt: skip
+            source,
+            columns=3,
+            height=3.5,
+            share=True,
+        )
         for axes, (level, color) in zip(panels, LEVEL_COLORS.items(), strict=True):
             part = frame[frame["level"] == level]
             axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":")
@@ -142,9 +160,11 @@ def importance(frame: pd.DataFrame, source: str) -> Plot:
     shown = frame.sort_values("value", ascending=False).head(14)
     with drawing():
         figure, (axes,) = canvas(
-            "Qué variables pesan", "caída del macro-F1 al barajar cada variable (intervalo)", source,
+            "Qué variables pesan",
+            "caída del macro-F1 al barajar cada variable (intervalo)",
+            source,
             height=1.2 + 0.27 * len(shown),
-        )  # fmt: skip
+        )
         y = np.arange(len(shown))
         axes.barh(y, shown["value"], color=ACCENT, height=0.62)
         axes.hlines(y, shown["low"], shown["high"], color=INK, linewidth=1.1)
@@ -169,8 +189,11 @@ def confusion(matrices: Mapping[str, pd.DataFrame], source: str) -> Plot:
         figure, panels = canvas(
             "Dónde acierta y dónde se equivoca",
             "filas: nivel real; columnas: nivel predicho; parte de cada fila y número de casos",
-            source, columns=len(matrices), height=3.7, width=min(8.4, 3.2 + 2.6 * len(matrices)),
-        )  # fmt: skip
+            source,
+            columns=len(matrices),
+            height=3.7,
+            width=min(8.4, 3.2 + 2.6 * len(matrices)),
+        )
         for axes, (name, counts) in zip(panels, matrices.items(), strict=True):
             values = counts.to_numpy(float)
             shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
@@ -178,13 +201,24 @@ def confusion(matrices: Mapping[str, pd.DataFrame], source: str) -> Plot:
             for (row, column), share in np.ndenumerate(shares):
                 color = "white" if share > 0.55 else "#1a1a1a"
                 axes.text(
-                    column + 0.5, row + 0.44, percent(share, 0), ha="center", va="center",
-                    color=color, fontsize=11, fontweight="bold",
-                )  # fmt: skip
+                    column + 0.5,
+                    row + 0.44,
+                    percent(share, 0),
+                    ha="center",
+                    va="center",
+                    color=color,
+                    fontsize=11,
+                    fontweight="bold",
+                )
                 axes.text(
-                    column + 0.5, row + 0.72, number(values[row, column]), ha="center",
-                    va="center", color=color, fontsize=8,
-                )  # fmt: skip
+                    column + 0.5,
+                    row + 0.72,
+                    number(values[row, column]),
+                    ha="center",
+                    va="center",
+                    color=color,
+                    fontsize=8,
+                )
             ticks = np.arange(len(counts)) + 0.5
             axes.set_xticks(ticks, list(counts.columns))
             axes.set_yticks(ticks, list(counts.index))
@@ -276,9 +310,11 @@ def costs(values: Mapping[str, float], source: str, unit: str, highlight: str) -
             "Lo que cuesta equivocarse", unit, source, height=1.2 + 0.36 * max(len(ordered), 2)
         )
         drawn = axes.barh(
-            [n for n, _ in ordered], [v for _, v in ordered], height=0.64,
+            [n for n, _ in ordered],
+            [v for _, v in ordered],
+            height=0.64,
             color=[ACCENT if n == highlight else OTHER for n, _ in ordered],
-        )  # fmt: skip
+        )
         axes.bar_label(drawn, [number(v, 1) for _, v in ordered], padding=4, color=INK, fontsize=9)
         axes.invert_yaxis()
         axes.grid(visible=False)

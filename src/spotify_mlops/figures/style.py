@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ..spanish import compact, number
@@ -157,7 +158,10 @@ def canvas(
     # In inches from the edges, so that titles and source lines sit alike in every figure.
     bottom = 0.30 / height
     figure.set_layout_engine(
-        "constrained", rect=(0.005, bottom, 0.985, 1 - 0.58 / height - bottom), h_pad=0.06, w_pad=0.06
+        "constrained",
+        rect=(0.005, bottom, 0.985, 1 - 0.58 / height - bottom),
+        h_pad=0.06,
+        w_pad=0.06,
     )
     axes = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
     figure.text(0.012, 1 - 0.10 / height, title, fontsize=12, fontweight="bold", va="top")
@@ -165,9 +169,15 @@ def canvas(
     figure.text(0.012, 0.07 / height, SOURCE_LINES[source], fontsize=8, color=MUTED, va="bottom")
     if source == "simulator":
         figure.text(
-            0.988, 0.07 / height, SYNTHETIC_LABEL, fontsize=8, fontweight="bold", color=MUTED,
-            va="bottom", ha="right",
-        )  # fmt: skip
+            0.988,
+            0.07 / height,
+            SYNTHETIC_LABEL,
+            fontsize=8,
+            fontweight="bold",
+            color=MUTED,
+            va="bottom",
+            ha="right",
+        )
     return figure, list(axes.flat)
 
 
@@ -195,22 +205,27 @@ def label_ends(axes: Axes, labels: Sequence[tuple[str, float, str]], gap: float 
         gap: least distance between two names, as a share of the axes' height.
     """
     low, high = axes.get_ylim()
-    to_axes = (
-        axes.transScale + axes.transLimits if axes.get_yscale() == "log" else axes.transLimits
-    )
+    to_axes = axes.transScale + axes.transLimits if axes.get_yscale() == "log" else axes.transLimits
     x = axes.get_xlim()[1]
     placed = sorted(
         ([to_axes.transform((x, min(max(y, low), high)))[1], name, color])
         for name, y, color in labels
     )
-    for previous, current in zip(placed, placed[1:], strict=False):
+    for previous, current in pairwise(placed):
         current[0] = max(current[0], previous[0] + gap)
     overflow = placed[-1][0] - 1.0 if placed else 0.0
     for item in placed:
         axes.text(
-            1.012, item[0] - max(overflow, 0), item[1], transform=axes.transAxes,
-            color=item[2], fontsize=9, fontweight="bold", va="center", clip_on=False,
-        )  # fmt: skip
+            1.012,
+            item[0] - max(overflow, 0),
+            item[1],
+            transform=axes.transAxes,
+            color=item[2],
+            fontsize=9,
+            fontweight="bold",
+            va="center",
+            clip_on=False,
+        )
 
 
 def themed(svg: str, prefix: str) -> str:
