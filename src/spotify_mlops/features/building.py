@@ -10,11 +10,11 @@ import polars as pl
 
 from ..windows import Windowing
 from .aggregates import aggregate
+from .codes import ROW, TRACK, Codes, best_of_others, best_two
 from .names import MODEL_COUNTRIES, feature_names
 from .ranking import carry, rank, relative_plays
 from .schema import DESCRIPTIVE_SCHEMA, ROW_KEY
 
-_TRACK = ("window_start", "track_id")
 _SCORE_UNIT = 1_000_000
 """Scores are summed as whole millionths: integer sums do not depend on the order of rows."""
 
@@ -36,30 +36,25 @@ def build(
         Row key, ``DESCRIPTIVE_SCHEMA`` and ``feature_names("dynamics", lags)`` (Float64, never
         null), sorted by key. Everything is known when the row's window closes.
     """
-    wanted = own.lazy().select(_TRACK).unique()
-    carried = carried.lazy().join(wanted, on=_TRACK, how="semi").collect()
-    rows = own.lazy().with_columns(country_rank=pl.col("play_score").fill_null(0.0))
-    rows = rows.with_columns(_other_countries())
+    codes = Codes.of(own, carried, windowing)
+    rows = codes.add_to(own).with_columns(country_rank=pl.col("play_score").fill_null(0.0))
+    earlier = codes.add_to(carried).filter(pl.col("lag").is_in(list(lags)))
+    earlier = earlier.join(rows.select(TRACK).unique(), on=TRACK, how="semi")
+    rows = _with_other_countries(rows)
     for lag in lags:
-        rows = _with_lag(rows, carried.filter(pl.col("lag") == lag).lazy(), lag)
-    released = (
-        carried.lazy().group_by(_TRACK).agg(pl.col("release_date").min().alias("_released_before"))
-    )
+        rows = _with_lag(rows, earlier.filter(pl.col("lag") == lag), lag)
     return (
-        rows.join(released, on=_TRACK, how="left")
+        rows.join(_releases(rows, earlier), on=TRACK, how="left")
         .with_columns(_own_window())
         .with_columns(_lag_summaries(lags, windowing))
         .select(
             *ROW_KEY, *DESCRIPTIVE_SCHEMA, pl.col(feature_names("dynamics", lags)).cast(pl.Float64)
         )
         .sort(ROW_KEY)
-        .collect()
     )
 
 
-def reference(
-    events: pl.DataFrame, windowing: Windowing, lags: Sequence[int]
-) -> pl.DataFrame:
+def reference(events: pl.DataFrame, windowing: Windowing, lags: Sequence[int]) -> pl.DataFrame:
     """Compute the features of a whole set of unique events at once.
 
     This is the plain computation that every pipeline must equal.
@@ -94,96 +89,97 @@ def _log1p(name: str) -> pl.Expr:
     return (pl.col(name) + 1).cast(pl.Float64).log()
 
 
-def _other_countries() -> list[pl.Expr]:
-    """Return what the track does in the other countries of the same window."""
-    score = pl.col("country_rank")
-    best = score.max().over(_TRACK)
-    holders = (score == best).sum().over(_TRACK)
-    second = pl.when(score < best).then(score).max().over(_TRACK).fill_null(0.0)
-    others = pl.len().over(_TRACK).cast(pl.Int64) - 1
-    units = _in_units(score)
-    rest = (units.sum().over(_TRACK) - units) / (_SCORE_UNIT * others)
-    return [
-        others.alias("other_countries"),
-        pl.when(others == 0)
-        .then(0.0)
-        .when((score == best) & (holders == 1))
-        .then(second)
-        .otherwise(best)
-        .alias("other_best_score"),
-        pl.when(others == 0).then(0.0).otherwise(rest).alias("other_mean_score"),
-    ]
+def _units(score: str) -> pl.Expr:
+    return (pl.col(score) * _SCORE_UNIT).round().cast(pl.Int64)
 
 
-def _in_units(score: pl.Expr) -> pl.Expr:
-    return (score * _SCORE_UNIT).round().cast(pl.Int64)
+def _mean_of_others(total: pl.Expr, others: pl.Expr) -> pl.Expr:
+    return pl.when(others > 0).then(total / (_SCORE_UNIT * others)).otherwise(0.0)
 
 
-def _with_lag(rows: pl.LazyFrame, lagged: pl.LazyFrame, lag: int) -> pl.LazyFrame:
+def _with_other_countries(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add what the track does in the other countries of the same window."""
+    everywhere = rows.group_by(TRACK).agg(
+        _units("country_rank").sum().alias("_total"), pl.len().cast(pl.Int64).alias("_countries")
+    )
+    others = pl.col("_countries") - 1
+    return (
+        rows.join(everywhere, on=TRACK, how="left")
+        .join(best_two(rows, TRACK, "country_rank"), on=TRACK, how="left")
+        .with_columns(
+            others.alias("other_countries"),
+            best_of_others("country_rank").alias("other_best_score"),
+            _mean_of_others(pl.col("_total") - _units("country_rank"), others).alias(
+                "other_mean_score"
+            ),
+        )
+        .drop("_total", "_countries", "best", "second")
+    )
+
+
+def _with_lag(rows: pl.DataFrame, lagged: pl.DataFrame, lag: int) -> pl.DataFrame:
+    """Add what the track did ``lag`` windows earlier, here and in the other countries."""
     own = lagged.select(
-        *ROW_KEY,
-        _in_units(pl.col("score")).alias("_units"),
+        ROW,
+        _units("score").alias("_own"),
         pl.col("score").alias(f"score_lag_{lag}"),
         pl.col("relative_plays").alias(f"plays_lag_{lag}"),
-        (pl.col("signals") + 1).cast(pl.Float64).log().alias(f"signals_lag_{lag}"),
+        _log1p("signals").alias(f"signals_lag_{lag}"),
     )
-    everywhere = lagged.group_by(_TRACK).agg(
-        _in_units(pl.col("score")).sum().alias("_total"), pl.len().cast(pl.Int64).alias("_countries")
+    everywhere = lagged.group_by(TRACK).agg(
+        _units("score").sum().alias("_total"), pl.len().cast(pl.Int64).alias("_countries")
     )
-    present = pl.col(f"score_lag_{lag}").is_not_null()
+    present = pl.col("_own").is_not_null()
     others = pl.col("_countries").fill_null(0) - present.cast(pl.Int64)
-    total = pl.col("_total").fill_null(0) - pl.col("_units").fill_null(0)
+    total = pl.col("_total").fill_null(0) - pl.col("_own").fill_null(0)
     # Absent: fewer plays than any track that was there, on the scale of the row's own window.
     absent = -(pl.col("plays_p40") + 1).log()
     return (
-        rows.join(own, on=ROW_KEY, how="left")
-        .join(everywhere, on=_TRACK, how="left")
+        rows.join(own, on=ROW, how="left")
+        .join(everywhere, on=TRACK, how="left")
         .with_columns(
-            pl.when(others > 0)
-            .then(total / (_SCORE_UNIT * others))
-            .otherwise(0.0)
-            .alias(f"other_score_lag_{lag}"),
+            _mean_of_others(total, others).alias(f"other_score_lag_{lag}"),
             present.alias(f"_present_{lag}"),
             pl.col(f"score_lag_{lag}", f"signals_lag_{lag}").fill_null(0.0),
             pl.col(f"plays_lag_{lag}").fill_null(absent),
         )
-        .drop("_units", "_total", "_countries")
+        .drop("_own", "_total", "_countries")
     )
+
+
+def _releases(rows: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:
+    """Return the release date of each track, told by any country or any looked-at window."""
+    told = pl.concat([rows.select(TRACK, "release_date"), earlier.select(TRACK, "release_date")])
+    return told.group_by(TRACK).agg(pl.col("release_date").min().alias("_released"))
 
 
 def _lag_summaries(lags: Sequence[int], windowing: Windowing) -> list[pl.Expr]:
     current = pl.col("country_rank")
     scores = [pl.col(f"score_lag_{lag}") for lag in lags]
-    first = lags[0] if lags else None
     present = [pl.col(f"_present_{lag}").cast(pl.Int64) for lag in lags]
-    seen = [p * lag for p, lag in zip(present, lags, strict=True)]
+    momentum = plays_momentum = pl.lit(0.0)
+    if lags:
+        momentum = current - pl.col(f"score_lag_{lags[0]}")
+        plays_momentum = pl.col("plays_over_p40") - pl.col(f"plays_lag_{lags[0]}")
     return [
-        *_age(seen, windowing),
-        (pl.sum_horizontal(present) if lags else pl.lit(0)).alias("lags_present"),
-        (current - pl.col(f"score_lag_{first}") if lags else pl.lit(0.0)).alias("momentum"),
-        (
-            pl.col("plays_over_p40") - pl.col(f"plays_lag_{first}") if lags else pl.lit(0.0)
-        ).alias("plays_momentum"),
+        _age(lags, windowing).alias("age"),
+        pl.col("_released").is_not_null().alias("age_from_release"),
+        pl.sum_horizontal(pl.lit(0, pl.Int64), *present).alias("lags_present"),
+        momentum.alias("momentum"),
+        plays_momentum.alias("plays_momentum"),
         pl.mean_horizontal(current, *scores).alias("mean_score"),
         pl.max_horizontal(current, *scores).alias("peak_score"),
     ]
 
 
-def _age(seen: list[pl.Expr], windowing: Windowing) -> list[pl.Expr]:
+def _age(lags: Sequence[int], windowing: Windowing) -> pl.Expr:
     """Return the age in windows: since the release, else the largest lag with events.
 
-    The release date counts when any country or looked-at window tells it, and not when it is
-    in the future of the window's end (a pre-announced album has no age yet: 0).
+    A release announced for after the window's end has age 0.
     """
-    released = pl.min_horizontal(
-        pl.col("release_date").min().over(_TRACK), pl.col("_released_before")
-    ).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    end = pl.col("window_start") + windowing.length
-    since = (end - released).dt.total_microseconds() / (
-        windowing.length // timedelta(microseconds=1)
-    )
-    by_lags = pl.max_horizontal(seen) if seen else pl.lit(0)
-    return [
-        pl.coalesce(since.clip(lower_bound=0.0), by_lags.cast(pl.Float64)).alias("age"),
-        released.is_not_null().alias("age_from_release"),
-    ]
+    released = pl.col("_released").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    length = windowing.length // timedelta(microseconds=1)
+    since = (pl.col("window_start") + windowing.length - released).dt.total_microseconds() / length
+    seen = [pl.col(f"_present_{lag}").cast(pl.Int64) * lag for lag in lags]
+    largest = pl.max_horizontal(pl.lit(0, pl.Int64), *seen)
+    return pl.coalesce(since.clip(lower_bound=0.0), largest.cast(pl.Float64))

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import polars as pl
 
 from ..windows import Windowing
+from .codes import best_of_others, best_two
 from .schema import CARRIED_SCHEMA, RANKED_SCHEMA, ROW_KEY, empty
 
 _COUNTRY = ("window_start", "country")
-_ARTIST = (*_COUNTRY, "artist_name")
 
 
 def rank(aggregates: pl.DataFrame) -> pl.DataFrame:
@@ -24,35 +24,39 @@ def rank(aggregates: pl.DataFrame) -> pl.DataFrame:
         (ascending, ties share the mean of their ranks) / number of tracks with plays; null
         without plays. ``attention_rank`` is the same over ``n`` and all tracks.
     """
+    frame = aggregates.with_columns(_group=pl.struct(_COUNTRY).rank("dense"))
     played = pl.when(pl.col("plays") > 0).then("plays")
-    with_scores = aggregates.lazy().with_columns(
-        play_score=100 * played.rank("average").over(_COUNTRY) / played.count().over(_COUNTRY),
-        attention_rank=100 * pl.col("n").rank("average").over(_COUNTRY) / pl.len().over(_COUNTRY),
-        plays_p40=_quantile(played, 0.4),
-        plays_p70=_quantile(played, 0.7),
+    ranks = (played.rank("average").over("_group"), pl.col("n").rank("average").over("_group"))
+    countries = frame.group_by("_group").agg(
+        pl.len().alias("_tracks"),
+        played.count().alias("_played"),
+        # "lower" takes one of the values as it is: no interpolation, no rounding to differ by.
+        played.quantile(0.4, interpolation="lower").fill_null(0.0).alias("plays_p40"),
+        played.quantile(0.7, interpolation="lower").fill_null(0.0).alias("plays_p70"),
     )
-    score = pl.col("play_score").fill_null(0.0)
-    # The best of the others: the artist's best, unless this row is the only one that has it.
-    best = score.max().over(_ARTIST)
-    holders = (score == best).sum().over(_ARTIST)
-    second = pl.when(score < best).then(score).max().over(_ARTIST).fill_null(0.0)
-    others = pl.when((score == best) & (holders == 1)).then(second).otherwise(best)
-    known = pl.col("artist_name").is_not_null()
-    return (
-        with_scores.with_columns(
-            artist_tracks=pl.when(known).then(pl.len().over(_ARTIST)).otherwise(1),
-            artist_best_score=pl.when(known).then(others).otherwise(0.0),
-        )
-        .cast(RANKED_SCHEMA)
-        .select(*RANKED_SCHEMA)
-        .sort(ROW_KEY)
-        .collect()
+    frame = frame.join(countries, on="_group", how="left").with_columns(
+        play_score=100 * ranks[0] / pl.col("_played"),
+        attention_rank=100 * ranks[1] / pl.col("_tracks"),
     )
+    return _with_artists(frame).cast(RANKED_SCHEMA).select(*RANKED_SCHEMA).sort(ROW_KEY)
 
 
-def _quantile(plays: pl.Expr, share: float) -> pl.Expr:
-    # "lower" takes one of the values as it is: no interpolation, no rounding to differ by.
-    return plays.quantile(share, interpolation="lower").over(_COUNTRY).fill_null(0.0)
+def _with_artists(frame: pl.DataFrame) -> pl.DataFrame:
+    """Add how many tracks the artist has in the country's window and how the others do."""
+    known = frame.filter(pl.col("artist_name").is_not_null()).select(
+        *ROW_KEY,
+        _artist=pl.struct("_group", "artist_name").rank("dense"),
+        _score=pl.col("play_score").fill_null(0.0),
+    )
+    per_artist = known.group_by("_artist").agg(pl.len().alias("artist_tracks"))
+    per_row = (
+        known.join(per_artist, on="_artist", how="left")
+        .join(best_two(known, "_artist", "_score"), on="_artist", how="left")
+        .select(*ROW_KEY, "artist_tracks", artist_best_score=best_of_others("_score"))
+    )
+    return frame.join(per_row, on=ROW_KEY, how="left").with_columns(
+        pl.col("artist_tracks").fill_null(1), pl.col("artist_best_score").fill_null(0.0)
+    )
 
 
 def relative_plays(plays: pl.Expr, reference: pl.Expr) -> pl.Expr:
