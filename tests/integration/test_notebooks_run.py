@@ -1,0 +1,118 @@
+"""The runner on real kernels, with small notebooks in a checkout of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+
+from spotify_mlops import notebooks
+from spotify_mlops.errors import NotebookError, ParamsError
+
+PARAMETERS = 'profile = "local"\nhorizon = None'
+
+
+def write_notebook(path: Path, *cells: str) -> None:
+    first = nbformat.v4.new_code_cell(PARAMETERS)
+    first.metadata["tags"] = [notebooks.PARAMETERS_TAG]
+    rest = [nbformat.v4.new_code_cell(source) for source in cells]
+    nbformat.write(nbformat.v4.new_notebook(cells=[first, *rest]), path)
+
+
+def outputs(path: Path) -> str:
+    return "".join(
+        output.get("text", "") for cell in nbformat.read(path, 4).cells
+        for output in cell.get("outputs", [])
+    )  # fmt: skip
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout with six notebooks that print their parameters and their interpreter."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / "local.yaml").write_text("profile: local\n", encoding="utf-8")
+    for name in notebooks.NOTEBOOKS:
+        write_notebook(
+            tmp_path / "notebooks" / f"{name}.ipynb",
+            "import sys, os; print(profile, horizon, sys.executable, os.getcwd())",
+        )
+    monkeypatch.setenv("SPOTIFY_MLOPS_HOME", str(tmp_path))
+    monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path / ".state"))
+    return tmp_path
+
+
+def test_runs_in_order_with_the_parameters_and_this_interpreter(checkout):
+    steps = []
+    done = notebooks.run("local", {"horizon": 5}, start=5, progress=steps.append)
+    assert [path.stem for path in done] == ["05_evaluation", "06_deployment"]
+    assert done[0].parent == checkout / "reports" / "local" / "executed"
+    assert outputs(done[0]).split() == ["local", "5", sys.executable, str(checkout / "notebooks")]
+    assert [s.notebook for s in steps if s.done] == ["05_evaluation", "06_deployment"]
+    assert [s.cell for s in steps if s.notebook == "05_evaluation"] == [1, 2, 3, 3]
+    assert {s.cells for s in steps} == {3}
+
+
+def test_stops_at_the_failing_cell_and_resumes_there(checkout):
+    broken = checkout / "notebooks" / "02_eda.ipynb"
+    write_notebook(broken, "1 + 1", 'raise ValueError("no hay\\n filas")', "print('never')")
+    with pytest.raises(NotebookError) as caught:
+        notebooks.run("local", {"horizon": 9})
+    message = str(caught.value)
+    assert "02_eda se detuvo en la celda [4]: ValueError: no hay filas" in message
+    assert len(message.splitlines()) == 2
+    executed = checkout / "reports" / "local" / "executed"
+    assert "never" not in outputs(executed / "02_eda.ipynb")
+    assert not (executed / "03_preparation.ipynb").exists()
+
+    write_notebook(broken, "print(horizon)")
+    done = notebooks.run("local", resume=True)
+    assert [path.stem for path in done] == list(notebooks.NOTEBOOKS[1:])
+    assert outputs(done[0]).strip() == "9"  # the overrides of the failed run
+    again = notebooks.run("local", resume=True, only=1)
+    assert outputs(again[0]).startswith("local None")  # nothing failed: nothing remembered
+
+
+def test_a_dead_kernel_is_an_error_of_its_notebook(checkout):
+    write_notebook(checkout / "notebooks" / "01_business.ipynb", "import os; os._exit(3)")
+    with pytest.raises(NotebookError, match="01_business se detuvo en la celda"):
+        notebooks.run("local", only=1)
+
+
+def test_an_unknown_name_runs_nothing(checkout):
+    with pytest.raises(ParamsError, match="horizont"):
+        notebooks.run("local", {"horizont": 3})
+    with pytest.raises(ParamsError, match="horizon"):
+        notebooks.run("local", {"horizon": 0})
+    assert not (checkout / "reports").exists()
+
+
+def test_ctrl_c_leaves_no_kernel_and_the_next_run_resumes(checkout):
+    flag = checkout / "started"
+    write_notebook(
+        checkout / "notebooks" / "02_eda.ipynb",
+        f"import os, pathlib, threading; pathlib.Path({str(flag)!r}).write_text(str(os.getpid()))",
+        "threading.Event().wait()",
+    )
+    command = "from spotify_mlops import notebooks; notebooks.run('local', start=2)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", command], env=os.environ.copy(), stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not (flag.exists() and flag.read_text()) and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.05)
+    kernel = psutil.Process(int(flag.read_text()))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) != 0
+    kernel.wait(30)
+    memory = json.loads((checkout / ".state" / "notebooks-local.json").read_text())
+    assert memory["notebook"] == "02_eda"
