@@ -1,0 +1,245 @@
+"""Start, watch and stop processes that outlive the command that started them.
+
+Used for the local services and for the project's own long runs (stream, endpoint, simulator,
+live page). Each runs in a session of its own with a log file and a record in the state file.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from .. import paths
+from ..errors import ServiceError
+from . import state
+
+OWNER = "SPOTIFY_MLOPS_OWNER"
+"""Environment variable that marks a process, and all it starts, with its state directory."""
+_POLL = 0.05
+_TAIL_BYTES = 16_384
+
+
+def start(
+    name: str,
+    argv: Sequence[str | Path],
+    *,
+    ready: Callable[[], bool] | None = None,
+    timeout: float = 60.0,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    kind: state.Kind = "app",
+    ports: Mapping[str, int] | None = None,
+    addresses: Mapping[str, str] | None = None,
+) -> state.Record:
+    """Start a process, wait until ``ready()`` and record it; if it runs already, return that.
+
+    Args:
+        name: the record's name; the log is ``logs/<name>.log`` in the state directory.
+        argv: program and arguments.
+        ready: asks the process, by its own protocol, whether it serves; called again until it
+            returns True. Without it the process counts as ready at once.
+        timeout: seconds to wait for ``ready``.
+        env: variables added to the present environment.
+        cwd: working directory (default: the checkout).
+        kind: ``service`` (owned by ``up``) or ``app``.
+        ports: ports that the process itself must listen on before ``ready`` is asked (another
+            process may have taken one meanwhile, and would answer); kept in the record.
+        addresses: kept in the record for clients to read.
+
+    Raises:
+        ServiceError: the process ended or did not become ready; it is stopped, and the message
+            ends with the tail of its log.
+    """
+    running = state.get(name)
+    if running is not None and is_alive(running):
+        return running
+    log = state.folder("logs") / f"{name}.log"
+    with log.open("ab") as output:
+        output.write(f"--- {state.now()} {name}\n".encode())
+        output.flush()
+        try:
+            process = subprocess.Popen(
+                [str(part) for part in argv],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=cwd or paths.root(),
+                env={**os.environ, **(env or {}), OWNER: _owner()},
+            )
+        except OSError as error:
+            raise ServiceError(f"No se pudo iniciar «{name}»: {error}.") from error
+    record = state.Record(
+        name=name,
+        kind=kind,
+        pid=process.pid,
+        identity=_identity(process.pid),
+        started=state.now(),
+        log=str(log),
+        ports=dict(ports or {}),
+        addresses=dict(addresses or {}),
+    )
+    state.put(record)
+    try:
+        _await_ready(record, process, ready, timeout)
+    except BaseException:
+        stop(record)
+        raise
+    return record
+
+
+def _await_ready(
+    record: state.Record,
+    process: subprocess.Popen[bytes],
+    ready: Callable[[], bool] | None,
+    timeout: float,
+) -> None:
+    deadline = time.monotonic() + timeout
+    while not (owns_ports(record) and (ready is None or ready())):
+        try:  # the process's end is the event; its absence for a moment means: ask again
+            status = process.wait(_POLL)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() < deadline:
+                continue
+            raise ServiceError(
+                f"«{record.name}» no respondió en {timeout:g} s. {explain(record)}"
+            ) from None
+        raise ServiceError(
+            f"«{record.name}» terminó al arrancar (código {status}). {explain(record)}"
+        )
+
+
+def owns_ports(record: state.Record) -> bool:
+    """Tell whether the process (or one that it started) listens on all its ports."""
+    if not record.ports:
+        return True
+    if record.pid is None:
+        return False
+    try:
+        root = psutil.Process(record.pid)
+        connections = [
+            connection
+            for process in (root, *root.children(recursive=True))
+            for connection in process.net_connections("tcp")
+        ]
+    except psutil.Error:
+        return False
+    listening = {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN}
+    return listening >= set(record.ports.values())
+
+
+def explain(record: state.Record) -> str:
+    """Return where the log is and how it ends, for an error message."""
+    return f"Registro: {record.log}\n{tail(record.log)}"
+
+
+def is_alive(record: state.Record) -> bool:
+    """Tell whether the recorded process itself still runs (not another one with its pid)."""
+    return record.pid is not None and _identity(record.pid) == record.identity is not None
+
+
+def stop(record: state.Record, timeout: float = 20.0) -> None:
+    """End a process and all it started: TERM, then KILL after ``timeout`` seconds.
+
+    The record stays, without its pid. Stopping what does not run is harmless.
+    """
+    family = _family(record) if is_alive(record) else []
+    _end(family, timeout)
+    state.put((state.get(record.name) or record).stopped())
+
+
+def sweep(timeout: float = 10.0) -> list[str]:
+    """End every process that carries this state directory's mark; return their names.
+
+    Finds what lost its parent and its session. The caller and its ancestors are left alone.
+    """
+    own = os.getpid()
+    spared = {own, *(parent.pid for parent in psutil.Process(own).parents())}
+    owner = _owner()
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid not in spared and process.environ().get(OWNER) == owner:
+                found.append(process)
+        except (psutil.Error, OSError):  # ended meanwhile, or another user's
+            continue
+    names = [_name(process) for process in found]
+    _end(found, timeout)
+    return names
+
+
+def tail(log: str | Path | None, lines: int = 15) -> str:
+    """Return the last lines of a log; empty when there is none."""
+    if log is None or not Path(log).is_file():
+        return ""
+    with Path(log).open("rb") as handle:
+        handle.seek(max(0, os.path.getsize(log) - _TAIL_BYTES))
+        text = handle.read().decode("utf-8", errors="replace")
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _owner() -> str:
+    return str(paths.state_dir().resolve())
+
+
+def _identity(pid: int) -> str | None:
+    """Return what tells this process from any other that has or had its pid; None if it ended.
+
+    On Linux the start in clock ticks since boot with the boot's id: unlike a wall-clock time it
+    does not move when the clock is set.
+    """
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        if os.path.isdir("/proc/self"):
+            text = Path(f"/proc/{pid}/stat").read_text()
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+            return f"{boot}/{text.rpartition(')')[2].split()[19]}"
+        return str(process.create_time())
+    except (psutil.Error, OSError):
+        return None
+
+
+def _family(record: state.Record) -> list[psutil.Process]:
+    """Return the process, its descendants, and whoever else is in its session."""
+    assert record.pid is not None
+    root = psutil.Process(record.pid)
+    family = {root.pid: root}
+    for process in root.children(recursive=True):
+        family[process.pid] = process
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == record.pid:
+                family[process.pid] = process
+        except OSError:
+            continue
+    return list(family.values())
+
+
+def _end(family: Iterable[psutil.Process], timeout: float) -> None:
+    processes = list(family)
+    for number, patience in ((signal.SIGTERM, timeout), (signal.SIGKILL, timeout)):
+        for process in processes:
+            try:
+                process.send_signal(number)
+            except psutil.NoSuchProcess:
+                continue
+        _, processes = psutil.wait_procs(processes, timeout=patience)
+        if not processes:
+            return
+    pids = ", ".join(str(process.pid) for process in processes)
+    raise ServiceError(f"No terminan los procesos {pids}, ni con KILL.")
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:
+        return str(process.pid)

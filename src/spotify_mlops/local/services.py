@@ -1,0 +1,169 @@
+"""The local services together: start, stop and describe them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import ServiceError
+from . import bigquery, cache, kafka, mongo, ports, processes, state
+
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Service:
+    """How one server is started and asked."""
+
+    name: str
+    title: str
+    ports: tuple[str, ...]
+    command: Callable[[Mapping[str, int], cache.Progress], tuple[list[str], dict[str, str]]]
+    is_ready: Callable[[Mapping[str, int]], bool]
+    addresses: Callable[[Mapping[str, int]], dict[str, str]]
+
+
+SERVICES = tuple(
+    Service(name, title, module.PORTS, module.command, module.is_ready, module.addresses)
+    for name, title, module in (
+        ("kafka", "Apache Kafka", kafka),
+        ("bigquery", "BigQuery (emulador)", bigquery),
+        ("mongo", "MongoDB (servidor compatible)", mongo),
+    )
+)
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """What ``status`` tells about one process."""
+
+    name: str
+    kind: state.Kind
+    state: Literal["running", "unhealthy", "crashed", "stopped"]
+    addresses: dict[str, str]
+    pid: int | None
+    started: str | None
+    log: str | None
+    log_tail: str
+    """The end of the log of a process that crashed or does not answer; else empty."""
+
+
+def up(progress: cache.Progress = cache.silent, timeout: float = 60.0) -> dict[str, state.Record]:
+    """Start the services that do not run, all at once, and wait until each answers.
+
+    Calling it again is harmless. Ports are those of the last time when they are free.
+
+    Args:
+        progress: receives short Spanish messages.
+        timeout: seconds that each service has to answer.
+
+    Raises:
+        UserError: the state directory cannot be written.
+        ServiceError: a service ended or does not answer; the message has the tail of its log.
+            The services that did start stay up.
+    """
+    for name in ("", "logs", "archive"):
+        state.folder(name)
+    with state.locked("up"), ThreadPoolExecutor(len(SERVICES)) as pool:
+        futures = [pool.submit(_start, service, progress, timeout) for service in SERVICES]
+        failures = [failure for future in futures if (failure := future.exception())]
+        for failure in failures:
+            raise failure
+        return {service.name: future.result() for service, future in zip(SERVICES, futures, strict=True)}
+
+
+def down(progress: cache.Progress = cache.silent) -> None:
+    """End every process that this checkout started, apps before services; keep the data.
+
+    Raises:
+        ServiceError: a process does not end.
+    """
+    records = state.read()
+    if not records:
+        return
+    with state.locked("up"):
+        apps = [record for record in records.values() if record.kind == "app"]
+        services = [record for record in records.values() if record.kind == "service"]
+        for group in (apps, services):
+            alive = [record for record in group if processes.is_alive(record)]
+            for record in alive:
+                progress(f"Deteniendo «{record.name}»")
+            with ThreadPoolExecutor(max(1, len(group))) as pool:
+                list(pool.map(processes.stop, group))
+        processes.sweep()
+
+
+def status() -> list[ServiceStatus]:
+    """Describe the services, started or not, and the apps that were registered."""
+    records = state.read()
+    names = [service.name for service in SERVICES]
+    names += [name for name in records if name not in names]
+    with ThreadPoolExecutor(len(names)) as pool:
+        return list(pool.map(lambda name: _status(name, records.get(name)), names))
+
+
+def _start(service: Service, progress: cache.Progress, timeout: float) -> state.Record:
+    before = state.get(service.name)
+    if before is not None and processes.is_alive(before):
+        if processes.owns_ports(before) and service.is_ready(before.ports):
+            return before
+        raise ServiceError(
+            f"{service.title} está en marcha pero no responde: prueba «spotify-mlops down» y "
+            f"«spotify-mlops up». {processes.explain(before)}"
+        )
+    if before is not None and before.pid is not None:
+        progress(f"{service.title} se había caído; se inicia de nuevo")
+    remembered = before.ports if before else {}
+    for attempt in range(1, _ATTEMPTS + 1):
+        chosen = ports.choose(service.ports, remembered)
+        moved = [str(port) for name, port in remembered.items() if chosen.get(name) != port]
+        if moved:
+            progress(f"{service.title}: puerto {', '.join(moved)} ocupado; se usa otro")
+        argv, env = service.command(chosen, progress)
+        try:
+            record = processes.start(
+                service.name,
+                argv,
+                env=env,
+                ready=lambda chosen=chosen: service.is_ready(chosen),  # type: ignore[misc]
+                timeout=timeout,
+                kind="service",
+                ports=chosen,
+                addresses=service.addresses(chosen),
+            )
+        except ServiceError:
+            # Between choosing a port and binding it another process may have taken it.
+            if attempt == _ATTEMPTS or all(ports.is_free(port) for port in chosen.values()):
+                raise
+            remembered = chosen
+        else:
+            progress(f"{service.title} responde en {', '.join(record.addresses.values())}")
+            return record
+    raise AssertionError("unreachable")
+
+
+def _status(name: str, record: state.Record | None) -> ServiceStatus:
+    service = next((service for service in SERVICES if service.name == name), None)
+    if record is None:
+        return ServiceStatus(name, "service", "stopped", {}, None, None, None, "")
+    condition: Literal["running", "unhealthy", "crashed", "stopped"]
+    if record.pid is None:
+        condition = "stopped"
+    elif not processes.is_alive(record):
+        condition = "crashed"
+    elif processes.owns_ports(record) and (service is None or service.is_ready(record.ports)):
+        condition = "running"
+    else:
+        condition = "unhealthy"
+    return ServiceStatus(
+        name=name,
+        kind=record.kind,
+        state=condition,
+        addresses=record.addresses,
+        pid=record.pid,
+        started=record.started,
+        log=record.log,
+        log_tail=processes.tail(record.log) if condition in ("crashed", "unhealthy") else "",
+    )

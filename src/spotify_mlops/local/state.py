@@ -1,0 +1,128 @@
+"""The state file of this checkout: which processes were started, where they listen, their logs.
+
+One JSON file, replaced whole under a lock, so that readers never see half of it and two
+writers never lose each other's change.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from .. import paths
+from ..errors import UserError
+
+FILE = "state.json"
+Kind = Literal["service", "app"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one process.
+
+    ``pid`` is None after an orderly stop; ports and addresses stay, to be used again.
+    ``identity`` tells this process from a later one with the same pid.
+    """
+
+    name: str
+    kind: Kind = "app"
+    pid: int | None = None
+    identity: str | None = None
+    started: str | None = None
+    log: str | None = None
+    ports: dict[str, int] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
+
+    def stopped(self) -> Record:
+        """Return the record of the same process after an orderly stop."""
+        return replace(self, pid=None, identity=None)
+
+
+def now() -> str:
+    """Return the present instant as RFC 3339 UTC with seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def folder(name: str = "") -> Path:
+    """Return (and make) a folder of the state directory.
+
+    Raises:
+        UserError: the folder cannot be made or written.
+    """
+    path = paths.state_dir() / name
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"No se puede escribir en la carpeta {path}: {error.strerror}. "
+            "Cambia los permisos o pon otra carpeta en SPOTIFY_MLOPS_STATE."
+        ) from error
+    return path
+
+
+def read() -> dict[str, Record]:
+    """Return the records by name; none when nothing was ever started.
+
+    Raises:
+        UserError: the file is damaged or not readable.
+    """
+    path = paths.state_dir() / FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {name: Record(**value) for name, value in content["processes"].items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"No se puede leer {path}: {error}. Bórralo y repite «spotify-mlops up»."
+        ) from error
+
+
+def get(name: str) -> Record | None:
+    """Return one record."""
+    return read().get(name)
+
+
+def put(record: Record) -> None:
+    """Write one record, leaving the others as they are."""
+    with locked("state"):
+        records = read()
+        records[record.name] = record
+        _write(records)
+
+
+def remove(name: str) -> None:
+    """Forget one record."""
+    with locked("state"):
+        records = read()
+        if records.pop(name, None) is not None:
+            _write(records)
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold a lock of this state directory."""
+    with (folder() / f".{name}.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _write(records: dict[str, Record]) -> None:
+    path = paths.state_dir() / FILE
+    content: dict[str, Any] = {
+        "version": 1,
+        "processes": {name: asdict(record) for name, record in sorted(records.items())},
+    }
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
