@@ -312,7 +312,8 @@ def life(frame: pd.DataFrame, source: str, unit: str) -> Plot:
     peak = frame.loc[frame["median"].idxmax()]
     last = frame.iloc[-1]
     alt = (
-        f"La mediana llega a {percent(peak['median'], 0)} del máximo a {number(peak['age'])} {unit} "
+        f"La mediana llega a {percent(peak['median'], 0)} del máximo a "
+        f"{number(peak['age'])} {unit} "
         f"y está en {percent(last['median'], 0)} a {number(last['age'])} {unit}."
     )
     return Plot(figure, "La vida de una canción", alt)

@@ -105,9 +105,9 @@ class Plot:
         """Return the figure as an SVG element with ``role="img"`` and a ``<title>``."""
         out = io.StringIO()
         with mpl.rc_context(_RC):
-            # No date and no creator: the same data give the same file.
+            # No metadata: the same data give the same file.
             FigureCanvasSVG(self.figure).print_svg(
-                out, metadata={"Date": None, "Creator": None, "Title": self.title}
+                out, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
             )
         text = out.getvalue()
         text = text[text.index("<svg") :]
@@ -236,6 +236,9 @@ def themed(svg: str, prefix: str) -> str:
     """
     for color, name in ((INK, "ink"), (MUTED, "muted"), (GRID, "line")):
         svg = svg.replace(color, f"var(--{name})")
+    # A style element would hold for the whole page.
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", svg)
     svg = re.sub(r'\bid="', f'id="{prefix}', svg)
     svg = re.sub(r'href="#', f'href="#{prefix}', svg)
     return re.sub(r"url\(#", f"url(#{prefix}", svg)

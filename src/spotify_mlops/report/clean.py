@@ -1,0 +1,75 @@
+"""What of an executed notebook a reader of the report may meet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from nbformat import NotebookNode
+
+from ..story.show import FACTS_MIME
+
+# In order of preference; what is not here (plain text, widgets, JavaScript) is left out.
+SHOWN = ("image/svg+xml", "image/png", "text/html", "text/markdown")
+
+_FOREIGN = re.compile(r"<(script|link|iframe|object|embed|style)\b|https?://[^\s\"']+\.js\b", re.I)
+
+
+def results(notebook: NotebookNode) -> list[dict[str, Any]]:
+    """Return what a page shows, in order.
+
+    Markdown cells, figures, tables and generated sentences stay. Code, printed text, warnings,
+    errors and anything that would load a script (interactive Beam's widgets) do not.
+
+    Returns:
+        Dicts with ``type`` (one of `SHOWN`), ``content``, and ``kind`` or ``alt`` where known.
+    """
+    shown: list[dict[str, Any]] = []
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if "papermill-error-cell-tag" in tags or "remove" in tags:
+            continue
+        if cell.cell_type == "markdown":
+            shown.append({"type": "text/markdown", "content": cell.source, "kind": "prose"})
+        elif cell.cell_type == "code":
+            shown.extend(_outputs(cell))
+    return shown
+
+
+def facts(notebook: NotebookNode) -> dict[str, Any]:
+    """Return the facts that a notebook recorded, later ones winning."""
+    found: dict[str, Any] = {}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            found |= output.get("data", {}).get(FACTS_MIME, {})
+    return found
+
+
+def without_paths(html: str, folders: Sequence[Path]) -> str:
+    """Return the text with this machine's folders cut from the paths in it."""
+    for folder in sorted({str(f) for f in folders if len(f.parts) > 1}, key=len, reverse=True):
+        html = html.replace(f"{folder}/", "").replace(folder, "…")
+    return html
+
+
+def _outputs(cell: NotebookNode) -> Iterator[dict[str, Any]]:
+    for output in cell.get("outputs", []):
+        if output.output_type not in ("display_data", "execute_result"):
+            continue
+        for mime in SHOWN:
+            content = output.data.get(mime)
+            if content is None:
+                continue
+            content = "".join(content) if isinstance(content, list) else content
+            if mime == "text/html" and _FOREIGN.search(content):
+                break
+            about = output.metadata.get(mime, {})
+            yield {
+                "type": mime,
+                "content": content,
+                "kind": about.get("kind", "result"),
+                "alt": about.get("alt", ""),
+            }
+            break
