@@ -19,7 +19,9 @@ def addresses(chosen: Mapping[str, int]) -> dict[str, str]:
     }
 
 
-def command(chosen: Mapping[str, int], progress: cache.Progress) -> tuple[list[str], dict[str, str]]:
+def command(
+    chosen: Mapping[str, int], progress: cache.Progress
+) -> tuple[list[str], dict[str, str]]:
     """Return argv and environment."""
     data = state.folder("bigquery")
     argv = [

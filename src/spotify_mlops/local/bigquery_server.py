@@ -1,15 +1,58 @@
-"""Run the BigQuery emulator: ``python -m spotify_mlops.local.bigquery_server DATA REST GRPC``."""
+"""Run the BigQuery emulator: ``python -m spotify_mlops.local.bigquery_server DATA REST GRPC``.
+
+The emulator as published, with what a stream of appends and a notebook's queries need added.
+"""
 
 from __future__ import annotations
 
+import functools
 import sys
+import threading
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+
+RESULT_BYTES = 512 * 1024 * 1024
+"""Memory for query results that clients may still fetch; the oldest go first."""
+RPC_THREADS = 128
+"""Each open append stream holds one; the default is cores + 4, and then reads hang."""
+MESSAGE_BYTES = 128 * 1024 * 1024
+
+
+class Recent(OrderedDict):  # type: ignore[type-arg]
+    """A mapping that forgets its oldest values beyond ``RESULT_BYTES``; never the newest."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        total = 0
+        for old in reversed(list(self)):
+            total += _size(self[old])
+            if total > RESULT_BYTES and old != key:
+                del self[old]
+
+
+def _size(value: Any) -> int:
+    return int(getattr(value, "table", value).nbytes)
 
 
 def main(data: Path, rest_port: int, grpc_port: int) -> None:
     """Serve until TERM."""
-    import bqemulator.server as server
     from bqemulator.config import LogLevel, PersistenceMode, Settings
+    from bqemulator.observability.logging_ import configure_logging
+
+    configure_logging(level=LogLevel.WARNING, fmt="console")
+    # Before the modules that copy these names are imported.
+    import bqemulator.jobs.executor as executor
+    import bqemulator.streaming.read_session as read_session
+
+    executor.JOB_RESULTS = Recent()
+    read_session._SESSIONS = Recent()
+
+    import bqemulator.grpc_api.read_servicer as read_servicer
+    import bqemulator.server as server
+    import grpc.aio
+    from bqemulator.storage.engine import DuckDBEngine
     from bqemulator.versioning.snapshots import SnapshotManager
     from duckdb_extensions import import_extension
 
@@ -26,7 +69,65 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
                 return None
             return super().capture(project_id, dataset_id, table_id, kind=kind)
 
-    server.SnapshotManager = NoTimeTravel  # type: ignore[misc]
+    class CursorPerThread(DuckDBEngine):
+        """A DuckDB connection holds one result at a time.
+
+        REST and gRPC run in different threads: with one connection an append may replace the
+        result of a query before it is fetched. Each thread gets a cursor of its own.
+        """
+
+        def __init__(self, settings):  # type: ignore[no-untyped-def]
+            super().__init__(settings)
+            self._local = threading.local()
+
+        @property
+        def connection(self):  # type: ignore[no-untyped-def]
+            cursor = getattr(self._local, "cursor", None)
+            if cursor is None:
+                cursor = self._local.cursor = super().connection.cursor()
+                cursor.execute("SET TimeZone = 'UTC'")
+            return cursor
+
+    class ReadResults(read_servicer.BigQueryReadHandler):
+        """Storage Read of a query's result, by the anonymous table that its job names.
+
+        This is what the official client does for large results; the emulator has the result
+        but not the table.
+        """
+
+        def _handle_create_read_session(self, request_bytes, context):  # type: ignore[no-untyped-def]
+            from google.cloud.bigquery_storage_v1 import types
+
+            request = types.CreateReadSessionRequest.deserialize(request_bytes)
+            session = request.read_session
+            table = _result(session.table, executor)
+            if table is None:
+                return super()._handle_create_read_session(request_bytes, context)
+            fields = list(session.read_options.selected_fields) if session.read_options else None
+            state = read_session.create_read_session(
+                project_id=session.table.split("/")[1],
+                table_ref=session.table,
+                arrow_table=table,
+                max_streams=request.max_stream_count or 1,
+                selected_fields=fields,
+            )
+            self._ctx.metrics.read_streams_active.inc(len(state.streams))
+            return types.ReadSession.serialize(
+                read_servicer._build_read_session_response(
+                    state=state,
+                    read_session=session,
+                    session_format=read_session.FORMAT_ARROW,
+                    wire_format=types.DataFormat.ARROW,
+                    arrow_table=table,
+                )
+            )
+
+    server.SnapshotManager = NoTimeTravel
+    server.DuckDBEngine = CursorPerThread
+    read_servicer.BigQueryReadHandler = ReadResults
+    grpc.aio.server = functools.partial(
+        grpc.aio.server, migration_thread_pool=ThreadPoolExecutor(RPC_THREADS)
+    )
     import_extension("spatial")  # from its wheel, so that nothing is downloaded at run time
     server.run_forever(
         Settings(
@@ -35,10 +136,21 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
             persistence_mode=PersistenceMode.PERSISTENT,
             data_dir=data,
             enable_format_extensions=False,  # Avro would be downloaded
-            write_api_max_stream_rows=2_000_000_000,
+            write_api_max_request_bytes=MESSAGE_BYTES,  # also caps the batches of a read
             log_level=LogLevel.WARNING,
         )
     )
+
+
+def _result(path: str, executor: Any) -> Any:
+    """Return the Arrow result behind ``projects/P/datasets/_bqemu_anonymous/tables/anonJOB``."""
+    _, _, _, dataset, _, table = path.split("/")
+    if dataset != executor._ANONYMOUS_RESULTS_DATASET:
+        return None
+    for job_id, result in executor.JOB_RESULTS.items():
+        if table == f"anon{job_id.replace('-', '')}":
+            return result
+    return None
 
 
 if __name__ == "__main__":

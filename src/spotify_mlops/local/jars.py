@@ -55,7 +55,9 @@ def classpath(name: str, progress: cache.Progress = cache.silent) -> list[Path]:
     """
     hashes = locked_hashes()[name]
     target = cache.folder("jars")
-    files = {coordinate: target / _file_name(coordinate, hashes[coordinate]) for coordinate in hashes}
+    files = {
+        coordinate: target / _file_name(coordinate, hashes[coordinate]) for coordinate in hashes
+    }
     if not all(_is_verified(file) for file in files.values()):
         with cache.locked(f"jars-{name}", progress):
             missing = [c for c, file in files.items() if not _verify(file, hashes[c])]

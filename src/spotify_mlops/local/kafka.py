@@ -32,7 +32,9 @@ def addresses(chosen: Mapping[str, int]) -> dict[str, str]:
     return {"bootstrap": f"{ports.HOST}:{chosen['broker']}"}
 
 
-def command(chosen: Mapping[str, int], progress: cache.Progress) -> tuple[list[str], dict[str, str]]:
+def command(
+    chosen: Mapping[str, int], progress: cache.Progress
+) -> tuple[list[str], dict[str, str]]:
     """Write the configuration, format the storage once, and return argv and environment.
 
     Raises:

@@ -22,7 +22,9 @@ def addresses(chosen: Mapping[str, int]) -> dict[str, str]:
     return {"uri": f"mongodb://{ports.HOST}:{chosen['server']}/?directConnection=true"}
 
 
-def command(chosen: Mapping[str, int], progress: cache.Progress) -> tuple[list[str], dict[str, str]]:
+def command(
+    chosen: Mapping[str, int], progress: cache.Progress
+) -> tuple[list[str], dict[str, str]]:
     """Return argv and environment."""
     classpath = [compiled(progress), *jars.classpath("mongo", progress)]
     argv = [

@@ -71,7 +71,9 @@ def up(progress: cache.Progress = cache.silent, timeout: float = 60.0) -> dict[s
         failures = [failure for future in futures if (failure := future.exception())]
         for failure in failures:
             raise failure
-        return {service.name: future.result() for service, future in zip(SERVICES, futures, strict=True)}
+        return {
+            service.name: future.result() for service, future in zip(SERVICES, futures, strict=True)
+        }
 
 
 def down(progress: cache.Progress = cache.silent) -> None:

@@ -1,0 +1,291 @@
+"""The official clients, pointed where the params say. Nothing else in the project makes one.
+
+An endpoint parameter is ``local`` (what ``up`` started), an address, or ``default`` (the
+library's own: the cloud). Clients of a loopback server carry no credentials and use no TLS.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from . import paths
+from .errors import ServiceError
+from .local import state
+from .params import LOCAL, Params
+
+if TYPE_CHECKING:
+    import grpc
+    import pandas as pd
+    import polars as pl
+    from google.cloud import bigquery, bigquery_storage_v1
+    from pymongo import MongoClient
+    from pymongo.database import Database
+
+DEFAULT = "default"
+_PING_SECONDS = 5.0
+_GRPC_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.keepalive_time_ms", 60_000),
+)
+
+
+def address(value: str, service: str, name: str) -> str:
+    """Return an endpoint parameter's value, read from the state file when it is ``local``.
+
+    Raises:
+        ServiceError: it is ``local`` and that service was never started.
+    """
+    if value != LOCAL:
+        return value
+    record = state.get(service)
+    if record is None or name not in record.addresses:
+        raise ServiceError(
+            f"El servicio local «{service}» no está en marcha: ejecuta «spotify-mlops up»."
+        )
+    return record.addresses[name]
+
+
+def kafka_config(params: Params) -> dict[str, Any]:
+    """Return what every confluent-kafka client of this log starts from.
+
+    User and password come from ``KAFKA_USERNAME`` and ``KAFKA_PASSWORD``.
+    """
+    config: dict[str, Any] = {
+        "bootstrap.servers": address(params.kafka_bootstrap, "kafka", "bootstrap"),
+        "security.protocol": params.kafka_security_protocol,
+    }
+    if params.kafka_sasl_mechanism:
+        config["sasl.mechanism"] = params.kafka_sasl_mechanism
+    if params.kafka_sasl_mechanism in ("PLAIN", "SCRAM-SHA-512"):
+        config["sasl.username"] = os.environ.get("KAFKA_USERNAME", "")
+        config["sasl.password"] = os.environ.get("KAFKA_PASSWORD", "")
+    return config
+
+
+def bigquery_client(params: Params) -> bigquery.Client:
+    """Return the BigQuery client (REST), with the params' dataset as default dataset.
+
+    One client is kept for each process and address.
+    """
+    rest = address(params.bigquery_rest, "bigquery", "rest")
+    return _bigquery_client(rest, params.project, params.dataset, os.getpid())
+
+
+def bigquery_read_client(params: Params) -> bigquery_storage_v1.BigQueryReadClient:
+    """Return the client of the Storage Read API; one for each process and address."""
+    return _read_client(address(params.bigquery_grpc, "bigquery", "grpc"), os.getpid())
+
+
+def bigquery_write_client(params: Params) -> bigquery_storage_v1.BigQueryWriteClient:
+    """Return the client of the Storage Write API; one for each process and address."""
+    return _write_client(address(params.bigquery_grpc, "bigquery", "grpc"), os.getpid())
+
+
+def mongo_client(params: Params) -> MongoClient[dict[str, Any]]:
+    """Return the MongoDB client (times as aware UTC); one for each process and address."""
+    return _mongo_client(address(params.mongo_uri, "mongo", "uri"), os.getpid())
+
+
+def mongo_database(params: Params) -> Database[dict[str, Any]]:
+    """Return the operational database."""
+    return mongo_client(params)[params.mongo_database]
+
+
+def archive_uri(params: Params) -> str:
+    """Return the root of the archive: a ``gs://`` URI or a folder, without a final slash."""
+    if params.archive != LOCAL:
+        return params.archive.rstrip("/")
+    return str(paths.state_dir() / "archive" / params.profile)
+
+
+def endpoint_url(params: Params) -> str:
+    """Return the base URL of the prediction endpoint.
+
+    Raises:
+        ServiceError: it is the local one and was never started.
+    """
+    return address(params.endpoint, "endpoint", "url").rstrip("/")
+
+
+def query(params: Params, sql: str, **parameters: Any) -> pl.DataFrame:
+    """Run a query and return its rows; ``{dataset}`` in it stands for the params' dataset.
+
+    Rows come over the Storage Read API as Arrow: the fastest official way for large results.
+
+    Args:
+        params: where BigQuery is.
+        sql: GoogleSQL with ``@name`` parameters.
+        parameters: their values (str, bool, int, float, bytes, date, aware datetime, or a list
+            of one of these).
+
+    Raises:
+        google.api_core.exceptions.GoogleAPICallError: what BigQuery says of the query.
+    """
+    import polars as pl
+
+    frame = pl.from_arrow(_run(params, sql, parameters))
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def query_pandas(params: Params, sql: str, **parameters: Any) -> pd.DataFrame:
+    """Do as ``query`` and return a pandas frame."""
+    return _run(params, sql, parameters).to_pandas()
+
+
+def require(params: Params, *services: str) -> None:
+    """Check that services answer now: any of ``kafka``, ``bigquery``, ``mongo`` (default: all).
+
+    Raises:
+        ServiceError: one does not; the message names it and its address.
+    """
+    checks = {"kafka": _ping_kafka, "bigquery": _ping_bigquery, "mongo": _ping_mongo}
+    for service in services or checks:
+        checks[service](params)
+
+
+def _ping_kafka(params: Params) -> None:
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    config = kafka_config(params)
+    try:
+        AdminClient({**config, "log_level": 0}).list_topics(timeout=_PING_SECONDS)
+    except KafkaException as error:
+        raise _unreachable("Kafka", config["bootstrap.servers"], error) from error
+
+
+def _ping_bigquery(params: Params) -> None:
+    import requests
+    from google.api_core.exceptions import GoogleAPICallError
+    from google.auth.exceptions import GoogleAuthError
+
+    client = bigquery_client(params)
+    try:
+        list(client.list_datasets(max_results=1, retry=None, timeout=_PING_SECONDS))
+    except (GoogleAPICallError, GoogleAuthError, requests.RequestException) as error:
+        raise _unreachable("BigQuery", params.bigquery_rest, error) from error
+
+
+def _ping_mongo(params: Params) -> None:
+    import pymongo
+    from pymongo.errors import PyMongoError
+
+    try:
+        with pymongo.timeout(_PING_SECONDS):
+            mongo_client(params).admin.command("ping")
+    except PyMongoError as error:
+        raise _unreachable("MongoDB", params.mongo_uri, error) from error
+
+
+def _unreachable(title: str, where: str, error: Exception) -> ServiceError:
+    # An address may hold a password before its @.
+    shown = where.rpartition("@")[2]
+    reason = " ".join(str(error).split())[:160]
+    return ServiceError(
+        f"{title} no responde en {shown} ({reason}). "
+        "En local: mira «spotify-mlops status» y ejecuta «spotify-mlops up»."
+    )
+
+
+def _run(params: Params, sql: str, parameters: Mapping[str, Any]) -> Any:
+    from google.cloud import bigquery
+
+    client = bigquery_client(params)
+    config = bigquery.QueryJobConfig(
+        query_parameters=[_query_parameter(name, value) for name, value in parameters.items()]
+    )
+    text = sql.replace("{dataset}", params.dataset)
+    retry = bigquery.DEFAULT_RETRY.with_timeout(params.service_timeout.total_seconds())
+    rows = client.query(text, job_config=config, retry=retry).result(retry=retry)
+    return rows.to_arrow(bqstorage_client=bigquery_read_client(params))
+
+
+def _query_parameter(name: str, value: Any) -> Any:
+    from google.cloud import bigquery
+
+    if isinstance(value, (list, tuple)):
+        kind = _sql_type(value[0]) if value else "STRING"
+        return bigquery.ArrayQueryParameter(name, kind, list(value))
+    return bigquery.ScalarQueryParameter(name, _sql_type(value), value)
+
+
+def _sql_type(value: Any) -> str:
+    kinds: tuple[tuple[type, str], ...] = (
+        (bool, "BOOL"),  # before int, which it is too
+        (int, "INT64"),
+        (float, "FLOAT64"),
+        (str, "STRING"),
+        (bytes, "BYTES"),
+        (datetime, "TIMESTAMP"),  # before date, which it is too
+        (date, "DATE"),
+    )
+    for kind, name in kinds:
+        if isinstance(value, kind):
+            return name
+    raise TypeError(f"no BigQuery parameter type for {type(value).__name__}")
+
+
+def _is_plain(value: str) -> bool:
+    """Tell whether an address is a plain-text one of this machine."""
+    host = value.removeprefix("http://").partition(":")[0]
+    return not value.startswith("https://") and host in ("127.0.0.1", "localhost")
+
+
+@functools.cache
+def _bigquery_client(rest: str, project: str, dataset: str, pid: int) -> bigquery.Client:
+    from google.api_core.client_options import ClientOptions
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import bigquery
+
+    config = bigquery.QueryJobConfig(default_dataset=f"{project}.{dataset}")
+    if rest == DEFAULT:
+        return bigquery.Client(project=project, default_query_job_config=config)
+    return bigquery.Client(
+        project=project,
+        credentials=AnonymousCredentials() if _is_plain(rest) else None,
+        client_options=ClientOptions(api_endpoint=rest),
+        default_query_job_config=config,
+    )
+
+
+def _channel(target: str) -> grpc.Channel:
+    import grpc
+
+    return grpc.insecure_channel(target, options=_GRPC_OPTIONS)
+
+
+@functools.cache
+def _read_client(target: str, pid: int) -> bigquery_storage_v1.BigQueryReadClient:
+    from google.cloud.bigquery_storage_v1 import BigQueryReadClient
+
+    if not _is_plain(target):
+        return BigQueryReadClient(client_options=_endpoint_options(target))
+    transport = BigQueryReadClient.get_transport_class("grpc")
+    return BigQueryReadClient(transport=transport(channel=_channel(target)))
+
+
+@functools.cache
+def _write_client(target: str, pid: int) -> bigquery_storage_v1.BigQueryWriteClient:
+    from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
+
+    if not _is_plain(target):
+        return BigQueryWriteClient(client_options=_endpoint_options(target))
+    transport = BigQueryWriteClient.get_transport_class("grpc")
+    return BigQueryWriteClient(transport=transport(channel=_channel(target)))
+
+
+def _endpoint_options(target: str) -> dict[str, str]:
+    return {} if target == DEFAULT else {"api_endpoint": target}
+
+
+@functools.cache
+def _mongo_client(uri: str, pid: int) -> MongoClient[dict[str, Any]]:
+    from pymongo import MongoClient
+
+    return MongoClient(uri, tz_aware=True, serverSelectionTimeoutMS=10_000)
