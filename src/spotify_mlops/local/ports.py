@@ -35,6 +35,6 @@ def choose(names: Iterable[str], before: Mapping[str, int]) -> dict[str, int]:
     for name in names:
         port = before.get(name)
         while port is None or port in chosen.values() or not is_free(port):
-            port = random.choice(_RANGE)  # noqa: S311
+            port = random.choice(_RANGE)
         chosen[name] = port
     return chosen

@@ -1,0 +1,58 @@
+"""Real services for the integration tests: started once, in a state directory of their own."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from spotify_mlops import params
+from spotify_mlops.local import services as local_services
+from spotify_mlops.local import state
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, state.Record]]:
+    """Kafka, BigQuery and MongoDB, up for the whole session; every process ends with it."""
+    folder = tmp_path_factory.mktemp("state")
+    before = os.environ.get("SPOTIFY_MLOPS_STATE")
+    os.environ["SPOTIFY_MLOPS_STATE"] = str(folder)
+    try:
+        yield local_services.up()
+    finally:
+        os.environ["SPOTIFY_MLOPS_STATE"] = str(folder)
+        local_services.down()
+        if before is None:
+            del os.environ["SPOTIFY_MLOPS_STATE"]
+        else:
+            os.environ["SPOTIFY_MLOPS_STATE"] = before
+
+
+@pytest.fixture
+def local_params(services: dict[str, state.Record]) -> Callable[..., params.Params]:
+    """Make params of the ``local`` profile with a topic, dataset and database of their own."""
+
+    def make(**overrides: object) -> params.Params:
+        unique = uuid.uuid4().hex[:10]
+        own = {
+            "topic": f"test-{unique}",
+            "dataset": f"test_{unique}",
+            "mongo_database": f"test_{unique}",
+            "profile": f"test-{unique}",
+        }
+        return params.load("local", **(own | overrides))
+
+    return make
+
+
+@pytest.fixture
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give an empty state directory of this test's own; what it started ends with it."""
+    monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path / "state"))
+    try:
+        yield tmp_path / "state"
+    finally:
+        local_services.down()
