@@ -35,8 +35,10 @@ def rank(aggregates: pl.DataFrame) -> pl.DataFrame:
         played.quantile(0.7, interpolation="lower").fill_null(0.0).alias("plays_p70"),
     )
     frame = frame.join(countries, on="_group", how="left").with_columns(
-        play_score=100 * ranks[0] / pl.col("_played"),
-        attention_rank=100 * ranks[1] / pl.col("_tracks"),
+        # Rounded: polars multiplies by a reciprocal where a column holds one value, so the last
+        # bit would depend on how many windows the frame holds.
+        play_score=(100 * ranks[0] / pl.col("_played")).round(9),
+        attention_rank=(100 * ranks[1] / pl.col("_tracks")).round(9),
     )
     return _with_artists(frame).cast(RANKED_SCHEMA).select(*RANKED_SCHEMA).sort(ROW_KEY)
 

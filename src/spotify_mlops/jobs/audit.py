@@ -1,0 +1,205 @@
+"""The invariant, to the record, against the broker's own offsets.
+
+records in the log = counted + open + dead letters + late + duplicates + heartbeats, per
+partition. Each term is read from where the records really are.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event
+from typing import Any
+
+import polars as pl
+
+from .. import clients, topic
+from ..events.schema import DUPLICATE_KEY
+from ..params import Params
+from ..pipeline.marks import watermark
+from ..sources import manifest as manifests
+
+TERMS = ("counted", "open", "dead_letters", "late", "duplicates", "heartbeats")
+_RETRY_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """The audit's finding.
+
+    ``table`` has a row a partition: ``partition``, ``records`` (the broker's), the six terms,
+    ``missing`` (records less terms: 0 when the invariant holds).
+    """
+
+    table: pl.DataFrame
+    watermark: datetime | None
+    differences: list[str]
+    """What does not agree, one Spanish sentence each."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether every record is answered for exactly once."""
+        return not self.differences
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return {
+            "holds": self.holds,
+            "watermark": self.watermark and self.watermark.isoformat(),
+            "partitions": self.table.to_dicts(),
+            "totals": self.table.drop("partition").sum().to_dicts()[0],
+            "differences": self.differences,
+        }
+
+
+def audit(params: Params, *, wait: float = 30.0) -> AuditReport:
+    """Check the invariant for all that is in the log now.
+
+    Args:
+        params: which log and tables.
+        wait: seconds that a running job is given to write what it has read.
+    """
+    ends = topic.offsets(params)
+    deadline = time.monotonic() + wait
+    pause = Event()
+    while True:
+        report = _check(params, ends)
+        if report.holds or time.monotonic() >= deadline:
+            return report
+        pause.wait(_RETRY_SECONDS)
+
+
+def _check(params: Params, ends: dict[int, tuple[int, int]]) -> AuditReport:
+    heartbeats = _heartbeats(params, ends)
+    reached = watermark(_marks(params, ends, heartbeats), params.allowed_lateness)
+    lows = pl.DataFrame(
+        {
+            "partition": list(ends),
+            "records": [high - low for low, high in ends.values()],
+        },
+        schema={"partition": pl.Int64, "records": pl.Int64},
+    )
+    table = lows
+    for part in (
+        _counted(params, reached),
+        _open(params, ends, reached),
+        _dead_letters(params, ends),
+        _late(params, ends),
+        heartbeats.group_by("partition").agg(pl.len().cast(pl.Int64).alias("heartbeats")),
+    ):
+        table = table.join(part, on="partition", how="left")
+    table = (
+        table.with_columns(pl.exclude("partition", "records").fill_null(0))
+        .with_columns(duplicates=pl.col("duplicates") + pl.col("open_duplicates"))
+        .select("partition", "records", *TERMS)
+        .with_columns(missing=pl.col("records") - pl.sum_horizontal(TERMS))
+        .sort("partition")
+    )
+    return AuditReport(table, reached, _differences(params, table))
+
+
+def _differences(params: Params, table: pl.DataFrame) -> list[str]:
+    found = [
+        f"Partición {row['partition']}: {row['records']} registros en Kafka y "
+        f"{row['records'] - row['missing']} contabilizados ({row['missing']:+d})."
+        for row in table.iter_rows(named=True)
+        if row["missing"]
+    ]
+    injected = manifests.injected(params)
+    if injected is not None and not found:
+        totals = table.drop("partition").sum().to_dicts()[0]
+        for term in ("dead_letters", "late", "duplicates"):
+            if totals[term] != injected[term]:
+                found.append(
+                    f"{term}: {totals[term]} encontrados y {injected[term]} inyectados por el "
+                    "simulador."
+                )
+    return found
+
+
+def _query(params: Params, sql: str) -> pl.DataFrame:
+    return clients.query(params, sql)
+
+
+def _below(ends: dict[int, tuple[int, int]]) -> str:
+    parts = [f"(log_partition = {p} AND log_offset < {high})" for p, (_, high) in ends.items()]
+    return "(" + " OR ".join(parts) + ")"
+
+
+def _marks(
+    params: Params, ends: dict[int, tuple[int, int]], heartbeats: pl.DataFrame
+) -> dict[int, datetime | None]:
+    events = _query(
+        params,
+        "SELECT log_partition AS partition, MAX(event_time) AS mark "
+        f"FROM {{dataset}}.spotify_events_rows WHERE {_below(ends)} GROUP BY 1",
+    )
+    beats = heartbeats.select("partition", mark="heartbeat_time")
+    highest = (
+        pl.concat([events, beats], how="vertical_relaxed")
+        .group_by("partition")
+        .agg(pl.col("mark").max())
+    )
+    return {p: None for p in ends} | dict(highest.iter_rows())
+
+
+def _heartbeats(params: Params, ends: dict[int, tuple[int, int]]) -> pl.DataFrame:
+    return _query(
+        params,
+        "SELECT log_partition AS partition, log_offset, MAX(heartbeat_time) AS heartbeat_time "
+        "FROM {dataset}.spotify_counters "
+        f"WHERE heartbeats > 0 AND {_below(ends)} GROUP BY 1, 2",
+    )
+
+
+def _counted(params: Params, reached: datetime | None) -> pl.DataFrame:
+    limit = _literal(reached - params.window) if reached else _literal(datetime(1, 1, 2))
+    return _query(
+        params,
+        "SELECT log_partition AS partition, SUM(counted) AS counted, "
+        "SUM(duplicates) AS duplicates FROM {dataset}.spotify_counters "
+        f"WHERE window_start IS NOT NULL AND window_start <= {limit} GROUP BY 1",
+    )
+
+
+def _open(
+    params: Params, ends: dict[int, tuple[int, int]], reached: datetime | None
+) -> pl.DataFrame:
+    key = ", ".join(DUPLICATE_KEY)
+    later = f"AND window_start > {_literal(reached - params.window)}" if reached else ""
+    return _query(
+        params,
+        "SELECT log_partition AS partition, SUM(CASE WHEN nth = 1 THEN 1 ELSE 0 END) AS open, "
+        "SUM(CASE WHEN nth > 1 THEN 1 ELSE 0 END) AS open_duplicates FROM ("
+        "SELECT log_partition, ROW_NUMBER() OVER "
+        f"(PARTITION BY {key} ORDER BY log_partition, log_offset) AS nth FROM ("
+        f"SELECT DISTINCT log_partition, log_offset, {key} FROM {{dataset}}.spotify_events_rows "
+        f"WHERE NOT late AND {_below(ends)} {later})) GROUP BY 1",
+    )
+
+
+def _dead_letters(params: Params, ends: dict[int, tuple[int, int]]) -> pl.DataFrame:
+    return _query(
+        params,
+        "SELECT log_partition AS partition, COUNT(*) AS dead_letters "
+        f"FROM {{dataset}}.spotify_dead_letters WHERE {_below(ends)} GROUP BY 1",
+    )
+
+
+def _late(params: Params, ends: dict[int, tuple[int, int]]) -> pl.DataFrame:
+    return _query(
+        params,
+        "SELECT log_partition AS partition, COUNT(DISTINCT log_offset) AS late "
+        f"FROM {{dataset}}.spotify_events_rows WHERE late AND {_below(ends)} GROUP BY 1",
+    )
+
+
+def _literal(time: datetime) -> str:
+    return f"TIMESTAMP '{time:%Y-%m-%d %H:%M:%S.%f}+00:00'"
+
+
+def render(report: AuditReport) -> str:
+    """Return the report as one JSON document."""
+    return json.dumps(report.to_dict(), default=str, ensure_ascii=False)

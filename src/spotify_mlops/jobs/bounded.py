@@ -1,0 +1,171 @@
+"""The whole log, once: events, features, labels and counters into BigQuery.
+
+The same graph as the live job, on FnApiRunner. Tables are replaced, so a run can be repeated.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import apache_beam as beam
+import polars as pl
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from .. import clients, labels, paths, tables, topic, warehouse
+from ..params import Params
+from ..pipeline import graph, progress
+from ..pipeline.marks import watermark
+from ..pipeline.predict import PREDICTION_SCHEMA
+from ..pipeline.source import LogSource
+from ..pipeline.steps import Shape
+from ..sinks import archive, mongo, positions, rows
+from ..sinks.dead_letters import DeadLettersSink
+from ..sinks.staging import StageRaw, StageWindows, Staging
+from ..windows import Windowing
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class BoundedSummary:
+    """What a bounded run did.
+
+    ``watermark`` is the log's at its end: windows that end at or before it are closed.
+    """
+
+    records: int
+    rows: dict[str, int]
+    watermark: datetime | None
+    seconds: float
+    dataset: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return asdict(self) | {"watermark": self.watermark and self.watermark.isoformat()}
+
+
+def shape_of(params: Params, pane: int) -> Shape:
+    """Return how the params cut the work."""
+    return Shape(Windowing.of(params), tuple(params.lags), params.shards, pane)
+
+
+def run(
+    params: Params, *, from_archive: bool = False, replay: bool = False, say: Progress = lambda _: None
+) -> BoundedSummary:
+    """Run the graph over the whole log and load the tables of ``params.dataset``.
+
+    Args:
+        params: what and where.
+        from_archive: read the archive in place of the topic.
+        replay: only fill the dataset: no archive, no Mongo, no position, no dead-letter topic.
+        say: takes a line of progress in Spanish.
+
+    Raises:
+        ServiceError: a service does not answer.
+        IntegrityError: the archive is not whole.
+    """
+    began = time.monotonic()
+    start, ends = _extent(params, from_archive)
+    job = f"bounded-{params.topic}-{params.dataset}"
+    staging = Staging(paths.state_dir() / "staging" / job)
+    staging.clear()
+    warehouse.ensure_dataset(params)
+    sinks = _sinks(params, staging, replay)
+    shape = shape_of(params, params.bounded_pane)
+    tracked = progress.Progress(start, shape.windowing, shape.lags, shape.shards, raw=0)
+    progress.register(job, tracked)
+    total = sum(ends.values()) - sum(start.offsets.values())
+    say(f"Procesando {total:,} registros".replace(",", "."))
+    if total:
+        source = LogSource(job, params, shape, from_archive)
+        pipeline = beam.Pipeline(FnApiRunner(), PipelineOptions([]))
+        graph.build(pipeline, source, start, sinks, ends)
+        pipeline.run().wait_until_finish()
+    reached = watermark(tracked.marks, params.allowed_lateness)
+    say("Cargando las tablas en BigQuery")
+    counts = _load(params, staging, reached)
+    if not replay:
+        say("Actualizando MongoDB")
+        _latest_tracks(params, staging)
+        tracked.acknowledge_all()
+        positions.save(params, tracked.position())
+    staging.clear()
+    return BoundedSummary(total, counts, reached, time.monotonic() - began, params.dataset)
+
+
+def _extent(params: Params, from_archive: bool) -> tuple[progress.Position, dict[int, int]]:
+    if from_archive:
+        ends = archive.coverage(params)
+        lows = archive.beginnings(params)
+    else:
+        offsets = topic.offsets(params)
+        lows = {p: low for p, (low, _) in offsets.items()}
+        ends = {p: high for p, (_, high) in offsets.items()}
+    return progress.start_of_log(lows), ends
+
+
+def _sinks(params: Params, staging: Staging, replay: bool) -> graph.Sinks:
+    windowing = Windowing.of(params)
+    raw: list[graph.RawSink] = [
+        StageRaw(
+            staging,
+            tables.EVENTS.name,
+            lambda marked: rows.event_rows(marked, windowing),
+            "Events",
+        ),
+        StageRaw(
+            staging,
+            tables.DEAD_LETTERS.name,
+            lambda marked: rows.dead_letter_rows(marked, params.topic),
+            "DeadLetterRows",
+        ),
+        StageRaw(staging, tables.COUNTERS.name, rows.heartbeat_rows, "Heartbeats"),
+    ]
+    if not replay:
+        known = archive.coverage(params)
+        raw += [
+            archive.ArchiveSink(params, 0, known),
+            DeadLettersSink(params, 0, known, table=False),
+            mongo.LatestEventsSink(params),
+        ]
+    return graph.Sinks(raw, StageWindows(staging))
+
+
+def _load(params: Params, staging: Staging, reached: datetime | None) -> dict[str, int]:
+    features = staging.read("spotify_features")
+    if features is not None and reached is not None:
+        labelled = labels.label(
+            features,
+            params.horizon,
+            Windowing.of(params),
+            reached,
+            (params.level_alta, params.level_media),
+        )
+        staging.write(tables.LABELS.name, "labels", labelled)
+    counts = {}
+    for table in tables.all_tables(params):
+        if table is tables.MODEL_METRICS:
+            continue
+        counts[table.name] = warehouse.load(params, table, staging.files(table.name), replace=True)
+    return counts
+
+
+def _latest_tracks(params: Params, staging: Staging) -> None:
+    features = staging.read("spotify_features")
+    if features is None:
+        return
+    latest = features.sort("window_start").unique(
+        ["country", "track_id"], keep="last", maintain_order=True
+    )
+    predictions = staging.read("spotify_predictions")
+    if predictions is None:
+        predictions = pl.DataFrame(schema=PREDICTION_SCHEMA)
+    wanted = predictions.join(latest, on=["window_start", "country", "track_id"], how="semi")
+    mongo.upsert_tracks(
+        clients.mongo_database(params), latest, wanted, mongo.model_inputs(params)
+    )

@@ -1,0 +1,89 @@
+"""The graph: one for live, replay and training. Only source, sinks and runner differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import apache_beam as beam
+import polars as pl
+
+from . import progress, transforms
+from .predict import Predict
+from .source import CLOSED, LogSource, ReadLog
+
+
+class RawSink(Protocol):
+    """Takes marked batches; acknowledges records."""
+
+    @property
+    def name(self) -> str:
+        """Name the sink within its job."""
+
+    def dofn(self, job: str) -> beam.DoFn:
+        """Return the DoFn that writes; it is fused with the source."""
+
+
+class WindowSink(Protocol):
+    """Takes the rows of closed windows; acknowledges windows."""
+
+    def dofn(self, job: str) -> beam.DoFn:
+        """Return the DoFn that writes (shard, pane end, features, counters, predictions)."""
+
+
+@dataclass(frozen=True)
+class Sinks:
+    """Where the results go."""
+
+    raw: Sequence[RawSink]
+    windows: WindowSink
+
+
+class _FreshDoFn(beam.DoFn):
+    def __init__(self, acknowledged: Mapping[int, int]) -> None:
+        self._acknowledged = dict(acknowledged)
+
+    def process(self, marked: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        if self._acknowledged:
+            known = pl.col("partition").replace_strict(
+                list(self._acknowledged), list(self._acknowledged.values()), default=0
+            )
+            marked = marked.filter(pl.col("offset") >= known)
+        yield marked
+
+
+def build(
+    pipeline: Any,
+    source: LogSource,
+    start: progress.Position,
+    sinks: Sinks,
+    ends: Mapping[int, int] | None = None,
+) -> None:
+    """Put the whole graph into a pipeline.
+
+    Args:
+        pipeline: a Beam pipeline.
+        source: what to read.
+        start: from where.
+        sinks: where results go. Raw sinks see each record at or after ``start.acknowledged``.
+        ends: per partition the offset to stop at; None reads for ever.
+    """
+    shape = source.shape
+    log = pipeline | "ReadLog" >> ReadLog(source, start, ends)
+    fresh = log.marked | "Fresh" >> beam.ParDo(_FreshDoFn(start.acknowledged))
+    for sink in sinks.raw:
+        _ = fresh | f"Write{sink.name}" >> beam.ParDo(sink.dofn(source.job))
+
+    timely = log.marked | "ByShard" >> transforms.ByShard(shape)
+    summary = (timely, log[CLOSED]) | "Pieces" >> beam.Flatten() | "Summarise" >> transforms.Summarise(
+        shape
+    )
+    ranked = summary.aggregates | "Rank" >> transforms.Rank(shape)
+    _ = (
+        (ranked, summary.counters)
+        | "Rows" >> beam.Flatten()
+        | "Build" >> transforms.Build(shape)
+        | "Predict" >> Predict(source.params, start.write_from)
+        | "WriteWindows" >> beam.ParDo(sinks.windows.dofn(source.job))
+    )

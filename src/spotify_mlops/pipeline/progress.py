@@ -1,0 +1,260 @@
+"""What the sinks of a job have acknowledged, and from where to read the log again.
+
+The log is the state: a job keeps nothing across a restart but a `Position`. The source, the
+sinks and the saved position meet here, in the process that runs them (Prism's LOOPBACK workers
+are threads of it). Dataflow keeps its own state and does not need this.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import msgspec
+import polars as pl
+
+from ..windows import Windowing
+from .marks import Marks
+
+_RECENT = 200
+"""Snapshots that are kept whatever they hold, so that a restart need not go far back."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a job resumes.
+
+    Attributes:
+        offsets: per partition, the first record to read.
+        marks: the marks as they were there, so that lateness comes out the same.
+        acknowledged: per partition, records below this are in all the raw sinks already.
+        write_from: windows that start earlier are written already; None writes all.
+    """
+
+    offsets: Mapping[int, int]
+    marks: Mapping[int, datetime | None]
+    acknowledged: Mapping[int, int] = field(default_factory=dict)
+    write_from: datetime | None = None
+
+    def to_json(self) -> bytes:
+        """Return the position as a JSON document."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Position:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            msgspec.DecodeError: it is something else.
+        """
+        return msgspec.json.decode(content, type=cls)
+
+
+class Progress:
+    """The acknowledgements of one run of a job. Safe to use from several threads."""
+
+    def __init__(
+        self, start: Position, windowing: Windowing, lags: Iterable[int], shards: int, raw: int
+    ) -> None:
+        """Begin at ``start``, with ``raw`` raw sinks that will acknowledge records."""
+        self._lock = threading.Lock()
+        self._windowing = windowing
+        self._reach = windowing.length * max(lags, default=0)
+        self._shards = shards
+        self._raw = raw
+        self._offsets = dict(start.offsets)
+        self._marks = dict(start.marks)
+        self._acknowledged: dict[str, dict[int, int]] = {}
+        self._floor = dict(start.acknowledged) or dict(start.offsets)
+        self._snapshots: deque[tuple[dict[int, int], dict[int, datetime | None], bool]] = deque(
+            [(dict(start.offsets), dict(start.marks), True)]
+        )
+        self._first: dict[datetime, dict[int, int]] = {}
+        self._open: set[datetime] = set()
+        self._pending: dict[datetime, set[int]] = {}
+        self._write_from = start.write_from
+        self._watermark: datetime | None = None
+        self.acknowledged_windows = 0
+        self.finishing = threading.Event()
+        """Set by the source with its last batch: buffered sinks must write all they hold."""
+
+    def read(self, timely: pl.DataFrame, offsets: Mapping[int, int], marks: Marks) -> None:
+        """Take note of a batch that the source has claimed.
+
+        Args:
+            timely: ``window_start``, ``partition``, ``offset`` of its events that are in time.
+            offsets: the next record of each partition.
+            marks: after the batch.
+        """
+        firsts = timely.group_by("window_start", "partition").agg(pl.col("offset").min())
+        with self._lock:
+            opened = False
+            for window, partition, offset in firsts.iter_rows():
+                if window not in self._first:
+                    self._first[window] = {}
+                    opened = True
+                    if self._write_from is None or window >= self._write_from:
+                        self._open.add(window)
+                self._first[window].setdefault(partition, offset)
+            if opened:
+                before, at, _ = self._snapshots.pop()
+                self._snapshots.append((before, at, True))
+            self._snapshots.append((dict(offsets), dict(marks), False))
+            self._offsets, self._marks = dict(offsets), dict(marks)
+
+    def close(self, watermark: datetime) -> set[datetime]:
+        """Move the watermark; return the windows with events that it closes."""
+        with self._lock:
+            self._watermark = watermark
+            closed = {
+                window for window in self._first
+                if window + self._windowing.length <= watermark and window in self._open
+            }
+            for window in closed:
+                self._open.remove(window)
+                self._pending[window] = set(range(self._shards))
+            return closed
+
+    def acknowledge_raw(self, sink: str, offsets: Mapping[int, int]) -> None:
+        """Say that a raw sink holds durably all records below ``offsets``."""
+        with self._lock:
+            self._acknowledged[sink] = dict(offsets)
+
+    def acknowledge_windows(self, shard: int, windows: Iterable[datetime]) -> bool:
+        """Say that the rows of a shard's windows are written; True if a window is now whole."""
+        with self._lock:
+            whole = False
+            for window in windows:
+                missing = self._pending.get(window)
+                if missing is None:
+                    continue
+                missing.discard(shard)
+                if not missing:
+                    del self._pending[window]
+                    self.acknowledged_windows += 1
+                    whole = True
+            return whole
+
+    def acknowledge_all(self) -> None:
+        """Say that all rows of all closed windows are written (a bounded run's load)."""
+        with self._lock:
+            self.acknowledged_windows += len(self._pending)
+            self._pending.clear()
+
+    @property
+    def marks(self) -> dict[int, datetime | None]:
+        """The mark of each partition."""
+        with self._lock:
+            return dict(self._marks)
+
+    @property
+    def offsets(self) -> dict[int, int]:
+        """The next record of each partition."""
+        with self._lock:
+            return dict(self._offsets)
+
+    @property
+    def backlog(self) -> int:
+        """Windows closed by the watermark and not yet acknowledged."""
+        with self._lock:
+            return len(self._pending)
+
+    def pending(self, shard: int, start: datetime, end: datetime) -> list[datetime]:
+        """Return the closed windows in [start, end) that a shard has not acknowledged."""
+        with self._lock:
+            return [
+                window
+                for window, shards in self._pending.items()
+                if shard in shards and start <= window < end
+            ]
+
+    def raw_acknowledged(self) -> dict[int, int]:
+        """Per partition, the records below this are in every raw sink."""
+        with self._lock:
+            return self._raw_acknowledged()
+
+    def _raw_acknowledged(self) -> dict[int, int]:
+        if self._raw == 0:
+            return dict(self._offsets)
+        if len(self._acknowledged) < self._raw:
+            return dict(self._floor)
+        return {
+            partition: max(
+                self._floor.get(partition, 0),
+                min(sink.get(partition, 0) for sink in self._acknowledged.values()),
+            )
+            for partition in self._offsets
+        }
+
+    def position(self) -> Position:
+        """Return from where a restart loses nothing and doubles nothing."""
+        with self._lock:
+            raw = self._raw_acknowledged()
+            write_from = self._next_window()
+            need = dict(raw)
+            if write_from is not None:
+                oldest = write_from - self._reach
+                for window in [w for w in self._first if w < oldest]:
+                    del self._first[window]
+                for firsts in self._first.values():
+                    for partition, offset in firsts.items():
+                        need[partition] = min(need.get(partition, offset), offset)
+            else:
+                need = {p: min(need.get(p, o), o) for p, o in self._snapshots[0][0].items()}
+            self._prune(need)
+            offsets, marks, _ = self._snapshots[0]
+            return Position(offsets, marks, raw, write_from)
+
+    def _next_window(self) -> datetime | None:
+        if self._pending:
+            return min(self._pending)
+        if self._watermark is None:
+            return self._write_from
+        reached = self._windowing.start(self._watermark)
+        return max(reached, self._write_from) if self._write_from is not None else reached
+
+    def _prune(self, need: Mapping[int, int]) -> None:
+        """Leave as first snapshot the last one that has all that is needed before it."""
+
+        def early_enough(offsets: Mapping[int, int]) -> bool:
+            return all(offsets[p] <= need.get(p, offsets[p]) for p in offsets)
+
+        while len(self._snapshots) > 1 and early_enough(self._snapshots[1][0]):
+            self._snapshots.popleft()
+        if len(self._snapshots) > 2 * _RECENT:
+            recent = len(self._snapshots) - _RECENT
+            kept = [
+                s for i, s in enumerate(self._snapshots) if i == 0 or i >= recent or s[2]
+            ]
+            self._snapshots = deque(kept)
+
+
+_jobs: dict[str, Progress] = {}
+"""The progress of the jobs that this process runs, by name: how DoFns find it."""
+
+
+def register(job: str, progress: Progress) -> None:
+    """Make a job's progress known to the DoFns of this process."""
+    _jobs[job] = progress
+
+
+def of(job: str) -> Progress:
+    """Return the progress of a job of this process.
+
+    Raises:
+        KeyError: the worker does not run in the process that started the job.
+    """
+    return _jobs[job]
+
+
+def start_of_log(lows: Mapping[int, int]) -> Position:
+    """Return the position before the first record of each partition."""
+    return Position(dict(lows), {partition: None for partition in lows})
+
+
+def now() -> datetime:
+    """Return the wall clock, UTC: for ``written_at`` columns alone."""
+    return datetime.now(UTC)

@@ -1,0 +1,299 @@
+"""The source: one element that reads all partitions and reports the log's own watermark.
+
+A splittable DoFn whose restriction is the position in the log. Prism keeps one watermark
+estimate per stage and splits running sources by progress; both would drop data. So there is one
+element, and its tracker refuses every split but the checkpoint.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import apache_beam as beam
+import msgspec
+import polars as pl
+from apache_beam.coders import Coder
+from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
+from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
+from apache_beam.transforms.core import RestrictionProvider
+from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.timestamp import MIN_TIMESTAMP, Duration, Timestamp
+
+from ..events import decode
+from ..params import Params
+from ..windows import EPOCH
+from . import progress, steps
+from .marks import mark, watermark
+from .readers import ArchiveReader, KafkaReader, Reader
+from .transforms import ByKey, typed
+
+CHECKPOINT_SECONDS = 0.1
+"""Output leaves at a checkpoint, so this bounds the latency that the source adds."""
+CREDIT = 2
+"""Windows that may be closed and not yet acknowledged before the source waits."""
+
+
+@dataclass(frozen=True)
+class LogPosition:
+    """The restriction: what is left of the log to read.
+
+    Attributes:
+        offsets: per partition, the next record.
+        marks: per partition, microseconds since the epoch, or None.
+        ends: per partition, where to stop; None reads for ever.
+    """
+
+    offsets: dict[int, int]
+    marks: dict[int, int | None]
+    ends: dict[int, int] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left."""
+        return self.ends is not None and all(self.offsets[p] >= e for p, e in self.ends.items())
+
+    @property
+    def left(self) -> int:
+        """Records left; 0 where there is no end."""
+        return sum(e - self.offsets[p] for p, e in (self.ends or {}).items())
+
+
+class _PositionCoder(Coder):
+    def encode(self, value: LogPosition) -> bytes:
+        return msgspec.json.encode(value)
+
+    def decode(self, encoded: bytes) -> LogPosition:
+        return msgspec.json.decode(encoded, type=LogPosition)
+
+    def is_deterministic(self) -> bool:
+        return True
+
+
+class LogTracker(RestrictionTracker):
+    """Claims positions one after another; can be checkpointed, never split in two."""
+
+    def __init__(self, restriction: LogPosition) -> None:
+        self._restriction = restriction
+        self._checkpointed = False
+
+    def current_restriction(self) -> LogPosition:
+        """Return what is left."""
+        return self._restriction
+
+    def try_claim(self, position: LogPosition) -> bool:
+        """Move on to ``position`` unless a checkpoint has ended this part."""
+        if self._checkpointed:
+            return False
+        self._restriction = position
+        return True
+
+    def try_split(self, fraction_of_remainder: float) -> tuple[LogPosition, LogPosition] | None:
+        """Split off all that is left when asked for a checkpoint, else refuse."""
+        if fraction_of_remainder > 0 or self._checkpointed or self._restriction.done:
+            return None
+        rest = self._restriction
+        self._checkpointed = True
+        self._restriction = replace(rest, ends=dict(rest.offsets))
+        return self._restriction, rest
+
+    def current_progress(self) -> RestrictionProgress:
+        """Return the records left, as work not done."""
+        return RestrictionProgress(completed=0.0, remaining=float(self._restriction.left or 1))
+
+    def check_done(self) -> bool:
+        """A finished or checkpointed part is done.
+
+        Raises:
+            ValueError: the DoFn returned early.
+        """
+        if not self._checkpointed and not self._restriction.done:
+            raise ValueError(f"the log was left at {self._restriction.offsets}")
+        return True
+
+    def is_bounded(self) -> bool:
+        """Whether there is an end."""
+        return self._restriction.ends is not None
+
+
+class _LogProvider(RestrictionProvider):
+    def initial_restriction(self, element: LogPosition) -> LogPosition:
+        return element
+
+    def create_tracker(self, restriction: LogPosition) -> LogTracker:
+        return LogTracker(restriction)
+
+    def restriction_size(self, element: LogPosition, restriction: LogPosition) -> int:
+        return max(restriction.left, 1)
+
+    def restriction_coder(self) -> Coder:
+        return _PositionCoder()
+
+    def split(self, element: LogPosition, restriction: LogPosition) -> Iterator[LogPosition]:
+        yield restriction
+
+    def truncate(self, element: LogPosition, restriction: LogPosition) -> None:
+        return None
+
+
+_readers: dict[str, tuple[dict[int, int], Reader]] = {}
+"""Open readers by job and where they are: kept across checkpoints, a fresh consumer costs more."""
+
+CLOSED = "closed"
+
+
+@dataclass(frozen=True)
+class LogSource:
+    """What to read and how.
+
+    Attributes:
+        job: whose `progress.Progress` to keep.
+        params: where the log is, and the times.
+        shape: how the work is cut.
+        archive: read the archive in place of the topic.
+    """
+
+    job: str
+    params: Params
+    shape: steps.Shape
+    archive: bool = False
+
+    def open(self, offsets: Mapping[int, int]) -> Reader:
+        """Open a reader at ``offsets``."""
+        return (ArchiveReader if self.archive else KafkaReader)(self.params, offsets)
+
+
+class _ReadDoFn(beam.DoFn):
+    def __init__(self, source: LogSource) -> None:
+        self._source = source
+
+    @beam.DoFn.unbounded_per_element()
+    def process(
+        self,
+        element: LogPosition,
+        tracker: Any = beam.DoFn.RestrictionParam(_LogProvider()),
+        estimator: Any = beam.DoFn.WatermarkEstimatorParam(
+            ManualWatermarkEstimator.default_provider()
+        ),
+    ) -> Iterator[Any]:
+        yield from _read(self._source, tracker, estimator)
+
+
+def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
+    params, shape = source.params, source.shape
+    job = progress.of(source.job)
+    position: LogPosition = tracker.current_restriction()
+    reader = _reader_at(source, position.offsets)
+    bounded = position.ends is not None
+    began = time.monotonic()
+    while True:
+        if position.done:
+            _readers.pop(source.job)[1].close()
+            return
+        if job.backlog > CREDIT and not bounded:
+            tracker.defer_remainder(Duration.of(CHECKPOINT_SECONDS))
+            return
+        before = _from_microseconds(position.marks)
+        batch = _before_end(reader.poll(), position.ends)
+        marked, marks = mark(decode(batch, params.clock_skew), before, params.allowed_lateness)
+        offsets = position.offsets | {
+            p: last + 1
+            for p, last in batch.group_by("partition").agg(pl.col("offset").max()).iter_rows()
+        }
+        position = LogPosition(offsets, _to_microseconds(marks), position.ends)
+        if not tracker.try_claim(position):
+            return  # what was polled is read again from the restriction that is left
+        _readers[source.job] = (offsets, reader)
+        if position.done:
+            job.finishing.set()
+        if batch.height or position.done:
+            events = steps.events(marked, shape.windowing)
+            job.read(events.filter(~pl.col("late")), offsets, marks)
+            yield TimestampedValue(marked, estimator.current_watermark() or MIN_TIMESTAMP)
+        reached = watermark(marks, params.allowed_lateness)
+        if reached is not None:
+            yield from _closings(job.close(reached), reached, shape)
+            estimator.set_watermark(
+                max(_timestamp(reached), estimator.current_watermark() or MIN_TIMESTAMP)
+            )
+        if not bounded and isinstance(reader, KafkaReader):
+            reader.beat_silent(marks, params.idle_timeout)
+        if not bounded and time.monotonic() - began >= CHECKPOINT_SECONDS:
+            tracker.defer_remainder()
+            return
+
+
+def _closings(windows: set[datetime], reached: datetime, shape: steps.Shape) -> Iterator[Any]:
+    panes = {shape.panes.start(window) for window in windows}
+    for piece in steps.closing(sorted(panes), 0, reached, shape):
+        value = TimestampedValue(
+            (piece.key, piece.frame), Timestamp(micros=shape.pane_time(piece.pane))
+        )
+        yield beam.pvalue.TaggedOutput(CLOSED, value)
+
+
+def _reader_at(source: LogSource, offsets: dict[int, int]) -> Reader:
+    at, reader = _readers.get(source.job, (None, None))
+    if reader is not None and at == offsets:
+        return reader
+    if reader is not None:
+        reader.close()
+    reader = source.open(offsets)
+    _readers[source.job] = (offsets, reader)
+    return reader
+
+
+def _before_end(batch: pl.DataFrame, ends: Mapping[int, int] | None) -> pl.DataFrame:
+    if ends is None:
+        return batch
+    limit = pl.col("partition").replace_strict(list(ends), list(ends.values()), default=0)
+    return batch.filter(pl.col("offset") < limit)
+
+
+def _from_microseconds(marks: Mapping[int, int | None]) -> dict[int, datetime | None]:
+    return {
+        p: None if m is None else EPOCH + timedelta(microseconds=m) for p, m in marks.items()
+    }
+
+
+def _to_microseconds(marks: Mapping[int, datetime | None]) -> dict[int, int | None]:
+    return {
+        p: None if m is None else (m - EPOCH) // timedelta(microseconds=1)
+        for p, m in marks.items()
+    }
+
+
+def _timestamp(time: datetime) -> Timestamp:
+    return Timestamp(micros=(time - EPOCH) // timedelta(microseconds=1))
+
+
+class ReadLog(beam.PTransform):
+    """Reads, decodes and marks the log from a position.
+
+    Output ``marked``: batches as ``marks.mark`` gives them. Output ``closed``: pieces of
+    ``steps.closing`` keyed by shard, stamped with the end of their pane.
+    """
+
+    def __init__(
+        self,
+        source: LogSource,
+        start: progress.Position,
+        ends: Mapping[int, int] | None = None,
+    ) -> None:
+        super().__init__()
+        self._source = source
+        self._position = LogPosition(
+            dict(start.offsets), _to_microseconds(start.marks), dict(ends) if ends else None
+        )
+
+    def expand(self, pbegin: beam.pvalue.PBegin) -> beam.pvalue.DoOutputsTuple:
+        """Apply to the beginning of a pipeline."""
+        outputs = (
+            pbegin
+            | beam.Create([self._position], reshuffle=False)
+            | beam.ParDo(_ReadDoFn(self._source)).with_outputs(CLOSED, main="marked")
+        )
+        return typed(outputs, marked=pl.DataFrame, closed=ByKey)

@@ -1,0 +1,213 @@
+"""The steps of the graph as pure functions on columns.
+
+``transforms.py`` wraps each in a PTransform of the same name. All of them take many windows at
+once and give what they would give for one window at a time.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import polars as pl
+
+from .. import features
+from ..events import Kind
+from ..events.schema import UTC_MICROSECONDS
+from ..windows import EPOCH, Windowing
+
+_SLIM = (
+    "window_start",
+    "event_id",
+    "event_time",
+    "event_type",
+    "country",
+    "track_id",
+    "track_name",
+    "artist_name",
+    "count",
+    "popularity",
+    "release_date",
+    "partition",
+    "offset",
+)
+"""What of an event the window branch needs."""
+
+CLOSED_SCHEMA = {"source": pl.Int32, "closed_until": UTC_MICROSECONDS}
+COUNTERS_SCHEMA = {
+    "window_start": UTC_MICROSECONDS,
+    "shard": pl.Int64,
+    "log_partition": pl.Int64,
+    "counted": pl.Int64,
+    "duplicates": pl.Int64,
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How the work is cut. The results do not depend on ``shards``, ``pane`` or ``sources``."""
+
+    windowing: Windowing
+    lags: tuple[int, ...]
+    shards: int
+    pane: int = 1
+    """Windows in one element: 1 in the live job, many in a bounded run."""
+    sources: int = 1
+    """Source elements, each with partitions of its own."""
+
+    @property
+    def panes(self) -> Windowing:
+        """Return the windowing of the panes, the unit that Beam groups by."""
+        return Windowing(self.windowing.length * self.pane, self.windowing.offset)
+
+    def pane_time(self, start: datetime) -> int:
+        """Return a pane's last microsecond since the epoch: the timestamp of its elements."""
+        return (start + self.panes.length - EPOCH) // timedelta(microseconds=1) - 1
+
+
+class Piece(NamedTuple):
+    """A part of a frame for one key, in one pane."""
+
+    key: int | str
+    pane: datetime
+    frame: pl.DataFrame
+
+
+def shard_of(track_id: str, shards: int) -> int:
+    """Return the shard of a track: CRC-32 modulo, the same on every machine and version."""
+    return zlib.crc32(track_id.encode()) % shards
+
+
+def _shard_expr(frame: pl.DataFrame, shards: int) -> pl.Expr:
+    tracks = frame["track_id"].unique()
+    numbers = [shard_of(track, shards) for track in tracks.to_list()]
+    return pl.col("track_id").replace_strict(tracks, numbers, return_dtype=pl.Int64)
+
+
+def _pieces(frame: pl.DataFrame, key: pl.Expr, shape: Shape) -> Iterator[Piece]:
+    keyed = frame.with_columns(_key=key, _pane=shape.panes.start_expr("window_start"))
+    for (name, pane), part in keyed.partition_by(
+        ["_key", "_pane"], as_dict=True, include_key=False
+    ).items():
+        yield Piece(name, pane, part)
+
+
+def events(marked: pl.DataFrame, windowing: Windowing) -> pl.DataFrame:
+    """Return the events of a marked batch, late ones too, with ``window_start``."""
+    return marked.filter(pl.col("kind") == Kind.EVENT).with_columns(
+        window_start=windowing.start_expr("event_time")
+    )
+
+
+def by_shard(events: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
+    """Cut the events that are in time by shard and pane."""
+    timely = events.filter(~pl.col("late")).select(_SLIM)
+    if timely.height:
+        yield from _pieces(timely, _shard_expr(timely, shape.shards), shape)
+
+
+def closing(
+    panes: Iterable[datetime], source: int, closed_until: datetime, shape: Shape
+) -> Iterator[Piece]:
+    """Tell every shard of some panes up to when a source has closed the log."""
+    frame = pl.DataFrame({"source": [source], "closed_until": [closed_until]}, CLOSED_SCHEMA)
+    for pane in panes:
+        for shard in range(shape.shards):
+            yield Piece(shard, pane, frame)
+
+
+def summarise(
+    shard: int, frames: Iterable[pl.DataFrame], shape: Shape
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Drop duplicates and aggregate the closed windows of a shard.
+
+    Args:
+        shard: whose frames they are.
+        frames: pieces of ``by_shard`` and of ``closing``, in any order.
+        shape: how the work is cut.
+
+    Returns:
+        The aggregates (one row a window, country and track) and the counters (one row a window
+        and partition: records counted and duplicates). A window that is not closed by all
+        sources is in neither.
+    """
+    parts, closings = [], []
+    for frame in frames:
+        (closings if "closed_until" in frame.columns else parts).append(frame)
+    closed_until = _closed_until(closings, shape.sources)
+    if closed_until is None or not parts:
+        return pl.DataFrame(schema=features.AGGREGATE_SCHEMA), pl.DataFrame(schema=COUNTERS_SCHEMA)
+    closed = pl.concat(parts).filter(pl.col("window_start") + shape.windowing.length <= closed_until)
+    unique, duplicates = features.dedup(closed)
+    counters = (
+        pl.concat(
+            [
+                unique.select("window_start", "partition", counted=1, duplicates=0),
+                duplicates.select("window_start", "partition", counted=0, duplicates=1),
+            ]
+        )
+        .group_by("window_start", log_partition=pl.col("partition").cast(pl.Int64))
+        .agg(pl.col("counted", "duplicates").sum().cast(pl.Int64))
+        .with_columns(shard=pl.lit(shard, pl.Int64))
+        .select(*COUNTERS_SCHEMA)
+        .sort("window_start", "log_partition")
+    )
+    return features.aggregate(unique), counters
+
+
+def _closed_until(closings: Sequence[pl.DataFrame], sources: int) -> datetime | None:
+    if not closings:
+        return None
+    last = pl.concat(closings).group_by("source").agg(pl.col("closed_until").max())
+    return last["closed_until"].min() if last.height == sources else None
+
+
+def by_country(aggregates: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
+    """Cut the aggregates by country and pane."""
+    if aggregates.height:
+        yield from _pieces(aggregates, pl.col("country"), shape)
+
+
+def rank(frames: Iterable[pl.DataFrame], shape: Shape) -> Iterator[Piece]:
+    """Rank a country's tracks, and send each row to its own window and on to its lags'.
+
+    Yields:
+        Pieces by shard: ranked rows (in their own pane) and carried ones (with ``lag``).
+    """
+    ranked = features.rank(pl.concat(frames))
+    if ranked.is_empty():
+        return
+    shards = _shard_expr(ranked, shape.shards)
+    yield from _pieces(ranked, shards, shape)
+    if shape.lags:
+        carried = features.carry(ranked, list(shape.lags), shape.windowing)
+        yield from _pieces(carried, shards, shape)
+
+
+def build(frames: Iterable[pl.DataFrame], shape: Shape) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Make the features of a shard's windows.
+
+    Args:
+        frames: pieces of ``rank`` and the counters of ``summarise``, in any order.
+        shape: how the work is cut.
+
+    Returns:
+        The features (one row a window, country and track) and the counters as they came.
+    """
+    own = [pl.DataFrame(schema=features.RANKED_SCHEMA)]
+    carried = [pl.DataFrame(schema=features.CARRIED_SCHEMA)]
+    counters = [pl.DataFrame(schema=COUNTERS_SCHEMA)]
+    for frame in frames:
+        if "counted" in frame.columns:
+            counters.append(frame)
+        elif "lag" in frame.columns:
+            carried.append(frame)
+        else:
+            own.append(frame)
+    built = features.build(
+        pl.concat(own), pl.concat(carried), list(shape.lags), shape.windowing
+    )
+    return built, pl.concat(counters).sort("window_start", "log_partition")

@@ -1,0 +1,187 @@
+"""The operational store: recent events as they came, and the latest of each track."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import polars as pl
+from pymongo import ReplaceOne, UpdateOne
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError
+
+from .. import clients
+from ..events import DUPLICATE_KEY, Kind
+from ..features import feature_names
+from ..params import Params
+from ..pipeline import progress
+from .buffered import BufferedDoFn
+
+_DUPLICATE_KEY_ERROR = 11000
+_BULK = 1000
+
+
+def event_id(fields: Sequence[object]) -> str:
+    """Return the ``_id`` of an event: a digest of the four fields that decide duplicates."""
+    text = msgspec.json.encode([str(field) for field in fields])
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def event_documents(events: pl.DataFrame) -> Iterable[dict[str, Any]]:
+    """Yield the original documents, unknown fields too, with ``_id`` and a real date."""
+    keys = events.select(DUPLICATE_KEY).rows()
+    for value, key in zip(events["value"].to_list(), keys, strict=True):
+        document = msgspec.json.decode(value)
+        yield document | {"_id": event_id(key), "event_time": key[1]}
+
+
+def upsert_events(database: Database[dict[str, Any]], events: pl.DataFrame) -> None:
+    """Insert events that are not there; a duplicate changes nothing."""
+    operations = [
+        UpdateOne({"_id": document.pop("_id")}, {"$setOnInsert": document}, upsert=True)
+        for document in event_documents(events)
+    ]
+    for start in range(0, len(operations), _BULK):
+        database["events"].bulk_write(operations[start : start + _BULK], ordered=False)
+
+
+def prune_events(database: Database[dict[str, Any]], before: datetime) -> int:
+    """Delete the events older than ``before``; return how many."""
+    return database["events"].delete_many({"event_time": {"$lt": before}}).deleted_count
+
+
+def track_documents(
+    features: pl.DataFrame, predictions: pl.DataFrame, inputs: Sequence[str]
+) -> Iterable[dict[str, Any]]:
+    """Yield a document of ``tracks`` for each row: latest features and prediction."""
+    predicted = {
+        (row["country"], row["track_id"], row["window_start"]): {
+            "level": row["level"],
+            "score": row["score"],
+            "probabilities": {
+                "Alta": row["p_alta"],
+                "Media": row["p_media"],
+                "Baja": row["p_baja"],
+            },
+            "model": row["model"],
+        }
+        for row in predictions.iter_rows(named=True)
+    }
+    for row in features.iter_rows(named=True):
+        key = (row["country"], row["track_id"], row["window_start"])
+        yield {
+            "_id": f"{row['country']}:{row['track_id']}",
+            "country": row["country"],
+            "track_id": row["track_id"],
+            "track_name": row["track_name"],
+            "artist_name": row["artist_name"],
+            "window_start": row["window_start"],
+            "features": {name: row[name] for name in inputs},
+            "prediction": predicted.get(key),
+        }
+
+
+def upsert_tracks(
+    database: Database[dict[str, Any]],
+    features: pl.DataFrame,
+    predictions: pl.DataFrame,
+    inputs: Sequence[str],
+) -> None:
+    """Replace each track's document unless a later window is there already."""
+    operations = [
+        ReplaceOne(
+            {"_id": document["_id"], "window_start": {"$lte": document["window_start"]}},
+            document,
+            upsert=True,
+        )
+        for document in track_documents(features, predictions, inputs)
+    ]
+    for start in range(0, len(operations), _BULK):
+        try:
+            database["tracks"].bulk_write(operations[start : start + _BULK], ordered=False)
+        except BulkWriteError as error:
+            # A later window is there: the upsert found no older document and could not insert.
+            others = [
+                e for e in error.details["writeErrors"] if e["code"] != _DUPLICATE_KEY_ERROR
+            ]
+            if others or error.details.get("writeConcernErrors"):
+                raise
+
+
+class _WriteEventsDoFn(BufferedDoFn):
+    def __init__(self, job: str, params: Params, interval: float) -> None:
+        super().__init__(job, "Operational", interval)
+        self._params = params
+
+    def setup(self) -> None:
+        super().setup()
+        self._database = clients.mongo_database(self._params)
+        self._newest: datetime | None = None
+        self._pruned: datetime | None = None
+
+    def select(self, marked: pl.DataFrame) -> pl.DataFrame:
+        return marked.filter(pl.col("kind") == Kind.EVENT).select(
+            *DUPLICATE_KEY, "value", "late"
+        )
+
+    def write(self, rows: pl.DataFrame) -> None:
+        retention = self._params.operational_retention
+        newest = rows.filter(~pl.col("late"))["event_time"].max()
+        if isinstance(newest, datetime) and (self._newest is None or newest > self._newest):
+            self._newest = newest
+        if self._newest is None:
+            return
+        oldest = self._newest - retention
+        upsert_events(self._database, rows.filter(pl.col("event_time") >= oldest))
+        if self._pruned is None or oldest - self._pruned >= retention / 10:
+            prune_events(self._database, oldest)
+            self._pruned = oldest
+
+
+@dataclass(frozen=True)
+class OperationalSink:
+    """Keeps the last ``operational_retention`` of events, by event time, in Mongo."""
+
+    params: Params
+    interval: float
+    name: str = "Operational"
+
+    def dofn(self, job: str) -> BufferedDoFn:
+        """Return the DoFn that writes."""
+        return _WriteEventsDoFn(job, self.params, self.interval)
+
+
+class _WriteLatestDoFn(_WriteEventsDoFn):
+    """Lets go of what retention has passed before anything is written."""
+
+    def _flush(self) -> None:
+        if progress.of(self._job).finishing.is_set() or not self._waiting:
+            super()._flush()
+            return
+        rows = pl.concat(self._waiting)
+        newest = rows.filter(~pl.col("late"))["event_time"].max()
+        if isinstance(newest, datetime):
+            oldest = newest - self._params.operational_retention
+            rows = rows.filter(pl.col("event_time") >= oldest)
+        self._waiting, self._rows = [rows], 0
+
+
+@dataclass(frozen=True)
+class LatestEventsSink:
+    """As `OperationalSink`, for a bounded run: only what is recent at its end is written."""
+
+    params: Params
+    name: str = "Operational"
+
+    def dofn(self, job: str) -> BufferedDoFn:
+        """Return the DoFn that writes."""
+        return _WriteLatestDoFn(job, self.params, 0)
+
+
+def model_inputs(params: Params) -> list[str]:
+    """Return the names of the features that ``tracks`` holds."""
+    return feature_names("dynamics", params.lags)

@@ -1,0 +1,37 @@
+"""Where the position of a job is kept: beside the archive, one small file a topic."""
+
+from __future__ import annotations
+
+import msgspec
+from apache_beam.io.filesystems import FileSystems
+
+from .. import clients
+from ..errors import IntegrityError
+from ..params import Params
+from ..pipeline.progress import Position
+from . import files
+
+
+def position_file(params: Params) -> str:
+    """Return the file that holds the position of the params' streaming job."""
+    return FileSystems.join(clients.archive_uri(params), "progress", f"{params.topic}.json")
+
+
+def save(params: Params, position: Position) -> None:
+    """Replace the saved position."""
+    files.write_bytes(position_file(params), position.to_json())
+
+
+def load(params: Params) -> Position | None:
+    """Return the saved position; None before the first run.
+
+    Raises:
+        IntegrityError: the file is not a position.
+    """
+    content = files.read_bytes(position_file(params))
+    if content is None:
+        return None
+    try:
+        return Position.from_json(content)
+    except msgspec.DecodeError as error:
+        raise IntegrityError(f"{position_file(params)} no es una posición: {error}.") from error

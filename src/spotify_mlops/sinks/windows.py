@@ -1,0 +1,73 @@
+"""The rows of closed windows, live: features, predictions and counters, then the position."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import apache_beam as beam
+
+from .. import clients, tables
+from ..params import Params
+from ..pipeline import progress
+from ..pipeline.predict import PredictedRows
+from ..warehouse import Appender
+from . import mongo, positions, rows
+
+_saving = threading.Lock()
+"""One writer of the position file at a time in this process."""
+
+
+class _WriteWindowsDoFn(beam.DoFn):
+    def __init__(self, job: str, params: Params) -> None:
+        self._job = job
+        self._params = params
+
+    def setup(self) -> None:
+        self._features = Appender(self._params, tables.features(self._params))
+        self._predictions = Appender(self._params, tables.PREDICTIONS)
+        self._counters = Appender(self._params, tables.COUNTERS)
+        self._database = clients.mongo_database(self._params)
+        self._inputs = mongo.model_inputs(self._params)
+        self._pool = ThreadPoolExecutor(3, thread_name_prefix="sinks")
+
+    def process(self, element: PredictedRows) -> None:
+        shard, end, features, counters, predictions = element
+        now = progress.now()
+        writes: list[Callable[[], None]] = []
+        if predictions.height:
+            writes.append(lambda: self._predictions.append(rows.stamped(predictions, now)))
+        if features.height:
+            writes.append(lambda: self._features.append(rows.stamped(features, now)))
+            writes.append(
+                lambda: mongo.upsert_tracks(self._database, features, predictions, self._inputs)
+            )
+        for future in [self._pool.submit(write) for write in writes]:
+            future.result()
+        if counters.height:
+            # Last: a window that is counted is written.
+            self._counters.append(rows.counter_rows(counters))
+        job = progress.of(self._job)
+        length = self._params.window
+        if job.acknowledge_windows(shard, job.pending(shard, end - length, end)):
+            with _saving:
+                positions.save(self._params, job.position())
+
+    def teardown(self) -> None:
+        self._pool.shutdown()
+        for appender in (self._features, self._predictions, self._counters):
+            appender.close()
+
+
+@dataclass(frozen=True)
+class LiveWindows:
+    """Writes each closed window's rows to BigQuery and Mongo, and saves the position."""
+
+    params: Params
+
+    def dofn(self, job: str) -> beam.DoFn:
+        """Return the DoFn that writes."""
+        return _WriteWindowsDoFn(job, self.params)
+
