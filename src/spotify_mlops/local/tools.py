@@ -1,0 +1,26 @@
+"""All that the local profile fetches or builds once: ``ensure`` makes it ready."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from . import cache, jars, mongo
+from .prism import prism, prism_wrapper
+
+__all__ = ["ensure", "prism", "prism_wrapper"]
+
+
+def ensure(progress: cache.Progress = cache.silent) -> None:
+    """Fetch the jars, compile the Mongo server and build Prism, whichever is missing, at once.
+
+    Raises:
+        UserError: the cache cannot be written, or something cannot be fetched or built.
+    """
+    with ThreadPoolExecutor(3) as pool:
+        futures = [
+            pool.submit(prism_wrapper, progress),
+            pool.submit(jars.classpath, "kafka", progress),
+            pool.submit(mongo.compiled, progress),
+        ]
+        for future in futures:
+            future.result()
