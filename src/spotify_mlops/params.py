@@ -148,6 +148,7 @@ class Params(BaseModel):
     gate_min_accuracy: Share = 0.65
     gate_min_macro_f1: Share = 0.60
     gate_country_regression: Share = 0.03
+    gate_max_ece: Share = 0.05
     cost_missed_alta: float = Field(default=5, ge=0)
     cost_false_alta: float = Field(default=2, ge=0)
     cost_one_level: float = Field(default=1, ge=0)
