@@ -145,7 +145,7 @@ class _Attempt:
         if set(saved.offsets) != set(lows):
             raise ServiceError(
                 f"El tema {self._params.topic} tiene {len(lows)} particiones y la posición "
-                f"guardada {len(saved.offsets)}. Procéselo entero: spotify-mlops replay."
+                f"guardada {len(saved.offsets)}. Procésalo entero: «spotify-mlops replay»."
             )
         return saved
 

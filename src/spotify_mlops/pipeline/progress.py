@@ -96,8 +96,7 @@ class Progress:
                 if window not in self._first:
                     self._first[window] = {}
                     opened = True
-                    if self._write_from is None or window >= self._write_from:
-                        self._open.add(window)
+                    self._open.add(window)
                 self._first[window].setdefault(partition, offset)
             if opened:
                 before, at, _ = self._snapshots.pop()
@@ -109,13 +108,12 @@ class Progress:
         """Move the watermark; return the windows with events that it closes."""
         with self._lock:
             self._watermark = watermark
-            closed = {
-                window for window in self._first
-                if window + self._windowing.length <= watermark and window in self._open
-            }
+            closed = {w for w in self._open if w + self._windowing.length <= watermark}
+            self._open -= closed
             for window in closed:
-                self._open.remove(window)
-                self._pending[window] = set(range(self._shards))
+                # Earlier ones are written; they are read again for the windows that look back.
+                if self._write_from is None or window >= self._write_from:
+                    self._pending[window] = set(range(self._shards))
             return closed
 
     def acknowledge_raw(self, sink: str, offsets: Mapping[int, int]) -> None:

@@ -108,7 +108,7 @@ class KafkaReader:
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise IntegrityError(
                 f"El tema {self._params.topic} ya no tiene los registros desde los que hay que "
-                f"seguir ({error.str()}). Reconstrúyalo: spotify-mlops replay --from archive."
+                f"seguir ({error.str()}). Reconstrúyelo con «spotify-mlops replay --from archive»."
             )
         if not error.retriable() and error.fatal():
             raise KafkaException(error)
@@ -125,7 +125,7 @@ class KafkaReader:
     def _unreachable(self) -> ServiceError:
         server = self._config["bootstrap.servers"]
         return ServiceError(
-            f"Kafka no responde en {server} ({self._failure}). Compruebe: spotify-mlops status."
+            f"Kafka no responde en {server} ({self._failure}). Mira «spotify-mlops status»."
         )
 
     def beat_silent(self, marks: Marks, idle_timeout: timedelta) -> None:

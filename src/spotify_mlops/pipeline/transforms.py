@@ -132,10 +132,9 @@ class _BuildDoFn(beam.DoFn):
     ) -> Iterator[tuple[int, datetime, pl.DataFrame, pl.DataFrame]]:
         shard, frames = element
         frames = list(frames)
-        if all("lag" in frame.columns for frame in frames):
-            return  # only copies reach this window
-        features, counters = steps.build(frames, self._shape)
-        yield shard, EPOCH + timedelta(microseconds=window.end.micros), features, counters
+        if any("lag" not in frame.columns for frame in frames):  # else only copies reach it
+            features, counters = steps.build(frames, self._shape)
+            yield shard, EPOCH + timedelta(microseconds=window.end.micros), features, counters
 
 
 class Build(_Step):

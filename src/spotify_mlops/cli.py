@@ -1,0 +1,313 @@
+"""The command line. Imports are inside the commands: ``--help`` and errors come at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from . import params as parameters
+from .errors import ParamsError, UserError
+
+INTERRUPTED = 130
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class _Group(click.Group):
+    """Turns a `UserError` into one or two lines and its exit status."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            click.secho(f"Error: {error}", fg="red", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.secho("Interrumpido.", fg="yellow", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+def _with_params(command: _Command) -> _Command:
+    """Add ``--params`` and ``--set`` and pass the loaded `Params`."""
+
+    def callback(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
+        pairs = {}
+        for value in values:
+            name, equals, text = value.partition("=")
+            if not equals or name not in parameters.names():
+                raise ParamsError(f"«--set {value}»: se espera NOMBRE=VALOR, con un nombre conocido.")
+            import yaml
+
+            pairs[name] = yaml.safe_load(text)
+        return pairs
+
+    command = click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="NOMBRE=VALOR",
+        callback=callback,
+        help="Cambia un parámetro (se puede repetir).",
+    )(command)
+    return click.option(
+        "--params",
+        "params_file",
+        default="local",
+        show_default=True,
+        metavar="ARCHIVO",
+        help="Archivo de parámetros, o el nombre de un perfil de params/.",
+    )(command)
+
+
+def _json_option(command: _Command) -> _Command:
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Escribe el resultado como un objeto JSON."
+    )(command)
+
+
+def say(message: str) -> None:
+    """Tell how far the work is, on standard error."""
+    click.secho(f"· {message}", fg="cyan", err=True)
+
+
+def _answer(as_json: bool, content: dict[str, Any], lines: list[str]) -> None:
+    if as_json:
+        click.echo(json.dumps(content, default=str, ensure_ascii=False))
+    else:
+        for line in lines:
+            click.echo(line)
+
+
+def number(value: float) -> str:
+    """Write a whole number with Spanish thousands separators."""
+    return f"{value:,.0f}".replace(",", ".")
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Muestra la traza completa de un error.")
+def app(debug: bool) -> None:
+    """Predice el nivel de popularidad (Alta / Media / Baja) de canciones por país.
+
+    Empieza por «make run»; «make stop» lo detiene todo.
+    """
+    if debug:
+        os.environ["SPOTIFY_MLOPS_DEBUG"] = "1"
+
+
+@app.command()
+def up() -> None:
+    """Arranca los servicios locales (Kafka, BigQuery, MongoDB) y espera a que respondan."""
+    from .local import services
+
+    for record in services.up(progress=say).values():
+        addresses = ", ".join(record.addresses.values())
+        click.echo(f"{record.name:<10} en marcha  {addresses}")
+
+
+@app.command()
+def down() -> None:
+    """Detiene los servicios y los procesos; los datos se conservan."""
+    from .local import services
+
+    services.down(progress=say)
+    click.echo("Todo detenido. Los datos siguen en su sitio.")
+
+
+@app.command()
+@_json_option
+def status(as_json: bool) -> None:
+    """Dice qué está en marcha, dónde escucha y cómo acabó lo que se cayó."""
+    from .local import services
+
+    found = services.status()
+    words = {
+        "running": ("en marcha", "green"),
+        "unhealthy": ("no responde", "yellow"),
+        "crashed": ("caído", "red"),
+        "stopped": ("detenido", None),
+    }
+    if as_json:
+        click.echo(json.dumps({"processes": [vars(item) for item in found]}, default=str))
+    else:
+        for item in found:
+            word, colour = words[item.state]
+            click.secho(f"{item.name:<10} {word:<12}", fg=colour, nl=False)
+            click.echo(f" {', '.join(item.addresses.values())}  {item.log or ''}")
+            if item.log_tail:
+                click.echo("".join(f"    {line}\n" for line in item.log_tail.splitlines()), nl=False)
+    if any(item.state in ("crashed", "unhealthy") for item in found):
+        sys.exit(1)
+
+
+@app.group()
+def ingest() -> None:
+    """Publica eventos en el tema de Kafka; lo ya publicado se salta."""
+
+
+@ingest.command("simulator")
+@click.option("--live", is_flag=True, help="Sigue publicando con el reloj acelerado.")
+@_with_params
+@_json_option
+def ingest_simulator(live: bool, params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
+    """Genera eventos sintéticos: la historia o, con --live, su continuación en directo."""
+    from . import sources
+
+    params = parameters.load(params_file, **overrides)
+    if live:
+        sources.live(params, progress=say)
+        return
+    summary = sources.ingest_simulator(params, progress=say)
+    _answer(as_json, summary, [_ingested(summary)])
+
+
+@ingest.command("charts")
+@click.argument("paths", nargs=-1, metavar="RUTA...")
+@_with_params
+@_json_option
+def ingest_charts(
+    paths: tuple[str, ...], params_file: str, overrides: dict[str, Any], as_json: bool
+) -> None:
+    """Publica listas semanales (CSV o CSV.GZ; carpeta, archivo o RUTA=PAÍS)."""
+    from . import sources
+
+    params = parameters.load(params_file, **overrides)
+    summary = sources.ingest_charts(params, list(paths), progress=say)
+    _answer(as_json, summary, [_ingested(summary)])
+
+
+def _ingested(summary: dict[str, Any]) -> str:
+    return (
+        f"{number(summary['published'])} registros publicados, "
+        f"{number(summary['skipped'])} ya estaban."
+    )
+
+
+@app.command()
+@click.option("--only", metavar="N", help="Solo este notebook (3, 03 o 03_preparation).")
+@click.option("--from", "start", metavar="N", help="Desde este notebook.")
+@click.option("--resume", is_flag=True, help="Desde el que falló la última vez.")
+@_with_params
+def notebooks(
+    only: str | None,
+    start: str | None,
+    resume: bool,
+    params_file: str,
+    overrides: dict[str, Any],
+) -> None:
+    """Ejecuta los notebooks con papermill y genera los informes."""
+    from .run import run_notebooks
+
+    index = run_notebooks(params_file, overrides, only=only, start=start, resume=resume)
+    click.echo(f"Informes: {index}")
+
+
+@app.command()
+@click.option("--until-caught-up", is_flag=True, help="Termina cuando responde de todo lo que hay.")
+@_with_params
+@_json_option
+def stream(
+    until_caught_up: bool, params_file: str, overrides: dict[str, Any], as_json: bool
+) -> None:
+    """La tarea de streaming: Kafka a BigQuery, MongoDB y archivo, con predicciones."""
+    from . import clients
+    from .jobs import stream as job
+
+    params = parameters.load(params_file, **overrides)
+    clients.require(params)
+    summary = job.run(params, until_caught_up=until_caught_up, say=say)
+    _answer(
+        as_json,
+        summary.to_dict(),
+        [f"{number(summary.records)} registros leídos, {number(summary.windows)} ventanas escritas."],
+    )
+
+
+@app.command()
+@click.option(
+    "--from",
+    "source",
+    type=click.Choice(["kafka", "archive"]),
+    default="kafka",
+    show_default=True,
+    help="De dónde se lee el registro.",
+)
+@click.option("--dataset", required=True, help="Dataset nuevo que se llena.")
+@_with_params
+@_json_option
+def replay(
+    source: str, dataset: str, params_file: str, overrides: dict[str, Any], as_json: bool
+) -> None:
+    """Procesa otra vez todo el registro, con el mismo grafo, en otro dataset."""
+    from .jobs import bounded
+
+    params = parameters.load(params_file, **overrides | {"dataset": dataset})
+    if dataset == parameters.load(params_file, **overrides).dataset:
+        raise ParamsError(f"«{dataset}» es el dataset del perfil: elige otro para la repetición.")
+    summary = bounded.run(params, from_archive=source == "archive", replay=True, say=say)
+    _answer(as_json, summary.to_dict(), [_bounded(summary.to_dict())])
+
+
+def _bounded(summary: dict[str, Any]) -> str:
+    rows = ", ".join(f"{name} {number(count)}" for name, count in summary["rows"].items())
+    return f"{number(summary['records'])} registros en {summary['seconds']:.1f} s: {rows}."
+
+
+@app.command()
+@click.option("--wait", default=30.0, show_default=True, help="Segundos de espera a lo pendiente.")
+@_with_params
+@_json_option
+def audit(wait: float, params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
+    """Comprueba que cada registro de Kafka está contabilizado una vez (código 1 si no)."""
+    from .jobs import audit as auditing
+
+    report = auditing.audit(parameters.load(params_file, **overrides), wait=wait)
+    if as_json:
+        click.echo(auditing.render(report))
+    else:
+        click.echo(auditing.as_text(report))
+    if not report.holds:
+        sys.exit(1)
+
+
+@app.command()
+@_with_params
+def serve(params_file: str, overrides: dict[str, Any]) -> None:
+    """El servidor de predicción, con el contrato de contenedores de Vertex AI."""
+    from .serving import server
+
+    server.run(parameters.load(params_file, **overrides))
+
+
+@app.command()
+@click.argument("what", type=click.Choice(["pipeline", "freshness"]))
+@_with_params
+@_json_option
+def bench(what: str, params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
+    """Mide, siempre al lado de su referencia en la misma ejecución."""
+    from .jobs import bench as benches
+
+    figures = benches.run(what, parameters.load(params_file, **overrides), say)
+    _answer(as_json, {"figures": figures}, benches.table(figures))
+
+
+@app.command()
+@_with_params
+def run(params_file: str, overrides: dict[str, Any]) -> None:
+    """Todo: servicios, eventos, notebooks, modelo, endpoint, streaming, auditoría, informes."""
+    from .run import run_all
+
+    run_all(params_file, overrides)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="spotify-mlops")
+
+

@@ -1,0 +1,118 @@
+"""The main job, end to end: what ``make run`` does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import params as parameters
+from . import paths
+from .params import Params
+
+
+def run_all(params_file: str, overrides: Mapping[str, Any]) -> None:
+    """Start services, fill the log, run the notebooks, render the reports, say what to open.
+
+    An interruption stops everything, so that the next run starts clean.
+    """
+    from .local import services
+
+    try:
+        _run_all(params_file, overrides)
+    except KeyboardInterrupt:
+        click.secho("\nInterrumpido: se detiene todo.", fg="yellow", err=True)
+        services.down(progress=_say)
+        raise
+
+
+def _run_all(params_file: str, overrides: Mapping[str, Any]) -> None:
+    began = time.monotonic()
+    params = parameters.load(params_file, **overrides)
+    steps = _Steps(5)
+    steps.next("Servicios locales")
+    from .local import services
+
+    services.up(progress=_say)
+    from .jobs import bounded, deploy
+
+    deploy.stop_apps()
+    steps.next("Eventos al registro de Kafka")
+    published = ingest(params)
+    _say(f"{published['published']} registros publicados, {published['skipped']} ya estaban")
+    steps.next("Todo el registro por el grafo de Beam, hasta BigQuery")
+    summary = bounded.run(params, say=_say)
+    _say(f"{summary.records} registros en {summary.seconds:.1f} s")
+    steps.next("Los seis notebooks de CRISP-DM")
+    index = run_notebooks(params_file, overrides)
+    steps.next("Auditoría")
+    from .jobs import audit
+
+    report = audit.audit(params)
+    click.echo(audit.as_text(report))
+    _farewell(params, index, time.monotonic() - began)
+
+
+def ingest(params: Params) -> dict[str, Any]:
+    """Publish what the params' source has and the log lacks."""
+    from . import sources
+
+    if params.source == "charts":
+        return sources.ingest_charts(params, [], progress=_say)
+    return sources.ingest_simulator(params, progress=_say)
+
+
+def run_notebooks(
+    params_file: str,
+    overrides: Mapping[str, Any],
+    *,
+    only: str | None = None,
+    start: str | None = None,
+    resume: bool = False,
+) -> Path:
+    """Execute notebooks and render the reports of all that have been executed.
+
+    Returns:
+        The reports' first page.
+    """
+    from . import notebooks, report
+
+    with notebooks.console_progress() as progress:
+        notebooks.run(
+            params_file, overrides, only=only, start=start, resume=resume, progress=progress
+        )
+    params = parameters.load(params_file, **overrides)
+    folder = paths.root() / "reports" / params.profile
+    report.render(params, folder / "executed", folder)
+    return folder / "index.html"
+
+
+class _Steps:
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+
+    def next(self, title: str) -> None:
+        self._done += 1
+        click.secho(f"[{self._done}/{self._total}] {title}", bold=True, err=True)
+
+
+def _say(message: str) -> None:
+    click.secho(f"      {message}", fg="cyan", err=True)
+
+
+def _farewell(params: Params, index: Path, seconds: float) -> None:
+    from . import clients
+
+    click.secho(f"\nListo en {seconds:.0f} s.", bold=True)
+    click.echo(f"  Informes    {index}")
+    click.echo(f"  Endpoint    {clients.endpoint_url(params)}")
+    click.echo("  Estado      spotify-mlops status")
+    click.echo("  Auditoría   spotify-mlops audit")
+    click.echo("  Explorar    make lab")
+    click.echo("  Detener     make stop")
+
+

@@ -1,0 +1,164 @@
+"""Decoding and validation: every reason, hostile input, and the way back."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from logs import APPENDED, BASE, random_events, to_log
+
+from spotify_mlops.events import DUPLICATE_KEY, decode, encode, encode_heartbeat
+
+SKEW = timedelta(days=1)
+GOOD: dict[str, Any] = {
+    "schema_version": 1,
+    "event_id": "a",
+    "event_time": "2026-01-05T10:00:00Z",
+    "event_type": "play",
+    "country": "CO",
+    "track_id": "t",
+    "source": "test",
+}
+
+
+def decoded(*values: bytes | None) -> pl.DataFrame:
+    return decode(to_log(list(values), [0] * len(values), None, 1), SKEW)  # type: ignore[arg-type]
+
+
+def changed(**fields: object) -> bytes:
+    return json.dumps(GOOD | fields).encode()
+
+
+def without(name: str) -> bytes:
+    return json.dumps({k: v for k, v in GOOD.items() if k != name}).encode()
+
+
+BAD = [
+    (None, "empty"),
+    (b"", "empty"),
+    (b"  \n", "empty"),
+    (b'{"a": "\xff"}', "not_utf8"),
+    (b"\xff\xfe{", "not_utf8"),
+    (b"{", "not_json"),
+    (b'{"schema_version": 1,}', "not_json"),
+    (changed(count=1)[:-3], "not_json"),
+    (b'{"schema_version": NaN}', "not_json"),
+    (b"[" * 100_000, "not_json"),
+    (b"[]", "wrong_type"),
+    (b'"play"', "wrong_type"),
+    (b"null", "wrong_type"),
+    (b"{}", "missing_field"),
+    (without("country"), "missing_field"),
+    (changed(country=None), "missing_field"),
+    (changed(track_id=None), "missing_field"),
+    (without("event_id"), "missing_field"),
+    (changed(track_id=5), "wrong_type"),
+    (changed(track_name=["x"]), "wrong_type"),
+    (changed(count="3"), "wrong_type"),
+    (changed(count=1.5), "wrong_type"),
+    (changed(count=True), "wrong_type"),
+    (changed(popularity="high"), "wrong_type"),
+    (changed(event_time="yesterday"), "wrong_type"),
+    (changed(event_time="2026-01-05T10:00:00"), "wrong_type"),
+    (changed(event_time="2026-02-30T10:00:00Z"), "wrong_type"),
+    (changed(release_date="2020-13"), "wrong_type"),
+    (changed(release_date="soon"), "wrong_type"),
+    (changed(count=0), "out_of_range"),
+    (changed(count=-1), "out_of_range"),
+    (changed(count=10**30), "out_of_range"),
+    (changed(popularity=101), "out_of_range"),
+    (changed(popularity=-1), "out_of_range"),
+    (changed(popularity=10**30), "out_of_range"),
+    (changed(event_id=""), "out_of_range"),
+    (changed(track_id=""), "out_of_range"),
+    (changed(country="XX"), "unknown_country"),
+    (changed(country="co"), "unknown_country"),
+    (changed(event_type="dance"), "unknown_event_type"),
+    (changed(event_time="2036-01-05T10:00:00Z"), "future_event_time"),
+    (changed(schema_version=2), "unsupported_schema_version"),
+    (changed(schema_version=10**30), "unsupported_schema_version"),
+    (changed(schema_version="1"), "wrong_type"),
+    (changed(control="heartbeat", event_time="never"), "wrong_type"),
+]
+
+
+@pytest.mark.parametrize(("value", "reason"), BAD, ids=[f"{r}-{i}" for i, (_, r) in enumerate(BAD)])
+def test_a_bad_record_has_its_reason_and_leaves_its_neighbours_alone(
+    value: bytes | None, reason: str
+) -> None:
+    frame = decoded(changed(), value, changed(event_id="b"))
+    assert frame["kind"].to_list() == ["event", "dead_letter", "event"]
+    assert frame["reason"].to_list() == [None, reason, None]
+    assert frame["event_id"].to_list() == ["a", None, "b"]
+    assert frame["value"].to_list()[1] == value
+    assert frame["detail"][1]
+
+
+@pytest.mark.parametrize(
+    ("text", "hour"),
+    [
+        ("2026-01-05T10:00:00Z", 10),
+        ("2026-01-05t10:00:00z", 10),
+        ("2026-01-05 10:00:00.123456789Z", 10),
+        ("2026-01-05T10:00:00+02:00", 8),
+        ("2026-01-05T10:00:00.5-05:00", 15),
+    ],
+)
+def test_event_times_are_read_as_utc(text: str, hour: int) -> None:
+    frame = decoded(changed(event_time=text), changed(event_time="2026-01-05T11:00:00.250Z"))
+    assert frame["kind"].to_list() == ["event"] * 2
+    assert frame["event_time"].dt.hour().to_list() == [hour, 11]
+
+
+def test_a_release_date_may_be_a_year_or_a_month() -> None:
+    frame = decoded(*(changed(release_date=text) for text in ("2020", "2020-05", "2020-05-06")))
+    assert [str(day) for day in frame["release_date"]] == ["2020-01-01", "2020-05-01", "2020-05-06"]
+
+
+def test_a_heartbeat_vouches_for_a_time() -> None:
+    frame = decoded(encode_heartbeat(BASE), changed())
+    assert frame["kind"].to_list() == ["heartbeat", "event"]
+    assert frame["event_time"][0] == BASE
+
+
+def test_unknown_fields_are_ignored_and_missing_ones_are_null() -> None:
+    frame = decoded(changed(mood="happy", nested={"a": [1]}))
+    assert frame["kind"].to_list() == ["event"]
+    assert frame["count"].to_list() == [1]
+    assert frame["popularity"].to_list() == [None]
+
+
+def test_events_come_back_as_they_were() -> None:
+    events = random_events(500, 3600, seed=5)
+    frame = decode(to_log(encode(events), [0] * 500, None, 1), SKEW)
+    assert frame.select(events.columns).equals(events)
+    assert frame.select(DUPLICATE_KEY).n_unique() == 500
+
+
+@given(st.lists(st.one_of(st.none(), st.binary(max_size=60), st.text().map(str.encode)), max_size=8))
+def test_whatever_comes_every_record_comes_out(values: list[bytes | None]) -> None:
+    frame = decoded(changed(), *values)
+    assert frame.height == len(values) + 1
+    assert frame["kind"][0] == "event"
+    assert frame["offset"].to_list() == list(range(len(values) + 1))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*GOOD, "count", "popularity", "release_date"]), json_values))
+def test_any_value_in_any_field_is_an_event_or_a_dead_letter(fields: dict[str, Any]) -> None:
+    frame = decoded(json.dumps(GOOD | fields).encode(), changed())
+    assert frame["kind"][1] == "event"
+    assert frame["kind"][0] in ("event", "dead_letter", "heartbeat")
+    assert (frame["reason"][0] is not None) == (frame["kind"][0] == "dead_letter")
+    assert frame["append_time"][0] == APPENDED
