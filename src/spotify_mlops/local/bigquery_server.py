@@ -19,6 +19,8 @@ RPC_THREADS = 128
 """Each open append stream holds one; the default is cores + 4, and then reads hang."""
 MESSAGE_BYTES = 128 * 1024 * 1024
 
+UPLOAD_BYTES = 10 * 1024 * 1024 * 1024
+
 
 class Recent(OrderedDict):  # type: ignore[type-arg]
     """A mapping that forgets its oldest values beyond ``RESULT_BYTES``; never the newest."""
@@ -122,6 +124,13 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
                 )
             )
 
+    def load_parquet(path: str, target: str, context: Any) -> None:
+        """Match a Parquet file's columns by name, as BigQuery does, and not by position."""
+        context.engine.execute(
+            f"INSERT INTO {target} BY NAME SELECT * FROM read_parquet(?)", [path]
+        )
+
+    executor._LOAD_FORMAT_HANDLERS["PARQUET"] = load_parquet
     server.SnapshotManager = NoTimeTravel
     server.DuckDBEngine = CursorPerThread
     read_servicer.BigQueryReadHandler = ReadResults
@@ -137,6 +146,7 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
             data_dir=data,
             enable_format_extensions=False,  # Avro would be downloaded
             write_api_max_request_bytes=MESSAGE_BYTES,  # also caps the batches of a read
+            upload_max_bytes=UPLOAD_BYTES,
             log_level=LogLevel.WARNING,
         )
     )
