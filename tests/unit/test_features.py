@@ -214,9 +214,7 @@ def test_one_window_at_a_time_and_one_shard_at_a_time_are_the_whole(events: pl.D
     events = windowed(events)
     aggregates = [features.aggregate(part) for part in events.partition_by("window_start")]
     ranked = [
-        features.rank(part)
-        for window in aggregates
-        for part in window.partition_by("country")
+        features.rank(part) for window in aggregates for part in window.partition_by("country")
     ]
     everything = pl.concat([features.empty(features.RANKED_SCHEMA), *ranked])
     carried = features.carry(everything, LAGS, HOUR)
@@ -305,6 +303,6 @@ def test_names_start_with_the_six_and_cover_every_input() -> None:
     assert not inputs.select(pl.any_horizontal(pl.all().is_null() | ~pl.all().is_finite())).item()
     with pytest.raises(ValueError, match="unknown"):
         features.feature_names("other", LAGS)
-    assert features.reference(frame_of([{}]), HOUR, []).select(features.feature_names("dynamics", []))[
-        "age"
-    ].to_list() == [0.0]
+    assert features.reference(frame_of([{}]), HOUR, []).select(
+        features.feature_names("dynamics", [])
+    )["age"].to_list() == [0.0]

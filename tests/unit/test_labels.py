@@ -23,9 +23,7 @@ def at(hour: int) -> datetime:
 def rows_of(*rows: tuple[int, str, str, float | None]) -> pl.DataFrame:
     schema = {"window_start": pl.Datetime("us", "UTC"), "country": pl.String,
               "track_id": pl.String, "play_score": pl.Float64}  # fmt: skip
-    return pl.DataFrame(
-        [(at(hour), *rest) for hour, *rest in rows], schema=schema, orient="row"
-    )
+    return pl.DataFrame([(at(hour), *rest) for hour, *rest in rows], schema=schema, orient="row")
 
 
 @pytest.mark.parametrize(

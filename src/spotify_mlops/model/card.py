@@ -1,0 +1,153 @@
+"""The model card: what a person must know before they follow the model. In Spanish."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from ..params import Params
+from ..spanish import duration, interval, moment, number
+from ..spanish import join as join_words
+
+_NAMES = {
+    "majority": "Mayoría (el nivel más frecuente)",
+    "persistence": "Persistencia (el nivel de hoy)",
+    "logistic": "Regresión logística",
+    "seed": "Familia `seed` (las seis variables)",
+    "dynamics": "Familia `dynamics`",
+}
+
+
+def write_card(params: Params, description: dict[str, Any], metrics: pl.DataFrame) -> str:
+    """Return the card in Markdown.
+
+    Args:
+        params: of the run.
+        description: of the bundle.
+        metrics: every model's, as in ``TrainingResult.metrics``.
+    """
+    family = description["family"]
+    sections = (
+        _what(params, description),
+        _data(params, description["training"]["boundaries"], description["training"]),
+        _results(metrics, family),
+        _groups(metrics, family),
+        _how(description),
+        _limits(params),
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def _what(params: Params, description: dict[str, Any]) -> str:
+    ahead = duration(params.horizon * params.window)
+    return f"""# Modelo «{params.model_name}»: nivel de popularidad a {ahead}
+
+**Qué predice.** El nivel de popularidad (**Alta**, **Media** o **Baja**) que tendrá una canción en
+un país {params.horizon} ventanas de {duration(params.window)} después, y la probabilidad de cada
+nivel. El nivel sale del puesto de sus reproducciones entre las canciones del país en esa ventana:
+desde {number(params.level_alta)} sobre 100 es Alta, desde {number(params.level_media)} es Media y
+el resto, o no aparecer, es Baja.
+
+**Para qué sirve.** Para priorizar qué canciones revisar o promocionar en {
+        join_words(params.countries)
+    }. **Para qué no.** No mide calidad, no estima ingresos y no decide por sí solo: cada
+predicción lleva su probabilidad para que alguien la juzgue.
+
+**Familia** `{description["family"]}`, {len(description["features"])} variables; horizonte
+{params.horizon}; retardos {", ".join(map(str, params.lags))}."""
+
+
+def _data(params: Params, boundaries: dict[str, str], training: dict[str, Any]) -> str:
+    synthetic = (
+        "**Los datos son sintéticos**: los produjo el simulador de este proyecto. Las cifras dicen "
+        "cómo funciona el método, no cómo es el mercado."
+        if params.source == "simulator"
+        else "Los datos son listas semanales reales publicadas por país: solo las canciones que "
+        "entraron en la lista se ven, y salir de ella cuenta como Baja."
+    )
+
+    def range_of(start: str, end: str, rows: str) -> str:
+        first, last = (moment(datetime.fromisoformat(boundaries[name])) for name in (start, end))
+        return f"de {first} a {last} ({number(int(boundaries[rows]))} filas)"
+
+    return f"""## Datos
+
+{synthetic}
+
+- Entrenamiento: {range_of("train_start", "validation_start", "train_rows")}.
+- Validación: {range_of("validation_start", "test_start", "validation_rows")}. Aquí se eligió todo.
+- Prueba: {range_of("test_start", "test_end", "test_rows")}. Se miró una vez, al final.
+
+Ninguna fila aprende de una etiqueta posterior al comienzo del rango siguiente: entre rangos queda
+un hueco de {params.horizon} ventanas. El modelo final aprendió de {
+        number(training["rows_learned_from"])
+    } filas anteriores a la prueba (muestreadas con la semilla {
+        training["seed"]
+    } cuando hay más)."""
+
+
+def _results(metrics: pl.DataFrame, family: str) -> str:
+    rows = []
+    for model, name in _NAMES.items():
+        cells = [f"**{name}**" if model == family else name]
+        for metric in ("macro_f1", "accuracy", "ece", "cost"):
+            found = metrics.filter(model=model, split="test", slice="all", metric=metric)
+            cells.append(interval(*found.select("value", "low", "high").row(0)))
+        rows.append(f"| {' | '.join(cells)} |")
+    table = "\n".join(rows)
+    return f"""## Resultados en el rango de prueba
+
+| Modelo | macro-F1 | exactitud | error de calibración | coste por predicción |
+|---|---|---|---|---|
+{table}
+
+Entre corchetes, intervalos del 95 % por remuestreo de bloques de tiempo."""
+
+
+def _groups(metrics: pl.DataFrame, family: str) -> str:
+    own = metrics.filter(model=family, split="test").filter(pl.col("slice") != "all")
+    rows = [
+        f"| {row['slice'].partition(':')[2]} | {row['metric'].replace('macro_f1', 'macro-F1')} | "
+        f"{interval(row['value'], row['low'], row['high'])} | {number(row['rows'])} |"
+        for row in own.filter(pl.col("metric").is_in(["macro_f1", "f1"])).to_dicts()
+    ]
+    return "## Por nivel y por país\n\n| Grupo | métrica | valor | filas |\n|---|---|---|---|\n" + (
+        "\n".join(rows)
+    )
+
+
+def _how(description: dict[str, Any]) -> str:
+    training = description["training"]
+    chosen = ", ".join(
+        f"{name} = {number(value, 0 if float(value).is_integer() else 2)}"
+        for name, value in training["hyperparameters"].items()
+        if name not in ("log_loss", "macro_f1")
+    )
+    return f"""## Cómo está hecho
+
+Árboles potenciados por gradiente ({chosen}), elegidos por su pérdida logarítmica en validación
+entre unos pocos candidatos. Las probabilidades se calibran con una pendiente y un término por
+nivel, ajustados en validación.
+
+Se sirve como grafo ONNX en doble precisión. Comparado con scikit-learn en las {
+        number(training["onnx_rows_checked"])
+    } filas de prueba: los mismos niveles, y probabilidades a {
+        training["onnx_largest_difference"]:.1e} como mucho (se redondean a seis decimales)."""
+
+
+def _limits(params: Params) -> str:
+    countries = join_words(params.countries)
+    return f"""## Límites y cuidados
+
+- Solo se ha evaluado en {countries}; en otro país las variables de país son cero y la calidad no
+  se conoce.
+- Una canción nueva no tiene historia: ahí la incertidumbre es mayor.
+- El pasado popular pesa mucho. Usado para decidir qué se promociona, refuerza lo que ya suena;
+  conviene vigilar cuántas canciones nuevas y artistas pequeños quedan fuera.
+- Un cambio en cómo se escucha (una campaña, unas fiestas, una pandemia) puede degradarlo: el
+  tablero vigila la exactitud y la deriva, y hay que volver a entrenar.
+- Costes supuestos de cada error: {number(params.cost_missed_alta, 1)} por una Alta no anunciada,
+  {number(params.cost_false_alta, 1)} por una Alta anunciada que no llega y
+  {number(params.cost_one_level, 1)} por confundir Media y Baja."""

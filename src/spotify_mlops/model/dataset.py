@@ -1,0 +1,160 @@
+"""Features joined with labels, and their split in time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+
+import numpy as np
+import polars as pl
+
+from ..errors import ParamsError
+from ..features import ROW_KEY, feature_names
+from ..features.names import SEASON_FEATURES
+from ..labels import LEVELS, level_of
+from ..params import Params
+from ..windows import Windowing
+
+_YEAR = timedelta(days=366)
+_FORTNIGHT = timedelta(days=14)
+
+
+def thresholds(params: Params) -> tuple[float, float]:
+    """Return the lowest play scores of Alta and Media."""
+    return params.level_alta, params.level_media
+
+
+def join(features: pl.DataFrame, labels: pl.DataFrame, params: Params) -> pl.DataFrame:
+    """Return the labelled rows, sorted by key.
+
+    Args:
+        features: the features table: row key, ``play_score`` and the model inputs.
+        labels: the labels table; those of ``params.horizon`` are used.
+
+    Returns:
+        The features with ``level`` (what happened), ``label_window`` and ``current_level`` (the
+        level in the row's own window).
+    """
+    wanted = labels.filter(pl.col("horizon") == params.horizon)
+    return (
+        features.join(wanted.select(*ROW_KEY, "level", "label_window"), on=ROW_KEY)
+        .with_columns(current_level=level_of("play_score", thresholds(params)))
+        .sort(ROW_KEY)
+    )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of three ranges in time; no label of one looks into the next."""
+
+    train: pl.DataFrame
+    validation: pl.DataFrame
+    development: pl.DataFrame
+    """Everything that is known when the test range starts: what the final model learns from."""
+    test: pl.DataFrame
+    validation_start: datetime
+    test_start: datetime
+    training_end: datetime
+    """End of the last window that the final model has seen, as a feature or as a label."""
+
+
+def split(rows: pl.DataFrame, params: Params) -> Split:
+    """Split labelled rows in time, with a gap of ``horizon`` windows before each boundary.
+
+    A row belongs to the range before a boundary only if its label window has ended there, so no
+    range learns from what happens in a later one. Nothing is chosen on ``test``.
+
+    Args:
+        rows: what `join` returns.
+        params: ``test_start``, or else ``test_share`` of the windows; ``validation_share`` of
+            the windows before the test range.
+
+    Raises:
+        ParamsError: a range has no rows or does not know all three levels.
+    """
+    windows = rows["window_start"].unique().sort()
+    if windows.is_empty():
+        raise ParamsError(
+            "No hay filas con etiqueta: faltan ventanas cerradas para el horizonte de "
+            f"{params.horizon}. Publique más datos o reduzca «horizon»."
+        )
+    if params.test_start is not None:
+        test_start = datetime.combine(params.test_start, time(), UTC)
+    else:
+        test_start = _boundary(windows, params.test_share)
+    before = windows.filter(windows < test_start)
+    validation_start = _boundary(before, params.validation_share) if len(before) else test_start
+    window = Windowing.of(params).length
+    label_end = pl.col("label_window") + window
+    start = pl.col("window_start")
+    development = rows.filter(label_end <= test_start)
+    parts = {
+        "entrenamiento": rows.filter(label_end <= validation_start),
+        "validación": development.filter(start >= validation_start),
+        "prueba": rows.filter(start >= test_start),
+    }
+    for name, part in parts.items():
+        if set(part["level"].unique()) != set(LEVELS):
+            raise ParamsError(
+                f"El rango de {name} tiene {part.height} filas y no los tres niveles: cambie "
+                "«test_start», «test_share», «validation_share» u «horizon», o publique más datos."
+            )
+    train, validation, test = parts.values()
+    training_end = development["label_window"].max() + window  # type: ignore[operator]
+    return Split(train, validation, development, test, validation_start, test_start, training_end)
+
+
+def _boundary(windows: pl.Series, share: float) -> datetime:
+    """Return the first of the last ``share`` of sorted windows."""
+    index = min(max(round(len(windows) * (1 - share)), 0), len(windows) - 1)
+    return windows[index]
+
+
+def inputs(family: str, params: Params, rows: pl.DataFrame) -> list[str]:
+    """Return the family's inputs that a model trained on ``rows`` may use, in order.
+
+    A seasonal input is left out when the rows do not span its cycle: it would only tell the
+    training range from later ones.
+    """
+    names = feature_names(family, params.lags)
+    first, last = rows["window_start"].min(), rows["window_start"].max()
+    span = last - first  # type: ignore[operator]
+    unusable = set()
+    if span < _YEAR:
+        unusable |= {"year_sin", "year_cos"}
+    if span < _FORTNIGHT or params.window % timedelta(days=7) == timedelta(0):
+        unusable.add("day_of_week")
+    assert unusable <= set(SEASON_FEATURES)
+    return [name for name in names if name not in unusable]
+
+
+def matrix(rows: pl.DataFrame, names: Sequence[str]) -> np.ndarray:
+    """Return the inputs as a C-contiguous float64 array (rows, names)."""
+    return np.ascontiguousarray(rows.select(names).to_numpy(), dtype=np.float64)
+
+
+def level_codes(levels: pl.Series) -> np.ndarray:
+    """Return levels as indices into `LEVELS` (int64)."""
+    return levels.cast(pl.Enum(LEVELS)).to_physical().to_numpy().astype(np.int64)
+
+
+def sample(rows: pl.DataFrame, most: int, seed: int) -> pl.DataFrame:
+    """Return at most ``most`` rows, drawn without replacement, in their order."""
+    if rows.height <= most:
+        return rows
+    chosen = np.random.default_rng(seed).choice(rows.height, most, replace=False)
+    return rows[np.sort(chosen)]
+
+
+def digest(rows: pl.DataFrame, names: Sequence[str]) -> str:
+    """Return the SHA-256 of what a model is trained on: keys, inputs and levels, in key order."""
+    ordered = rows.sort(ROW_KEY)
+    hashed = hashlib.sha256(",".join(names).encode())
+    hashed.update(matrix(ordered, names).tobytes())
+    hashed.update(level_codes(ordered["level"]).tobytes())
+    hashed.update(ordered["window_start"].dt.epoch("us").to_numpy().tobytes())
+    for column in ("country", "track_id"):
+        hashed.update("\n".join(ordered[column]).encode())
+    return hashed.hexdigest()

@@ -1,0 +1,306 @@
+"""Scores of predicted levels, with intervals from a bootstrap over blocks of time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from ..labels import LEVELS
+from ..params import Params
+from ..windows import Windowing
+from .dataset import level_codes
+
+CONFIDENCE = 0.95
+BINS = 10
+"""Equal-width bins of the announced probability, for the calibration error."""
+
+PROBABILITIES = ("p_alta", "p_media", "p_baja")
+"""Columns of the probabilities, in the order of `LEVELS`."""
+
+_K = len(LEVELS)
+
+
+def cost_matrix(params: Params) -> np.ndarray:
+    """Return the cost of each (true level, predicted level), 3 x 3.
+
+    A track that becomes Alta and was not announced costs ``cost_missed_alta``; one announced as
+    Alta that does not become so costs ``cost_false_alta``; Media for Baja or the reverse costs
+    ``cost_one_level``.
+    """
+    costs = np.full((_K, _K), params.cost_one_level)
+    costs[0, :] = params.cost_missed_alta
+    costs[1:, 0] = params.cost_false_alta
+    np.fill_diagonal(costs, 0.0)
+    return costs
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Sufficient statistics per block: every metric is a function of their (weighted) sum."""
+
+    confusion: np.ndarray
+    """(blocks, 3, 3): rows by true and predicted level."""
+    bins: np.ndarray | None
+    """(blocks, BINS, 3): rows, sum of announced probability, correct; of the predicted level."""
+    losses: np.ndarray | None
+    """(blocks, 2): sums of -log p of what happened, and of the squared error (Brier)."""
+
+    def resampled(self, weights: np.ndarray) -> Counts:
+        """Return the sums under each row of ``weights`` (repetitions, blocks)."""
+
+        def mix(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else np.tensordot(weights, values, axes=1)
+
+        return Counts(mix(self.confusion), mix(self.bins), mix(self.losses))  # type: ignore[arg-type]
+
+
+def count(frame: pl.DataFrame, params: Params) -> Counts:
+    """Count predictions per block of ``bootstrap_block``.
+
+    Args:
+        frame: ``window_start``, ``level`` (true), ``predicted``; with `PROBABILITIES`, the
+            calibration is counted too.
+    """
+    blocks = Windowing(params.bootstrap_block, params.window_offset).start_expr("window_start")
+    starts = frame.select(blocks).to_series()
+    block = (starts.rank("dense") - 1).to_numpy().astype(np.int64)
+    number = int(block.max()) + 1 if len(block) else 0
+    true, predicted = level_codes(frame["level"]), level_codes(frame["predicted"])
+    cell = (block * _K + true) * _K + predicted
+    confusion = np.bincount(cell, minlength=number * _K * _K).reshape(number, _K, _K).astype(float)
+    if PROBABILITIES[0] not in frame.columns:
+        return Counts(confusion, None, None)
+    p = frame.select(PROBABILITIES).to_numpy()
+    announced = p[np.arange(len(p)), predicted]
+    where = block * BINS + np.minimum((announced * BINS).astype(np.int64), BINS - 1)
+
+    def per_bin(weights: np.ndarray) -> np.ndarray:
+        return np.bincount(where, weights, minlength=number * BINS).reshape(number, BINS)
+
+    bins = np.stack(
+        [per_bin(np.ones(len(p))), per_bin(announced), per_bin(true == predicted)], axis=2
+    )
+    log_loss = -np.log(np.maximum(p[np.arange(len(p)), true], 1e-15))
+    brier = ((p - np.eye(_K)[true]) ** 2).sum(axis=1)
+    losses = np.stack(
+        [np.bincount(block, values, minlength=number) for values in (log_loss, brier)], axis=1
+    )
+    return Counts(confusion, bins, losses)
+
+
+def accuracy(counts: Counts) -> np.ndarray:
+    """Return the share of rows whose predicted level is the true one."""
+    confusion = counts.confusion
+    return _ratio(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum((-2, -1)))
+
+
+def f1_by_level(counts: Counts) -> np.ndarray:
+    """Return F1 = 2 TP / (2 TP + FP + FN) of each level; 0 where a level never occurs."""
+    confusion = counts.confusion
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+    return _ratio(2 * hits, confusion.sum(-1) + confusion.sum(-2))
+
+
+def precision_by_level(counts: Counts) -> np.ndarray:
+    """Return the share of each predicted level that is right."""
+    return _ratio(np.diagonal(counts.confusion, axis1=-2, axis2=-1), counts.confusion.sum(-2))
+
+
+def recall_by_level(counts: Counts) -> np.ndarray:
+    """Return the share of each true level that is found."""
+    return _ratio(np.diagonal(counts.confusion, axis1=-2, axis2=-1), counts.confusion.sum(-1))
+
+
+def macro_f1(counts: Counts) -> np.ndarray:
+    """Return the mean of the three levels' F1."""
+    return f1_by_level(counts).mean(axis=-1)
+
+
+def calibration_error(counts: Counts) -> np.ndarray:
+    """Return the expected calibration error of the predicted level's probability.
+
+    Sum over bins of (rows in bin / rows) x |accuracy - mean probability| (Naeini et al., 2015;
+    Guo et al., 2017).
+    """
+    assert counts.bins is not None
+    rows, announced, correct = np.moveaxis(counts.bins, -1, 0)
+    return _ratio(np.abs(correct - announced).sum(-1), rows.sum(-1))
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.zeros(np.shape(part)), where=np.asarray(whole) > 0)
+
+
+def _metrics(params: Params, calibrated: bool) -> dict[str, Callable[[Counts], np.ndarray]]:
+    costs = cost_matrix(params)
+    known: dict[str, Callable[[Counts], np.ndarray]] = {
+        "accuracy": accuracy,
+        "macro_f1": macro_f1,
+        "cost": lambda c: _ratio((c.confusion * costs).sum((-2, -1)), c.confusion.sum((-2, -1))),
+    }
+    if calibrated:
+        rows = lambda c: c.confusion.sum((-2, -1))  # noqa: E731
+        known |= {
+            "ece": calibration_error,
+            "log_loss": lambda c: _ratio(c.losses[..., 0], rows(c)),  # type: ignore[index]
+            "brier": lambda c: _ratio(c.losses[..., 1], rows(c)),  # type: ignore[index]
+        }
+    return known
+
+
+_BY_LEVEL = {"f1": f1_by_level, "precision": precision_by_level, "recall": recall_by_level}
+
+
+def _weights(blocks: int, params: Params) -> np.ndarray:
+    """Return how often each block is drawn in each repetition; the first row is the data itself."""
+    random = np.random.default_rng(params.model_seed)
+    drawn = random.multinomial(
+        blocks, np.full(blocks, 1 / blocks), size=params.bootstrap_repetitions
+    )
+    return np.concatenate([np.ones((1, blocks)), drawn.astype(float)])
+
+
+def _interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Return estimate and percentile interval of (1 + repetitions,) values."""
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(values[1:], [tail, 1 - tail])
+    return float(values[0]), float(low), float(high)
+
+
+def score(frame: pl.DataFrame, params: Params) -> pl.DataFrame:
+    """Score one model's predictions, whole and by level.
+
+    Args:
+        frame: ``window_start``, ``level``, ``predicted`` and optionally `PROBABILITIES`.
+
+    Returns:
+        ``slice`` (``all`` or ``level:Alta``...), ``metric``, ``value``, ``low``, ``high`` (95 %
+        percentile interval over resampled blocks of ``bootstrap_block``), ``rows``.
+    """
+    schema = {"slice": pl.String, "metric": pl.String, "value": pl.Float64, "low": pl.Float64,
+              "high": pl.Float64, "rows": pl.Int64}  # fmt: skip
+    if frame.is_empty():
+        return pl.DataFrame(schema=schema)
+    counts = count(frame, params)
+    mixed = counts.resampled(_weights(len(counts.confusion), params))
+    calibrated = counts.bins is not None
+    found = [
+        ("all", name, *_interval(metric(mixed)), frame.height)
+        for name, metric in _metrics(params, calibrated).items()
+    ]
+    of_level = counts.confusion.sum((0, 2)).astype(int)
+    for name, by_level in _BY_LEVEL.items():
+        values = by_level(mixed)
+        found += [
+            (f"level:{level}", name, *_interval(values[:, i]), int(of_level[i]))
+            for i, level in enumerate(LEVELS)
+        ]
+    return pl.DataFrame(found, schema=schema, orient="row")
+
+
+def slices(frame: pl.DataFrame, by: str, params: Params) -> pl.DataFrame:
+    """Score each group of predictions apart.
+
+    Args:
+        frame: as for `score`, with the column ``by``.
+
+    Returns:
+        As `score`, with ``slice`` = ``<by>:<value>`` and the metrics of the group as a whole.
+    """
+    parts = []
+    for (value,), group in sorted(frame.group_by(by), key=lambda item: str(item[0][0])):
+        scored = score(group, params).filter(pl.col("slice") == "all")
+        parts.append(scored.with_columns(slice=pl.lit(f"{by}:{value}")))
+    return pl.concat(parts) if parts else score(frame, params)
+
+
+def difference(
+    challenger: pl.DataFrame, other: pl.DataFrame, params: Params, metric: str = "macro_f1"
+) -> tuple[float, float, float]:
+    """Return the metric of ``challenger`` less that of ``other``, with its paired interval.
+
+    Both hold predictions of the same rows; the same blocks are drawn for both.
+    """
+    a, b = count(challenger, params), count(other, params)
+    weights = _weights(len(a.confusion), params)
+    function = _metrics(params, a.bins is not None and b.bins is not None)[metric]
+    return _interval(function(a.resampled(weights)) - function(b.resampled(weights)))
+
+
+def over_time(frame: pl.DataFrame, params: Params) -> pl.DataFrame:
+    """Return ``time`` (start of the block) and ``macro_f1`` of each block of the range."""
+    blocks = Windowing(params.bootstrap_block, params.window_offset).start_expr("window_start")
+    starts = frame.select(blocks.alias("time")).unique().sort("time")
+    return starts.with_columns(macro_f1=pl.Series(macro_f1(count(frame, params))))
+
+
+def confusion(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return counts: one row per true ``level``, one column per predicted level."""
+    cell = level_codes(frame["level"]) * _K + level_codes(frame["predicted"])
+    table = np.bincount(cell, minlength=_K * _K).reshape(_K, _K)
+    return pl.DataFrame({"level": LEVELS}).with_columns(
+        pl.Series(level, table[:, i]) for i, level in enumerate(LEVELS)
+    )
+
+
+def reliability(frame: pl.DataFrame, bins: int = BINS) -> pl.DataFrame:
+    """Return announced against observed, for the probability of each level.
+
+    Returns:
+        ``level``, ``bin``, ``predicted`` (mean probability), ``observed`` (share of rows that
+        became the level), ``rows``; empty bins are left out.
+    """
+    parts = []
+    for level, column in zip(LEVELS, PROBABILITIES, strict=True):
+        parts.append(
+            frame.lazy()
+            .select(
+                bin=(pl.col(column) * bins).floor().clip(0, bins - 1).cast(pl.Int64),
+                p=column,
+                hit=(pl.col("level") == level).cast(pl.Float64),
+            )
+            .group_by("bin")
+            .agg(
+                pl.col("p").mean().alias("predicted"),
+                pl.col("hit").mean().alias("observed"),
+                pl.len().cast(pl.Int64).alias("rows"),
+            )
+            .sort("bin")
+            .select(pl.lit(level).alias("level"), "bin", "predicted", "observed", "rows")
+            .collect()
+        )
+    return pl.concat(parts)
+
+
+def metrics_rows(
+    metrics: pl.DataFrame,
+    *,
+    run_id: str,
+    params: Params,
+    written_at: datetime,
+) -> pl.DataFrame:
+    """Return rows of the table ``spotify_model_metrics``.
+
+    Args:
+        metrics: ``model``, ``family``, ``split`` and the columns of `score`.
+        run_id: of the training run.
+        written_at: UTC.
+    """
+    return metrics.select(
+        pl.lit(written_at).cast(pl.Datetime("us", "UTC")).alias("written_at"),
+        pl.lit(run_id).alias("run_id"),
+        "model",
+        "family",
+        pl.lit(params.horizon, pl.Int64).alias("horizon"),
+        "split",
+        "slice",
+        "metric",
+        "value",
+        "low",
+        "high",
+        "rows",
+    )

@@ -1,0 +1,74 @@
+"""Predictions from a bundle: the same numbers in the stream, a notebook and the endpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import polars as pl
+
+from ..labels import LEVELS
+from . import bundle, export
+from .bundle import Bundle
+from .metrics import PROBABILITIES
+
+PREDICTION_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "level": pl.String,
+    "score": pl.Float64,  # probability of the level
+    **dict.fromkeys(PROBABILITIES, pl.Float64),
+}
+
+
+class Predictor:
+    """A loaded bundle. Safe to call from several threads; a row's answer depends on it alone."""
+
+    def __init__(self, loaded: Bundle, name: str) -> None:
+        """Open the graph of a bundle; ``name`` is written beside its predictions."""
+        self.bundle = loaded
+        self.name = name
+        self.features = loaded.features
+        self._session = export.session(loaded.graph())
+
+    @classmethod
+    def load(cls, directory: Path | str, name: str | None = None) -> Self:
+        """Check and open the bundle in ``directory``.
+
+        A registered version's directory is named by its number: ``popularity@3``.
+
+        Raises:
+            InputError: the directory is not a bundle.
+            IntegrityError: a file is not what its hash says.
+        """
+        path = Path(directory)
+        loaded = bundle.load(path)
+        version = path.name if path.name.isdigit() else "candidate"
+        return cls(loaded, name or f"{loaded.model_name}@{version}")
+
+    def predict(self, features: pl.DataFrame) -> pl.DataFrame:
+        """Predict each row.
+
+        Args:
+            features: has at least the columns ``self.features`` (numbers, neither null nor NaN).
+
+        Returns:
+            ``PREDICTION_SCHEMA``, in the order of the rows. Probabilities have six decimals.
+        """
+        return self.predict_array(features.select(self.features).to_numpy())
+
+    def predict_array(self, x: np.ndarray) -> pl.DataFrame:
+        """Predict rows given as an array (rows, ``self.features``)."""
+        if len(x) == 0:
+            return pl.DataFrame(schema=PREDICTION_SCHEMA)
+        x = np.ascontiguousarray(x, dtype=np.float64)
+        if np.isnan(x).any():
+            raise ValueError("model inputs must be neither null nor NaN")
+        level, p = self._session.run(export.OUTPUTS, {export.INPUT: x})
+        return pl.DataFrame(
+            {
+                "level": np.array(LEVELS)[level],
+                "score": p[np.arange(len(p)), level],
+                **{name: p[:, i] for i, name in enumerate(PROBABILITIES)},
+            },
+            schema=PREDICTION_SCHEMA,
+        )
