@@ -270,9 +270,7 @@ def _bursts(
     return np.stack([times, heights, decay * np.exp(rng.normal(0.0, 0.5, (most, tracks)))])
 
 
-def _burst_height(
-    hours: NDArray[np.float64], bursts: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _burst_height(hours: NDArray[np.float64], bursts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the sum of the bursts' heights, shape (hours, K): up within hours, down in days."""
     total = np.zeros((len(hours), bursts.shape[2]))
     for time, height, decay in bursts.transpose(1, 0, 2):

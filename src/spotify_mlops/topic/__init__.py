@@ -1,0 +1,17 @@
+"""The log: the Kafka topic that everything comes from."""
+
+from .admin import ensure_topic, offsets
+from .journal import Journal
+from .partitions import partition_of
+from .publishing import Publisher, event_records, publish, publish_heartbeats
+
+__all__ = [
+    "Journal",
+    "Publisher",
+    "ensure_topic",
+    "event_records",
+    "offsets",
+    "partition_of",
+    "publish",
+    "publish_heartbeats",
+]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -10,6 +13,7 @@ from ..errors import ServiceError
 from ..params import LOCAL, Params
 
 _MAX_RECORD_BYTES = 8 << 20
+_ASK_AGAIN_SECONDS = 0.02
 
 
 def ensure_topic(params: Params) -> None:
@@ -28,23 +32,46 @@ def ensure_topic(params: Params) -> None:
     if params.kafka_bootstrap == LOCAL:
         config["retention.ms"] = "-1"
     replication = 1 if params.kafka_bootstrap == LOCAL else -1
-    admin = AdminClient(clients.kafka_config(params))
+    admin = admin_client(params)
     wanted = [
         NewTopic(params.topic, params.partitions, replication, config=config),
         NewTopic(f"{params.topic}-dead-letters", 1, replication, config=config),
     ]
-    for name, future in admin.create_topics(wanted, operation_timeout=30).items():
-        try:
-            future.result(timeout=params.service_timeout.total_seconds())
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise _failed(params, f"no se pudo crear {name}", error) from error
+    create_topics(params, admin, wanted)
     found = len(_partitions(admin, params))
     if found != params.partitions:
         raise ServiceError(
             f"El tema {params.topic} tiene {found} particiones y «partitions» es "
             f"{params.partitions}. Usa otro nombre de tema o el número que tiene."
         )
+
+
+def admin_client(params: Params) -> AdminClient:
+    """Return an administrator of the broker that logs errors only."""
+    return AdminClient(clients.kafka_config(params) | {"log_level": 3})
+
+
+def create_topics(params: Params, admin: AdminClient, wanted: list[NewTopic]) -> None:
+    """Make the topics that are not there; returns when each partition has its leader.
+
+    Raises:
+        ServiceError: the broker does not answer or refuses.
+    """
+    timeout = params.service_timeout.total_seconds()
+    for name, future in admin.create_topics(wanted, operation_timeout=30).items():
+        try:
+            future.result(timeout=timeout)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise _failed(params, f"no se pudo crear {name}", error) from error
+    # A topic is made before the broker's metadata tells of it, and nothing announces that it
+    # does: until then a client is told that there is no such partition.
+    deadline = time.monotonic() + timeout
+    for topic in wanted:
+        while not _has_leaders(params, admin, topic.topic):
+            if time.monotonic() > deadline:
+                raise ServiceError(f"El tema {topic.topic} no tiene líder: mira los logs de Kafka.")
+            threading.Event().wait(_ASK_AGAIN_SECONDS)
 
 
 def offsets(params: Params) -> dict[int, tuple[int, int]]:
@@ -71,6 +98,15 @@ def offsets(params: Params) -> dict[int, tuple[int, int]]:
         consumer.close()
 
 
+def _has_leaders(params: Params, admin: AdminClient, name: str) -> bool:
+    try:
+        found = admin.list_topics(name, timeout=params.service_timeout.total_seconds())
+    except KafkaException as error:
+        raise _failed(params, "no responde", error) from error
+    partitions = found.topics[name].partitions.values()
+    return bool(partitions) and all(item.error is None and item.leader >= 0 for item in partitions)
+
+
 def _partitions(client: AdminClient | Consumer, params: Params) -> list[int]:
     timeout = params.service_timeout.total_seconds()
     try:
@@ -88,5 +124,6 @@ def _failed(params: Params, what: str, error: KafkaException) -> ServiceError:
     server = clients.kafka_config(params)["bootstrap.servers"]
     reason = error.args[0].str() if error.args else str(error)
     return ServiceError(
-        f"Kafka en {server}, tema {params.topic}: {what} ({reason}). Mira «spotify-mlops status»."
+        f"Kafka en {server}, tema {params.topic}: {what} ({reason}). "
+        "Ejecuta «spotify-mlops up» o mira «spotify-mlops status»."
     )

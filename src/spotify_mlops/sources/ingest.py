@@ -1,0 +1,212 @@
+"""Publishing a finite source once, whole, whatever interrupts it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from .. import paths
+from ..errors import InputError, ParamsError
+from ..local import state
+from ..params import Params
+from ..topic import Journal, Publisher, event_records, offsets, partition_of
+from ..topic.publishing import Progress, Report, heartbeat_records
+from ..windows import Windowing
+from . import charts
+from .manifest import Tally
+from .simulator import VERSION, Simulator, check_dates, records
+
+Batch = tuple[pl.DataFrame, pl.DataFrame]
+"""What to publish (``RECORD_COLUMNS``) and the rows to count it by."""
+
+_FOLDER = "manifests"
+
+
+def ingest_simulator(params: Params, progress: Progress | None = None) -> dict[str, Any]:
+    """Publish the simulated history and its closing heartbeats; a second time, nothing.
+
+    Returns:
+        ``published`` and ``skipped`` records, ``seconds``, ``closed_until`` (RFC 3339), the
+        totals of the manifest, and ``partitions``, the manifest itself.
+
+    Raises:
+        ParamsError: the simulator does not know a country, or the log has later events of
+            another source.
+        ServiceError: Kafka does not answer.
+    """
+    check_dates(params, datetime.now(UTC))
+    simulator = Simulator(params)
+
+    def batches() -> Iterator[Batch]:
+        for frame in simulator.history():
+            yield records(frame), frame
+
+    shares = params.duplicate_share + params.malformed_share
+    return _publish_once(
+        params,
+        simulator_key(params),
+        batches(),
+        first=simulator.world.start,
+        end=simulator.world.end,
+        expected=round(params.simulator_events * (1 + shares)) + params.partitions,
+        progress=progress,
+    )
+
+
+def ingest_charts(
+    params: Params, arguments: Sequence[str | Path], progress: Progress | None = None
+) -> dict[str, Any]:
+    """Publish weekly charts in event-time order over all files, with closing heartbeats.
+
+    The same files again publish nothing.
+
+    Args:
+        params: `charts` profile: the window is the week.
+        arguments: files, ``PATH=CC`` or folders; none takes ``params.charts_folders``.
+        progress: told how far it is, in Spanish.
+
+    Returns:
+        As `ingest_simulator`, with ``left_out``: files of the folders that were not read.
+
+    Raises:
+        InputError: see `charts.read_charts`; or weeks that the log has already closed.
+        ParamsError: the weeks are not the windows.
+        ServiceError: Kafka does not answer.
+    """
+    windowing = Windowing.of(params)
+    chosen = list(arguments) or [charts.chart_folder(params, paths.root())]
+    selection = charts.select_charts(chosen, params.countries)
+    for reason in selection.left_out.values():
+        if progress is not None:
+            progress(f"No se lee: {reason}")
+    frames = list(charts.read_charts(chosen, params.countries, windowing=windowing))
+    events = pl.concat(frames)
+    first, last = events["event_time"][0], events["event_time"][-1]
+    summary = _publish_once(
+        params,
+        f"charts:{_digest_files(selection)}",
+        ((event_records(params, frame), _rows(params, frame)) for frame in frames),
+        first=first,
+        end=windowing.start(last) + windowing.length,
+        expected=len(events) + params.partitions,
+        progress=progress,
+    )
+    return summary | {"left_out": list(selection.left_out.values())}
+
+
+def simulator_key(params: Params) -> str:
+    """Return the journal's name of this simulated history: a digest of all that decides it."""
+    decisive = {
+        name: str(getattr(params, name))
+        for name in (
+            "simulator_seed", "simulator_start", "simulator_days", "simulator_events",
+            "simulator_tracks", "countries", "duplicate_share", "late_share", "malformed_share",
+            "allowed_lateness", "window", "window_offset", "partitions", "live_duration",
+        )
+    }  # fmt: skip
+    text = json.dumps([VERSION, decisive], sort_keys=True)
+    return f"simulator:{params.simulator_seed}:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _publish_once(
+    params: Params,
+    key: str,
+    batches: Iterable[Batch],
+    *,
+    first: datetime,
+    end: datetime,
+    expected: int,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Publish batches and the heartbeats that close ``end``, unless the journal says it is done."""
+    began = time.monotonic()
+    journal = Journal(params)
+    entry = journal.entries().get(key)
+    if entry is not None and entry["state"] == "complete":
+        return _summary(params, key, entry, 0, Tally(entry["manifest"]).totals()["records"], began)
+    with state.locked(f"ingest-{params.topic}"):
+        entries = journal.entries()
+        entry = entries.get(key)
+        _refuse_closed(params, entries, key, first)
+        tally = Tally()
+        with Publisher(params) as publisher:
+            if entry is None:
+                start = {str(p): high for p, (_, high) in offsets(params).items()}
+                entry = {"state": "publishing", "start": start, "manifest": {}}
+                journal.write(key, entry)
+            else:
+                publisher.resume({int(p): offset for p, offset in entry["start"].items()})
+            report = Report(progress, expected)
+            for ready, rows in batches:
+                publisher.send(ready)
+                tally.add(rows)
+                report(publisher)
+            publisher.send(heartbeat_records(params, end + params.allowed_lateness))
+            tally.heartbeats(params.partitions)
+        entry = {
+            "state": "complete",
+            "start": entry["start"],
+            "closed_until": end.isoformat(),
+            "manifest": tally.by_partition(),
+        }
+        journal.write(key, entry)
+    return _summary(params, key, entry, publisher.published, publisher.skipped, began)
+
+
+def _refuse_closed(
+    params: Params, entries: dict[str, dict[str, Any]], key: str, first: datetime
+) -> None:
+    """Refuse a source whose events would be late because another one closed their windows.
+
+    Raises:
+        ParamsError: so it is, for a simulated source.
+        InputError: so it is, for files.
+    """
+    for other, entry in entries.items():
+        if other == key or "closed_until" not in entry:
+            continue
+        closed = datetime.fromisoformat(entry["closed_until"])
+        if first < closed:
+            kind = ParamsError if key.startswith("simulator") else InputError
+            raise kind(
+                f"El tema {params.topic} ya está cerrado hasta {closed:%Y-%m-%d} por otra "
+                f"publicación ({other.split(':')[0]}) y estos eventos empiezan el "
+                f"{first:%Y-%m-%d}: llegarían tarde. Use otro nombre de topic."
+            )
+
+
+def _summary(
+    params: Params, key: str, entry: dict[str, Any], published: int, skipped: int, began: float
+) -> dict[str, Any]:
+    summary = {
+        "source": key,
+        "published": published,
+        "skipped": skipped,
+        "seconds": round(time.monotonic() - began, 3),
+        "closed_until": entry["closed_until"],
+        **Tally(entry["manifest"]).totals(),
+        "partitions": entry["manifest"],
+    }
+    folder = state.folder(_FOLDER)
+    path = folder / f"{params.topic}-{key.replace(':', '-')}.json"
+    path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    return summary
+
+
+def _rows(params: Params, events: pl.DataFrame) -> pl.DataFrame:
+    return events.select(partition=partition_of(events["track_id"], params.partitions))
+
+
+def _digest_files(selection: charts.ChartSelection) -> str:
+    contents = sorted(
+        f"{file.country}:{hashlib.sha256(file.path.read_bytes()).hexdigest()}"
+        for file in selection.files
+    )
+    return hashlib.sha256("\n".join(contents).encode()).hexdigest()[:16]
