@@ -1,0 +1,65 @@
+"""``python -m spotify_mlops.serving``: the server of a container and of ``spotify-mlops serve``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+import uvicorn
+
+from .. import params as parameters
+from ..errors import UserError
+from ..model.registry import Registry
+from .app import create_app
+from .models import ChampionModel, FixedModel, ModelSource
+from .store import OnlineStore
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until a signal comes; return the exit status.
+
+    The model is the bundle at ``AIP_STORAGE_URI``, or else the registry's champion. The port is
+    ``AIP_HTTP_PORT`` (8080 without it).
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m spotify_mlops.serving", description="Servidor de predicciones."
+    )
+    parser.add_argument("--params", default="local", help="perfil o archivo de parámetros")
+    parser.add_argument("--host", default="127.0.0.1", help="dirección (0.0.0.0 en un contenedor)")
+    options = parser.parse_args(arguments)
+    try:
+        serve(parameters.load(options.params), options.host, port())
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def serve(params: parameters.Params, host: str, on_port: int) -> None:
+    """Serve predictions on a port until a signal comes.
+
+    Raises:
+        InputError: there is no model.
+        IntegrityError: the model's files are not what was registered.
+    """
+    uri = os.environ.get("AIP_STORAGE_URI")
+    models: ModelSource = FixedModel(uri) if uri else ChampionModel(Registry(params))
+    app = create_app(models, OnlineStore(params))
+    uvicorn.run(app, host=host, port=on_port, log_level="warning", access_log=False)
+
+
+def port() -> int:
+    """Return the port that the platform gave.
+
+    Raises:
+        ParamsError: it is not a port number.
+    """
+    text = os.environ.get("AIP_HTTP_PORT", "8080")
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise parameters.ParamsError(f"AIP_HTTP_PORT = «{text}» no es un puerto.")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
