@@ -14,6 +14,9 @@ from ..story.show import FACTS_MIME
 # In order of preference; what is not here (plain text, widgets, JavaScript) is left out.
 SHOWN = ("image/svg+xml", "image/png", "text/html", "text/markdown")
 
+NOTEBOOK_ONLY = "notebook-only"
+"""Tag of a cell that speaks to who has the notebook open, not to who reads the report."""
+
 _FOREIGN = re.compile(r"<(script|link|iframe|object|embed|style)\b|https?://[^\s\"']+\.js\b", re.I)
 
 
@@ -29,7 +32,7 @@ def results(notebook: NotebookNode) -> list[dict[str, Any]]:
     shown: list[dict[str, Any]] = []
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
-        if "papermill-error-cell-tag" in tags or "remove" in tags:
+        if "papermill-error-cell-tag" in tags or NOTEBOOK_ONLY in tags:
             continue
         if cell.cell_type == "markdown":
             shown.append({"type": "text/markdown", "content": cell.source, "kind": "prose"})

@@ -114,11 +114,15 @@ def _phase_page(
     card: bool,
 ) -> str:
     exporter = TemplateExporter(
-        extra_template_basedirs=[str(TEMPLATES)], template_name="phase", raw_mimetypes=[]
+        extra_template_basedirs=[str(TEMPLATES)],
+        extra_template_paths=[str(TEMPLATES)],
+        template_name="phase",
+        raw_mimetypes=[],
     )
     exporter.file_extension = ".html"
     exporter.exclude_input = True
     exporter.register_filter("result", _result)
+    exporter.environment.autoescape = True
     order = list(notebooks)
     place = order.index(name)
     resources = {

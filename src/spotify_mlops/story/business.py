@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..labels import LEVELS
+from ..model.metrics import cost_matrix
 from ..params import Params
 from ..spanish import country, duration, join, number, percent
 from .show import Table, Text, listing
@@ -90,16 +92,16 @@ def criteria(params: Params) -> Table:
 
 
 def costs(params: Params) -> Table:
-    """Return what each kind of mistake costs, in the params' units."""
-    return listing(
-        "Lo que cuesta cada error (unidades por decisión)",
-        (
-            ("Era Alta y se dijo Baja", number(params.cost_missed_alta, 1), "éxito sin promoción"),
-            ("Era Baja y se dijo Alta", number(params.cost_false_alta, 1), "hueco desperdiciado"),
-            ("Un nivel de diferencia", number(params.cost_one_level, 1), "ajuste menor"),
-            ("Acierto", "0,0", ""),
+    """Return what each pair of true and predicted level costs, as the evaluation counts it."""
+    matrix = cost_matrix(params)
+    return Table(
+        "Lo que cuesta cada decisión (unidades; filas: lo que pasó)",
+        ("Pasó", *(f"se dijo {level}" for level in LEVELS)),
+        tuple(
+            (level, *(number(float(cost), 1) for cost in row))
+            for level, row in zip(LEVELS, matrix, strict=True)
         ),
-        ("Error", "Coste", "Por qué"),
+        (False, True, True, True),
     )
 
 
@@ -119,7 +121,8 @@ def risks(params: Params) -> Text:
   fase 6 los suma contra el registro de Kafka.
 - **Un modelo que solo repite el pasado.** Toda cifra va al lado de la persistencia.
 - **Países con pocos datos.** Se miran por separado, con su intervalo.
-- **El mundo cambia.** El modelo se vuelve a evaluar y solo se promociona si pasa los criterios."""
+- **El mundo cambia.** El modelo se vuelve a evaluar y solo se promociona si pasa los criterios.""",
+        "prose",
     )
 
 

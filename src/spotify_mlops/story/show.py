@@ -15,7 +15,7 @@ from ..spanish import number
 FACTS_MIME = "application/vnd.spotify-mlops.facts+json"
 """Output type of `Facts`; the report collects them from the executed notebooks."""
 
-Kind = Literal["finding", "decision", "warning"]
+Kind = Literal["finding", "decision", "warning", "prose"]
 Format = Callable[[Any], str]
 
 
