@@ -245,9 +245,11 @@ def replay(
     source: str, dataset: str, params_file: str, overrides: dict[str, Any], as_json: bool
 ) -> None:
     """Procesa otra vez todo el registro, con el mismo grafo, en otro dataset."""
+    from . import clients
     from .jobs import bounded
 
     params = parameters.load(params_file, **overrides | {"dataset": dataset})
+    clients.require(params, "bigquery", *(["kafka"] if source == "kafka" else []))
     if dataset == parameters.load(params_file, **overrides).dataset:
         raise ParamsError(f"«{dataset}» es el dataset del perfil: elige otro para la repetición.")
     summary = bounded.run(params, from_archive=source == "archive", replay=True, say=say)
