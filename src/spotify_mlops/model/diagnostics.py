@@ -1,0 +1,175 @@
+"""Looking into a model: how much data helps, what it rests on, whether it could be cheating."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+
+from ..labels import LEVELS
+from ..params import Params
+from . import dataset, metrics
+from .dataset import Split, level_codes, matrix
+from .learner import Hyperparameters, LevelModel, fit
+from .predictor import Predictor
+
+_LIGHT = Hyperparameters(max_iter=60, learning_rate=0.1, min_samples_leaf=100)
+"""A quick form of the model: these checks compare, they do not compete."""
+
+SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
+MOST_ROWS = 60_000
+
+
+def learning_curve(ranges: Split, params: Params, shares: Sequence[float] = SHARES) -> pl.DataFrame:
+    """Return the validation score of models that learned from part of the training rows.
+
+    Args:
+        ranges: see `dataset.split`; the test range is not touched.
+        params: families' inputs, seed, bootstrap.
+        shares: of at most `MOST_ROWS` training rows; the samples are nested.
+
+    Returns:
+        ``family``, ``share``, ``rows``, ``macro_f1``, ``low``, ``high``.
+    """
+    pool = dataset.sample(ranges.train, MOST_ROWS, params.model_seed)
+    order = np.random.default_rng(params.model_seed).permutation(pool.height)
+    found = []
+    for family in ("seed", "dynamics"):
+        names = dataset.inputs(family, params, ranges.train)
+        x, y = matrix(pool, names), level_codes(pool["level"])
+        for share in shares:
+            part = np.sort(order[: max(1, round(share * len(order)))])
+            if len(np.unique(y[part])) < len(LEVELS):
+                continue
+            model = fit(x[part], y[part], _scaled(len(part)), params.model_seed)
+            value, low, high = _macro_f1(model, ranges.validation, names, params)
+            found.append((family, share, len(part), value, low, high))
+    schema = {"family": pl.String, "share": pl.Float64, "rows": pl.Int64, "macro_f1": pl.Float64,
+              "low": pl.Float64, "high": pl.Float64}  # fmt: skip
+    return pl.DataFrame(found, schema=schema, orient="row")
+
+
+def shuffled_label_check(ranges: Split, params: Params) -> pl.DataFrame:
+    """Compare a model with one whose training levels were shuffled.
+
+    If the second does better than guessing, the evaluation itself gives the answer away.
+
+    Returns:
+        ``name`` (``levels``, ``shuffled``, ``majority``), ``value`` (validation macro-F1),
+        ``low``, ``high``.
+    """
+    names = dataset.inputs("dynamics", params, ranges.train)
+    pool = dataset.sample(ranges.train, MOST_ROWS // 3, params.model_seed)
+    x, y = matrix(pool, names), level_codes(pool["level"])
+    shuffled = np.random.default_rng(params.model_seed).permutation(y)
+    settings = _scaled(len(y))
+    found = [
+        (name, *_macro_f1(fit(x, codes, settings, params.model_seed), ranges.validation, names,
+                          params))
+        for name, codes in (("levels", y), ("shuffled", shuffled))
+    ]  # fmt: skip
+    commonest = LEVELS[int(np.bincount(y).argmax())]
+    guessed = ranges.validation.with_columns(predicted=pl.lit(commonest))
+    scored = metrics.score(guessed.select("window_start", "level", "predicted"), params)
+    row = scored.filter(slice="all", metric="macro_f1").row(0, named=True)
+    found.append(("majority", row["value"], row["low"], row["high"]))
+    schema = {"name": pl.String, "value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
+    return pl.DataFrame(found, schema=schema, orient="row")
+
+
+def permutation_importance(
+    predictor: Predictor,
+    rows: pl.DataFrame,
+    params: Params,
+    *,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    most: int = 4_000,
+    repeats: int = 5,
+) -> pl.DataFrame:
+    """Return how much macro-F1 the model loses when an input is shuffled among the rows.
+
+    Inputs that say nearly the same hide each other's weight; shuffled together (``groups``) they
+    show it (Breiman, 2001; Fisher et al., 2019).
+
+    Args:
+        predictor: the model.
+        rows: labelled rows that it has not learned from.
+        params: seed.
+        groups: name -> inputs shuffled together; by default each input alone.
+        most: rows used, sampled.
+        repeats: shufflings; the interval is their range.
+
+    Returns:
+        ``name``, ``value``, ``low``, ``high``, the largest loss first.
+    """
+    rows = dataset.sample(rows, most, params.model_seed)
+    x, y = matrix(rows, predictor.features), rows["level"]
+    groups = groups or {name: [name] for name in predictor.features}
+    random = np.random.default_rng(params.model_seed)
+    whole = _plain_macro_f1(predictor, x, y)
+    found = []
+    for name, members in groups.items():
+        columns = [predictor.features.index(m) for m in members if m in predictor.features]
+        if not columns:
+            continue
+        losses = []
+        for _ in range(repeats):
+            changed = x.copy()
+            changed[:, columns] = x[random.permutation(len(x))][:, columns]
+            losses.append(whole - _plain_macro_f1(predictor, changed, y))
+        found.append((name, float(np.mean(losses)), min(losses), max(losses)))
+    schema = {"name": pl.String, "value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
+    return pl.DataFrame(found, schema=schema, orient="row").sort("value", descending=True)
+
+
+def input_groups(features: Sequence[str]) -> dict[str, list[str]]:
+    """Return the inputs by what they tell, with Spanish names, for `permutation_importance`."""
+    groups: dict[str, list[str]] = {}
+    for name in features:
+        groups.setdefault(_group_of(name), []).append(name)
+    return groups
+
+
+_GROUPS = {
+    "hora del día": ("hour_of_day",),
+    "calendario": ("day_of_week", "year_sin", "year_cos"),
+    "país": ("country_CO", "country_ES", "country_MX", "country_US"),
+    "búsquedas, recomendaciones y lanzamientos": (
+        "event_type_search_result", "log_searches", "log_recommendations", "log_releases",
+    ),
+    "saltos": ("skip_rate",),
+    "artista": ("artist_tracks", "artist_best_score"),
+    "edad": ("age", "age_from_release", "lags_present"),
+    "puesto y reproducciones de ahora": (
+        "country_rank", "attention_rank", "log_plays", "plays_over_p40", "plays_over_p70",
+    ),
+}  # fmt: skip
+
+
+def _group_of(name: str) -> str:
+    for group, members in _GROUPS.items():
+        if name in members:
+            return group
+    return "otros países" if name.startswith("other_") else "historia (retardos e impulso)"
+
+
+def _scaled(rows: int) -> Hyperparameters:
+    leaf = min(_LIGHT.min_samples_leaf, max(5, rows // 100))
+    return Hyperparameters(**(vars(_LIGHT) | {"min_samples_leaf": leaf}))
+
+
+def _macro_f1(
+    model: LevelModel, rows: pl.DataFrame, names: Sequence[str], params: Params
+) -> tuple[float, float, float]:
+    predicted = np.array(LEVELS)[model.predict(matrix(rows, names))]
+    frame = rows.select("window_start", "level").with_columns(predicted=pl.Series(predicted))
+    found = metrics.score(frame, params).filter(slice="all", metric="macro_f1")
+    return found.select("value", "low", "high").row(0)
+
+
+def _plain_macro_f1(predictor: Predictor, x: np.ndarray, level: pl.Series) -> float:
+    table = np.zeros((1, len(LEVELS), len(LEVELS)))
+    predicted = level_codes(predictor.predict_array(x)["level"])
+    np.add.at(table[0], (level_codes(level), predicted), 1)
+    return float(metrics.macro_f1(metrics.Counts(table, None, None))[0])
