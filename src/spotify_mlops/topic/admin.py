@@ -14,6 +14,7 @@ from ..params import LOCAL, Params
 
 _MAX_RECORD_BYTES = 8 << 20
 _ASK_AGAIN_SECONDS = 0.02
+_REACH_SECONDS = 10.0
 
 
 def ensure_topic(params: Params) -> None:
@@ -33,6 +34,7 @@ def ensure_topic(params: Params) -> None:
         config["retention.ms"] = "-1"
     replication = 1 if params.kafka_bootstrap == LOCAL else -1
     admin = admin_client(params)
+    _check_reachable(params, admin)
     wanted = [
         NewTopic(params.topic, params.partitions, replication, config=config),
         NewTopic(f"{params.topic}-dead-letters", 1, replication, config=config),
@@ -48,7 +50,7 @@ def ensure_topic(params: Params) -> None:
 
 def admin_client(params: Params) -> AdminClient:
     """Return an administrator of the broker that logs errors only."""
-    return AdminClient(clients.kafka_config(params) | {"log_level": 3})
+    return AdminClient(clients.kafka_config(params) | {"log_level": 2})
 
 
 def create_topics(params: Params, admin: AdminClient, wanted: list[NewTopic]) -> None:
@@ -96,6 +98,14 @@ def offsets(params: Params) -> dict[int, tuple[int, int]]:
         raise _failed(params, "no se pudo preguntar por sus registros", error) from error
     finally:
         consumer.close()
+
+
+def _check_reachable(params: Params, admin: AdminClient) -> None:
+    """Ask the broker anything, for a shorter time than a slow operation may take."""
+    try:
+        admin.list_topics(timeout=min(params.service_timeout.total_seconds(), _REACH_SECONDS))
+    except KafkaException as error:
+        raise _failed(params, "no responde", error) from error
 
 
 def _has_leaders(params: Params, admin: AdminClient, name: str) -> bool:

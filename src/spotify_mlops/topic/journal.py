@@ -89,7 +89,7 @@ class Journal:
         producer = Producer(
             clients.kafka_config(self._params)
             | {
-                "log_level": 3,
+                "log_level": 2,
                 "enable.idempotence": True,
                 "message.timeout.ms": int(self._timeout * 1000),
                 "linger.ms": 0,

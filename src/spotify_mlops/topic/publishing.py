@@ -53,7 +53,7 @@ class Publisher:
         self._producer = Producer(
             clients.kafka_config(params)
             | {
-                "log_level": 3,  # errors are raised; warnings of a start-up are noise
+                "log_level": 2,  # errors are raised; warnings of a start-up are noise
                 "enable.idempotence": True,  # implies acks=all and order kept over retries
                 "acks": "all",
                 "compression.type": "lz4",

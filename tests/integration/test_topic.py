@@ -1,0 +1,239 @@
+"""Publishing into a real Kafka: exact, once, resumable, and clear about what is wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from spotify_mlops import clients, params, sources, topic
+from spotify_mlops.errors import InputError, ParamsError, ServiceError
+from spotify_mlops.events import decode
+from spotify_mlops.sources import manifest
+from spotify_mlops.sources.simulator import Simulator, records
+
+MakeParams = Callable[..., params.Params]
+SMALL = {"simulator_days": 1, "simulator_events": 20_000, "simulator_tracks": 100}
+HEADER = "Song,Artist,Date,Song ID,Streams,Rank\n"
+
+INGEST = """
+import json, sys
+from spotify_mlops import params, sources
+def say(message):
+    print(message, flush=True)
+sources.ingest_simulator(params.load("local", **json.loads(sys.argv[1])), say)
+"""
+
+LIVE = """
+import json, sys
+from spotify_mlops import params, sources
+profile = params.load("local", **json.loads(sys.argv[1]))
+print("ready", flush=True)
+print(json.dumps(sources.live(profile)), flush=True)
+"""
+
+
+def read(profile: params.Params) -> pl.DataFrame:
+    """Return the whole log: partition, offset, append_time, key, value."""
+    rows = []
+    extent = topic.offsets(profile)
+    consumer = Consumer(clients.kafka_config(profile) | {"group.id": "test"})
+    for partition, (low, high) in extent.items():
+        consumer.assign([TopicPartition(profile.topic, partition, low)])
+        position = low
+        while position < high:
+            for message in consumer.consume(10_000, timeout=10):
+                assert message.error() is None
+                kind, stamp = message.timestamp()
+                assert kind == 2  # the broker's append time
+                rows.append(
+                    (
+                        partition,
+                        message.offset(),
+                        datetime.fromtimestamp(stamp / 1000, UTC),
+                        message.key(),
+                        message.value(),
+                    )
+                )
+                position = message.offset() + 1
+    consumer.close()
+    schema = {
+        "partition": pl.Int32,
+        "offset": pl.Int64,
+        "append_time": pl.Datetime("us", "UTC"),
+        "key": pl.Binary,
+        "value": pl.Binary,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row").sort("partition", "offset")
+
+
+def expected(profile: params.Params, first: int, last: int) -> pl.DataFrame:
+    """Return what the simulator has for these hours, in the order of the log."""
+    frame = records(Simulator(profile).interval(first, last))
+    return frame.with_columns(pl.col("key").cast(pl.Binary)).sort("partition", maintain_order=True)
+
+
+def command(program: str, profile: params.Params) -> list[str]:
+    return [sys.executable, "-c", program, profile.model_dump_json()]
+
+
+def test_the_history_is_published_once_and_whole(local_params: MakeParams) -> None:
+    profile = local_params(**SMALL)
+    summary = sources.ingest_simulator(profile)
+    log = read(profile)
+    ours = log.filter(pl.col("key").is_not_null())
+    assert ours.select("partition", "key", "value").equals(expected(profile, 0, 24))
+    decoded = decode(log.drop("key"), profile.clock_skew)
+    beats = decoded.filter(pl.col("kind") == "heartbeat")
+    assert beats["partition"].to_list() == list(range(profile.partitions))
+    end = Simulator(profile).world.end
+    assert set(beats["event_time"]) == {end + profile.allowed_lateness}
+    assert summary["published"] == len(log) == summary["records"]
+
+    again = sources.ingest_simulator(profile)
+    assert again["published"] == 0
+    assert again["skipped"] == len(log)
+    assert len(read(profile)) == len(log)
+
+    injected = manifest.injected(profile)
+    assert injected is not None
+    assert injected["dead_letters"] == (decoded["kind"] == "dead_letter").sum() == 200
+    assert injected["late"] == 200
+    assert injected["duplicates"] == 400
+    for partition, counts in summary["partitions"].items():
+        assert counts["records"] == (log["partition"] == int(partition)).sum()
+
+
+def test_a_killed_ingest_is_finished_by_the_next(local_params: MakeParams) -> None:
+    profile = local_params(**SMALL | {"simulator_events": 400_000})
+    process = subprocess.Popen(
+        command(INGEST, profile), stdout=subprocess.PIPE, env=os.environ.copy()
+    )
+    topic.ensure_topic(profile)
+    while process.poll() is None:
+        if sum(high for _, high in topic.offsets(profile).values()) > 20_000:
+            process.kill()
+            break
+    process.wait()
+    cut = sum(high for _, high in topic.offsets(profile).values())
+    if process.returncode == -signal.SIGKILL:
+        assert manifest.injected(profile) is None
+    # A heartbeat of the streaming job, or anyone else's record, may come in between.
+    topic.publish_heartbeats(profile, Simulator(profile).world.start)
+    summary = sources.ingest_simulator(profile)
+    assert summary["skipped"] == cut
+    end = Simulator(profile).world.end + profile.allowed_lateness
+    log = read(profile)
+    ours = log.filter(pl.col("key").is_not_null()).select("partition", "key", "value")
+    assert ours.equals(expected(profile, 0, 24))
+    decoded = decode(log.drop("key"), profile.clock_skew)
+    assert decoded.filter(event_time=end, kind="heartbeat").height == profile.partitions
+
+
+def test_the_live_part_goes_on_where_the_history_and_the_last_run_ended(
+    local_params: MakeParams,
+) -> None:
+    profile = local_params(**SMALL, live_clock=36_000, live_duration="1d")
+    with pytest.raises(ParamsError, match="ingest simulator"):
+        sources.live(profile)
+    sources.ingest_simulator(profile)
+    history = len(read(profile))
+
+    for _ in range(2):  # stopped in order
+        process = subprocess.Popen(
+            command(LIVE, profile), stdout=subprocess.PIPE, env=os.environ.copy(), text=True
+        )
+        before = history
+        history = wait_for_more(profile, process, before)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert '"state": "stopped"' in output
+    assert manifest.injected(profile) is not None
+    process = subprocess.Popen(
+        command(LIVE, profile), stdout=subprocess.PIPE, env=os.environ.copy()
+    )
+    wait_for_more(profile, process, sum(high for _, high in topic.offsets(profile).values()))
+    process.kill()
+    process.wait()
+
+    summary = sources.live(profile, stop_event=threading.Event())
+    assert summary["state"] == "complete"
+    log = read(profile)
+    ours = log.filter(pl.col("key").is_not_null()).select("partition", "key", "value")
+    assert ours.equals(expected(profile, 0, 48))
+    assert log.filter(pl.col("key").is_null()).height == 2 * profile.partitions
+    injected = manifest.injected(profile)
+    assert injected is not None
+    assert injected["records"] == len(log)
+    assert sources.live(profile)["published"] == 0
+
+
+def wait_for_more(profile: params.Params, process: subprocess.Popen, before: int) -> int:
+    while True:
+        now = sum(high for _, high in topic.offsets(profile).values())
+        if now > before + 100:
+            return now
+        assert process.poll() is None
+
+
+def test_charts_are_published_in_order_and_a_closed_topic_is_respected(
+    local_params: MakeParams, tmp_path: Path
+) -> None:
+    weekly = {"window": "7d", "window_offset": "1d", "allowed_lateness": "0s", "source": "charts"}
+    profile = local_params(**weekly)
+    for name in ("spain.csv", "mexico.csv", "chile.csv"):
+        (tmp_path / name).write_text(
+            HEADER + 'B,b,2017-01-13,b1,5,1\nA,,2017-01-06,a1,"1,005",1\n', encoding="utf-8"
+        )
+    summary = sources.ingest_charts(profile, [tmp_path])
+    assert summary["published"] == 4 + profile.partitions
+    assert len(summary["left_out"]) == 1
+    assert summary["closed_until"] == "2017-01-20T00:00:00+00:00"
+    log = decode(read(profile).drop("key"), profile.clock_skew)
+    events = log.filter(kind="event")
+    assert sorted(events["count"]) == [5, 5, 1005, 1005]
+    for part in events.partition_by("partition"):
+        assert part["event_time"].is_sorted()
+    assert sources.ingest_charts(profile, [tmp_path])["published"] == 0
+    with pytest.raises(InputError, match="llegarían tarde"):
+        sources.ingest_charts(profile, [tmp_path / "chile.csv"])
+
+
+def test_a_steady_rate_has_the_time_of_the_clock(local_params: MakeParams) -> None:
+    profile = local_params(**SMALL, window="1s")
+    before = datetime.now(UTC)
+    summary = sources.paced(profile, rate=500, seconds=1)
+    log = decode(read(profile).drop("key"), profile.clock_skew)
+    assert summary["published"] == len(log) == 500
+    assert set(log["kind"]) == {"event"}
+    assert log["event_time"].min() >= before
+    assert (log["append_time"] - log["event_time"]).min().total_seconds() > -0.1
+    assert log["event_id"].is_unique().all()
+
+
+def test_another_number_of_partitions_is_refused(local_params: MakeParams) -> None:
+    profile = local_params()
+    topic.ensure_topic(profile)
+    topic.ensure_topic(profile)
+    with pytest.raises(ServiceError, match="particiones"):
+        topic.ensure_topic(profile.model_copy(update={"partitions": 7}))
+
+
+def test_a_broker_that_is_not_there_is_named() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        profile = params.load("local", kafka_bootstrap=address, service_timeout="2s", **SMALL)
+        with pytest.raises(ServiceError, match=address):
+            sources.ingest_simulator(profile)
