@@ -30,7 +30,6 @@ _PING_SECONDS = 5.0
 _GRPC_OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    ("grpc.keepalive_time_ms", 60_000),
 )
 
 
@@ -38,12 +37,12 @@ def address(value: str, service: str, name: str) -> str:
     """Return an endpoint parameter's value, read from the state file when it is ``local``.
 
     Raises:
-        ServiceError: it is ``local`` and that service was never started.
+        ServiceError: it is ``local`` and that service is not up.
     """
     if value != LOCAL:
         return value
     record = state.get(service)
-    if record is None or name not in record.addresses:
+    if record is None or record.pid is None or name not in record.addresses:
         raise ServiceError(
             f"El servicio local «{service}» no está en marcha: ejecuta «spotify-mlops up»."
         )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import queue
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import grpc
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +23,7 @@ from .params import Params
 from .tables import Table
 
 if TYPE_CHECKING:
-    from google.cloud.bigquery_storage_v1.writer import AppendRowsFuture, AppendRowsStream
+    from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
 
 _LOG = logging.getLogger(__name__)
 _ARROW = {
@@ -106,6 +107,50 @@ def append(params: Params, table: Table, frame: pl.DataFrame) -> int:
         return appender.append(frame)
 
 
+class _Connection:
+    """An open AppendRows call. The library's own manager answers half a second late: it polls."""
+
+    def __init__(self, client: BigQueryWriteClient, stream: str) -> None:
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._call = client.transport.append_rows(
+            iter(self._requests.get, None),
+            metadata=(("x-goog-request-params", f"write_stream={stream}"),),
+        )
+
+    def exchange(self, requests: list[Any], deadline: float) -> Iterator[None]:
+        """Send requests and yield once for each that BigQuery acknowledges, in order.
+
+        Raises:
+            google.api_core.exceptions.GoogleAPICallError: what BigQuery, or the connection, says.
+        """
+        from google.api_core import exceptions
+
+        watchdog = threading.Timer(max(0.0, deadline - time.monotonic()), self._call.cancel)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            for request in requests:
+                self._requests.put(request)
+            for _ in requests:
+                answer = next(self._call)
+                if answer.error.code:
+                    error = exceptions.from_grpc_status(answer.error.code, answer.error.message)
+                    if not isinstance(error, exceptions.AlreadyExists):
+                        raise error
+                    # An earlier attempt arrived, only its answer did not.
+                yield
+        except StopIteration:
+            raise exceptions.Aborted("the server closed the stream") from None
+        except grpc.RpcError as error:
+            raise exceptions.from_grpc_error(error) from error
+        finally:
+            watchdog.cancel()
+
+    def close(self) -> None:
+        self._requests.put(None)
+        self._call.cancel()
+
+
 class Appender:
     """One committed stream of the Storage Write API: rows are readable when ``append`` returns.
 
@@ -120,9 +165,9 @@ class Appender:
         self._table = table
         self._schema = arrow_schema(table)
         self._lock = threading.Lock()
-        self._name: str | None = None
+        self._stream: str | None = None
         self._offset = 0
-        self._stream: AppendRowsStream | None = None
+        self._connection: _Connection | None = None
 
     def append(self, frame: pl.DataFrame | pa.Table) -> int:
         """Append rows and wait until BigQuery has acknowledged them all.
@@ -139,8 +184,7 @@ class Appender:
             ServiceError: not acknowledged within ``sink_deadline``, or refused for good.
         """
         rows = _conform(frame if isinstance(frame, pa.Table) else frame.to_arrow(), self._schema)
-        _refuse_nulls(rows)
-        pending = list(_requests(rows))
+        pending = list(_batches(rows))
         deadline = time.monotonic() + self._params.sink_deadline.total_seconds()
         with self._lock:
             self._append(pending, deadline)
@@ -158,111 +202,96 @@ class Appender:
         self.close()
 
     def _append(self, pending: list[pa.RecordBatch], deadline: float) -> None:
+        """Write the batches, repeating what fails for a while; takes from ``pending``."""
+        from google.api_core.exceptions import GoogleAPICallError
         from google.api_core.retry import exponential_sleep_generator
 
-        delays = exponential_sleep_generator(initial=0.05, maximum=2.0)
+        delays = exponential_sleep_generator(initial=0.1, maximum=2.0)
+        failures = 0
         while pending:
             try:
                 self._send(pending, deadline)
-            except Exception as error:
+            except GoogleAPICallError as error:
                 kind = _classify(error)
                 self._disconnect()
                 if kind == "lost":
-                    self._name = None
+                    self._stream = None
                 wait = next(delays)
                 if kind == "fatal" or time.monotonic() + wait > deadline:
                     raise self._failure(error) from error
-                _LOG.warning("append to %s repeated: %s", self._table.rows, error)
+                failures += 1
+                if failures == 1:
+                    _LOG.warning("append to %s is repeated: %s", self._table.rows, error)
                 time.sleep(wait)
 
     def _send(self, pending: list[pa.RecordBatch], deadline: float) -> None:
-        """Send all, then take the answers in order, dropping what is acknowledged."""
-        from google.api_core.exceptions import AlreadyExists
-
-        stream = self._connect(deadline)
-        sent: list[AppendRowsFuture] = []
-        offset = self._offset
+        connection = self._connect(deadline)
+        requests, offset = [], self._offset
         for batch in pending:
-            sent.append(stream.send(self._request(batch, offset)))
+            requests.append(self._request(batch, offset))
             offset += batch.num_rows
-        for future in sent:
-            with suppress(AlreadyExists):  # an earlier attempt arrived, its answer did not
-                future.result(timeout=max(0.0, deadline - time.monotonic()))
+        for _ in connection.exchange(requests, deadline):
             self._offset += pending.pop(0).num_rows
 
-    def _connect(self, deadline: float) -> AppendRowsStream:
+    def _connect(self, deadline: float) -> _Connection:
         from google.cloud.bigquery_storage_v1 import types
-        from google.cloud.bigquery_storage_v1.writer import AppendRowsStream
 
         client = clients.bigquery_write_client(self._params)
-        if self._name is None:
-            parent = client.table_path(self._params.project, self._params.dataset, self._table.rows)
+        if self._stream is None:
             created = client.create_write_stream(
-                parent=parent,
+                parent=client.table_path(
+                    self._params.project, self._params.dataset, self._table.rows
+                ),
                 write_stream=types.WriteStream(type_=types.WriteStream.Type.COMMITTED),
                 timeout=max(0.1, deadline - time.monotonic()),
                 retry=None,
             )
-            self._name, self._offset = created.name, 0
-        if self._stream is None:
-            template = types.AppendRowsRequest(
-                write_stream=self._name,
-                arrow_rows=types.AppendRowsRequest.ArrowData(
-                    writer_schema=types.ArrowSchema(
-                        serialized_schema=self._schema.serialize().to_pybytes()
-                    )
-                ),
-            )
-            self._stream = AppendRowsStream(client, template)
-        return self._stream
+            self._stream, self._offset = created.name, 0
+        if self._connection is None:
+            self._connection = _Connection(client, self._stream)
+        return self._connection
 
     def _request(self, batch: pa.RecordBatch, offset: int) -> Any:
         from google.cloud.bigquery_storage_v1 import types
 
         return types.AppendRowsRequest(
-            write_stream=self._name,
+            write_stream=self._stream,
             offset=offset,
             arrow_rows=types.AppendRowsRequest.ArrowData(
-                rows=types.ArrowRecordBatch(serialized_record_batch=batch.serialize().to_pybytes())
+                # Only the first request of a connection needs it; it is small beside the rows.
+                writer_schema=types.ArrowSchema(
+                    serialized_schema=self._schema.serialize().to_pybytes()
+                ),
+                rows=types.ArrowRecordBatch(serialized_record_batch=batch.serialize().to_pybytes()),
             ),
         )
 
     def _disconnect(self) -> None:
-        from google.cloud.bigquery_storage_v1.exceptions import StreamClosedError
-
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            with suppress(StreamClosedError):  # never opened, or closed by the server
-                stream.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def _failure(self, error: Exception) -> ServiceError:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         return ServiceError(
-            f"BigQuery no aceptó las filas de {self._params.dataset}.{self._table.rows}: {reason} "
+            f"BigQuery no aceptó las filas de {self._params.dataset}.{self._table.rows}: {reason}. "
             "Comprueba «spotify-mlops status»; el trabajo se reanuda desde el registro."
         )
 
 
-def _classify(error: Exception) -> str:
-    """Tell what to do with a failed append: ``retry``, ``lost`` (a new stream) or ``fatal``."""
-    from concurrent import futures
-
+def _classify(error: Exception) -> Literal["retry", "lost", "fatal"]:
+    """Tell what to do with a failed append: repeat it, repeat it on a new stream, or give up."""
     from google.api_core import exceptions
-    from google.cloud.bigquery_storage_v1.exceptions import StreamClosedError
 
-    lost = (exceptions.NotFound, exceptions.OutOfRange, exceptions.FailedPrecondition)
-    if isinstance(error, lost):
+    if isinstance(
+        error, (exceptions.NotFound, exceptions.OutOfRange, exceptions.FailedPrecondition)
+    ):
         return "lost"
     transient = (
         exceptions.Aborted,
         exceptions.Cancelled,
-        exceptions.DeadlineExceeded,
         exceptions.ResourceExhausted,
-        exceptions.RetryError,
         exceptions.ServerError,
-        StreamClosedError,
-        futures.TimeoutError,
-        TimeoutError,
     )
     return "retry" if isinstance(error, transient) else "fatal"
 
@@ -321,14 +350,13 @@ def _merge(table: Table, files: Sequence[str | Path], target: Any) -> int:
             with pq.ParquetFile(file) as source:
                 for batch in source.iter_batches(_LOAD_ROWS):
                     rows = _conform(pa.Table.from_batches([batch]), schema)
-                    _refuse_nulls(rows)
                     writer.write_table(rows)
                     count += rows.num_rows
     return count
 
 
 def _conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return the rows with the schema's columns, order and types."""
+    """Return the rows with the schema's columns, order and types, or raise ValueError."""
     unknown = set(rows.column_names) - set(schema.names)
     missing = [f.name for f in schema if not f.nullable and f.name not in rows.column_names]
     if unknown or missing:
@@ -339,16 +367,17 @@ def _conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
         else pa.nulls(rows.num_rows, field.type)
         for field in schema
     ]
+    empty = [
+        field.name
+        for field, column in zip(schema, columns, strict=True)
+        if not field.nullable and column.null_count
+    ]
+    if empty:
+        raise ValueError(f"null values in required columns {empty}")
     return pa.table(columns, schema=schema)
 
 
-def _refuse_nulls(rows: pa.Table) -> None:
-    empty = [f.name for f in rows.schema if not f.nullable and rows.column(f.name).null_count]
-    if empty:
-        raise ValueError(f"null values in required columns {empty}")
-
-
-def _requests(rows: pa.Table) -> Iterator[pa.RecordBatch]:
+def _batches(rows: pa.Table) -> Iterator[pa.RecordBatch]:
     """Cut rows into batches that each fit in one request."""
     if rows.num_rows == 0:
         return
@@ -358,7 +387,7 @@ def _requests(rows: pa.Table) -> Iterator[pa.RecordBatch]:
         part = rows.slice(start, size).combine_chunks()
         if part.nbytes > _REQUEST_BYTES and part.num_rows > 1:  # unequal rows
             half = part.num_rows // 2
-            yield from _requests(part.slice(0, half))
-            yield from _requests(part.slice(half))
+            yield from _batches(part.slice(0, half))
+            yield from _batches(part.slice(half))
         else:
             yield from part.to_batches()
