@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import logging
 import sys
 import traceback
 from collections.abc import Callable
@@ -97,8 +97,7 @@ def app(debug: bool) -> None:
 
     Empieza por «make run»; «make stop» lo detiene todo.
     """
-    if debug:
-        os.environ["SPOTIFY_MLOPS_DEBUG"] = "1"
+    logging.basicConfig(level=logging.INFO if debug else logging.ERROR)
 
 
 @app.command()

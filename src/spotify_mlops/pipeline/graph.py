@@ -83,7 +83,7 @@ def build(
     _ = (
         (ranked, summary.counters)
         | "Rows" >> beam.Flatten()
-        | "Build" >> transforms.Build(shape)
-        | "Predict" >> Predict(source.params, start.write_from)
+        | "Build" >> transforms.Build(shape, start.write_from)
+        | "Predict" >> Predict(source.params)
         | "WriteWindows" >> beam.ParDo(sinks.windows.dofn(source.job))
     )

@@ -25,11 +25,12 @@ def mark(
         allowed_lateness: an event older than its partition's mark less this is late.
 
     Returns:
-        The batch with the column ``late`` (false for what is not an event), and the marks after
-        it. Dead letters never move a mark.
+        The batch with the columns ``late`` (false for what is not an event) and ``mark`` (of its
+        partition, before the record), and the marks after it. Dead letters never move a mark.
     """
     if decoded.is_empty():
-        return decoded.with_columns(late=pl.lit(False)), dict(marks)
+        nothing = pl.lit(None, UTC_MICROSECONDS)
+        return decoded.with_columns(late=pl.lit(False), mark=nothing), dict(marks)
     before = pl.DataFrame(
         {"partition": list(marks), "_start": list(marks.values())},
         schema={"partition": pl.Int32, "_start": UTC_MICROSECONDS},
@@ -40,18 +41,18 @@ def mark(
         decoded.join(before, on="partition", how="left", maintain_order="left")
         .with_columns(_after=pl.max_horizontal(running, "_start"))
         .with_columns(
-            _before=pl.coalesce(pl.col("_after").shift(1).over("partition"), pl.col("_start"))
+            mark=pl.coalesce(pl.col("_after").shift(1).over("partition"), pl.col("_start"))
         )
         .with_columns(
             late=(
                 (pl.col("kind") == Kind.EVENT)
-                & (pl.col("event_time") < pl.col("_before") - allowed_lateness)
+                & (pl.col("event_time") < pl.col("mark") - allowed_lateness)
             ).fill_null(False)
         )
     )
     after = marked.group_by("partition").agg(pl.col("_after").last())
     moved = dict(marks) | dict(after.iter_rows())
-    return marked.drop("_start", "_after", "_before"), moved
+    return marked.drop("_start", "_after"), moved
 
 
 def watermark(marks: Marks, allowed_lateness: timedelta) -> datetime | None:

@@ -64,30 +64,24 @@ class Champions:
 
 
 class _PredictDoFn(beam.DoFn):
-    def __init__(self, params: Params, write_from: datetime | None) -> None:
+    def __init__(self, params: Params) -> None:
         self._params = params
-        self._write_from = write_from
 
     def setup(self) -> None:
         self._champions = Champions(self._params)
 
     def process(self, rows: Rows) -> Iterator[PredictedRows]:
         shard, end, features, counters = rows
-        if self._write_from is not None:
-            # Earlier windows are read again for their lags alone; they are written already.
-            wanted = pl.col("window_start") >= self._write_from
-            features, counters = features.filter(wanted), counters.filter(wanted)
         yield shard, end, features, counters, self._champions.predict(features)
 
 
 class Predict(beam.PTransform):
     """Adds the champions' predictions to the rows of ``Build``."""
 
-    def __init__(self, params: Params, write_from: datetime | None) -> None:
+    def __init__(self, params: Params) -> None:
         super().__init__()
         self._params = params
-        self._write_from = write_from
 
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         """Apply to the output of ``Build``."""
-        return rows | beam.ParDo(_PredictDoFn(self._params, self._write_from))
+        return rows | beam.ParDo(_PredictDoFn(self._params))

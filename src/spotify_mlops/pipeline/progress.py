@@ -69,9 +69,10 @@ class Progress:
         self._marks = dict(start.marks)
         self._acknowledged: dict[str, dict[int, int]] = {}
         self._floor = dict(start.acknowledged) or dict(start.offsets)
-        self._snapshots: deque[tuple[dict[int, int], dict[int, datetime | None], bool]] = deque(
-            [(dict(start.offsets), dict(start.marks), True)]
-        )
+        self._snapshots = {
+            p: deque([_Snapshot(offset, start.marks[p], keep=True)])
+            for p, offset in start.offsets.items()
+        }
         self._first: dict[datetime, dict[int, int]] = {}
         self._open: set[datetime] = set()
         self._pending: dict[datetime, set[int]] = {}
@@ -85,23 +86,27 @@ class Progress:
         """Take note of a batch that the source has claimed.
 
         Args:
-            timely: ``window_start``, ``partition``, ``offset`` of its events that are in time.
+            timely: ``window_start``, ``partition``, ``offset`` and ``mark`` of its events that
+                are in time.
             offsets: the next record of each partition.
             marks: after the batch.
         """
-        firsts = timely.group_by("window_start", "partition").agg(pl.col("offset").min())
+        firsts = (
+            timely.group_by("window_start", "partition")
+            .agg(pl.col("offset", "mark").sort_by("offset").first())
+            .sort("offset")
+        )
         with self._lock:
-            opened = False
-            for window, partition, offset in firsts.iter_rows():
+            for window, partition, offset, mark in firsts.iter_rows():
                 if window not in self._first:
-                    self._first[window] = {}
-                    opened = True
                     self._open.add(window)
-                self._first[window].setdefault(partition, offset)
-            if opened:
-                before, at, _ = self._snapshots.pop()
-                self._snapshots.append((before, at, True))
-            self._snapshots.append((dict(offsets), dict(marks), False))
+                seen = self._first.setdefault(window, {})
+                if partition not in seen:
+                    seen[partition] = offset
+                    self._snapshots[partition].append(_Snapshot(offset, mark, keep=True))
+            for partition, offset in offsets.items():
+                if offset != self._offsets[partition]:
+                    self._snapshots[partition].append(_Snapshot(offset, marks[partition]))
             self._offsets, self._marks = dict(offsets), dict(marks)
 
     def close(self, watermark: datetime) -> set[datetime]:
@@ -201,10 +206,16 @@ class Progress:
                     for partition, offset in firsts.items():
                         need[partition] = min(need.get(partition, offset), offset)
             else:
-                need = {p: min(need.get(p, o), o) for p, o in self._snapshots[0][0].items()}
-            self._prune(need)
-            offsets, marks, _ = self._snapshots[0]
-            return Position(offsets, marks, raw, write_from)
+                need = dict.fromkeys(need, 0)
+            for partition, snapshots in self._snapshots.items():
+                _prune(snapshots, need[partition])
+            firsts = {p: snapshots[0] for p, snapshots in self._snapshots.items()}
+            return Position(
+                {p: snapshot.offset for p, snapshot in firsts.items()},
+                {p: snapshot.mark for p, snapshot in firsts.items()},
+                raw,
+                write_from,
+            )
 
     def _next_window(self) -> datetime | None:
         if self._pending:
@@ -214,20 +225,26 @@ class Progress:
         reached = self._windowing.start(self._watermark)
         return max(reached, self._write_from) if self._write_from is not None else reached
 
-    def _prune(self, need: Mapping[int, int]) -> None:
-        """Leave as first snapshot the last one that has all that is needed before it."""
 
-        def early_enough(offsets: Mapping[int, int]) -> bool:
-            return all(offsets[p] <= need.get(p, offsets[p]) for p in offsets)
+@dataclass
+class _Snapshot:
+    """A place in a partition where reading can begin, with the mark it had there."""
 
-        while len(self._snapshots) > 1 and early_enough(self._snapshots[1][0]):
-            self._snapshots.popleft()
-        if len(self._snapshots) > 2 * _RECENT:
-            recent = len(self._snapshots) - _RECENT
-            kept = [
-                s for i, s in enumerate(self._snapshots) if i == 0 or i >= recent or s[2]
-            ]
-            self._snapshots = deque(kept)
+    offset: int
+    mark: datetime | None
+    keep: bool = False
+    """A window's first event follows: a restart may need just this place."""
+
+
+def _prune(snapshots: deque[_Snapshot], need: int) -> None:
+    """Leave as first the last snapshot at or before ``need``; thin out the old ones."""
+    while len(snapshots) > 1 and snapshots[1].offset <= need:
+        snapshots.popleft()
+    if len(snapshots) > 2 * _RECENT:
+        recent = len(snapshots) - _RECENT
+        kept = [s for i, s in enumerate(snapshots) if i == 0 or i >= recent or s.keep]
+        snapshots.clear()
+        snapshots.extend(kept)
 
 
 _jobs: dict[str, Progress] = {}

@@ -187,12 +187,16 @@ def rank(frames: Iterable[pl.DataFrame], shape: Shape) -> Iterator[Piece]:
         yield from _pieces(carried, shards, shape)
 
 
-def build(frames: Iterable[pl.DataFrame], shape: Shape) -> tuple[pl.DataFrame, pl.DataFrame]:
+def build(
+    frames: Iterable[pl.DataFrame], shape: Shape, write_from: datetime | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Make the features of a shard's windows.
 
     Args:
         frames: pieces of ``rank`` and the counters of ``summarise``, in any order.
         shape: how the work is cut.
+        write_from: earlier windows are left out: they are written already, and were read again
+            only for the windows that look back at them.
 
     Returns:
         The features (one row a window, country and track) and the counters as they came.
@@ -207,7 +211,8 @@ def build(frames: Iterable[pl.DataFrame], shape: Shape) -> tuple[pl.DataFrame, p
             carried.append(frame)
         else:
             own.append(frame)
+    wanted = pl.lit(True) if write_from is None else pl.col("window_start") >= write_from
     built = features.build(
-        pl.concat(own), pl.concat(carried), list(shape.lags), shape.windowing
+        pl.concat(own).filter(wanted), pl.concat(carried), list(shape.lags), shape.windowing
     )
-    return built, pl.concat(counters).sort("window_start", "log_partition")
+    return built, pl.concat(counters).filter(wanted).sort("window_start", "log_partition")

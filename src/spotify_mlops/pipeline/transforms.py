@@ -122,8 +122,9 @@ class Rank(_Step):
 
 
 class _BuildDoFn(beam.DoFn):
-    def __init__(self, shape: steps.Shape) -> None:
+    def __init__(self, shape: steps.Shape, write_from: datetime | None) -> None:
         self._shape = shape
+        self._write_from = write_from
 
     def process(
         self,
@@ -131,17 +132,22 @@ class _BuildDoFn(beam.DoFn):
         window: Any = beam.DoFn.WindowParam,
     ) -> Iterator[tuple[int, datetime, pl.DataFrame, pl.DataFrame]]:
         shard, frames = element
+        end = EPOCH + timedelta(microseconds=window.end.micros)
+        written = self._write_from is not None and end <= self._write_from
         frames = list(frames)
-        if any("lag" not in frame.columns for frame in frames):  # else only copies reach it
-            features, counters = steps.build(frames, self._shape)
-            yield shard, EPOCH + timedelta(microseconds=window.end.micros), features, counters
+        if not written and any("lag" not in frame.columns for frame in frames):
+            # Else it is written already, or only copies reach it.
+            yield shard, end, *steps.build(frames, self._shape, self._write_from)
 
 
 class Build(_Step):
     """``steps.build``: (shard, rows and counters) to (shard, pane end, features, counters)."""
 
+    def __init__(self, shape: steps.Shape, write_from: datetime | None) -> None:
+        super().__init__(shape)
+        self._write_from = write_from
+
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         """Apply to the output of ``Rank`` flattened with the counters of ``Summarise``."""
-        return (
-            rows | _windowed(self._shape) | beam.GroupByKey() | beam.ParDo(_BuildDoFn(self._shape))
-        )
+        do = _BuildDoFn(self._shape, self._write_from)
+        return rows | _windowed(self._shape) | beam.GroupByKey() | beam.ParDo(do)
