@@ -277,13 +277,13 @@ def audit(wait: float, params_file: str, overrides: dict[str, Any], as_json: boo
         sys.exit(1)
 
 
-@app.command()
+@app.command("serve")
 @_with_params
-def serve(params_file: str, overrides: dict[str, Any]) -> None:
+def serve_endpoint(params_file: str, overrides: dict[str, Any]) -> None:
     """El servidor de predicción, con el contrato de contenedores de Vertex AI."""
-    from .serving import server
+    from .serving.__main__ import port, serve
 
-    server.run(parameters.load(params_file, **overrides))
+    serve(parameters.load(params_file, **overrides), "127.0.0.1", port())
 
 
 @app.command()

@@ -49,7 +49,7 @@ def start_simulator(params: Params) -> state.Record:
 def start_endpoint(params: Params) -> state.Record:
     """Start the prediction endpoint and wait until its model answers."""
     known = state.get(ENDPOINT)
-    port = ports.free(known.ports.get("http") if known else None)
+    port = ports.choose(["http"], known.ports if known else {})["http"]
     url = f"http://127.0.0.1:{port}"
     return _start(
         params,
