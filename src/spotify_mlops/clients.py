@@ -162,11 +162,16 @@ def _ping_kafka(params: Params) -> None:
 def _ping_bigquery(params: Params) -> None:
     import requests
     from google.api_core.exceptions import GoogleAPICallError
+    from google.api_core.retry import Retry, if_exception_type
     from google.auth.exceptions import GoogleAuthError
 
     client = bigquery_client(params)
     try:
-        list(client.list_datasets(max_results=1, retry=None, timeout=_PING_SECONDS))
+        list(
+            client.list_datasets(
+                max_results=1, retry=Retry(predicate=if_exception_type()), timeout=_PING_SECONDS
+            )
+        )
     except (GoogleAPICallError, GoogleAuthError, requests.RequestException) as error:
         raise _unreachable("BigQuery", params.bigquery_rest, error) from error
 

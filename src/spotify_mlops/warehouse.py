@@ -112,7 +112,9 @@ class _Connection:
 
     def __init__(self, client: BigQueryWriteClient, stream: str) -> None:
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._call = client.transport.append_rows(
+        # The transport's type says unary; it is the stub of a stream in both directions.
+        open_stream: Any = client.transport.append_rows
+        self._call: Any = open_stream(
             iter(self._requests.get, None),
             metadata=(("x-goog-request-params", f"write_stream={stream}"),),
         )

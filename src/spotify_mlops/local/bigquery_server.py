@@ -40,10 +40,10 @@ def _size(value: Any) -> int:
 
 def main(data: Path, rest_port: int, grpc_port: int) -> None:
     """Serve until TERM."""
-    from bqemulator.config import LogLevel, PersistenceMode, Settings
+    from bqemulator.config import LogFormat, LogLevel, PersistenceMode, Settings
     from bqemulator.observability.logging_ import configure_logging
 
-    configure_logging(level=LogLevel.WARNING, fmt="console")
+    configure_logging(level=LogLevel.WARNING, fmt=LogFormat.CONSOLE)
     # Before the modules that copy these names are imported.
     import bqemulator.jobs.executor as executor
     import bqemulator.streaming.read_session as read_session
@@ -131,9 +131,9 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
         )
 
     executor._LOAD_FORMAT_HANDLERS["PARQUET"] = load_parquet
-    server.SnapshotManager = NoTimeTravel
-    server.DuckDBEngine = CursorPerThread
-    read_servicer.BigQueryReadHandler = ReadResults
+    server.SnapshotManager = NoTimeTravel  # type: ignore[misc]
+    server.DuckDBEngine = CursorPerThread  # type: ignore[misc]
+    read_servicer.BigQueryReadHandler = ReadResults  # type: ignore[misc]
     grpc.aio.server = functools.partial(
         grpc.aio.server, migration_thread_pool=ThreadPoolExecutor(RPC_THREADS)
     )

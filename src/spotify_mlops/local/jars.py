@@ -125,7 +125,9 @@ def _download(coordinate: str, work: Path) -> Path:
     group, artifact, version = coordinate.split(":")
     for attempt in range(_ATTEMPTS):
         # jgo keeps what it began to write, so each attempt has its own repository.
-        context = MavenContext(repo_cache=work / str(attempt), timeout=60, **_repositories())
+        context = MavenContext(
+            repo_cache=work / str(attempt), timeout=60, remote_repos=_repositories()
+        )
         try:
             return context.project(group, artifact).at_version(version).artifact().resolve()
         except (requests.RequestException, OSError, RuntimeError) as error:
@@ -136,12 +138,11 @@ def _download(coordinate: str, work: Path) -> Path:
     ) from last
 
 
-def _repositories() -> dict[str, dict[str, str]]:
-    """Return the repositories of the user's own jgo configuration, when there are any."""
+def _repositories() -> dict[str, str] | None:
+    """Return the repositories of the user's own jgo configuration; None means Maven Central."""
     from jgo.config import GlobalSettings
 
-    configured = GlobalSettings.load().repositories
-    return {"remote_repos": configured} if configured else {}
+    return GlobalSettings.load().repositories or None
 
 
 def _sha256(file: Path) -> str:

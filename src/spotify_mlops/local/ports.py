@@ -38,3 +38,8 @@ def choose(names: Iterable[str], before: Mapping[str, int]) -> dict[str, int]:
             port = random.choice(_RANGE)
         chosen[name] = port
     return chosen
+
+
+def free(before: int | None = None) -> int:
+    """Return a free port: ``before`` when it is still free."""
+    return choose(["port"], {} if before is None else {"port": before})["port"]

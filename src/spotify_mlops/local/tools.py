@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from . import cache, jars, mongo
 from .prism import prism, prism_wrapper
@@ -17,7 +17,7 @@ def ensure(progress: cache.Progress = cache.silent) -> None:
         UserError: the cache cannot be written, or something cannot be fetched or built.
     """
     with ThreadPoolExecutor(3) as pool:
-        futures = [
+        futures: list[Future[object]] = [
             pool.submit(prism_wrapper, progress),
             pool.submit(jars.classpath, "kafka", progress),
             pool.submit(mongo.compiled, progress),

@@ -1,0 +1,51 @@
+# make run | test | bench | lab | stop | lock            (PARAMS=params/charts.yaml for another)
+PARAMS ?= params/local.yaml
+PYTHON ?= python3.11
+VENV := .venv
+STAMP := $(VENV)/.locks
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test bench lab stop lock
+
+help: ## Muestra esta ayuda
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: $(STAMP) ## Prepara .venv con las versiones exactas de requirements.lock
+
+# Done again only when a lock or the project's own metadata changes.
+$(STAMP): requirements.lock requirements-bootstrap.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Hace falta Python 3.11 ($(PYTHON)); di cuál con PYTHON=..."; exit 1; }
+	@echo "Preparando el entorno de Python en $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+run: $(STAMP) ## Hace todo: servicios, eventos, seis cuadernos, modelo, endpoint, informes
+	@$(BIN)/python -m spotify_mlops run --params $(PARAMS)
+
+test: $(STAMP) ## Revisa el código y pasa todas las pruebas
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/integration
+
+bench: $(STAMP) ## Mide el rendimiento, con sus referencias en la misma ejecución
+	@for figure in pipeline freshness endpoint sinks; do \
+		$(BIN)/python -m spotify_mlops bench $$figure --params $(PARAMS) || exit $$?; done
+
+lab: $(STAMP) ## Abre los cuadernos en JupyterLab
+	@$(BIN)/python -m spotify_mlops up
+	@$(BIN)/jupyter lab notebooks
+
+stop: ## Detiene todo lo que esta carpeta tiene en marcha; los datos quedan
+	@test ! -x $(BIN)/python || $(BIN)/python -m spotify_mlops down
+
+lock: $(STAMP) ## Resuelve de nuevo las dependencias y sus hashes
+	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+		--group dev pyproject.toml -o requirements.lock
+	$(BIN)/python -m spotify_mlops.local.jars
