@@ -52,7 +52,7 @@ def read(profile: params.Params) -> pl.DataFrame:
         consumer.assign([TopicPartition(profile.topic, partition, low)])
         position = low
         while position < high:
-            for message in consumer.consume(10_000, timeout=10):
+            for message in consumer.consume(min(10_000, high - position), timeout=10):
                 assert message.error() is None
                 kind, stamp = message.timestamp()
                 assert kind == 2  # the broker's append time

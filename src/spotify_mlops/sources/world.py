@@ -156,8 +156,8 @@ class World:
             shape=rng.choice(3, tracks, p=[0.5, 0.25, 0.25]),
             wobble=np.stack(
                 [
-                    rng.uniform(0.15, 0.7, tracks),
-                    rng.uniform(70.0, 260.0, tracks),
+                    rng.uniform(0.3, 1.2, tracks),
+                    rng.uniform(65.0, 180.0, tracks),
                     rng.uniform(0.0, 2 * np.pi, tracks),
                 ]
             ),

@@ -288,8 +288,9 @@ def _read_digests(params: Params, start: Mapping[int, int]) -> dict[int, NDArray
     try:
         consumer.assign([TopicPartition(params.topic, p, position[p]) for p in wanted])
         deadline = time.monotonic() + params.service_timeout.total_seconds()
-        while any(position[p] < end for p, end in wanted.items()):
-            messages = consumer.consume(_READ_AT_ONCE, timeout=1.0)
+        while left := sum(max(end - position[p], 0) for p, end in wanted.items()):
+            # `consume` waits for as many as it is asked for: never ask for more than there are.
+            messages = consumer.consume(min(left, _READ_AT_ONCE), timeout=1.0)
             if messages:
                 deadline = time.monotonic() + params.service_timeout.total_seconds()
             elif time.monotonic() > deadline:
