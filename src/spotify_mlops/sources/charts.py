@@ -260,8 +260,8 @@ def _number(column: str) -> pl.Expr:
     """Parse a whole number with or without thousands separators; what is not one is null."""
     text = pl.col(column)
     shaped = text.str.contains(r"^(\d{1,3}(,\d{3})+|\d+)$")
-    number = pl.when(shaped).then(text.str.replace_all(",", "", literal=True))
-    number = number.cast(pl.Int64, strict=False)
+    digits = pl.when(shaped).then(text.str.replace_all(",", "", literal=True))
+    number = digits.cast(pl.Int64, strict=False)
     return pl.when(number.is_between(1, MAX_COUNT)).then(number)
 
 

@@ -19,7 +19,7 @@ from ..params import Params
 from ..topic import Journal, Publisher, event_records, offsets, partition_of
 from ..topic.publishing import Progress, Report, heartbeat_records
 from ..windows import Windowing
-from . import charts
+from . import charts, history
 from .manifest import Tally
 from .simulator import VERSION, Simulator, check_dates, records
 
@@ -99,6 +99,34 @@ def ingest_charts(
         progress=progress,
     )
     return summary | {"left_out": list(selection.left_out.values())}
+
+
+def ingest_history(
+    params: Params, arguments: Sequence[str | Path], progress: Progress | None = None
+) -> dict[str, Any]:
+    """Publish listening histories (see `history`) in event-time order, with closing heartbeats.
+
+    Returns:
+        As `ingest_simulator`, with ``without_track``: entries that are not tracks.
+
+    Raises:
+        InputError: see `history.read_history`; or times that the log has already closed.
+        ServiceError: Kafka does not answer.
+    """
+    found = history.read_history(arguments)
+    events = found.events
+    windowing = Windowing.of(params)
+    digest = hashlib.sha256("\n".join(events["event_id"]).encode()).hexdigest()[:16]
+    summary = _publish_once(
+        params,
+        f"history:{digest}",
+        [(event_records(params, events), _rows(params, events))],
+        first=events["event_time"][0],
+        end=windowing.start(events["event_time"][-1]) + windowing.length,
+        expected=len(events) + params.partitions,
+        progress=progress,
+    )
+    return summary | {"without_track": found.without_track}
 
 
 def simulator_key(params: Params) -> str:

@@ -197,7 +197,7 @@ class World:
         Kinds are in the order of ``EVENT_TYPES``; the rates of a country sum to one, because
         its listening time is what its rhythm says: tracks compete for it.
         """
-        hours = np.arange(first, last) + 0.5
+        hours = np.arange(first, last, dtype=np.float64) + 0.5
         interest, playlist = self._interest(hours)
         earlier, playlist_earlier = self._interest(hours - LEAD)
         now = interest + playlist

@@ -69,9 +69,12 @@ class Journal:
                     if error.code() == KafkaError._PARTITION_EOF:
                         break
                     raise KafkaException(error)
-                entry = msgspec.json.decode(message.value())
+                key, value = message.key(), message.value()
+                if key is None or value is None:
+                    continue
+                entry = msgspec.json.decode(value)
                 if entry.pop("topic_id") == self._topic_id:
-                    found[message.key().decode()] = entry
+                    found[key.decode()] = entry
         except KafkaException as error:
             raise ServiceError(unanswered(self._params, error)) from error
         finally:

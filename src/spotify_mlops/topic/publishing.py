@@ -299,9 +299,12 @@ def _read_digests(params: Params, start: Mapping[int, int]) -> dict[int, NDArray
             for message in messages:
                 if message.error() is not None:
                     raise KafkaException(message.error())
-                if message.offset() < wanted[message.partition()]:
-                    taken[message.partition()].append(message)
-                position[message.partition()] = message.offset() + 1
+                partition, offset = message.partition(), message.offset()
+                if partition is None or offset is None:
+                    continue
+                if offset < wanted[partition]:
+                    taken[partition].append(message)
+                position[partition] = offset + 1
             for partition, rows in taken.items():
                 if rows:
                     keys = pl.Series([row.key() for row in rows], dtype=pl.Binary)
