@@ -80,7 +80,7 @@ def label(
         .filter(pl.col("label_window") + windowing.length <= closed_until)
         .join(later, on=("label_window", "country", "track_id"), how="left")
         .with_columns(level=level_of("label_score", thresholds))
-        .cast(LABEL_SCHEMA)
+        .cast(pl.Schema(LABEL_SCHEMA))
         .select(*LABEL_SCHEMA)
         .sort(ROW_KEY)
         .collect()

@@ -78,7 +78,7 @@ def aggregate(events: pl.DataFrame) -> pl.DataFrame:
             pl.col("track_name", "artist_name", "release_date").min(),
             pl.col("popularity").max(),
         )
-        .cast(AGGREGATE_SCHEMA)
+        .cast(pl.Schema(AGGREGATE_SCHEMA))
         .select(*AGGREGATE_SCHEMA)
         .sort(ROW_KEY)
         .collect()

@@ -40,7 +40,7 @@ def rank(aggregates: pl.DataFrame) -> pl.DataFrame:
         play_score=(100 * ranks[0] / pl.col("_played")).round(9),
         attention_rank=(100 * ranks[1] / pl.col("_tracks")).round(9),
     )
-    return _with_artists(frame).cast(RANKED_SCHEMA).select(*RANKED_SCHEMA).sort(ROW_KEY)
+    return _with_artists(frame).cast(pl.Schema(RANKED_SCHEMA)).select(*RANKED_SCHEMA).sort(ROW_KEY)
 
 
 def _with_artists(frame: pl.DataFrame) -> pl.DataFrame:
@@ -92,4 +92,4 @@ def carry(ranked: pl.DataFrame, lags: Sequence[int], windowing: Windowing) -> pl
     ]
     if not copies:
         return empty(CARRIED_SCHEMA)
-    return pl.concat(copies).select(*CARRIED_SCHEMA).cast(CARRIED_SCHEMA)
+    return pl.concat(copies).select(*CARRIED_SCHEMA).cast(pl.Schema(CARRIED_SCHEMA))

@@ -102,7 +102,7 @@ def split(rows: pl.DataFrame, params: Params) -> Split:
                 "«test_start», «test_share», «validation_share» u «horizon», o publique más datos."
             )
     train, validation, test = parts.values()
-    training_end = development["label_window"].max() + window  # type: ignore[operator]
+    training_end = bounds(development, "label_window")[1] + window
     return Split(train, validation, development, test, validation_start, test_start, training_end)
 
 
@@ -112,6 +112,11 @@ def _boundary(windows: pl.Series, share: float) -> datetime:
     return windows[index]
 
 
+def bounds(rows: pl.DataFrame, column: str = "window_start") -> tuple[datetime, datetime]:
+    """Return the earliest and the latest time in a column of rows that are not empty."""
+    return rows.select(pl.min(column).alias("first"), pl.max(column).alias("last")).row(0)
+
+
 def inputs(family: str, params: Params, rows: pl.DataFrame) -> list[str]:
     """Return the family's inputs that a model trained on ``rows`` may use, in order.
 
@@ -119,8 +124,8 @@ def inputs(family: str, params: Params, rows: pl.DataFrame) -> list[str]:
     training range from later ones.
     """
     names = feature_names(family, params.lags)
-    first, last = rows["window_start"].min(), rows["window_start"].max()
-    span = last - first  # type: ignore[operator]
+    first, last = bounds(rows)
+    span = last - first
     unusable = set()
     if span < _YEAR:
         unusable |= {"year_sin", "year_cos"}

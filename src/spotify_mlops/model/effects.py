@@ -140,8 +140,8 @@ def countries(codes: Sequence[str]) -> dict[object, dict[str, float]]:
 
 def spread(effect: pl.DataFrame, level: str = "Alta") -> float:
     """Return how far a variable moves the probability of a level: largest less smallest value."""
-    values = effect.filter(pl.col("level") == level)["value"]
-    return float(values.max() - values.min()) if len(values) else 0.0  # type: ignore[operator]
+    values = effect.filter(pl.col("level") == level)["value"].to_list()
+    return max(values) - min(values) if values else 0.0
 
 
 def _summary(shown: object, values: np.ndarray, rows: pl.DataFrame, params: Params) -> pl.DataFrame:

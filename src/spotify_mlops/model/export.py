@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
+from scipy.special import softmax
 
 from ..errors import IntegrityError
 from ..labels import LEVELS
@@ -97,8 +98,9 @@ def check(model: LevelModel, graph: onnx.ModelProto, x: np.ndarray) -> float:
         IntegrityError: a level differs, or a probability by more than `TOLERANCE`.
     """
     level, probabilities = session(graph.SerializeToString()).run(OUTPUTS, {INPUT: x})
-    other = int((level != model.predict(x)).sum())
-    worst = float(np.abs(probabilities - model.predict_proba(x)).max(initial=0.0))
+    expected = model.calibrated(x)
+    other = int((level != expected.argmax(axis=1)).sum())
+    worst = float(np.abs(probabilities - softmax(expected, axis=1)).max(initial=0.0))
     if other or worst > TOLERANCE:
         raise IntegrityError(
             f"El modelo exportado a ONNX no es el entrenado: {other} niveles distintos de "

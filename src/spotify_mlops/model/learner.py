@@ -60,7 +60,9 @@ class LevelModel:
 
     def log_odds(self, x: np.ndarray) -> np.ndarray:
         """Return the uncalibrated scores (rows, 3) in the order of `LEVELS`."""
-        return sum(member.decision_function(x) for member in self.members) / len(self.members)
+        # One thread, for the reason that `in_parallel` gives.
+        with threadpool_limits(limits=1):
+            return sum(member.decision_function(x) for member in self.members) / len(self.members)
 
     def calibrated(self, x: np.ndarray) -> np.ndarray:
         """Return the calibrated scores (rows, 3): their softmax is the probabilities."""

@@ -32,7 +32,7 @@ from .metrics import PROBABILITIES
 CANDIDATE_ROWS = 60_000
 """Most rows that a candidate learns from; more are sampled, with ``model_seed``."""
 
-FINAL_ROWS = 130_000
+FINAL_ROWS = 125_000
 """Most rows that the final model learns from."""
 
 STAGE_ROWS = 30_000
@@ -116,9 +116,10 @@ class TrainingResult:
             for name, value in loaded.description.items()
             if name not in ("files", "sha256")
         }
+        stored: dict[str, Any] = json.loads(runs[-1].read_text(encoding="utf-8"))
+        stored |= {name: pl.read_parquet(folder / f"{name}.parquet") for name in _FRAMES}
         return cls(
-            **json.loads(runs[-1].read_text(encoding="utf-8")),
-            **{name: pl.read_parquet(folder / f"{name}.parquet") for name in _FRAMES},
+            **stored,
             description=unsealed,
             card=(folder / "bundle" / bundle.CARD).read_text(encoding="utf-8"),
             graph=loaded.graph(),
@@ -329,7 +330,7 @@ def _grid(family: str, rows: int) -> list[Hyperparameters]:
     return [
         base,
         replace(base, max_leaf_nodes=31),
-        replace(base, max_leaf_nodes=8, learning_rate=0.1, min_samples_leaf=max(20, wide // 4)),
+        replace(base, max_leaf_nodes=31, max_features=0.15),
     ]
 
 
@@ -357,10 +358,10 @@ def _score(predictions: pl.DataFrame, params: Params) -> pl.DataFrame:
 
 def _boundaries(ranges: Split) -> dict[str, str]:
     return {
-        "train_start": ranges.train["window_start"].min().isoformat(),  # type: ignore[union-attr]
+        "train_start": dataset.bounds(ranges.train)[0].isoformat(),
         "validation_start": ranges.validation_start.isoformat(),
         "test_start": ranges.test_start.isoformat(),
-        "test_end": ranges.test["label_window"].max().isoformat(),  # type: ignore[union-attr]
+        "test_end": dataset.bounds(ranges.test, "label_window")[1].isoformat(),
         "training_end": ranges.training_end.isoformat(),
         "train_rows": str(ranges.train.height),
         "validation_rows": str(ranges.validation.height),

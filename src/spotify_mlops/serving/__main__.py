@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         serve(parameters.load(options.params), options.host, port())
     except UserError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return error.exit_code
     return 0
 

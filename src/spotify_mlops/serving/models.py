@@ -90,7 +90,7 @@ def _checked(predictor: Predictor) -> Predictor:
 def _fetched(uri: str) -> Path:
     if not uri.startswith("gs://"):
         return Path(uri.removeprefix("file://"))
-    from google.cloud import storage
+    from google.cloud import storage  # type: ignore[attr-defined]
 
     bucket, _, prefix = uri.removeprefix("gs://").rstrip("/").partition("/")
     folder = Path(tempfile.mkdtemp(prefix="spotify-mlops-model-"))
