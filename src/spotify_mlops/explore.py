@@ -46,24 +46,26 @@ def read_slice(params: Params, records: int) -> pl.DataFrame:
     lows = {partition: low for partition, (low, _) in extent.items()}
     share = -(-records // max(len(extent), 1))
     wanted = {p: min(high, low + share) for p, (low, high) in extent.items()}
-    missing = sum(wanted[p] - lows[p] for p in wanted)
-    if not missing:
+    if wanted == lows:
         raise ServiceError(
             f"El tema {params.topic} está vacío. Publique eventos con: spotify-mlops ingest"
         )
-    limit = pl.col("partition").replace_strict(list(wanted), list(wanted.values()))
     parts = [pl.DataFrame(schema=LOG_COLUMNS)]
-    reader = KafkaReader(params, lows)
     deadline = time.monotonic() + params.service_timeout.total_seconds()
-    try:
-        while missing and time.monotonic() < deadline:
-            batch = reader.poll().filter(pl.col("offset") < limit)
-            missing -= batch.height
-            parts.append(batch)
-    finally:
-        reader.close()
-    if missing:
-        raise ServiceError(f"Kafka no entregó a tiempo el principio del tema {params.topic}.")
+    # One partition at a time: all at once, the first would be read whole before the others.
+    for partition, end in wanted.items():
+        reader = KafkaReader(params, {partition: lows[partition]})
+        try:
+            reached = lows[partition]
+            while reached < end and time.monotonic() < deadline:
+                batch = reader.poll().filter(pl.col("offset") < end)
+                parts.append(batch)
+                if batch.height:
+                    reached = batch.item(-1, "offset") + 1
+        finally:
+            reader.close()
+        if reached < end:
+            raise ServiceError(f"Kafka no entregó a tiempo el principio del tema {params.topic}.")
     return pl.concat(parts).sort("partition", "offset")
 
 
@@ -115,7 +117,7 @@ class DecodeAndMark(beam.PTransform):
 def _decode_and_mark(batch: pl.DataFrame, params: Params) -> pl.DataFrame:
     decoded = decode(batch, params.clock_skew)
     nothing = dict.fromkeys(sorted(batch["partition"].unique().to_list()))
-    return marks.mark(decoded, nothing, params.allowed_lateness)[0]
+    return marks.mark(decoded, nothing, params.allowed_lateness)[0].drop("value")
 
 
 def _read(records: int, params: Params) -> pl.DataFrame:

@@ -270,7 +270,7 @@ def lead(frame: pl.DataFrame, params: Params) -> pd.DataFrame:
             band=(pl.col("play_score") // 5)
         )
         for signal, column in signals.items():
-            if joined.is_empty() or not base[column].any():
+            if joined.is_empty() or base[column].sum() == 0:
                 continue
             strength = pl.col(column).cast(pl.Float64).log1p()
             centred = joined.select(

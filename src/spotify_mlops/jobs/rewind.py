@@ -1,0 +1,78 @@
+"""Send the streaming job back in the log, so that a new champion predicts from its first window."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import polars as pl
+
+from .. import clients, topic
+from ..errors import ServiceError
+from ..params import Params
+from ..pipeline.progress import Position
+from ..sinks import positions
+
+
+def rewind(params: Params, start: datetime) -> Position:
+    """Save a position from which the job writes the windows that begin at ``start`` or later.
+
+    The log is read from the first record that such a window, or a lag of one, needs. Records
+    that the raw sinks hold are not written to them again; rows of windows are, with the same
+    keys. The streaming job must not be running.
+
+    Args:
+        params: whose job.
+        start: of a window, UTC.
+
+    Raises:
+        ServiceError: the log has never been processed, or a service does not answer.
+    """
+    saved = positions.load(params)
+    if saved is None:
+        raise ServiceError(
+            f"El tema {params.topic} no se ha procesado todavía: ejecute antes el cuaderno 03."
+        )
+    ends = {p: high for p, (_, high) in topic.offsets(params).items()}
+    needed = start - params.window * max(params.lags, default=0)
+    firsts = clients.query(
+        params,
+        """
+        SELECT log_partition, MIN(log_offset) AS log_offset
+        FROM `{dataset}.spotify_events_rows`
+        WHERE NOT late AND window_start >= @needed
+        GROUP BY 1
+        """,
+        needed=needed,
+    )
+    offsets = ends | dict(firsts.iter_rows())
+    position = Position(
+        offsets,
+        _marks(params, offsets),
+        acknowledged=dict(saved.acknowledged) or dict(saved.offsets),
+        write_from=start,
+    )
+    positions.save(params, position)
+    return position
+
+
+def _marks(params: Params, offsets: dict[int, int]) -> dict[int, datetime | None]:
+    """Return each partition's mark just before its offset: late events never move it."""
+    before = " OR ".join(
+        f"(log_partition = {partition} AND log_offset < {offset})"
+        for partition, offset in offsets.items()
+    )
+    found = [
+        clients.query(
+            params,
+            f"SELECT log_partition, MAX({column}) AS mark FROM `{{dataset}}.{table}` "
+            f"WHERE {column} IS NOT NULL AND ({before}) GROUP BY 1",
+        )
+        for column, table in (
+            ("event_time", "spotify_events_rows"),
+            ("heartbeat_time", "spotify_counters"),
+        )
+    ]
+    highest = (
+        pl.concat(found, how="vertical_relaxed").group_by("log_partition").agg(pl.col("mark").max())
+    )
+    return dict.fromkeys(offsets) | dict(highest.iter_rows())
