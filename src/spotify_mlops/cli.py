@@ -42,7 +42,9 @@ def _with_params(command: _Command) -> _Command:
         for value in values:
             name, equals, text = value.partition("=")
             if not equals or name not in parameters.names():
-                raise ParamsError(f"«--set {value}»: se espera NOMBRE=VALOR, con un nombre conocido.")
+                raise ParamsError(
+                    f"«--set {value}»: se espera NOMBRE=VALOR, con un nombre conocido."
+                )
             import yaml
 
             pairs[name] = yaml.safe_load(text)
@@ -140,7 +142,9 @@ def status(as_json: bool) -> None:
             click.secho(f"{item.name:<10} {word:<12}", fg=colour, nl=False)
             click.echo(f" {', '.join(item.addresses.values())}  {item.log or ''}")
             if item.log_tail:
-                click.echo("".join(f"    {line}\n" for line in item.log_tail.splitlines()), nl=False)
+                click.echo(
+                    "".join(f"    {line}\n" for line in item.log_tail.splitlines()), nl=False
+                )
     if any(item.state in ("crashed", "unhealthy") for item in found):
         sys.exit(1)
 
@@ -154,7 +158,9 @@ def ingest() -> None:
 @click.option("--live", is_flag=True, help="Sigue publicando con el reloj acelerado.")
 @_with_params
 @_json_option
-def ingest_simulator(live: bool, params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
+def ingest_simulator(
+    live: bool, params_file: str, overrides: dict[str, Any], as_json: bool
+) -> None:
     """Genera eventos sintéticos: la historia o, con --live, su continuación en directo."""
     from . import sources
 
@@ -224,7 +230,9 @@ def stream(
     _answer(
         as_json,
         summary.to_dict(),
-        [f"{number(summary.records)} registros leídos, {number(summary.windows)} ventanas escritas."],
+        [
+            f"{number(summary.records)} registros leídos, {number(summary.windows)} ventanas escritas."
+        ],
     )
 
 
@@ -288,14 +296,36 @@ def serve_endpoint(params_file: str, overrides: dict[str, Any]) -> None:
 
 @app.command()
 @click.argument("what", type=click.Choice(["pipeline", "freshness"]))
+@click.option("--events", default=1_000_000, show_default=True, help="Eventos (pipeline).")
+@click.option("--rate", default=2_000.0, show_default=True, help="Eventos por segundo (freshness).")
+@click.option("--seconds", default=60.0, show_default=True, help="Duración (freshness).")
 @_with_params
 @_json_option
-def bench(what: str, params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
-    """Mide, siempre al lado de su referencia en la misma ejecución."""
-    from .jobs import bench as benches
+def bench(
+    what: str,
+    events: int,
+    rate: float,
+    seconds: float,
+    params_file: str,
+    overrides: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Mide, siempre al lado de su referencia en la misma ejecución (véase benchmarks/)."""
+    import importlib
 
-    figures = benches.run(what, parameters.load(params_file, **overrides), say)
-    _answer(as_json, {"figures": figures}, benches.table(figures))
+    from . import clients, paths
+
+    params = parameters.load(params_file, **overrides)
+    clients.require(params)
+    sys.path.insert(0, str(paths.root() / "benchmarks"))
+    module = importlib.import_module(what)
+    size = {"events": events} if what == "pipeline" else {"rate": rate, "seconds": seconds}
+    figures = module.run(params, say, **size)
+    lines = [
+        f"{f['name']:<28} {f['value']:>12} {f['unit']:<9} referencia {f['baseline']}  x{f['ratio']}"
+        for f in figures
+    ]
+    _answer(as_json, {"figures": figures}, lines)
 
 
 @app.command()
@@ -310,5 +340,3 @@ def run(params_file: str, overrides: dict[str, Any]) -> None:
 def main() -> None:
     """Run the command line."""
     app(prog_name="spotify-mlops")
-
-

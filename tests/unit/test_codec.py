@@ -140,7 +140,9 @@ def test_events_come_back_as_they_were() -> None:
     assert frame.select(DUPLICATE_KEY).n_unique() == 500
 
 
-@given(st.lists(st.one_of(st.none(), st.binary(max_size=60), st.text().map(str.encode)), max_size=8))
+@given(
+    st.lists(st.one_of(st.none(), st.binary(max_size=60), st.text().map(str.encode)), max_size=8)
+)
 def test_whatever_comes_every_record_comes_out(values: list[bytes | None]) -> None:
     frame = decoded(changed(), *values)
     assert frame.height == len(values) + 1
@@ -150,12 +152,16 @@ def test_whatever_comes_every_record_comes_out(values: list[bytes | None]) -> No
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+    ),
     max_leaves=4,
 )
 
 
-@given(st.dictionaries(st.sampled_from([*GOOD, "count", "popularity", "release_date"]), json_values))
+@given(
+    st.dictionaries(st.sampled_from([*GOOD, "count", "popularity", "release_date"]), json_values)
+)
 def test_any_value_in_any_field_is_an_event_or_a_dead_letter(fields: dict[str, Any]) -> None:
     frame = decoded(json.dumps(GOOD | fields).encode(), changed())
     assert frame["kind"][1] == "event"

@@ -34,7 +34,9 @@ def batch(rows: list[tuple[int, str, int]]) -> pl.DataFrame:
     )
 
 
-def by_definition(rows: list[tuple[int, str, int]]) -> tuple[list[bool], dict[int, datetime | None]]:
+def by_definition(
+    rows: list[tuple[int, str, int]],
+) -> tuple[list[bool], dict[int, datetime | None]]:
     marks: dict[int, datetime | None] = {0: None, 1: None}
     late = []
     for partition, kind, seconds in rows:

@@ -55,7 +55,11 @@ def shape_of(params: Params, pane: int) -> Shape:
 
 
 def run(
-    params: Params, *, from_archive: bool = False, replay: bool = False, say: Progress = lambda _: None
+    params: Params,
+    *,
+    from_archive: bool = False,
+    replay: bool = False,
+    say: Progress = lambda _: None,
 ) -> BoundedSummary:
     """Run the graph over the whole log and load the tables of ``params.dataset``.
 
@@ -166,6 +170,4 @@ def _latest_tracks(params: Params, staging: Staging) -> None:
     if predictions is None:
         predictions = pl.DataFrame(schema=PREDICTION_SCHEMA)
     wanted = predictions.join(latest, on=["window_start", "country", "track_id"], how="semi")
-    mongo.upsert_tracks(
-        clients.mongo_database(params), latest, wanted, mongo.model_inputs(params)
-    )
+    mongo.upsert_tracks(clients.mongo_database(params), latest, wanted, mongo.model_inputs(params))

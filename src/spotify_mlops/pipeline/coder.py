@@ -22,6 +22,10 @@ class FrameCoder(Coder):
         """Return the frame that ``encode`` wrote."""
         return pl.read_ipc_stream(io.BytesIO(encoded))
 
+    def estimate_size(self, value: pl.DataFrame) -> int:
+        """Return about how many bytes; Beam samples this, and would encode to know."""
+        return int(value.estimated_size())
+
     def is_deterministic(self) -> bool:
         """Equal frames may differ in bytes (chunks), so frames are never keys."""
         return False

@@ -71,13 +71,16 @@ def build(
     """
     shape = source.shape
     log = pipeline | "ReadLog" >> ReadLog(source, start, ends)
-    fresh = log.marked | "Fresh" >> beam.ParDo(_FreshDoFn(start.acknowledged))
+    unwritten = beam.ParDo(_FreshDoFn(start.acknowledged)).with_output_types(pl.DataFrame)
+    fresh = log.marked | "Fresh" >> unwritten
     for sink in sinks.raw:
         _ = fresh | f"Write{sink.name}" >> beam.ParDo(sink.dofn(source.job))
 
     timely = log.marked | "ByShard" >> transforms.ByShard(shape)
-    summary = (timely, log[CLOSED]) | "Pieces" >> beam.Flatten() | "Summarise" >> transforms.Summarise(
-        shape
+    summary = (
+        (timely, log[CLOSED])
+        | "Pieces" >> beam.Flatten()
+        | "Summarise" >> transforms.Summarise(shape)
     )
     ranked = summary.aggregates | "Rank" >> transforms.Rank(shape)
     _ = (

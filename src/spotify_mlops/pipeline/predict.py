@@ -8,9 +8,10 @@ from datetime import datetime
 import apache_beam as beam
 import polars as pl
 
-from ..model.registry import Registry
 from ..model.predictor import Predictor
+from ..model.registry import Registry
 from ..params import Params
+from .transforms import Rows
 
 PREDICTION_SCHEMA = {
     "window_start": pl.Datetime("us", "UTC"),
@@ -25,7 +26,6 @@ PREDICTION_SCHEMA = {
     "horizon": pl.Int64,
 }
 
-Rows = tuple[int, datetime, pl.DataFrame, pl.DataFrame]
 PredictedRows = tuple[int, datetime, pl.DataFrame, pl.DataFrame, pl.DataFrame]
 
 
@@ -84,4 +84,4 @@ class Predict(beam.PTransform):
 
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         """Apply to the output of ``Build``."""
-        return rows | beam.ParDo(_PredictDoFn(self._params))
+        return rows | beam.ParDo(_PredictDoFn(self._params)).with_output_types(PredictedRows)

@@ -74,15 +74,15 @@ class KafkaReader:
             ServiceError: the broker has not answered for ``service_timeout``.
         """
         messages = self._consumer.consume(self._params.batch_records, POLL_SECONDS)
-        values, partitions, offsets, times = [], [], [], []
-        for message in messages:
-            if message.error() is not None:
+        failed = [message for message in messages if message.error() is not None]
+        if failed:
+            messages = [message for message in messages if message.error() is None]
+            for message in failed:
                 self._fail(message.error())
-                continue
-            values.append(message.value())
-            partitions.append(message.partition())
-            offsets.append(message.offset())
-            times.append(message.timestamp()[1])
+        values = [message.value() for message in messages]
+        partitions = [message.partition() for message in messages]
+        offsets = [message.offset() for message in messages]
+        times = [message.timestamp()[1] for message in messages]
         if values:
             self._failing_since = None
             now = time.monotonic()
@@ -169,9 +169,7 @@ class ArchiveReader:
             with FileSystems.open(path) as stream:
                 frame = pl.from_arrow(pq.read_table(stream, columns=list(LOG_COLUMNS)))
             assert isinstance(frame, pl.DataFrame)
-            yield from self._unread(frame.cast(LOG_COLUMNS), path).iter_slices(
-                params.batch_records
-            )
+            yield from self._unread(frame.cast(LOG_COLUMNS), path).iter_slices(params.batch_records)
 
     def _unread(self, frame: pl.DataFrame, path: str) -> pl.DataFrame:
         parts = []

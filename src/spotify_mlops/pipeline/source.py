@@ -254,15 +254,12 @@ def _before_end(batch: pl.DataFrame, ends: Mapping[int, int] | None) -> pl.DataF
 
 
 def _from_microseconds(marks: Mapping[int, int | None]) -> dict[int, datetime | None]:
-    return {
-        p: None if m is None else EPOCH + timedelta(microseconds=m) for p, m in marks.items()
-    }
+    return {p: None if m is None else EPOCH + timedelta(microseconds=m) for p, m in marks.items()}
 
 
 def _to_microseconds(marks: Mapping[int, datetime | None]) -> dict[int, int | None]:
     return {
-        p: None if m is None else (m - EPOCH) // timedelta(microseconds=1)
-        for p, m in marks.items()
+        p: None if m is None else (m - EPOCH) // timedelta(microseconds=1) for p, m in marks.items()
     }
 
 

@@ -140,7 +140,9 @@ def summarise(
     closed_until = _closed_until(closings, shape.sources)
     if closed_until is None or not parts:
         return pl.DataFrame(schema=features.AGGREGATE_SCHEMA), pl.DataFrame(schema=COUNTERS_SCHEMA)
-    closed = pl.concat(parts).filter(pl.col("window_start") + shape.windowing.length <= closed_until)
+    closed = pl.concat(parts).filter(
+        pl.col("window_start") + shape.windowing.length <= closed_until
+    )
     unique, duplicates = features.dedup(closed)
     counters = (
         pl.concat(

@@ -8,8 +8,8 @@ from typing import Any
 
 import apache_beam as beam
 import polars as pl
-from apache_beam.typehints.native_type_compatibility import convert_to_beam_type
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
+from apache_beam.typehints.native_type_compatibility import convert_to_beam_type
 from apache_beam.utils.timestamp import Duration, Timestamp
 
 from ..windows import EPOCH
@@ -18,6 +18,8 @@ from . import steps
 
 ByKey = tuple[int, pl.DataFrame]
 ByCountryKey = tuple[str, pl.DataFrame]
+Rows = tuple[int, datetime, pl.DataFrame, pl.DataFrame]
+"""Shard, pane end, features, counters."""
 
 
 def _windowed(shape: steps.Shape) -> beam.WindowInto:
@@ -35,9 +37,7 @@ def _emit(pieces: Iterable[steps.Piece], shape: steps.Shape) -> Iterator[Timesta
         yield TimestampedValue((key, frame), Timestamp(micros=shape.pane_time(pane)))
 
 
-def typed(
-    outputs: beam.pvalue.DoOutputsTuple, **element_types: type
-) -> beam.pvalue.DoOutputsTuple:
+def typed(outputs: beam.pvalue.DoOutputsTuple, **element_types: type) -> beam.pvalue.DoOutputsTuple:
     """Say of what type each tagged output is; Beam would take Any, and pickle the frames."""
     for tag, element_type in element_types.items():
         outputs[tag].element_type = convert_to_beam_type(element_type)
@@ -103,9 +103,7 @@ class _RankDoFn(beam.DoFn):
     def __init__(self, shape: steps.Shape) -> None:
         self._shape = shape
 
-    def process(
-        self, element: tuple[str, Iterable[pl.DataFrame]]
-    ) -> Iterator[TimestampedValue]:
+    def process(self, element: tuple[str, Iterable[pl.DataFrame]]) -> Iterator[TimestampedValue]:
         yield from _emit(steps.rank(element[1], self._shape), self._shape)
 
 
@@ -130,7 +128,7 @@ class _BuildDoFn(beam.DoFn):
         self,
         element: tuple[int, Iterable[pl.DataFrame]],
         window: Any = beam.DoFn.WindowParam,
-    ) -> Iterator[tuple[int, datetime, pl.DataFrame, pl.DataFrame]]:
+    ) -> Iterator[Rows]:
         shard, frames = element
         end = EPOCH + timedelta(microseconds=window.end.micros)
         written = self._write_from is not None and end <= self._write_from
@@ -149,5 +147,5 @@ class Build(_Step):
 
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         """Apply to the output of ``Rank`` flattened with the counters of ``Summarise``."""
-        do = _BuildDoFn(self._shape, self._write_from)
-        return rows | _windowed(self._shape) | beam.GroupByKey() | beam.ParDo(do)
+        do = beam.ParDo(_BuildDoFn(self._shape, self._write_from)).with_output_types(Rows)
+        return rows | _windowed(self._shape) | beam.GroupByKey() | do

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+
 import apache_beam as beam
 import polars as pl
 
@@ -41,9 +42,7 @@ class BufferedDoFn(beam.DoFn):
 
     def process(self, marked: pl.DataFrame) -> None:
         """Take a marked batch."""
-        for partition, last in (
-            marked.group_by("partition").agg(pl.col("offset").max()).iter_rows()
-        ):
+        for partition, last in marked.group_by("partition").agg(pl.col("offset").max()).iter_rows():
             self._next[partition] = last + 1
         rows = self.select(marked)
         if rows.height:
@@ -64,4 +63,3 @@ class BufferedDoFn(beam.DoFn):
         self._waiting, self._rows = [], 0
         self._due = time.monotonic() + self._interval
         progress.of(self._job).acknowledge_raw(self._name, self._next)
-

@@ -105,9 +105,7 @@ def upsert_tracks(
             database["tracks"].bulk_write(operations[start : start + _BULK], ordered=False)
         except BulkWriteError as error:
             # A later window is there: the upsert found no older document and could not insert.
-            others = [
-                e for e in error.details["writeErrors"] if e["code"] != _DUPLICATE_KEY_ERROR
-            ]
+            others = [e for e in error.details["writeErrors"] if e["code"] != _DUPLICATE_KEY_ERROR]
             if others or error.details.get("writeConcernErrors"):
                 raise
 
@@ -124,9 +122,7 @@ class _WriteEventsDoFn(BufferedDoFn):
         self._pruned: datetime | None = None
 
     def select(self, marked: pl.DataFrame) -> pl.DataFrame:
-        return marked.filter(pl.col("kind") == Kind.EVENT).select(
-            *DUPLICATE_KEY, "value", "late"
-        )
+        return marked.filter(pl.col("kind") == Kind.EVENT).select(*DUPLICATE_KEY, "value", "late")
 
     def write(self, rows: pl.DataFrame) -> None:
         retention = self._params.operational_retention

@@ -70,4 +70,3 @@ class LiveWindows:
     def dofn(self, job: str) -> beam.DoFn:
         """Return the DoFn that writes."""
         return _WriteWindowsDoFn(job, self.params)
-

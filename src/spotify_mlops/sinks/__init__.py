@@ -1,0 +1,1 @@
+"""Where the graph writes: archive, BigQuery, MongoDB, dead letters, positions."""
