@@ -231,11 +231,22 @@ def _end(family: Iterable[psutil.Process], timeout: float) -> None:
                 process.send_signal(number)
             except psutil.NoSuchProcess:
                 continue
-        _, processes = psutil.wait_procs(processes, timeout=patience)
+        deadline = time.monotonic() + patience
+        while processes and time.monotonic() < deadline:
+            _, processes = psutil.wait_procs(processes, timeout=_POLL)
+            # A container's first process may never collect the orphans that ended.
+            processes = [process for process in processes if not _has_ended(process)]
         if not processes:
             return
     pids = ", ".join(str(process.pid) for process in processes)
     raise ServiceError(f"No terminan los procesos {pids}, ni con KILL.")
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _name(process: psutil.Process) -> str:

@@ -1,0 +1,307 @@
+"""The local services as their users meet them: up, down, faults, two clones side by side."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import psutil
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from spotify_mlops import clients, params, tables, warehouse
+from spotify_mlops.errors import ServiceError, UserError
+from spotify_mlops.local import ports, processes, services, state
+
+Records = dict[str, state.Record]
+MakeParams = Callable[..., params.Params]
+START = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def write_one_of_each(local: params.Params, mark: str) -> None:
+    admin = AdminClient(clients.kafka_config(local))
+    admin.create_topics([NewTopic(local.topic, 1, 1)])[local.topic].result(30)
+    producer = Producer(clients.kafka_config(local) | {"acks": "all"})
+    producer.produce(local.topic, mark.encode())
+    assert producer.flush(30) == 0
+    clients.mongo_database(local)["marks"].insert_one({"_id": mark})
+    warehouse.ensure_dataset(local)
+    warehouse.append(local, tables.PREDICTIONS, predictions(3))
+
+
+def read_one_of_each(local: params.Params) -> tuple[list[bytes | None], list[str], int]:
+    consumer = Consumer(clients.kafka_config(local) | {"group.id": "test"})
+    consumer.assign([TopicPartition(local.topic, 0, 0)])
+    records = consumer.consume(1, timeout=30)
+    consumer.close()
+    marks = [document["_id"] for document in clients.mongo_database(local)["marks"].find()]
+    counted = clients.query(local, "SELECT COUNT(*) FROM {dataset}.spotify_predictions").item()
+    return [record.value() for record in records], marks, counted
+
+
+def predictions(count: int, start: int = 0) -> pl.DataFrame:
+    index = range(start, start + count)
+    return pl.DataFrame(
+        {
+            "track_id": [f"t{i}" for i in index],  # not in the table's order
+            "window_start": [START + timedelta(hours=i % 5) for i in index],
+            "country": ["CO" if i % 2 else "ES" for i in index],
+            "level": ["Alta"] * count,
+            "score": [i / 10 for i in index],
+            "p_alta": [0.5] * count,
+            "p_media": [0.25] * count,
+            "p_baja": [0.25] * count,
+            "model": ["m@1"] * count,
+            "horizon": [24] * count,
+            "written_at": [START] * count,
+        }
+    )
+
+
+def kill(record: state.Record) -> None:
+    process = psutil.Process(record.pid)
+    process.kill()
+    process.wait(20)
+
+
+def test_up_again_is_harmless_and_all_run(services: Records) -> None:
+    from spotify_mlops.local import services as local_services
+
+    assert local_services.up() == services
+    found = {status.name: status for status in local_services.status()}
+    assert {found[name].state for name in ("kafka", "bigquery", "mongo")} == {"running"}
+
+
+def test_the_clients_reach_the_services(local_params: MakeParams) -> None:
+    local = local_params()
+    clients.require(local)
+    write_one_of_each(local, "hola")
+    assert read_one_of_each(local) == ([b"hola"], ["hola"], 3)
+
+
+def test_kafka_stamps_arrival_and_keeps_old_events(local_params: MakeParams) -> None:
+    local = local_params()
+    admin = AdminClient(clients.kafka_config(local))
+    admin.create_topics([NewTopic(local.topic, 1, 1)])[local.topic].result(30)
+    producer = Producer(clients.kafka_config(local))
+    producer.produce(local.topic, b"old", timestamp=1_000)
+    producer.flush(30)
+    consumer = Consumer(clients.kafka_config(local) | {"group.id": "test"})
+    consumer.assign([TopicPartition(local.topic, 0, 0)])
+    (record,) = consumer.consume(1, timeout=30)
+    consumer.close()
+    kind, stamp = record.timestamp()
+    assert kind == 2  # LogAppendTime
+    assert stamp > datetime(2020, 1, 1, tzinfo=UTC).timestamp() * 1000
+
+
+def test_query_gives_types_parameters_and_empty_results(local_params: MakeParams) -> None:
+    local = local_params()
+    warehouse.ensure_dataset(local)
+    warehouse.append(local, tables.PREDICTIONS, predictions(10))
+    sql = """
+        SELECT track_id, window_start, score FROM {dataset}.spotify_predictions
+        WHERE window_start >= @start AND country IN UNNEST(@countries) AND score < @most
+        ORDER BY track_id
+    """
+    found = clients.query(local, sql, start=START + timedelta(hours=1), countries=["CO"], most=0.75)
+    expected = (
+        predictions(10)
+        .filter(
+            pl.col("window_start") >= START + timedelta(hours=1),
+            pl.col("country") == "CO",
+            pl.col("score") < 0.75,
+        )
+        .select("track_id", "window_start", "score")
+        .sort("track_id")
+    )
+    assert found.equals(expected)
+    assert found.schema == {
+        "track_id": pl.String,
+        "window_start": pl.Datetime("us", "UTC"),
+        "score": pl.Float64,
+    }
+    none = clients.query(local, sql, start=START, countries=["XX"], most=0.0)
+    assert none.height == 0
+    assert none.schema == found.schema
+    frame = clients.query_pandas(local, "SELECT * FROM {dataset}.spotify_predictions")
+    assert len(frame) == 10
+    assert str(frame["window_start"].dt.tz) == "UTC"
+
+
+def test_large_results_come_whole(local_params: MakeParams, tmp_path: Path) -> None:
+    local = local_params()
+    warehouse.ensure_dataset(local)
+    rows = predictions(200_000)
+    rows.write_parquet(tmp_path / "a.parquet")
+    assert warehouse.load(local, tables.PREDICTIONS, [tmp_path / "a.parquet"], replace=True)
+    found = clients.query(local, "SELECT * FROM {dataset}.spotify_predictions_rows")
+    order = ["track_id"]
+    assert found.sort(order).equals(rows.select(found.columns).sort(order))
+
+
+def test_load_replaces_or_adds_and_views_show_each_key_once(
+    local_params: MakeParams, tmp_path: Path
+) -> None:
+    local = local_params()
+    warehouse.ensure_dataset(local)
+    files = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    predictions(5).write_parquet(files[0])
+    predictions(5, 3).write_parquet(files[1])
+
+    def counts() -> tuple[int, int]:
+        rows, keys = clients.query(
+            local,
+            "SELECT (SELECT COUNT(*) FROM {dataset}.spotify_predictions_rows) AS n, "
+            "(SELECT COUNT(*) FROM {dataset}.spotify_predictions) AS k",
+        ).row(0)
+        return rows, keys
+
+    assert warehouse.load(local, tables.PREDICTIONS, files, replace=False) == 10
+    assert counts() == (10, 8)
+    assert warehouse.load(local, tables.PREDICTIONS, files[:1], replace=True) == 5
+    assert counts() == (5, 5)
+    assert warehouse.load(local, tables.PREDICTIONS, [], replace=False) == 0
+    assert counts() == (5, 5)
+    assert warehouse.load(local, tables.PREDICTIONS, [], replace=True) == 0
+    assert counts() == (0, 0)
+
+
+def test_rows_that_do_not_fit_are_refused(local_params: MakeParams) -> None:
+    local = local_params()
+    warehouse.ensure_dataset(local)
+    with warehouse.Appender(local, tables.PREDICTIONS) as appender:
+        with pytest.raises(ValueError, match="unknown"):
+            appender.append(predictions(1).with_columns(extra=1))
+        with pytest.raises(ValueError, match="level"):
+            appender.append(predictions(1).drop("level"))
+        with pytest.raises(ValueError, match="score"):
+            appender.append(predictions(1).with_columns(score=pl.lit(None, pl.Float64)))
+        assert appender.append(predictions(0)) == 0
+
+
+def test_an_append_whose_answer_was_lost_is_not_written_twice(local_params: MakeParams) -> None:
+    local = local_params()
+    warehouse.ensure_dataset(local)
+    with warehouse.Appender(local, tables.PREDICTIONS) as appender:
+        appender.append(predictions(4))
+        appender._offset = 0  # as if no answer had come
+        appender.append(predictions(4))
+        appender.append(predictions(2, 4))
+    sql = "SELECT COUNT(*) FROM {dataset}.spotify_predictions_rows"
+    assert clients.query(local, sql).item() == 6
+
+
+def test_a_large_append_is_cut_into_requests(local_params: MakeParams) -> None:
+    local = local_params()
+    warehouse.ensure_dataset(local)
+    with warehouse.Appender(local, tables.PREDICTIONS) as appender:
+        appender.append(predictions(150_000))
+    sql = "SELECT COUNT(DISTINCT track_id) FROM {dataset}.spotify_predictions_rows"
+    assert clients.query(local, sql).item() == 150_000
+
+
+def test_the_dataset_follows_the_lags_and_refuses_other_tables(local_params: MakeParams) -> None:
+    local = local_params()
+    warehouse.ensure_dataset(local)
+    said: list[str] = []
+    warehouse.ensure_dataset(local, said.append)
+    assert said == []
+    other = local_params(dataset=local.dataset, lags=[1, 5])
+    warehouse.ensure_dataset(other, said.append)
+    assert ["spotify_features_rows" in line for line in said] == [True]
+    found = clients.query(other, "SELECT * FROM {dataset}.spotify_features")
+    assert found.columns == [field.name for field in tables.features(other).schema]
+
+    client = clients.bigquery_client(local)
+    name = f"{local.project}.{local.dataset}.{tables.LABELS.rows}"
+    client.delete_table(name)
+    client.query(f"CREATE TABLE `{name}` (other INT64)").result()
+    with pytest.raises(UserError, match=r"spotify_labels_rows tiene otras columnas"):
+        warehouse.ensure_dataset(local)
+
+
+def test_data_and_addresses_outlive_down_and_kill(own_state: Path) -> None:
+    local = params.load("local")
+    first = services.up()
+    write_one_of_each(local, "a salvo")
+    wrote = ([b"a salvo"], ["a salvo"], 3)
+    for record in first.values():  # what was acknowledged survives kill -9
+        kill(record)
+    status = {found.name: found for found in services.status()}
+    assert {found.state for found in status.values()} == {"crashed"}
+    assert "Kafka Server started" in status["kafka"].log_tail
+
+    second = services.up()
+    assert {name: record.addresses for name, record in second.items()} == {
+        name: record.addresses for name, record in first.items()
+    }
+    assert read_one_of_each(local) == wrote
+
+    services.down()
+    assert not any(processes.is_alive(record) for record in second.values())
+    assert {found.state for found in services.status()} == {"stopped"}
+    with pytest.raises(ServiceError, match="spotify-mlops up"):
+        clients.kafka_config(local)
+
+    # A port that was taken meanwhile is replaced; the data stay.
+    broker, rest = first["kafka"].ports["broker"], first["bigquery"].ports["rest"]
+    said: list[str] = []
+    with (
+        socket.create_server((ports.HOST, broker)),
+        socket.create_server((ports.HOST, rest)),
+    ):
+        third = services.up(said.append)
+        assert third["kafka"].ports["broker"] != broker
+        assert third["bigquery"].ports["rest"] != rest
+        assert sum("ocupado" in line for line in said) == 2
+        assert read_one_of_each(local) == wrote
+
+
+def test_an_appender_outlives_a_restart_of_the_server(own_state: Path) -> None:
+    services.up()
+    local = params.load("local", sink_deadline="60s")
+    warehouse.ensure_dataset(local)
+    with warehouse.Appender(local, tables.PREDICTIONS) as appender:
+        appender.append(predictions(3))
+        kill(state.read()["bigquery"])
+        services.up()
+        appender.append(predictions(3, 3))
+    sql = "SELECT COUNT(*) FROM {dataset}.spotify_predictions"
+    assert clients.query(local, sql).item() == 6
+
+    services.down()
+    brief = local.model_copy(
+        update={
+            "sink_deadline": timedelta(seconds=1),
+            "bigquery_grpc": f"{ports.HOST}:{ports.free()}",
+        }
+    )
+    with pytest.raises(ServiceError, match="spotify_predictions_rows"):
+        warehouse.append(brief, tables.PREDICTIONS, predictions(1))
+
+
+def test_two_clones_do_not_disturb_each_other(
+    services: Records, local_params: MakeParams, tmp_path: Path
+) -> None:
+    from spotify_mlops.local import services as local_services
+
+    mine = local_params()
+    write_one_of_each(mine, "mío")
+    with pytest.MonkeyPatch.context() as other:
+        other.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path / "other"))
+        theirs = local_services.up()
+        try:
+            taken = {port for record in services.values() for port in record.ports.values()}
+            assert not taken & {p for record in theirs.values() for p in record.ports.values()}
+            same = params.load("local", topic=mine.topic, mongo_database=mine.mongo_database)
+            write_one_of_each(same, "suyo")
+            assert read_one_of_each(same) == ([b"suyo"], ["suyo"], 3)
+        finally:
+            local_services.down()
+        assert not any(processes.is_alive(record) for record in theirs.values())
+    assert read_one_of_each(mine) == (["mío".encode()], ["mío"], 3)

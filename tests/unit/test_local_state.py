@@ -1,0 +1,231 @@
+"""State file, processes and ports, with small real processes and no server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from spotify_mlops import clients, params
+from spotify_mlops.errors import ServiceError, UserError
+from spotify_mlops.local import ports, processes, services, state
+
+SLEEP = "import time; print('dormido', flush=True); time.sleep(600)"
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path / "state"))
+    yield tmp_path / "state"
+    processes.sweep()
+
+
+def sleeper(name: str = "sleeper") -> state.Record:
+    log = state.folder("logs") / f"{name}.log"
+    return processes.start(
+        name, [sys.executable, "-c", SLEEP], ready=lambda: "dormido" in log.read_text()
+    )
+
+
+def kill(record: state.Record) -> None:
+    process = psutil.Process(record.pid)
+    process.kill()
+    process.wait(10)
+
+
+def has_ended(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_writers_at_once_lose_no_record() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: state.put(state.Record(f"r{i}", ports={"p": i})), range(40)))
+    assert {name: record.ports["p"] for name, record in state.read().items()} == {
+        f"r{i}": i for i in range(40)
+    }
+
+
+def test_a_damaged_state_file_is_named(own_state: Path) -> None:
+    state.put(state.Record("a"))
+    (own_state / "state.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UserError, match=r"state\.json"):
+        state.read()
+
+
+def test_a_state_folder_that_cannot_be_made_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path / "file" / "state"))
+    with pytest.raises(UserError, match="No se puede escribir en la carpeta") as failure:
+        services.up()
+    assert "\n" not in str(failure.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_without_permission_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(closed / "state"))
+    with pytest.raises(UserError, match="No se puede escribir en la carpeta"):
+        services.up()
+
+
+def test_start_twice_keeps_the_first() -> None:
+    first = sleeper()
+    assert sleeper() == first
+    assert processes.is_alive(first)
+
+
+def test_stop_ends_children_and_grandchildren_that_ignore_term(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    script = tmp_path / "family.py"
+    script.write_text(
+        "import os, signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"open({str(pids)!r}, 'a').write(str(os.getpid()) + ' ')\n"
+        "depth = int(sys.argv[1])\n"
+        "if depth:\n"
+        "    subprocess.Popen([sys.executable, __file__, str(depth - 1)])\n"
+        "time.sleep(600)\n"
+    )
+    record = processes.start(
+        "family",
+        [sys.executable, script, "2"],
+        ready=lambda: pids.is_file() and len(pids.read_text().split()) == 3,
+    )
+    family = [psutil.Process(int(pid)) for pid in pids.read_text().split()]
+    processes.stop(record, timeout=0.5)
+    assert all(has_ended(process) for process in family)
+    assert state.get("family").pid is None
+
+
+def test_down_finds_what_left_its_session_and_lost_its_parent(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    code = (
+        "import subprocess, sys, time\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {SLEEP!r}], start_new_session=True)\n"
+        f"open({str(note)!r}, 'w').write(f'{{child.pid}}.')\n"
+        "time.sleep(600)\n"
+    )
+    record = processes.start(
+        "launcher",
+        [sys.executable, "-c", code],
+        ready=lambda: note.is_file() and note.read_text().endswith("."),
+    )
+    orphan = psutil.Process(int(note.read_text()[:-1]))
+    kill(record)
+    assert orphan.is_running()
+    services.down()
+    assert has_ended(orphan)
+
+
+def test_another_states_processes_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = sleeper()
+    with monkeypatch.context() as other:
+        other.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path / "other"))
+        sleeper()
+        services.down()
+    assert processes.is_alive(mine)
+
+
+def test_a_later_process_with_the_same_pid_is_not_taken_for_it() -> None:
+    record = sleeper()
+    assert not processes.is_alive(replace(record, identity="another boot/1"))
+    processes.stop(replace(record, identity="another boot/1"))
+    assert processes.is_alive(record)
+
+
+def test_ending_at_start_is_told_with_the_log() -> None:
+    with pytest.raises(ServiceError, match=r"(?s)código 3.*sin gasolina"):
+        processes.start(
+            "broken",
+            [sys.executable, "-c", "import sys; print('sin gasolina'); sys.exit(3)"],
+            ready=lambda: False,
+        )
+    assert state.get("broken").pid is None
+
+
+def test_not_ready_in_time_is_told_and_the_process_ends() -> None:
+    with pytest.raises(ServiceError, match=r"no respondió en 0\.3 s"):
+        processes.start("slow", [sys.executable, "-c", SLEEP], ready=lambda: False, timeout=0.3)
+    assert not processes.sweep()
+
+
+def test_a_missing_program_is_a_clear_error() -> None:
+    with pytest.raises(ServiceError, match="No se pudo iniciar «ghost»"):
+        processes.start("ghost", ["/no/such/program"])
+
+
+def test_status_tells_a_crash_with_the_end_of_the_log() -> None:
+    record = sleeper()
+    kill(record)
+    (found,) = [status for status in services.status() if status.name == "sleeper"]
+    assert (found.state, found.kind) == ("crashed", "app")
+    assert "dormido" in found.log_tail
+
+
+def test_services_that_were_never_started_are_stopped() -> None:
+    assert {status.name: status.state for status in services.status()} == {
+        "kafka": "stopped",
+        "bigquery": "stopped",
+        "mongo": "stopped",
+    }
+    services.down()  # harmless
+
+
+def test_answering_on_its_port_by_another_process_is_not_being_ready() -> None:
+    with socket.create_server((ports.HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ServiceError, match="no respondió"):
+            processes.start(
+                "late",
+                [sys.executable, "-c", SLEEP],
+                ready=lambda: ports.listens(port),
+                ports={"http": port},
+                timeout=0.5,
+            )
+
+
+def test_a_taken_port_is_not_chosen_and_a_free_one_is_kept() -> None:
+    with socket.create_server((ports.HOST, 0)) as server:
+        taken = server.getsockname()[1]
+        chosen = ports.choose(("a", "b"), {"a": taken})
+        assert taken not in chosen.values()
+        assert len(set(chosen.values())) == 2
+    assert ports.choose(("a", "b"), chosen) == chosen
+
+
+def test_local_endpoints_need_the_services_up() -> None:
+    local = params.load("local")
+    with pytest.raises(ServiceError, match="spotify-mlops up"):
+        clients.kafka_config(local)
+    state.put(state.Record("kafka", "service", None, addresses={"bootstrap": "127.0.0.1:1"}))
+    with pytest.raises(ServiceError, match="spotify-mlops up"):
+        clients.kafka_config(local)
+
+
+def test_kafka_down_at_start_is_named_with_its_address() -> None:
+    port = ports.free()
+    with pytest.raises(ServiceError, match=f"Kafka no responde en 127.0.0.1:{port}"):
+        clients.require(params.load("local", kafka_bootstrap=f"127.0.0.1:{port}"), "kafka")
+
+
+def test_the_state_file_is_json_that_other_programs_read(own_state: Path) -> None:
+    record = sleeper()
+    content = json.loads((own_state / "state.json").read_text(encoding="utf-8"))
+    assert content["processes"]["sleeper"]["pid"] == record.pid
+    os.kill(record.pid, signal.SIGTERM)
