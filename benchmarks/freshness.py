@@ -69,7 +69,13 @@ def run(params: Params, say: Say, rate: float, seconds: float) -> list[dict[str,
     return [
         _figure(f"freshness_p50_{label}", p50, floor),
         _figure(f"freshness_p99_{label}", p99, floor),
-        {"name": "windows", "value": len(delays), "unit": "windows", "baseline": None, "ratio": None},
+        {
+            "name": "windows",
+            "value": len(delays),
+            "unit": "windows",
+            "baseline": None,
+            "ratio": None,
+        },
     ]
 
 

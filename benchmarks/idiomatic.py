@@ -33,9 +33,7 @@ class ReadKafka(beam.DoFn):
 
     def process(self, extent: tuple[int, int, int]) -> Iterator[bytes]:
         partition, low, high = extent
-        consumer = Consumer(
-            self._config | {"group.id": "idiomatic", "enable.auto.commit": False}
-        )
+        consumer = Consumer(self._config | {"group.id": "idiomatic", "enable.auto.commit": False})
         consumer.assign([TopicPartition(self._topic, partition, low)])
         left = high - low
         while left > 0:

@@ -93,9 +93,7 @@ def _ours(
     return measured.counts(job), time.perf_counter() - began
 
 
-def _idiomatic(
-    params: Params, part: list[tuple[int, int, int]]
-) -> tuple[dict[str, int], float]:
+def _idiomatic(params: Params, part: list[tuple[int, int, int]]) -> tuple[dict[str, int], float]:
     job = f"idiomatic-{time.monotonic_ns()}"
     measured.reset(job)
     began = time.perf_counter()

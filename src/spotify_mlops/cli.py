@@ -231,7 +231,8 @@ def stream(
         as_json,
         summary.to_dict(),
         [
-            f"{number(summary.records)} registros leídos, {number(summary.windows)} ventanas escritas."
+            f"{number(summary.records)} registros leídos, "
+            f"{number(summary.windows)} ventanas escritas."
         ],
     )
 

@@ -114,5 +114,3 @@ def _farewell(params: Params, index: Path, seconds: float) -> None:
     click.echo("  Auditoría   spotify-mlops audit")
     click.echo("  Explorar    make lab")
     click.echo("  Detener     make stop")
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import polars as pl
 from hypothesis import given
@@ -54,7 +55,7 @@ def test_any_split_into_batches_gives_what_the_definition_says(
     marks: dict[int, datetime | None] = {0: None, 1: None}
     late: list[bool] = []
     edges = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         marked, marks = mark(batch(rows[start:end]), marks, LATENESS)
         late += marked["late"].to_list()
     assert (late, marks) == by_definition(rows)

@@ -97,9 +97,7 @@ def encode(events: pl.DataFrame) -> list[bytes]:
     return [
         write(
             {"schema_version": SCHEMA_VERSION}
-            | {
-                name: value for name, value in zip(names, row, strict=True) if value is not None
-            }
+            | {name: value for name, value in zip(names, row, strict=True) if value is not None}
         )
         for row in zip(*columns.values(), strict=True)
     ]
@@ -120,7 +118,9 @@ def _columns(records: list[_Record | None]) -> list[pl.Series]:
     blank = _Record(0, "", "1970-01-01T00:00:00Z", "", "", "", "")
     rows = [blank if record is None else record for record in records]
 
-    def column(name: str, values: Iterable[object], dtype: pl.DataType | type[pl.DataType]) -> pl.Series:
+    def column(
+        name: str, values: Iterable[object], dtype: pl.DataType | type[pl.DataType]
+    ) -> pl.Series:
         return pl.Series(name, values, dtype=dtype, strict=True)
 
     try:
@@ -128,9 +128,7 @@ def _columns(records: list[_Record | None]) -> list[pl.Series]:
     except (OverflowError, pl.exceptions.PolarsError, TypeError):
         # An integer of more than 64 bits: out of range, found again for the record alone.
         counts = column("count", [min(max(r.count, -1), MAX_COUNT + 1) for r in rows], pl.Int64)
-    popularity = [
-        p if (p := r.popularity) is None or -1 <= p <= 101 else 101 for r in rows
-    ]
+    popularity = [p if (p := r.popularity) is None or -1 <= p <= 101 else 101 for r in rows]
     versions = [r.schema_version == SCHEMA_VERSION for r in rows]
     times = column("event_time", [r.event_time for r in rows], pl.String)
     released = column("release_date", [r.release_date for r in rows], pl.String)
@@ -153,9 +151,9 @@ def _columns(records: list[_Record | None]) -> list[pl.Series]:
 
 
 def _parse_times(text: pl.Series) -> pl.Series:
-    times = text.str.to_datetime(_CANONICAL_FORMAT, time_unit="us", strict=False).dt.replace_time_zone(
-        "UTC"
-    )
+    times = text.str.to_datetime(
+        _CANONICAL_FORMAT, time_unit="us", strict=False
+    ).dt.replace_time_zone("UTC")
     other = (~text.str.contains(_CANONICAL_TIME)).arg_true()
     if other.is_empty():
         return times
@@ -184,7 +182,11 @@ def _parse_dates(text: pl.Series) -> tuple[pl.Series, pl.Series]:
         ).alias("_dated")
     parts = text.str.len_bytes()
     padded = (
-        pl.when(parts == 4).then(text + "-01-01").when(parts == 7).then(text + "-01").otherwise(text)
+        pl.when(parts == 4)
+        .then(text + "-01-01")
+        .when(parts == 7)
+        .then(text + "-01")
+        .otherwise(text)
     )
     frame = text.to_frame().select(
         dates=padded.str.to_date("%Y-%m-%d", strict=False),
@@ -235,9 +237,7 @@ def _explain_failures(frame: pl.DataFrame, clock_skew: timedelta) -> pl.DataFram
     return (
         frame.with_row_index("_row")
         .join(explained, on="_row", how="left", maintain_order="left")
-        .with_columns(
-            pl.when("_valid").then(pl.col(name)).alias(name) for name in EVENT_COLUMNS
-        )
+        .with_columns(pl.when("_valid").then(pl.col(name)).alias(name) for name in EVENT_COLUMNS)
         .with_columns(
             kind=pl.coalesce("_kind", "kind"), event_time=pl.coalesce("event_time", "_time")
         )

@@ -11,7 +11,7 @@ SCHEMA_VERSION = 1
 EVENT_TYPES = ("play", "skip", "search_result", "new_release", "recommendation")
 
 # ISO 3166-1 alpha-2, officially assigned codes.
-COUNTRIES = frozenset(
+_COUNTRY_CODES = (
     "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR "
     "BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ "
     "EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW "
@@ -20,8 +20,9 @@ COUNTRIES = frozenset(
     "MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY "
     "QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG "
     "TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM "
-    "ZW".split()
+    "ZW"
 )
+COUNTRIES = frozenset(_COUNTRY_CODES.split())
 
 UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 

@@ -146,7 +146,8 @@ def _marks(
         .group_by("partition")
         .agg(pl.col("mark").max())
     )
-    return {p: None for p in ends} | dict(highest.iter_rows())
+    marks: dict[int, datetime | None] = dict.fromkeys(ends)
+    return marks | dict(highest.iter_rows())
 
 
 def _heartbeats(params: Params, ends: dict[int, tuple[int, int]]) -> pl.DataFrame:

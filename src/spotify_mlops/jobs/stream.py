@@ -54,7 +54,7 @@ class StreamSummary:
         return asdict(self) | {"watermark": self.watermark and self.watermark.isoformat()}
 
 
-class JobFailed(Exception):
+class JobError(Exception):
     """The job raised; the message is its last line."""
 
 
@@ -101,7 +101,7 @@ def run(
         attempt = _Attempt(params, sinks or live_sinks(params), ends)
         try:
             attempt.run(stop, say)
-        except JobFailed as failure:
+        except JobError as failure:
             windows += attempt.progress.acknowledged_windows
             failures = 1 if attempt.progress.acknowledged_windows else failures + 1
             if failures >= ATTEMPTS:
@@ -179,7 +179,7 @@ class _Attempt:
         finally:
             ready.unlink(missing_ok=True)
         if outcome[0] is not None and not stop.is_set():
-            raise JobFailed(_last_line(outcome[0])) from outcome[0]
+            raise JobError(_last_line(outcome[0])) from outcome[0]
         positions.save(self._params, self.progress.position())
 
     def _stop_on_signals(self, stop: threading.Event) -> None:

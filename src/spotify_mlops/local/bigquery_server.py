@@ -5,11 +5,14 @@ The emulator as published, with what a stream of appends and a notebook's querie
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import sys
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,22 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
     executor.JOB_RESULTS = Recent()
     read_session._SESSIONS = Recent()
 
+    # Queries and loads run one after the other, as before, but not in the event loop, which
+    # would answer no append until they end.
+    worker = ThreadPoolExecutor(1, thread_name_prefix="jobs")
+    locks = ThreadPoolExecutor(RPC_THREADS, thread_name_prefix="locks")
+
+    def aside(job: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
+        @functools.wraps(job)
+        async def run(*arguments: Any, **named: Any) -> Any:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(worker, lambda: asyncio.run(job(*arguments, **named)))
+
+        return run
+
+    executor.execute_query_job = aside(executor.execute_query_job)
+    executor.execute_load_job = aside(executor.execute_load_job)
+
     import bqemulator.grpc_api.read_servicer as read_servicer
     import bqemulator.server as server
     import grpc.aio
@@ -81,6 +100,7 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
         def __init__(self, settings):  # type: ignore[no-untyped-def]
             super().__init__(settings)
             self._local = threading.local()
+            self._writing = threading.Lock()
 
         @property
         def connection(self):  # type: ignore[no-untyped-def]
@@ -89,6 +109,15 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
                 cursor = self._local.cursor = super().connection.cursor()
                 cursor.execute("SET TimeZone = 'UTC'")
             return cursor
+
+        @asynccontextmanager
+        async def write_lock(self):  # type: ignore[no-untyped-def]
+            """Exclude other writers of REST, of whichever thread's event loop."""
+            await asyncio.get_running_loop().run_in_executor(locks, self._writing.acquire)
+            try:
+                yield
+            finally:
+                self._writing.release()
 
     class ReadResults(read_servicer.BigQueryReadHandler):
         """Storage Read of a query's result, by the anonymous table that its job names.

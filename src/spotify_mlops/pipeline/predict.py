@@ -8,12 +8,13 @@ from datetime import datetime
 import apache_beam as beam
 import polars as pl
 
+from ..features.schema import Schema
 from ..model.predictor import Predictor
 from ..model.registry import Registry
 from ..params import Params
 from .transforms import Rows
 
-PREDICTION_SCHEMA = {
+PREDICTION_SCHEMA: Schema = {
     "window_start": pl.Datetime("us", "UTC"),
     "country": pl.String,
     "track_id": pl.String,

@@ -209,10 +209,10 @@ class Progress:
                 need = dict.fromkeys(need, 0)
             for partition, snapshots in self._snapshots.items():
                 _prune(snapshots, need[partition])
-            firsts = {p: snapshots[0] for p, snapshots in self._snapshots.items()}
+            places = {p: snapshots[0] for p, snapshots in self._snapshots.items()}
             return Position(
-                {p: snapshot.offset for p, snapshot in firsts.items()},
-                {p: snapshot.mark for p, snapshot in firsts.items()},
+                {p: place.offset for p, place in places.items()},
+                {p: place.mark for p, place in places.items()},
                 raw,
                 write_from,
             )

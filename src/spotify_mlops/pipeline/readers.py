@@ -74,11 +74,11 @@ class KafkaReader:
             ServiceError: the broker has not answered for ``service_timeout``.
         """
         messages = self._consumer.consume(self._params.batch_records, POLL_SECONDS)
-        failed = [message for message in messages if message.error() is not None]
-        if failed:
+        failures = [error for message in messages if (error := message.error()) is not None]
+        if failures:
             messages = [message for message in messages if message.error() is None]
-            for message in failed:
-                self._fail(message.error())
+            for failure in failures:
+                self._fail(failure)
         values = [message.value() for message in messages]
         partitions = [message.partition() for message in messages]
         offsets = [message.offset() for message in messages]
@@ -86,8 +86,7 @@ class KafkaReader:
         if values:
             self._failing_since = None
             now = time.monotonic()
-            for partition in set(partitions):
-                self._heard[partition] = now
+            self._heard.update((p, now) for p in set(partitions) if p is not None)
         elif self._failing_since is not None:
             limit = self._params.service_timeout.total_seconds()
             if time.monotonic() - self._failing_since > limit and not self._answers():
@@ -169,7 +168,10 @@ class ArchiveReader:
             with FileSystems.open(path) as stream:
                 frame = pl.from_arrow(pq.read_table(stream, columns=list(LOG_COLUMNS)))
             assert isinstance(frame, pl.DataFrame)
-            yield from self._unread(frame.cast(LOG_COLUMNS), path).iter_slices(params.batch_records)
+            unread = self._unread(frame.cast(pl.Schema(LOG_COLUMNS)), path)
+            yield from unread.iter_slices(params.batch_records)
+                params.batch_records
+            )
 
     def _unread(self, frame: pl.DataFrame, path: str) -> pl.DataFrame:
         parts = []

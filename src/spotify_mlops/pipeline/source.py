@@ -166,6 +166,10 @@ class LogSource:
         return (ArchiveReader if self.archive else KafkaReader)(self.params, offsets)
 
 
+_TRACKER = beam.DoFn.RestrictionParam(_LogProvider())
+_ESTIMATOR = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider())
+
+
 class _ReadDoFn(beam.DoFn):
     def __init__(self, source: LogSource) -> None:
         self._source = source
@@ -174,10 +178,8 @@ class _ReadDoFn(beam.DoFn):
     def process(
         self,
         element: LogPosition,
-        tracker: Any = beam.DoFn.RestrictionParam(_LogProvider()),
-        estimator: Any = beam.DoFn.WatermarkEstimatorParam(
-            ManualWatermarkEstimator.default_provider()
-        ),
+        tracker: Any = _TRACKER,
+        estimator: Any = _ESTIMATOR,
     ) -> Iterator[Any]:
         yield from _read(self._source, tracker, estimator)
 

@@ -17,6 +17,7 @@ import polars as pl
 from .. import features
 from ..events import Kind
 from ..events.schema import UTC_MICROSECONDS
+from ..features.schema import Schema
 from ..windows import EPOCH, Windowing
 
 _SLIM = (
@@ -36,8 +37,8 @@ _SLIM = (
 )
 """What of an event the window branch needs."""
 
-CLOSED_SCHEMA = {"source": pl.Int32, "closed_until": UTC_MICROSECONDS}
-COUNTERS_SCHEMA = {
+CLOSED_SCHEMA: Schema = {"source": pl.Int32, "closed_until": UTC_MICROSECONDS}
+COUNTERS_SCHEMA: Schema = {
     "window_start": UTC_MICROSECONDS,
     "shard": pl.Int64,
     "log_partition": pl.Int64,
@@ -134,7 +135,8 @@ def summarise(
         and partition: records counted and duplicates). A window that is not closed by all
         sources is in neither.
     """
-    parts, closings = [], []
+    parts: list[pl.DataFrame] = []
+    closings: list[pl.DataFrame] = []
     for frame in frames:
         (closings if "closed_until" in frame.columns else parts).append(frame)
     closed_until = _closed_until(closings, shape.sources)
@@ -164,7 +166,8 @@ def _closed_until(closings: Sequence[pl.DataFrame], sources: int) -> datetime | 
     if not closings:
         return None
     last = pl.concat(closings).group_by("source").agg(pl.col("closed_until").max())
-    return last["closed_until"].min() if last.height == sources else None
+    earliest = last["closed_until"].min()
+    return earliest if last.height == sources and isinstance(earliest, datetime) else None
 
 
 def by_country(aggregates: pl.DataFrame, shape: Shape) -> Iterator[Piece]:

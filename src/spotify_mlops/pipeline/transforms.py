@@ -37,7 +37,7 @@ def _emit(pieces: Iterable[steps.Piece], shape: steps.Shape) -> Iterator[Timesta
         yield TimestampedValue((key, frame), Timestamp(micros=shape.pane_time(pane)))
 
 
-def typed(outputs: beam.pvalue.DoOutputsTuple, **element_types: type) -> beam.pvalue.DoOutputsTuple:
+def typed(outputs: beam.pvalue.DoOutputsTuple, **element_types: Any) -> beam.pvalue.DoOutputsTuple:
     """Say of what type each tagged output is; Beam would take Any, and pickle the frames."""
     for tag, element_type in element_types.items():
         outputs[tag].element_type = convert_to_beam_type(element_type)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 
 import polars as pl
 from apache_beam.io.filesystems import FileSystems
@@ -32,6 +32,7 @@ def file_name(rows: pl.DataFrame) -> str:
     a file.
     """
     first = rows["append_time"].min()
+    assert isinstance(first, datetime)
     ranges = (
         rows.group_by("partition")
         .agg(first=pl.col("offset").min(), last=pl.col("offset").max())

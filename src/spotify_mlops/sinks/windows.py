@@ -36,7 +36,7 @@ class _WriteWindowsDoFn(beam.DoFn):
     def process(self, element: PredictedRows) -> None:
         shard, end, features, counters, predictions = element
         now = progress.now()
-        writes: list[Callable[[], None]] = []
+        writes: list[Callable[[], object]] = []
         if predictions.height:
             writes.append(lambda: self._predictions.append(rows.stamped(predictions, now)))
         if features.height:
