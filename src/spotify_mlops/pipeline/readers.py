@@ -170,8 +170,6 @@ class ArchiveReader:
             assert isinstance(frame, pl.DataFrame)
             unread = self._unread(frame.cast(pl.Schema(LOG_COLUMNS)), path)
             yield from unread.iter_slices(params.batch_records)
-                params.batch_records
-            )
 
     def _unread(self, frame: pl.DataFrame, path: str) -> pl.DataFrame:
         parts = []
