@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -305,3 +306,27 @@ def test_two_clones_do_not_disturb_each_other(
             local_services.down()
         assert not any(processes.is_alive(record) for record in theirs.values())
     assert read_one_of_each(mine) == (["mío".encode()], ["mío"], 3)
+
+
+def test_readers_and_appenders_at_once_do_not_mix_answers(local_params: MakeParams) -> None:
+    local = local_params()
+    warehouse.ensure_dataset(local)
+
+    def write(first: int) -> None:
+        with warehouse.Appender(local, tables.PREDICTIONS) as appender:
+            for batch in range(15):
+                appender.append(predictions(20, first + 20 * batch))
+
+    sql = "SELECT COUNT(*) AS n, COUNT(DISTINCT track_id) AS k FROM {dataset}.spotify_predictions"
+    seen = []
+    with ThreadPoolExecutor(8) as pool:  # more open streams than the server's default threads
+        writers = [pool.submit(write, 1000 * i) for i in range(8)]
+        while not all(writer.done() for writer in writers):
+            seen.append(clients.query(local, sql))
+        for writer in writers:
+            writer.result()
+    assert all(frame.columns == ["n", "k"] for frame in seen)
+    counts = [frame.row(0) for frame in seen]
+    assert counts == sorted(counts)
+    assert all(rows == keys for rows, keys in counts)
+    assert clients.query(local, sql).row(0) == (2400, 2400)
