@@ -26,6 +26,7 @@ def options() -> PipelineOptions:
             f"--prism_location={tools.prism_wrapper()}",
             "--experiments=prism_disable_sdf_split",
             "--prism_log_level=warn",
-            "--job_server_timeout=120",
+            # Also the deadline of the job's state stream: a shorter one ends the job itself.
+            "--job_server_timeout=315360000",
         ]
     )
