@@ -26,6 +26,7 @@ from .style import (
     drawing,
     label_ends,
     spanish_axis,
+    write_cells,
 )
 
 _LIGHT = {LEVEL_COLORS["Media"], EVENT_TYPE_COLORS["search_result"]}
@@ -71,6 +72,8 @@ def rhythm(frame: pd.DataFrame, source: str) -> Plot:
         frame: ``country``, ``weekday`` (0 is Monday), ``hour`` (local), ``value``.
     """
     countries = list(dict.fromkeys(frame["country"]))
+    means = frame.groupby("country")["value"].mean()
+    highest = float((frame["value"] / frame["country"].map(means)).quantile(0.99))
     rows = (len(countries) + 1) // 2
     peaks = []
     with drawing():
@@ -92,9 +95,9 @@ def rhythm(frame: pd.DataFrame, source: str) -> Plot:
                 ax=axes,
                 cmap="cividis",
                 vmin=0,
-                vmax=2.2,
+                vmax=highest,
                 cbar=axes in panels[1::2],
-                cbar_kws={"format": FuncFormatter(lambda v, _: number(v, 1)), "ticks": [0, 1, 2]},
+                cbar_kws={"format": FuncFormatter(lambda v, _: number(v, 1))},
                 yticklabels=WEEKDAYS,
                 xticklabels=False,
                 rasterized=False,
@@ -132,13 +135,13 @@ def season(frame: pd.DataFrame, source: str) -> Plot:
             wide,
             ax=axes,
             cmap=SHARES,
-            annot=wide.map(lambda v: number(v)),
-            fmt="",
-            annot_kws={"fontsize": 8.5},
             linewidths=1,
             cbar=False,
             xticklabels=MONTHS,
         )
+        values = wide.to_numpy(float)
+        shares = (values - np.nanmin(values)) / max(np.nanmax(values) - np.nanmin(values), 1e-9)
+        write_cells(axes, shares, wide.map(number).to_numpy())
         axes.set(xlabel="", ylabel="")
         axes.grid(visible=False)
         axes.tick_params(axis="y", rotation=0)
@@ -209,10 +212,7 @@ def overlap(shared: pd.DataFrame, source: str) -> Plot:
             "de las canciones más oídas de la fila, qué parte lo es también en la columna",
             source,
             height=1.4 + 0.5 * len(shared),
-            width=7.2,
         )
-        text = shared.map(lambda v: percent(v, 0))
-        np.fill_diagonal(text.values, "")
         values = shared.to_numpy(float).copy()
         np.fill_diagonal(values, np.nan)
         sns.heatmap(
@@ -221,12 +221,10 @@ def overlap(shared: pd.DataFrame, source: str) -> Plot:
             cmap=SHARES,
             vmin=0,
             vmax=1,
-            annot=text.to_numpy(),
-            fmt="",
-            annot_kws={"fontsize": 9},
             linewidths=1,
             cbar=False,
         )
+        write_cells(axes, values, shared.map(lambda v: percent(v, 0)).to_numpy())
         axes.grid(visible=False)
         axes.tick_params(axis="both", rotation=0)
     stacked = pd.DataFrame(values, names, names).stack()
@@ -332,7 +330,6 @@ def transitions(matrix: pd.DataFrame, source: str, horizon: str) -> Plot:
             f"nivel ahora (filas) y nivel después de {horizon} (columnas)",
             source,
             height=3.1,
-            width=6.4,
         )
         sns.heatmap(
             matrix,
@@ -342,10 +339,9 @@ def transitions(matrix: pd.DataFrame, source: str, horizon: str) -> Plot:
             vmax=1,
             cbar=False,
             linewidths=1,
-            annot=matrix.map(lambda v: percent(v, 0)),
-            fmt="",
-            annot_kws={"fontsize": 10},
         )
+        texts = matrix.map(lambda v: percent(v, 0)).to_numpy()
+        write_cells(axes, matrix.to_numpy(float), texts)
         axes.set(xlabel="", ylabel="")
         axes.tick_params(axis="both", rotation=0)
     alt = f"Después de {horizon}: " + "; ".join(

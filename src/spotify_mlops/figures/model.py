@@ -95,7 +95,7 @@ def learning_curve(frame: pd.DataFrame, source: str) -> Plot:
         )
         ends = []
         for i, (family, part) in enumerate(frame.groupby("family", sort=False)):
-            color = (ACCENT, OTHER, "#d55e00")[i % 3]
+            color = (OTHER, ACCENT, "#d55e00")[i % 3]
             part = part.sort_values("rows")
             if {"low", "high"} <= set(part.columns):
                 axes.fill_between(
@@ -192,7 +192,6 @@ def confusion(matrices: Mapping[str, pd.DataFrame], source: str) -> Plot:
             source,
             columns=len(matrices),
             height=3.7,
-            width=min(8.4, 3.2 + 2.6 * len(matrices)),
         )
         for axes, (name, counts) in zip(panels, matrices.items(), strict=True):
             values = counts.to_numpy(float)
@@ -331,7 +330,7 @@ def _draw_categories(axes: Axes, frame: pd.DataFrame) -> None:
     colors = [country_color(code) for code in codes]
     axes.vlines(places, frame["low"], frame["high"], color=colors, linewidth=3.2, alpha=0.5)
     axes.scatter(places, frame["value"], color=colors, s=46, zorder=3)
-    axes.set_xticks(places, list(frame["x"]))
+    axes.set_xticks(places, list(frame["x"]), rotation=0 if len(frame) < 5 else 35)
     axes.set_xlim(-0.6, len(frame) - 0.4)
     axes.grid(axis="x", visible=False)
 

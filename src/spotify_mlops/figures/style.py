@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -195,6 +196,26 @@ def spanish_axis(axis: Any, decimals: int | None = None, *, percent: bool = Fals
     else:
         axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(FuncFormatter(lambda v, _: number(v, decimals)))
+
+
+def write_cells(axes: Axes, shares: np.ndarray, texts: np.ndarray) -> None:
+    """Write a text in each cell of a heat map, dark or white by the share under it.
+
+    Args:
+        axes: of a heat map drawn with `SHARES` from 0 to 1, one unit a cell.
+        shares: (rows, columns); NaN is an empty cell.
+        texts: (rows, columns).
+    """
+    for (row, column), share in np.ndenumerate(shares):
+        axes.text(
+            column + 0.5,
+            row + 0.5,
+            "" if np.isnan(share) else texts[row, column],
+            color="white" if share > 0.6 else "#1a1a1a",
+            fontsize=9.5,
+            ha="center",
+            va="center",
+        )
 
 
 def label_ends(axes: Axes, labels: Sequence[tuple[str, float, str]], gap: float = 0.07) -> None:

@@ -22,7 +22,7 @@ from ..spanish import (
     percent,
     plural,
 )
-from .show import Table, Text, listing
+from .show import Table, Text
 
 # The zone of most of each country's people.
 ZONES = {
@@ -341,10 +341,12 @@ def quality(arrived: pd.DataFrame, dead_letters: pd.DataFrame) -> Table:
         "sin título": row["track_name"],
         "sin artista": row["artist_name"],
     }
-    return listing(
+    rows = [(name, number(n), percent(n / max(everything, 1), 2)) for name, n in counts.items()]
+    return Table(
         f"Calidad de los {number(everything)} registros",
-        [(name, number(n), percent(n / max(everything, 1), 2)) for name, n in counts.items()],
         ("Qué", "Cuántos", "Parte"),
+        tuple(rows),
+        (False, True, True),
     )
 
 

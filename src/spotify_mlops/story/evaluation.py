@@ -15,7 +15,7 @@ from ..model.gate import Decision
 from ..model.predictor import Predictor
 from ..model.train import TrainingResult
 from ..params import Params
-from ..spanish import country, interval, join, moment, number, percent
+from ..spanish import EVENT_TYPE_NAMES, country, interval, join, moment, number, percent
 from .modeling import NAMES, score_of
 from .show import Facts, Table, Text
 
@@ -183,14 +183,12 @@ def effect_panels(
 
 def raw_panels(rows: pl.DataFrame, params: Params) -> dict[str, pd.DataFrame]:
     """Return the share of rows that became Alta by hour, event type and country, as observed."""
-    from ..spanish import EVENT_TYPE_NAMES
-
     panels = {}
     if rows["hour_of_day"].n_unique() > 1:
         panels["Hora (UTC)"] = effects.by_hour(rows, params).filter(level="Alta").to_pandas()
     kinds = effects.by_event_type(rows, params).filter(level="Alta").to_pandas()
     if len(kinds) > 1:
-        kinds["x"] = [EVENT_TYPE_NAMES[x][:6] + "." for x in kinds["x"]]
+        kinds["x"] = [EVENT_TYPE_NAMES[x] for x in kinds["x"]]
         panels["Con algún evento de tipo"] = kinds
     places = effects.by_country(rows, params).filter(level="Alta").to_pandas()
     places["code"] = places["x"]
@@ -206,7 +204,7 @@ def effects_finding(spreads: dict[str, float]) -> Text:
             "aquí."
         )
     ordered = sorted(spreads.items(), key=lambda item: -item[1])
-    said = join(f"{name.lower()} ({number(100 * size, 1)} puntos)" for name, size in ordered)
+    said = join(f"{_lower(name)} ({number(100 * size, 1)} puntos)" for name, size in ordered)
     top = ordered[0]
     weight = (
         "Son efectos pequeños: ninguna de las tres decide por sí sola, y por eso la familia de seis "
@@ -304,3 +302,7 @@ def load_decision(folder: Path) -> Decision:
         )
     checks = pl.read_parquet(folder / _GATE)
     return Decision(bool(checks["passed"].all()), checks)
+
+
+def _lower(name: str) -> str:
+    return name[0].lower() + name[1:]
