@@ -169,7 +169,7 @@ def console_progress() -> Iterator[Progress]:
 
 def _print_done(step: Step) -> None:
     if step.done:
-        print(
+        print(  # noqa: T201 - progress for a log file
             f"{step.notebook}: {step.cells} celdas en {step.seconds:.1f} s "
             f"({step.number} de {step.notebooks})",
             file=sys.stderr,

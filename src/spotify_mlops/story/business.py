@@ -43,7 +43,8 @@ def provenance(params: Params) -> Text:
     """Say where the data come from and what that allows to conclude."""
     if params.source == "simulator":
         return Text(
-            f"**Los datos son sintéticos.** Un simulador con semilla {params.simulator_seed} genera "
+            f"**Los datos son sintéticos.** Un simulador con semilla {params.simulator_seed} "
+            "genera "
             f"unos {number(params.simulator_events)} eventos de {params.simulator_days} días. "
             "Imita mecanismos conocidos (estrenos que suben y decaen, cola larga, ritmo diario, "
             "contagio entre países), así que sirve para probar el sistema de punta a punta; sus "
@@ -52,7 +53,8 @@ def provenance(params: Params) -> Text:
         )
     return Text(
         "Los datos son **listas semanales Top 200 reales**, un evento por canción, país y semana, "
-        "con sus reproducciones. Lo que no entra en la lista no se ve: una canción que sale de ella "
+        "con sus reproducciones. Lo que no entra en la lista no se ve: una canción que sale de "
+        "ella "
         "cuenta como Baja, y no hay saltos, búsquedas ni horas del día.",
         "warning",
     )

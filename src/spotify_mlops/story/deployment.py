@@ -52,8 +52,10 @@ def release_finding(
     since = moment(datetime.fromisoformat(result.boundaries["training_end"]))
     if decision.approved:
         return Text(
-            f"**{params.model_name}@{champion}** es el campeón de las ventanas que empiezan el {since} "
-            "UTC o después. Queda escrito en el registro: repetir el pasado usará el modelo que había "
+            f"**{params.model_name}@{champion}** es el campeón de las ventanas que empiezan el "
+            f"{since} "
+            "UTC o después. Queda escrito en el registro: repetir el pasado usará el modelo que "
+            "había "
             "entonces.",
             "decision",
         )
@@ -92,7 +94,8 @@ def stream_finding(found: int, seconds: float, params: Params) -> Text:
     """Say how long the first predictions took to be readable."""
     return Text(
         f"{plural(found, 'predicción legible', 'predicciones legibles')} en BigQuery "
-        f"{number(seconds, 1)} s después de arrancar la tarea, con su arranque y la relectura de las "
+        f"{number(seconds, 1)} s después de arrancar la tarea, con su arranque y la relectura de "
+        "las "
         f"ventanas desde que el modelo es campeón. Después, cada ventana de "
         f"{duration(params.window)} se predice al cerrarse."
     )

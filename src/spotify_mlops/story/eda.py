@@ -53,7 +53,8 @@ def summary(volume: pd.DataFrame, params: Params) -> Text:
     by_country = volume.groupby("country")["value"].sum().sort_values(ascending=False)
     top = by_country.index[0]
     return Text(
-        f"Hay **{number(volume['events'].sum())} eventos** únicos entre {day(volume['time'].min())} "
+        f"Hay **{number(volume['events'].sum())} eventos** únicos entre "
+        f"{day(volume['time'].min())} "
         f"y {day(volume['time'].max() + params.window)}, que equivalen a {number(plays)} "
         f"reproducciones en {plural(len(by_country), 'país', 'países')}. {country(str(top))} pone "
         f"el {percent(by_country.iloc[0] / by_country.sum(), 0)}."
@@ -111,8 +112,10 @@ def rhythm_finding(week: pd.DataFrame) -> Text:
     weekend = week[week["weekday"] >= 5]["value"].mean() / week[week["weekday"] < 5]["value"].mean()
     compared = "más" if weekend >= 1 else "menos"
     return Text(
-        f"Hora local de más escucha, y cuántas veces la de menos: {join(parts)}. En fin de semana se "
-        f"oye un {percent(abs(weekend - 1), 0)} {compared} que entre semana. La hora importa para el "
+        f"Hora local de más escucha, y cuántas veces la de menos: {join(parts)}. En fin de semana "
+        "se "
+        f"oye un {percent(abs(weekend - 1), 0)} {compared} que entre semana. La hora importa para "
+        "el "
         "volumen; si importa para el *puesto* de una canción lo dirá la fase 5."
     )
 
@@ -145,7 +148,8 @@ def tail_finding(totals: pd.DataFrame) -> Text:
         parts.append(f"{percent(share, 0)} en {country(str(code))}")
     return Text(
         f"El 20 % de las canciones más oídas reúne el {join(parts)} de las reproducciones. Con una "
-        "cola así, un nivel definido por volumen absoluto tendría casi todo en *Baja*; el percentil "
+        "cola así, un nivel definido por volumen absoluto tendría casi todo en *Baja*; el "
+        "percentil "
         "reparte mejor los casos."
     )
 
@@ -169,7 +173,8 @@ def overlap_finding(shared: pd.DataFrame) -> Text:
     (a, b), (c, d) = values.idxmax(), values.idxmin()
     return Text(
         f"{country(a)} y {country(b)} son quienes más comparten ({percent(values.max(), 0)} de las "
-        f"cien primeras); {country(c)} y {country(d)}, quienes menos ({percent(values.min(), 0)}). Lo "
+        f"cien primeras); {country(c)} y {country(d)}, quienes menos ({percent(values.min(), 0)}). "
+        "Lo "
         "que pasa en otro país puede anunciar lo que pasará aquí: entra en las variables."
     )
 
@@ -237,7 +242,8 @@ def life_finding(curve: pd.DataFrame, params: Params) -> Text:
     )
     return Text(
         f"De {number(curve['tracks'].iloc[0])} estrenos, la mediana toca su mejor momento a "
-        f"{number(peak['age'])} {unit} {fades}. La edad y el impulso reciente dicen cosas distintas: "
+        f"{number(peak['age'])} {unit} {fades}. La edad y el impulso reciente dicen cosas "
+        "distintas: "
         "ambos entran en el modelo."
     )
 
@@ -373,7 +379,8 @@ def quality_finding(arrived: pd.DataFrame, dead_letters: pd.DataFrame) -> Text:
     return Text(
         "Nada se pierde y nada se inventa: "
         f"{plural(dead, 'registro ilegible se guarda', 'registros ilegibles se guardan')} con su "
-        f"motivo; {plural(int(row['late']), 'evento tardío queda', 'eventos tardíos quedan')} fuera "
+        f"motivo; {plural(int(row['late']), 'evento tardío queda', 'eventos tardíos quedan')} "
+        "fuera "
         "de las cuentas, pero a la vista; y de cada evento repetido cuenta uno solo "
         f"({number(row['duplicates'])} de más). La fase 6 lo audita contra Kafka."
     )
@@ -388,7 +395,8 @@ def decision(matrix: pd.DataFrame, params: Params) -> Text:
         else "la estación del año entra como variable, y la hora no (aquí vale siempre lo mismo)"
     )
     return Text(
-        f"El nivel será un **puesto dentro del país**; {clock}. La persistencia acierta de media el "
+        f"El nivel será un **puesto dentro del país**; {clock}. La persistencia acierta de media "
+        "el "
         f"{percent(kept, 0)} de cada nivel: es la vara. Además del presente, cada fila llevará su "
         f"trayectoria (ventanas anteriores: {join(str(lag) for lag in params.lags)}) y lo que pasa "
         "en los otros países.",

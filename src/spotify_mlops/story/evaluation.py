@@ -34,7 +34,8 @@ def opening(result: TrainingResult) -> Text:
     b = result.boundaries
     start, end = (pd.Timestamp(b[name]) for name in ("test_start", "test_end"))
     return Text(
-        f"La prueba son **{number(int(b['test_rows']))} filas** con etiquetas hasta el {moment(end)}. "
+        f"La prueba son **{number(int(b['test_rows']))} filas** con etiquetas hasta el "
+        f"{moment(end)}. "
         f"Empieza el {moment(start)}, y el modelo no ha visto nada posterior al "
         f"{moment(pd.Timestamp(b['training_end']))}."
     )
@@ -54,7 +55,8 @@ def scores_finding(result: TrainingResult, params: Params) -> Text:
     )
     return Text(
         f"Macro-F1 de **{interval(own['value'], own['low'], own['high'])}** y exactitud de "
-        f"**{interval(right['value'], right['low'], right['high'])}**. Frente a la persistencia, en "
+        f"**{interval(right['value'], right['low'], right['high'])}**. Frente a la persistencia, "
+        "en "
         f"las mismas filas: {'+' if value >= 0 else ''}{interval(value, low, high)} de macro-F1, "
         f"{sure}."
     )
@@ -75,7 +77,8 @@ def confusion_finding(counts: pd.DataFrame) -> Text:
     wrong = total - sum(counts.loc[level, level] for level in LEVELS)
     missed = 1 - counts.loc["Alta", "Alta"] / max(counts.loc["Alta"].sum(), 1)
     return Text(
-        f"De cada cien errores, {number(100 * far / max(wrong, 1))} saltan de Alta a Baja o al revés; "
+        f"De cada cien errores, {number(100 * far / max(wrong, 1))} saltan de Alta a Baja o al "
+        "revés; "
         f"los demás son de un nivel. Se escapa el {percent(missed, 0)} de las que fueron Alta."
     )
 
@@ -111,8 +114,10 @@ def slices_finding(frame: pd.DataFrame) -> Text:
     )
     hard = levels.iloc[-1]
     return Text(
-        f"Por país va de {number(worst['value'], 3)} ({worst['name']}) a {number(best['value'], 3)} "
-        f"({best['name']}); {different}. El nivel más difícil es {hard['name'].removeprefix('nivel ')} "
+        f"Por país va de {number(worst['value'], 3)} ({worst['name']}) a "
+        f"{number(best['value'], 3)} "
+        f"({best['name']}); {different}. El nivel más difícil es "
+        f"{hard['name'].removeprefix('nivel ')} "
         f"(F1 {number(hard['value'], 3)}): está en medio, y se confunde por los dos lados."
     )
 
@@ -200,21 +205,25 @@ def effects_finding(spreads: dict[str, float]) -> Text:
     """Answer the case study's own question in words."""
     if not spreads:
         return Text(
-            "En estos datos ni la hora ni el tipo de evento varían: su influencia no se puede medir "
+            "En estos datos ni la hora ni el tipo de evento varían: su influencia no se puede "
+            "medir "
             "aquí."
         )
     ordered = sorted(spreads.items(), key=lambda item: -item[1])
     said = join(f"{_lower(name)} ({number(100 * size, 1)} puntos)" for name, size in ordered)
     top = ordered[0]
     weight = (
-        "Son efectos pequeños: ninguna de las tres decide por sí sola, y por eso la familia de seis "
+        "Son efectos pequeños: ninguna de las tres decide por sí sola, y por eso la familia de "
+        "seis "
         "variables se queda corta."
         if top[1] < 0.10
         else f"«{top[0]}» sí mueve la predicción por sí sola."
     )
     return Text(
-        "Cambiando solo esa variable y dejando las demás como están, la probabilidad media de Alta se "
-        f"mueve, de un extremo a otro, según: {said}. {weight} Es lo que el modelo ha aprendido, no "
+        "Cambiando solo esa variable y dejando las demás como están, la probabilidad media de Alta "
+        "se "
+        f"mueve, de un extremo a otro, según: {said}. {weight} Es lo que el modelo ha aprendido, "
+        "no "
         "una prueba de causa."
     )
 
@@ -232,7 +241,8 @@ def costs_finding(values: dict[str, float], family: str) -> Text:
     saving = 1 - own / without if without else 0.0
     verb = "ahorra" if saving >= 0 else "cuesta de más"
     return Text(
-        f"Con los costes de la fase 1, cada cien decisiones cuestan {number(own, 1)} unidades con el "
+        f"Con los costes de la fase 1, cada cien decisiones cuestan {number(own, 1)} unidades con "
+        "el "
         f"modelo y {number(without, 1)} con la persistencia: {verb} un {percent(abs(saving), 0)}."
     )
 

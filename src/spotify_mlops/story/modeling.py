@@ -60,7 +60,8 @@ def gap_finding(ranges: Split, params: Params) -> Text:
     """Say how far the training range ends before the next begins."""
     last = ranges.train["label_window"].max() + params.window
     return Text(
-        f"La última etiqueta de entrenamiento se cierra el {moment(last)} y la validación empieza el "
+        f"La última etiqueta de entrenamiento se cierra el {moment(last)} y la validación empieza "
+        "el "
         f"{moment(ranges.validation_start)}: entre la última fila de un rango y la primera del "
         f"siguiente quedan al menos {duration(params.window * params.horizon)}, el horizonte. El "
         "rango de prueba no se toca en esta fase."
@@ -88,9 +89,11 @@ def validation_finding(result: TrainingResult) -> Text:
     seed = "menos" if value["seed"] < value["persistence"] else "más"
     better = "gana" if added >= 0 else "pierde"
     return Text(
-        f"En validación, la persistencia llega a {number(value['persistence'], 3)} de macro-F1. Las "
+        f"En validación, la persistencia llega a {number(value['persistence'], 3)} de macro-F1. "
+        "Las "
         f"seis variables del caso de estudio, solas, dan {number(value['seed'], 3)} ({seed} que la "
-        "persistencia): hora, búsquedas y país no distinguen una canción de otra. Con la dinámica se "
+        "persistencia): hora, búsquedas y país no distinguen una canción de otra. Con la dinámica "
+        "se "
         f"llega a {number(value['dynamics'], 3)}: {better} {number(abs(added), 3)} sobre la "
         "persistencia."
     )
@@ -168,8 +171,10 @@ def calibration_finding(result: TrainingResult) -> Text:
     """Say how far the probabilities of the chosen family can be trusted."""
     row = score_of(result, result.family, "validation", "ece")
     return Text(
-        f"El error medio de calibración es {interval(row['value'], row['low'], row['high'])}: cuando "
-        "el modelo anuncia una probabilidad, se equivoca de media en esa cantidad. Las probabilidades "
+        f"El error medio de calibración es {interval(row['value'], row['low'], row['high'])}: "
+        "cuando "
+        "el modelo anuncia una probabilidad, se equivoca de media en esa cantidad. Las "
+        "probabilidades "
         "pueden leerse como tales y no solo como un orden."
         if row["value"] < 0.05
         else f"El error medio de calibración es {interval(row['value'], row['low'], row['high'])}: "
@@ -194,7 +199,8 @@ def decision(result: TrainingResult) -> Text:
     return Text(
         f"Pasa a la evaluación la familia **{FAMILIES[result.family]}** "
         f"({number(len(result.description['features']))} variables, entrenamiento "
-        f"`{result.run_id}`). Todo lo elegido se eligió en validación; la prueba se abre en la fase "
+        f"`{result.run_id}`). Todo lo elegido se eligió en validación; la prueba se abre en la "
+        "fase "
         "siguiente y no se vuelve atrás.",
         "decision",
     )

@@ -65,7 +65,8 @@ def features_finding(built: pl.DataFrame, params: Params) -> Text:
     """Say what each row now holds."""
     names = features.feature_names("dynamics", params.lags)
     return Text(
-        f"Cada fila lleva {number(len(names))} variables: las seis del caso de estudio, primero y en "
+        f"Cada fila lleva {number(len(names))} variables: las seis del caso de estudio, primero y "
+        "en "
         f"su orden, y la dinámica (puesto, impulso, edad, otros países y "
         f"{plural(len(params.lags), 'ventana anterior', 'ventanas anteriores')}). En un tramo tan "
         "corto las ventanas anteriores aún están vacías; en el registro entero, no."
@@ -102,7 +103,8 @@ def run_finding(summary: Any) -> Text:
     until = moment(summary.watermark) if summary.watermark else "ningún momento"
     return Text(
         f"{number(summary.records)} registros en {number(summary.seconds, 1)} s "
-        f"({number(rate)} por segundo, con la carga en BigQuery y MongoDB). El registro está cerrado "
+        f"({number(rate)} por segundo, con la carga en BigQuery y MongoDB). El registro está "
+        "cerrado "
         f"hasta {until} UTC."
     )
 
