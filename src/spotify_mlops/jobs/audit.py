@@ -91,7 +91,7 @@ def _check(params: Params, ends: dict[int, tuple[int, int]]) -> AuditReport:
     ):
         table = table.join(part, on="partition", how="left")
     table = (
-        table.with_columns(pl.exclude("partition", "records").fill_null(0))
+        table.with_columns(pl.exclude("partition").fill_null(0).cast(pl.Int64))
         .with_columns(duplicates=pl.col("duplicates") + pl.col("open_duplicates"))
         .select("partition", "records", *TERMS)
         .with_columns(missing=pl.col("records") - pl.sum_horizontal(TERMS))
