@@ -28,7 +28,7 @@ class Hyperparameters:
     min_samples_leaf: int = 100
     max_features: float = 0.3
     """Share of the inputs that each split may choose from: less makes the members differ."""
-    learning_rate: float = 0.08
+    learning_rate: float = 0.1
     l2_regularization: float = 5.0
     max_iter: int = 150
     members: int = 1
@@ -61,7 +61,7 @@ class LevelModel:
     def log_odds(self, x: np.ndarray) -> np.ndarray:
         """Return the uncalibrated scores (rows, 3) in the order of `LEVELS`."""
         # One thread, for the reason that `in_parallel` gives.
-        with threadpool_limits(limits=1):
+        with threadpool_limits(limits=1, user_api="openmp"):
             return sum(member.decision_function(x) for member in self.members) / len(self.members)
 
     def calibrated(self, x: np.ndarray) -> np.ndarray:
@@ -100,7 +100,7 @@ def in_parallel(task: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """
 
     def alone(item: T) -> R:
-        with threadpool_limits(limits=1):
+        with threadpool_limits(limits=1, user_api="openmp"):
             return task(item)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
