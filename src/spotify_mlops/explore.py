@@ -15,7 +15,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import apache_beam as beam
-import pandas as pd
 import polars as pl
 from apache_beam.runners.interactive import interactive_beam as ib
 from apache_beam.runners.interactive.interactive_runner import InteractiveRunner
@@ -30,6 +29,7 @@ from .params import Params
 from .pipeline import coder as coder  # registers the coder of frames
 from .pipeline import marks, steps, transforms
 from .pipeline.readers import KafkaReader
+from .story.show import Table, table
 from .windows import Windowing
 
 
@@ -145,17 +145,17 @@ def _closings(marked: pl.DataFrame, shape: steps.Shape) -> Iterator[TimestampedV
         )
 
 
-def look(
-    collection: beam.PCollection, columns: list[str] | None = None, rows: int = 5
-) -> pd.DataFrame:
-    """Run what a collection needs and return its first rows.
+def look(collection: beam.PCollection, caption: str, columns: list[str], rows: int = 5) -> Table:
+    """Run what a collection needs and return its first rows as a table.
 
     Args:
         collection: frames, or pairs of a key and a frame.
-        columns: the columns to show, in this order; all without it.
+        caption: what the rows are.
+        columns: the columns to show, in this order.
         rows: how many rows.
     """
-    return _for_reading(gather(collection).head(rows), columns)
+    shown = _for_reading(gather(collection).head(rows), columns)
+    return table(shown, caption, {name: name for name in columns}, limit=rows)
 
 
 _gathered: WeakKeyDictionary[beam.PCollection, pl.DataFrame] = WeakKeyDictionary()
@@ -174,19 +174,20 @@ def gather(collection: beam.PCollection) -> pl.DataFrame:
     return _gathered[collection]
 
 
-def _for_reading(frame: pl.DataFrame, columns: list[str] | None) -> pd.DataFrame:
-    shown = frame.select(columns) if columns else frame
+def _for_reading(frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
+    """Write bytes as the beginning of their text, and times in full."""
+    shown = frame.select(columns)
     texts = [
-        pl.col(name).cast(pl.String, strict=False).str.slice(0, 140)
+        pl.concat_str(pl.col(name).cast(pl.String, strict=False).str.slice(0, 72), pl.lit("…"))
         for name, kind in shown.schema.items()
         if kind == pl.Binary
     ]
     times = [
-        pl.col(name).dt.strftime("%d/%m %H:%M:%S")
+        pl.col(name).dt.strftime("%d/%m/%Y %H:%M:%S")
         for name, kind in shown.schema.items()
         if isinstance(kind, pl.Datetime)
     ]
-    return shown.with_columns(*texts, *times).to_pandas()
+    return shown.with_columns(*texts, *times)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,9 @@ SHOWN = ("image/svg+xml", "image/png", "text/html", "text/markdown")
 NOTEBOOK_ONLY = "notebook-only"
 """Tag of a cell that speaks to who has the notebook open, not to who reads the report."""
 
-_FOREIGN = re.compile(r"<(script|link|iframe|object|embed|style)\b|https?://[^\s\"']+\.js\b", re.I)
+_FOREIGN = re.compile(r"<(script|link|iframe|object|embed)\b|https?://[^\s\"']+\.js\b", re.I)
+
+_STYLE = re.compile(r"<style\b.*?</style>", re.I | re.DOTALL)
 
 
 def results(notebook: NotebookNode) -> list[dict[str, Any]]:
@@ -68,6 +70,8 @@ def _outputs(cell: NotebookNode) -> Iterator[dict[str, Any]]:
             content = "".join(content) if isinstance(content, list) else content
             if mime == "text/html" and _FOREIGN.search(content):
                 break
+            if mime == "text/html":
+                content = _STYLE.sub("", content)  # pandas brings one for the whole page
             about = output.metadata.get(mime, {})
             yield {
                 "type": mime,

@@ -135,6 +135,12 @@ def season_finding(volume: pd.DataFrame) -> Text:
     )
 
 
+def one_type(volume: pd.DataFrame) -> Text:
+    """Say that all events are of one type: there is nothing to compare."""
+    name = EVENT_TYPE_NAMES[volume["event_type"].iloc[0]]
+    return Text(f"Todos los eventos son del mismo tipo: «{name}».")
+
+
 def tail_finding(totals: pd.DataFrame) -> Text:
     """Say how concentrated listening is.
 
@@ -209,8 +215,8 @@ def life(plays: pd.DataFrame, params: Params, longest: int = 60) -> pd.DataFrame
     rows = []
     for age in range(min(longest, last) + 1):
         reached = firsts[firsts + age <= last].index
-        if len(reached) < 30:
-            break
+        if len(reached) < 30 or (rows and rows[-1][3] == 0):
+            break  # too few to speak of, or three quarters are gone
         # A track that could have been heard at that age and was not: zero, not missing.
         shares = (
             table[age].reindex(reached).fillna(0) if age in table else pd.Series(0.0, index=reached)
