@@ -234,7 +234,7 @@ def confusion(matrices: Mapping[str, pd.DataFrame], source: str) -> Plot:
     return Plot(figure, "Matrices de confusión", "Matrices de confusión. " + "; ".join(said) + ".")
 
 
-def effects(panels: Mapping[str, pd.DataFrame], source: str, unit: str) -> Plot:
+def effects(panels: Mapping[str, pd.DataFrame], source: str, title: str, unit: str) -> Plot:
     """Draw how the probability of Alta moves with one variable, others left as they are.
 
     Args:
@@ -244,9 +244,7 @@ def effects(panels: Mapping[str, pd.DataFrame], source: str, unit: str) -> Plot:
     """
     said = []
     with drawing():
-        figure, axes_list = canvas(
-            "Qué mueve la popularidad", unit, source, columns=len(panels), height=3.7
-        )
+        figure, axes_list = canvas(title, unit, source, columns=len(panels), height=3.7)
         for axes, (name, frame) in zip(axes_list, panels.items(), strict=True):
             if frame["x"].dtype == object:
                 _draw_categories(axes, frame)
@@ -268,7 +266,7 @@ def effects(panels: Mapping[str, pd.DataFrame], source: str, unit: str) -> Plot:
         highs = [axes.get_ylim()[1] for axes in axes_list]
         for axes in axes_list:
             axes.set_ylim(min(lows), max(highs))
-    return Plot(figure, "Qué mueve la popularidad", f"{unit}. " + "; ".join(said) + ".")
+    return Plot(figure, title, f"{title}: {unit}. " + "; ".join(said) + ".")
 
 
 def over_time(frame: pd.DataFrame, source: str, unit: str) -> Plot:

@@ -212,19 +212,21 @@ def effects_finding(spreads: dict[str, float]) -> Text:
     ordered = sorted(spreads.items(), key=lambda item: -item[1])
     said = join(f"{_lower(name)} ({number(100 * size, 1)} puntos)" for name, size in ordered)
     top = ordered[0]
+    missing = [n for n in ("Hora (UTC)", "Parte de búsquedas", "País") if n not in spreads]
+    absent = (
+        f" De {join(_lower(name) for name in missing)} no se puede decir nada: aquí no varía."
+        if missing
+        else ""
+    )
     weight = (
-        "Son efectos pequeños: ninguna de las tres decide por sí sola, y por eso la familia de "
-        "seis "
-        "variables se queda corta."
+        "Son efectos pequeños: así se entiende que las seis variables, solas, se queden cortas."
         if top[1] < 0.10
         else f"«{top[0]}» sí mueve la predicción por sí sola."
     )
     return Text(
-        "Cambiando solo esa variable y dejando las demás como están, la probabilidad media de Alta "
-        "se "
-        f"mueve, de un extremo a otro, según: {said}. {weight} Es lo que el modelo ha aprendido, "
-        "no "
-        "una prueba de causa."
+        "Cambiando solo esa variable y dejando las demás como están, la probabilidad media de "
+        f"Alta se mueve, de un extremo a otro, según: {said}. {weight}{absent} Es lo que el "
+        "modelo ha aprendido, no una prueba de causa."
     )
 
 
@@ -308,7 +310,7 @@ def load_decision(folder: Path) -> Decision:
     """
     if not (folder / _GATE).is_file():
         raise InputError(
-            "El último modelo entrenado no se ha evaluado: ejecute antes el cuaderno 05."
+            "El último modelo entrenado no se ha evaluado: ejecuta antes el cuaderno 05."
         )
     checks = pl.read_parquet(folder / _GATE)
     return Decision(bool(checks["passed"].all()), checks)
