@@ -30,7 +30,7 @@ def rewind(params: Params, start: datetime) -> Position:
     saved = positions.load(params)
     if saved is None:
         raise ServiceError(
-            f"El tema {params.topic} no se ha procesado todavía: ejecute antes el cuaderno 03."
+            f"El tema {params.topic} no se ha procesado todavía: ejecuta antes el cuaderno 03."
         )
     ends = {p: high for p, (_, high) in topic.offsets(params).items()}
     needed = start - params.window * max(params.lags, default=0)

@@ -107,7 +107,7 @@ class TrainingResult:
         runs = sorted(Path(directory).glob(f"{run_id or '*'}/{_RUN}"))
         if not runs:
             raise InputError(
-                "No hay ningún entrenamiento guardado: ejecute antes el cuaderno 04 (modelado)."
+                "No hay ningún entrenamiento guardado: ejecuta antes el cuaderno 04 (modelado)."
             )
         folder = runs[-1].parent
         loaded = bundle.load(folder / "bundle")

@@ -42,7 +42,7 @@ def predict(
         ) from error
     except (exceptions.GoogleAPICallError, exceptions.RetryError, OSError) as error:
         raise ServiceError(
-            "El servidor de predicciones no responde: compruebe «spotify-mlops status»."
+            "El servidor de predicciones no responde: comprueba «spotify-mlops status»."
         ) from error
     raw = aiplatform_v1.PredictResponse.pb(response)
     return [json_format.MessageToDict(value) for value in raw.predictions]

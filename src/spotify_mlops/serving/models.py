@@ -75,7 +75,7 @@ class ChampionModel:
         version = self._registry.champion()
         if version is None:
             raise InputError(
-                f"No hay modelo campeón en {self._registry.directory}: ejecute el cuaderno 06 o "
+                f"No hay modelo campeón en {self._registry.directory}: ejecuta el cuaderno 06 o "
                 "promueva una versión."
             )
         return _checked(Predictor.load(self._registry.bundle_path(version)))

@@ -31,6 +31,6 @@ class OnlineStore:
             return {document["_id"]: document for document in found}
         except PyMongoError as error:
             raise ServiceError(
-                "MongoDB no responde: no se pueden buscar canciones. Compruebe «spotify-mlops "
+                "MongoDB no responde: no se pueden buscar canciones. Comprueba «spotify-mlops "
                 "status» o envíe las variables en la petición."
             ) from error

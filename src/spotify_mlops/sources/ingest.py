@@ -206,7 +206,7 @@ def _refuse_closed(
             raise kind(
                 f"El tema {params.topic} ya está cerrado hasta {closed:%Y-%m-%d} por otra "
                 f"publicación ({other.split(':')[0]}) y estos eventos empiezan el "
-                f"{first:%Y-%m-%d}: llegarían tarde. Use otro nombre de topic."
+                f"{first:%Y-%m-%d}: llegarían tarde. Usa otro nombre de topic."
             )
 
 

@@ -61,7 +61,7 @@ def live(
     history = journal.entries().get(simulator_key(params))
     if history is None or history["state"] != "complete":
         raise ParamsError(
-            "Falta el historial de estos parámetros: ejecute «spotify-mlops ingest simulator»."
+            "Falta el historial de estos parámetros: ejecuta «spotify-mlops ingest simulator»."
         )
     with _stopping(stop_event) as stop, state.locked(f"ingest-{params.topic}"):
         return _Live(params, journal, progress, stop).run(start)
