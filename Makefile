@@ -46,6 +46,6 @@ stop: ## Detiene todo lo que esta carpeta tiene en marcha; los datos quedan
 	@test ! -x $(BIN)/python || $(BIN)/python -m spotify_mlops down
 
 lock: $(STAMP) ## Resuelve de nuevo las dependencias y sus hashes
-	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --universal --python-version 3.11 \
 		--group dev pyproject.toml -o requirements.lock
 	$(BIN)/python -m spotify_mlops.local.jars
