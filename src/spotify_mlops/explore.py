@@ -178,7 +178,7 @@ def _for_reading(frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
     """Write bytes as the beginning of their text, and times in full."""
     shown = frame.select(columns)
     texts = [
-        pl.concat_str(pl.col(name).cast(pl.String, strict=False).str.slice(0, 72), pl.lit("…"))
+        pl.Series(name, [_beginning(value) for value in shown[name].to_list()], pl.String)
         for name, kind in shown.schema.items()
         if kind == pl.Binary
     ]
@@ -188,6 +188,14 @@ def _for_reading(frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
         if isinstance(kind, pl.Datetime)
     ]
     return shown.with_columns(*texts, *times)
+
+
+def _beginning(value: bytes | None, length: int = 72) -> str | None:
+    """Return the beginning of a record's bytes as text, whatever they are."""
+    if value is None:
+        return None
+    text = value[: 4 * length].decode("utf-8", errors="replace")
+    return text if len(text) <= length else text[:length] + "…"
 
 
 @contextlib.contextmanager
