@@ -147,12 +147,12 @@ def window_finding(predictions: pd.DataFrame, params: Params) -> Text:
 _TERMS = {
     "records": "En Kafka",
     "counted": "Contados",
-    "open": "En ventana abierta",
-    "dead_letters": "Cartas muertas",
+    "open": "Abiertos",
+    "dead_letters": "Muertas",
     "late": "Tarde",
     "duplicates": "Repetidos",
     "heartbeats": "Latidos",
-    "missing": "Sin explicar",
+    "missing": "Faltan",
 }
 
 

@@ -1,0 +1,209 @@
+"""Sentences and tables state the numbers they are given, and change with them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from spotify_mlops import params, spanish
+from spotify_mlops.model.gate import Decision
+from spotify_mlops.story import business, deployment, eda, evaluation, preparation
+from spotify_mlops.story.show import Facts, Text, table
+
+LOCAL = params.load("local")
+CHARTS = params.load("charts")
+START = pd.Timestamp("2026-01-05", tz="UTC")
+
+
+def volume(scale: float = 1.0, hours: int = 48) -> pd.DataFrame:
+    times = pd.date_range(START, periods=hours, freq="h")
+    rows = [
+        (t, code, "play", 10, weight * scale * (2 if t.hour == 20 else 1))
+        for t in times
+        for code, weight in (("CO", 5.0), ("ES", 7.0))
+    ]
+    return pd.DataFrame(rows, columns=["time", "country", "event_type", "events", "value"])
+
+
+def test_summary_counts_what_it_is_given():
+    one, two = eda.summary(volume(), LOCAL).markdown, eda.summary(volume(3), LOCAL).markdown
+    assert "**960 eventos**" in one
+    assert "600 reproducciones" in one
+    assert f"{spanish.number(1800)} reproducciones" in two
+    assert "España pone el 58" in one
+
+
+def test_per_day_leaves_out_days_that_are_not_whole():
+    frame, unit = eda.per_day(volume(hours=60), LOCAL)
+    assert sorted(set(frame["time"])) == [START, START + timedelta(days=1)]
+    assert unit == "reproducciones por día"
+    assert frame["value"].sum() == 600
+
+
+def test_rhythm_is_in_local_time():
+    week = eda.local_week(volume())
+    by_hour = week[week["country"] == "CO"].groupby("hour")["value"].mean()
+    assert by_hour.idxmax() == 15  # 20:00 UTC in Bogotá
+    assert "Colombia a las 15 h" in eda.rhythm_finding(week).markdown
+    assert "España a las 21 h" in eda.rhythm_finding(week).markdown
+
+
+def test_tail_and_overlap():
+    totals = pd.DataFrame(
+        {
+            "country": ["CO"] * 5 + ["ES"] * 5,
+            "track_id": [*"abcde", *"abxyz"],
+            "plays": [80, 5, 5, 5, 5, 20, 20, 20, 20, 20],
+        }
+    )
+    assert "80" in eda.tail_finding(totals).markdown
+    shared = eda.overlap(totals)
+    assert shared.loc["CO", "ES"] == pytest.approx(0.4)
+    assert shared.loc["CO", "CO"] == 1
+
+
+def test_life_counts_silence_as_zero_and_unknown_beginnings_not_at_all():
+    rows = [("CO", "old", START + timedelta(days=d), 9) for d in range(10)]
+    for i in range(40):
+        rows += [("CO", f"t{i}", START + timedelta(days=1), 5)]
+        rows += [("CO", f"t{i}", START + timedelta(days=2), 10)]
+        rows += [("CO", f"t{i}", START + timedelta(days=3), 10)] if i < 15 else []
+        rows += [("CO", f"t{i}", START + timedelta(days=4), 5)]
+    frame = pd.DataFrame(rows, columns=["country", "track_id", "time", "plays"])
+    curve = eda.life(frame, LOCAL)
+    assert list(curve["median"][:4]) == [0.5, 1.0, 0.0, 0.5]
+    assert set(curve["tracks"]) == {40}
+    assert "40 estrenos" in eda.life_finding(curve, LOCAL).markdown
+    assert "a 1 días" in eda.life_finding(curve, LOCAL).markdown
+
+
+def test_lead_finds_a_planted_signal_and_no_other():
+    random = np.random.default_rng(3)
+    rows = []
+    for track in range(400):
+        searches = int(random.integers(0, 20))
+        for hour, score in ((0, 50.0), (1, 50.0 + searches)):
+            time = START + timedelta(hours=hour)
+            noise = int(random.integers(0, 20))
+            rows.append((time, "CO", f"t{track}", score, searches, noise, 0))
+    schema = ["window_start", "country", "track_id", "play_score", "searches",
+              "recommendations", "skips"]  # fmt: skip
+    frame = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
+        pl.col("window_start").cast(pl.Datetime("us", "UTC"))
+    )
+    found = eda.lead(frame, LOCAL).set_index("signal")["correlation"]
+    assert found["search_result"] > 0.85
+    assert abs(found["recommendation"]) < 0.2
+    assert "skip" not in found.index
+    assert "búsqueda" in eda.lead_finding(found.reset_index().assign(lag=1), LOCAL).markdown
+
+
+def test_lead_without_signals_says_so():
+    empty = pd.DataFrame({"signal": [], "lag": [], "correlation": []})
+    assert "no hay señal" in eda.lead_finding(empty, CHARTS).markdown
+
+
+def test_transitions_are_row_shares():
+    pairs = pd.DataFrame(
+        {"now": ["Alta", "Alta", "Baja"], "later": ["Alta", "Baja", "Baja"], "pairs": [3, 1, 2]}
+    )
+    matrix = eda.transition_matrix(pairs)
+    assert matrix.loc["Alta"].tolist() == [0.75, 0, 0.25]
+    assert matrix.loc["Media"].sum() == 0
+    assert "75" in eda.transition_finding(matrix, LOCAL).markdown
+
+
+def test_quality_adds_up():
+    arrived = pd.DataFrame(
+        [(90, 3, 2, 0, 9)], columns=["records", "late", "duplicates", "track_name", "artist_name"]
+    )
+    dead = pd.DataFrame({"reason": ["not_json", "empty"], "records": [6, 4]})
+    shown = dict((name, (count, share)) for name, count, share in eda.quality(arrived, dead).rows)
+    assert shown["cartas muertas"] == ("10", spanish.percent(0.1, 2))
+    assert eda.reasons(dead) == {"no es JSON": 6, "registro vacío": 4}
+    nothing = eda.quality_finding(arrived * 0, dead.head(0)).markdown
+    assert "No llegó nada tarde" in nothing
+
+
+def test_business_follows_the_params():
+    assert "**1 hora**" in business.question(LOCAL).markdown
+    assert "**1 semana**" in business.question(CHARTS).markdown
+    assert business.provenance(LOCAL).markdown.startswith("**Los datos son sintéticos.**")
+    assert "reales" in business.provenance(CHARTS).markdown
+    strict = params.load("local", gate_min_macro_f1=0.77, cost_missed_alta=9)
+    assert any("0,77" in cell for row in business.criteria(strict).rows for cell in row)
+    assert business.costs(strict).rows[0][3] == "9,0"
+    assert "03/01/2020" in business.plan(CHARTS).markdown
+
+
+def test_leak_checks_decide():
+    good = preparation.Check("a", "b", 10, 0)
+    assert preparation.checks_decision([good]).kind == "decision"
+    for bad in (preparation.Check("mala", "b", 10, 1), preparation.Check("mala", "b", 0, 0)):
+        text = preparation.checks_decision([good, bad])
+        assert text.kind == "warning"
+        assert "mala" in text.markdown
+
+
+def decision(*passed: bool) -> Decision:
+    checks = pl.DataFrame({"passed": passed, "reason": [f"Razón {i}." for i in range(len(passed))]})
+    return Decision(all(passed), checks)
+
+
+def test_verdict_says_why_not(tmp_path):
+    assert "se despliega" in evaluation.verdict(decision(True, True)).markdown
+    refused = evaluation.verdict(decision(True, False))
+    assert refused.kind == "warning"
+    assert "Razón 1." in refused.markdown
+    assert "Razón 0." not in refused.markdown
+    evaluation.save_decision(decision(True, False), tmp_path)
+    assert not evaluation.load_decision(tmp_path).approved
+
+
+def test_effects_say_which_is_largest_and_what_cannot_vary():
+    text = evaluation.effects_finding({"País": 0.02, "Hora (UTC)": 0.05}).markdown
+    assert text.index("hora (UTC) (5,0 puntos)") < text.index("país (2,0 puntos)")
+    assert "parte de búsquedas" in text
+    assert "no se puede medir" in evaluation.effects_finding({}).markdown
+
+
+def test_rising_tracks_are_not_alta_yet():
+    frame = pd.DataFrame(
+        {
+            "track_id": ["a", "b", "c"],
+            "track_name": ["Arriba", None, "Tercera"],
+            "country": ["CO", "ES", "MX"],
+            "play_score": [95.0, np.nan, 50.0],
+            "p_alta": [0.99, 0.4, 0.8],
+        }
+    )
+    rows = deployment.rising_table(frame, LOCAL).rows
+    assert [row[0] for row in rows] == ["Tercera", "b"]
+
+
+def test_table_writes_numbers_and_gaps():
+    frame = pl.DataFrame({"n": [1234567, None], "x": [0.12345, 2.0], "t": ["<b>", None]})
+    shown = table(frame, "Título", {"t": "Texto", "n": "N", "x": ("X", spanish.number)})
+    assert shown.rows[0] == ("<b>", spanish.number(1234567), "0")
+    assert shown.rows[1][:2] == (spanish.NO_VALUE, spanish.NO_VALUE)
+    html = shown._repr_html_()
+    assert "&lt;b&gt;" in html
+    assert "<caption>Título</caption>" in html
+
+
+def test_outputs_name_their_kind():
+    data, metadata = Text("Sí.", "decision")._repr_mimebundle_()
+    assert data["text/markdown"] == "Sí."
+    assert metadata["text/markdown"]["kind"] == "decision"
+    assert Facts({"a": 1})._repr_mimebundle_()["text/plain"] == ""
+
+
+def test_window_finding_names_the_target():
+    frame = pd.DataFrame({"window_start": [datetime(2026, 1, 25, 23, tzinfo=UTC)] * 3})
+    text = deployment.window_finding(frame, LOCAL).markdown
+    assert "25 ene 2026, 23:00" in text
+    assert "26 ene 2026, 23:00" in text
