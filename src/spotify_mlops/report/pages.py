@@ -148,11 +148,13 @@ def _result(item: Mapping[str, Any], index: int) -> Markup:
     content, kind = item["content"], item["kind"]
     match item["type"]:
         case "image/svg+xml":
-            return Markup(f'<figure class="plot">{themed(content, f"f{index}-")}</figure>')
+            return Markup(
+                f'<figure class="plot" tabindex="0">{themed(content, f"f{index}-")}</figure>'
+            )
         case "image/png":
             alt = Markup.escape(item["alt"])
             return Markup(
-                f'<figure class="plot"><img alt="{alt}" src="data:image/png;base64,'
+                f'<figure class="plot" tabindex="0"><img alt="{alt}" src="data:image/png;base64,'
                 f'{"".join(content.split())}"></figure>'
             )
         case "text/html":
