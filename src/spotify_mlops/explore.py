@@ -138,8 +138,9 @@ class Closings(beam.PTransform):
 
 def _closings(marked: pl.DataFrame, shape: steps.Shape) -> Iterator[TimestampedValue]:
     starts = steps.events(marked, shape.windowing)["window_start"]
+    last: Any = starts.max()
     panes = sorted({shape.panes.start(start) for start in starts.unique().to_list()})
-    for piece in steps.closing(panes, 0, starts.max(), shape):
+    for piece in steps.closing(panes, 0, last, shape):
         yield TimestampedValue(
             (piece.key, piece.frame), Timestamp(micros=shape.pane_time(piece.pane))
         )

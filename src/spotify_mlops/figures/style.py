@@ -60,7 +60,7 @@ SOURCE_LINES = {
 }
 SYNTHETIC_LABEL = "DATOS SINTÉTICOS"
 
-_RC = {
+_RC: Any = {
     "axes.edgecolor": GRID,
     "axes.facecolor": "none",
     "axes.grid": True,
@@ -216,7 +216,7 @@ def write_cells(axes: Axes, shares: np.ndarray, texts: np.ndarray) -> None:
         axes.text(
             column + 0.5,
             row + 0.5,
-            "" if np.isnan(share) else texts[row, column],
+            "" if np.isnan(share) else str(texts[row, column]),
             color="white" if share > 0.6 else "#1a1a1a",
             fontsize=9.5,
             ha="center",

@@ -176,7 +176,7 @@ def _anchor(heading: str) -> str:
 
 
 def _contents(notebook: nbformat.NotebookNode) -> list[tuple[str, str]]:
-    headings = []
+    headings: list[tuple[str, str]] = []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             for text in re.findall(r"^## (.+)$", cell.source, re.MULTILINE):

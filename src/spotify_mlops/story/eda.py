@@ -212,7 +212,7 @@ def life(plays: pd.DataFrame, params: Params, longest: int = 60) -> pd.DataFrame
         index=["country", "track_id"], columns="age", values="share", aggfunc="sum"
     )
     firsts = tracks.set_index(["country", "track_id"])["first"].reindex(table.index)
-    rows = []
+    rows: list[tuple[float, ...]] = []
     for age in range(min(longest, last) + 1):
         reached = firsts[firsts + age <= last].index
         if len(reached) < 30 or (rows and rows[-1][3] == 0):

@@ -166,8 +166,9 @@ def effect_panels(
             predictor, rows, effects.hours(rows), params
         )
     shares = rows["event_type_search_result"]
-    if float(shares.max() or 0) > 0:
-        shown = [s for s in effects.SEARCH_SHARES if s <= float(shares.quantile(0.99) or 0)]
+    if shares.gt(0).any():
+        usual = shares.quantile(0.99) or 0
+        shown = [s for s in effects.SEARCH_SHARES if s <= usual]
         found["Parte de búsquedas"] = effects.partial_dependence(
             predictor, rows, effects.search_shares(shown), params
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
+from typing import Any, cast
 
 import pandas as pd
 import polars as pl
@@ -41,9 +43,9 @@ def ranges_table(ranges: Split) -> Table:
     rows = [
         (
             name,
-            moment(part["window_start"].min()),
-            moment(part["window_start"].max()),
-            moment(part["label_window"].max()),
+            _moment(part["window_start"].min()),
+            _moment(part["window_start"].max()),
+            _moment(part["label_window"].max()),
             number(part.height),
         )
         for name, part in parts
@@ -58,7 +60,7 @@ def ranges_table(ranges: Split) -> Table:
 
 def gap_finding(ranges: Split, params: Params) -> Text:
     """Say how far the training range ends before the next begins."""
-    last = ranges.train["label_window"].max() + params.window
+    last = cast(datetime, ranges.train["label_window"].max()) + params.window
     return Text(
         f"La última etiqueta de entrenamiento se cierra el {moment(last)} y la validación empieza "
         "el "
@@ -204,3 +206,7 @@ def decision(result: TrainingResult) -> Text:
         "siguiente y no se vuelve atrás.",
         "decision",
     )
+
+
+def _moment(value: Any) -> str:
+    return moment(value)

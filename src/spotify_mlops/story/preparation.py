@@ -26,7 +26,7 @@ def slice_finding(records: pl.DataFrame) -> Text:
         records: ``LOG_COLUMNS``.
     """
     partitions = records["partition"].n_unique()
-    size = records["value"].bin.size().mean()
+    size: Any = records["value"].bin.size().mean()
     return Text(
         f"Son los primeros {number(records.height)} registros de "
         f"{plural(partitions, 'partición', 'particiones')}, de {number(float(size or 0))} bytes de "
