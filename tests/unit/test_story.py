@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 
 from spotify_mlops import params, spanish
+from spotify_mlops.errors import UserError
 from spotify_mlops.model.gate import Decision
 from spotify_mlops.story import business, deployment, eda, evaluation, preparation
 from spotify_mlops.story.show import Facts, Text, table
@@ -207,3 +209,53 @@ def test_window_finding_names_the_target():
     text = deployment.window_finding(frame, LOCAL).markdown
     assert "25 ene 2026, 23:00" in text
     assert "26 ene 2026, 23:00" in text
+
+
+class Versions:
+    """A registry in memory: the same methods, no files."""
+
+    def __init__(self, version: str, champion: str | None) -> None:
+        self.version, self.current = version, champion
+        self.promotions: list[tuple[str, datetime]] = []
+
+    def champion(self) -> str | None:
+        return self.current
+
+    def register(self, bundle_dir) -> str:
+        return self.version
+
+    def promote(self, version: str, effective_from: datetime) -> None:
+        self.current = version
+        self.promotions.append((version, effective_from))
+
+
+class Run:
+    boundaries: ClassVar = {"training_end": "2026-01-21T00:00:00+00:00"}
+
+
+TRAINED = datetime(2026, 1, 21, tzinfo=UTC)
+NEXT = datetime(2026, 1, 26, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("approved", "before", "version", "serves", "since", "first"),
+    [
+        (True, None, "1", "1", TRAINED, True),  # its first windows are closed already
+        (True, "1", "2", "2", NEXT, False),  # what the other predicted stays
+        (True, "1", "1", "1", None, False),
+        (False, "1", "2", "1", None, False),
+    ],
+)
+def test_release(tmp_path, approved, before, version, serves, since, first):
+    registry = Versions(version, before)
+    found = deployment.release(Run(), decision(approved), registry, tmp_path, NEXT)
+    assert found == deployment.Release(serves, since, first)
+    assert registry.promotions == ([(version, since)] if since else [])
+    assert f"popularity@{serves}" in deployment.release_finding(
+        found, decision(approved), LOCAL
+    ).markdown  # fmt: skip
+
+
+def test_release_without_any_acceptable_model_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="no se despliega nada"):
+        deployment.release(Run(), decision(False), Versions("1", None), tmp_path, NEXT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,50 +20,69 @@ from ..spanish import country, duration, moment, number, percent, plural
 from .show import Facts, Table, Text, listing
 
 
-def release(result: TrainingResult, decision: Decision, registry: Registry, folder: Path) -> str:
-    """Register the run's bundle, promote it if the gate approved it, and return who serves.
+@dataclass(frozen=True)
+class Release:
+    """Who serves after a deployment."""
 
-    A model that was not approved is registered and left aside; the champion goes on.
+    version: str
+    since: datetime | None
+    """First window of a new champion; None when the champion stays."""
+    first: bool
+    """Whether there was no champion before: its first windows are closed already."""
+
+
+def release(
+    result: TrainingResult,
+    decision: Decision,
+    registry: Registry,
+    folder: Path,
+    next_window: datetime,
+) -> Release:
+    """Register the run's bundle, promote it if the gate approved it, and say who serves.
+
+    The first champion predicts from the end of its training on. A later one takes over at the
+    next window: what was predicted before stays as it was. A model that was not approved is
+    registered and left aside; the champion goes on.
 
     Args:
         result: the training run.
         decision: of the gate.
         registry: where.
         folder: the run's folder, with its ``bundle``.
+        next_window: start of the first window that is not closed.
 
     Raises:
         UserError: the gate refused the model and there is no champion to go on with.
     """
+    before = registry.champion()
     version = registry.register(folder / "bundle")
-    if decision.approved:
-        registry.promote(version, datetime.fromisoformat(result.boundaries["training_end"]))
-    champion = registry.champion()
-    if champion is None:
+    if decision.approved and version != before:
+        trained = datetime.fromisoformat(result.boundaries["training_end"])
+        since = trained if before is None else max(trained, next_window)
+        registry.promote(version, since)
+        return Release(version, since, before is None)
+    if before is None:
         raise UserError(
             "El modelo no cumple los criterios y no hay otro en servicio: no se despliega nada. "
-            "Mire la decisión del cuaderno 05, o cambie «gate_min_macro_f1» y «gate_min_accuracy»."
+            "Mira la decisión del cuaderno 05, o cambia «gate_min_macro_f1» y "
+            "«gate_min_accuracy»."
         )
-    return champion
+    return Release(before, None, False)
 
 
-def release_finding(
-    result: TrainingResult, decision: Decision, champion: str, params: Params
-) -> Text:
+def release_finding(release: Release, decision: Decision, params: Params) -> Text:
     """Say which version serves from when on."""
-    since = moment(datetime.fromisoformat(result.boundaries["training_end"]))
-    if decision.approved:
+    name = f"**{params.model_name}@{release.version}**"
+    if release.since is not None:
         return Text(
-            f"**{params.model_name}@{champion}** es el campeón de las ventanas que empiezan el "
-            f"{since} "
-            "UTC o después. Queda escrito en el registro: repetir el pasado usará el modelo que "
-            "había "
+            f"{name} es el campeón de las ventanas que empiezan el {moment(release.since)} UTC o "
+            "después. Queda escrito en el registro: repetir el pasado usará el modelo que había "
             "entonces.",
             "decision",
         )
-    return Text(
-        f"El modelo nuevo no se promociona; sigue sirviendo **{params.model_name}@{champion}**.",
-        "warning",
-    )
+    if decision.approved:
+        return Text(f"El modelo es el mismo que ya servía: {name} sigue.", "decision")
+    return Text(f"El modelo nuevo no se promociona; sigue sirviendo {name}.", "warning")
 
 
 def instances(rows: pd.DataFrame) -> list[dict[str, str]]:
@@ -94,9 +114,8 @@ def stream_finding(found: int, seconds: float, params: Params) -> Text:
     """Say how long the first predictions took to be readable."""
     return Text(
         f"{plural(found, 'predicción legible', 'predicciones legibles')} en BigQuery "
-        f"{number(seconds, 1)} s después de arrancar la tarea, con su arranque y la relectura de "
-        "las "
-        f"ventanas desde que el modelo es campeón. Después, cada ventana de "
+        f"{number(seconds, 1)} s después de arrancar la tarea: su arranque y, la primera vez, las "
+        "ventanas ya cerradas desde que el modelo es campeón. Después, cada ventana de "
         f"{duration(params.window)} se predice al cerrarse."
     )
 
