@@ -47,7 +47,6 @@ def run(params: Params, say: Say, rate: float, seconds: float) -> list[dict[str,
             "window": timedelta(seconds=1),
             "window_offset": timedelta(0),
             "allowed_lateness": LATENESS,
-            "operational_retention": timedelta(seconds=60),
             "archive": f"{clients.archive_uri(params)}-{name}",
         }
     )
@@ -108,7 +107,7 @@ def _watch(params: Params, rate: float, seconds: float, say: Say) -> Seen:
     )
     seen: Seen = []
     while not done.is_set():
-        since = datetime.now(UTC) - timedelta(seconds=5)
+        since = datetime.now(UTC) - timedelta(seconds=20)
         for window, number in clients.query(params, sql, since=since).iter_rows():
             seen.append((time.time(), window, number))
     return seen

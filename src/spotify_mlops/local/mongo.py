@@ -14,7 +14,7 @@ from .java import java
 
 PORTS = ("server",)
 _SOURCE = "MongoWireServer.java"
-_JVM = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_JVM = ("-Xmx384m", "-XX:+UseSerialGC")
 
 
 def addresses(chosen: Mapping[str, int]) -> dict[str, str]:

@@ -79,6 +79,8 @@ class Progress:
         self._write_from = start.write_from
         self._watermark: datetime | None = None
         self.acknowledged_windows = 0
+        self.buffers: dict[str, object] = {}
+        """What the raw sinks hold and have not written, by sink."""
         self.finishing = threading.Event()
         """Set by the source with its last batch: buffered sinks must write all they hold."""
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import cast
 
 import apache_beam as beam
 import polars as pl
@@ -12,10 +15,39 @@ from ..pipeline import progress
 MAX_ROWS = 50_000
 
 
+@dataclass
+class _Buffer:
+    """What one sink of one run of a job holds; kept in its `Progress`.
+
+    A runner may give the bundles of a stage to several instances of a DoFn. They share this, so
+    that none acknowledges records that wait in another.
+    """
+
+    due: float
+    waiting: list[pl.DataFrame] = field(default_factory=list)
+    rows: int = 0
+    following: dict[int, int] = field(default_factory=dict)
+    under_way: Future[None] | None = None
+    writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+
+    def take(self) -> pl.DataFrame | None:
+        """Return what waits, and begin anew."""
+        rows = pl.concat(self.waiting) if self.waiting else None
+        self.waiting, self.rows = [], 0
+        return rows
+
+    def settle(self) -> None:
+        """Wait for the write under way; raise what it raised."""
+        if self.under_way is not None:
+            under_way, self.under_way = self.under_way, None
+            under_way.result()
+
+
 class BufferedDoFn(beam.DoFn):
     """Writes when ``interval`` has passed, many rows wait, or the log has ended.
 
-    A subclass says which rows it takes (``select``) and how it writes them (``write``). When
+    A subclass says which rows it takes (``select``) and how it writes them (``write``). Writes
+    run beside the source, one at a time: the source is held up only by the one before. When
     ``write`` raises, the job fails with nothing acknowledged, and resumes from the log.
     """
 
@@ -33,33 +65,47 @@ class BufferedDoFn(beam.DoFn):
         """Write rows (at least one) durably."""
         raise NotImplementedError
 
-    def setup(self) -> None:
-        """Begin with nothing waiting."""
-        self._waiting: list[pl.DataFrame] = []
-        self._rows = 0
-        self._next: dict[int, int] = {}
-        self._due = time.monotonic() + self._interval
+    @property
+    def _buffer(self) -> _Buffer:
+        buffers = progress.of(self._job).buffers
+        if self._name not in buffers:
+            buffers[self._name] = _Buffer(time.monotonic() + self._interval)
+        return cast(_Buffer, buffers[self._name])
 
     def process(self, marked: pl.DataFrame) -> None:
         """Take a marked batch."""
+        buffer = self._buffer
         for partition, last in marked.group_by("partition").agg(pl.col("offset").max()).iter_rows():
-            self._next[partition] = last + 1
+            buffer.following[partition] = last + 1
         rows = self.select(marked)
         if rows.height:
-            self._waiting.append(rows)
-            self._rows += rows.height
-        if self._rows >= MAX_ROWS:
+            buffer.waiting.append(rows)
+            buffer.rows += rows.height
+        if buffer.rows >= MAX_ROWS:
             self._flush()
 
     def finish_bundle(self) -> None:
-        """Write if it is time to."""
+        """Write if it is time to; raise what an earlier write raised."""
+        buffer = self._buffer
         ending = progress.of(self._job).finishing.is_set()
-        if ending or (self._interval and time.monotonic() >= self._due):
+        if ending or (self._interval and time.monotonic() >= buffer.due):
             self._flush()
+        if buffer.under_way is not None and (ending or buffer.under_way.done()):
+            buffer.settle()
+
+    def teardown(self) -> None:
+        """Let the write under way end: it uses what this instance has open."""
+        if self._buffer.under_way is not None:
+            wait([self._buffer.under_way])
 
     def _flush(self) -> None:
-        if self._waiting:
-            self.write(pl.concat(self._waiting))
-        self._waiting, self._rows = [], 0
-        self._due = time.monotonic() + self._interval
-        progress.of(self._job).acknowledge_raw(self._name, self._next)
+        buffer = self._buffer
+        buffer.settle()
+        buffer.due = time.monotonic() + self._interval
+        following = dict(buffer.following)
+        buffer.under_way = buffer.writer.submit(self._write, buffer.take(), following)
+
+    def _write(self, rows: pl.DataFrame | None, following: dict[int, int]) -> None:
+        if rows is not None:
+            self.write(rows)
+        progress.of(self._job).acknowledge_raw(self._name, following)

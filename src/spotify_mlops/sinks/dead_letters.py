@@ -92,7 +92,6 @@ class _WriteDeadLettersDoFn(BufferedDoFn):
         self._table = table
 
     def setup(self) -> None:
-        super().setup()
         self._topic = DeadLetterTopic(self._params)
         self._appender = Appender(self._params, tables.DEAD_LETTERS) if self._table else None
 
@@ -111,6 +110,7 @@ class _WriteDeadLettersDoFn(BufferedDoFn):
             self._appender.append(rows)
 
     def teardown(self) -> None:
+        super().teardown()
         if self._appender is not None:
             self._appender.close()
 

@@ -116,7 +116,6 @@ class _WriteEventsDoFn(BufferedDoFn):
         self._params = params
 
     def setup(self) -> None:
-        super().setup()
         self._database = clients.mongo_database(self._params)
         self._newest: datetime | None = None
         self._pruned: datetime | None = None
@@ -155,15 +154,16 @@ class _WriteLatestDoFn(_WriteEventsDoFn):
     """Lets go of what retention has passed before anything is written."""
 
     def _flush(self) -> None:
-        if progress.of(self._job).finishing.is_set() or not self._waiting:
+        buffer = self._buffer
+        if progress.of(self._job).finishing.is_set() or not buffer.waiting:
             super()._flush()
             return
-        rows = pl.concat(self._waiting)
+        rows = pl.concat(buffer.waiting)
         newest = rows.filter(~pl.col("late"))["event_time"].max()
         if isinstance(newest, datetime):
             oldest = newest - self._params.operational_retention
             rows = rows.filter(pl.col("event_time") >= oldest)
-        self._waiting, self._rows = [rows], 0
+        buffer.waiting, buffer.rows = [rows], 0
 
 
 @dataclass(frozen=True)

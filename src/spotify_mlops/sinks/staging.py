@@ -58,7 +58,6 @@ class _StageRawDoFn(BufferedDoFn):
         self._rows_of = select
 
     def setup(self) -> None:
-        super().setup()
         self._numbers = count()
 
     def select(self, marked: pl.DataFrame) -> pl.DataFrame:

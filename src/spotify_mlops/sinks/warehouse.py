@@ -31,7 +31,6 @@ class _AppendDoFn(BufferedDoFn):
         self._rows_of = select
 
     def setup(self) -> None:
-        super().setup()
         self._appender = Appender(self._params, self._table)
 
     def select(self, marked: pl.DataFrame) -> pl.DataFrame:
@@ -41,6 +40,7 @@ class _AppendDoFn(BufferedDoFn):
         self._appender.append(rows)
 
     def teardown(self) -> None:
+        super().teardown()
         self._appender.close()
 
 
