@@ -82,6 +82,7 @@ def decode(batch: pl.DataFrame, clock_skew: timedelta) -> pl.DataFrame:
     frame = batch.with_columns(_columns(records)).with_columns(
         _valid=_is_valid(clock_skew), kind=pl.lit(Kind.EVENT.value)
     )
+    frame = frame.with_columns(_valid=pl.col("_valid") & _is_text(frame))
     if frame["_valid"].all():
         return _ordered(frame)
     return _ordered(_explain_failures(frame, clock_skew))
@@ -210,6 +211,26 @@ def _is_valid(clock_skew: timedelta) -> pl.Expr:
         & pl.col("popularity").is_between(0, 100).fill_null(True)
         & pl.col("_dated")
     )
+
+
+def _is_text(frame: pl.DataFrame) -> pl.Series | pl.Expr:
+    """Return which valid records are UTF-8 throughout.
+
+    The typed decoder passes over unknown fields without looking at their bytes.
+    """
+    try:
+        frame.filter("_valid")["value"].cast(pl.String)
+    except pl.exceptions.PolarsError:
+        return pl.Series([_is_utf8(value) for value in frame["value"].to_list()], dtype=pl.Boolean)
+    return pl.lit(True)
+
+
+def _is_utf8(value: bytes | None) -> bool:
+    try:
+        (value or b"").decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _explain_failures(frame: pl.DataFrame, clock_skew: timedelta) -> pl.DataFrame:
