@@ -12,26 +12,28 @@ from typing import Any, TypeVar
 import click
 
 from . import params as parameters
+from . import usage
 from .errors import ParamsError, UserError
 
+USAGE = 2
+UNEXPECTED = 70
+"""A defect of the program, not something that its user can mend (EX_SOFTWARE)."""
 INTERRUPTED = 130
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-class _Group(click.Group):
-    """Turns a `UserError` into one or two lines and its exit status."""
+class _Group(usage.Group):
+    """Shows where an error comes from, when asked with ``--debug``."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except UserError as error:
+        except (click.exceptions.Exit, click.Abort, click.ClickException):
+            raise
+        except Exception:
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            click.secho(f"Error: {error}", fg="red", err=True)
-            ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.secho("Interrumpido.", fg="yellow", err=True)
-            ctx.exit(INTERRUPTED)
+            raise
 
 
 def _with_params(command: _Command) -> _Command:
@@ -45,9 +47,7 @@ def _with_params(command: _Command) -> _Command:
                 raise ParamsError(
                     f"«--set {value}»: se espera NOMBRE=VALOR, con un nombre conocido."
                 )
-            import yaml
-
-            pairs[name] = yaml.safe_load(text)
+            pairs[name] = parameters.parse_value(f"--set {name}", text)
         return pairs
 
     command = click.option(
@@ -187,6 +187,21 @@ def ingest_charts(
     _answer(as_json, summary, [_ingested(summary)])
 
 
+@ingest.command("history")
+@click.argument("paths", nargs=-1, required=True, metavar="RUTA...")
+@_with_params
+@_json_option
+def ingest_history(
+    paths: tuple[str, ...], params_file: str, overrides: dict[str, Any], as_json: bool
+) -> None:
+    """Publica historiales de escucha de Spotify o ListenBrainz (JSON; archivo o RUTA=PAÍS)."""
+    from . import sources
+
+    params = parameters.load(params_file, **overrides)
+    summary = sources.ingest_history(params, list(paths), progress=say)
+    _answer(as_json, summary, [_ingested(summary)])
+
+
 def _ingested(summary: dict[str, Any]) -> str:
     return (
         f"{number(summary['published'])} registros publicados, "
@@ -246,7 +261,7 @@ def stream(
     show_default=True,
     help="De dónde se lee el registro.",
 )
-@click.option("--dataset", required=True, help="Dataset nuevo que se llena.")
+@click.option("--dataset", required=True, metavar="NOMBRE", help="Dataset nuevo que se llena.")
 @_with_params
 @_json_option
 def replay(
@@ -270,7 +285,13 @@ def _bounded(summary: dict[str, Any]) -> str:
 
 
 @app.command()
-@click.option("--wait", default=30.0, show_default=True, help="Segundos de espera a lo pendiente.")
+@click.option(
+    "--wait",
+    default=30.0,
+    show_default=True,
+    metavar="N",
+    help="Segundos de espera a lo pendiente.",
+)
 @_with_params
 @_json_option
 def audit(wait: float, params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
@@ -297,9 +318,19 @@ def serve_endpoint(params_file: str, overrides: dict[str, Any]) -> None:
 
 @app.command()
 @click.argument("what", type=click.Choice(["pipeline", "freshness"]))
-@click.option("--events", default=1_000_000, show_default=True, help="Eventos (pipeline).")
-@click.option("--rate", default=2_000.0, show_default=True, help="Eventos por segundo (freshness).")
-@click.option("--seconds", default=60.0, show_default=True, help="Duración (freshness).")
+@click.option(
+    "--events", metavar="N", default=1_000_000, show_default=True, help="Eventos (pipeline)."
+)
+@click.option(
+    "--rate",
+    metavar="N",
+    default=2_000.0,
+    show_default=True,
+    help="Eventos por segundo (freshness).",
+)
+@click.option(
+    "--seconds", metavar="N", default=60.0, show_default=True, help="Duración (freshness)."
+)
 @_with_params
 @_json_option
 def bench(
@@ -338,6 +369,29 @@ def run(params_file: str, overrides: dict[str, Any]) -> None:
     run_all(params_file, overrides)
 
 
-def main() -> None:
-    """Run the command line."""
-    app(prog_name="spotify-mlops")
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit; an error is one or two lines, with its exit status."""
+    try:
+        app.main(arguments, prog_name="spotify-mlops", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(USAGE)
+    except click.ClickException as error:
+        _fail(f"{usage.explain(error)}\n{usage.hint(error)}", USAGE)
+    except UserError as error:
+        _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.secho("Interrumpido.", fg="yellow", err=True)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        _fail(
+            f"{type(error).__name__}: {reason}\n"
+            "Es un fallo inesperado: repita con «spotify-mlops --debug ...» para ver la traza.",
+            UNEXPECTED,
+        )
+
+
+def _fail(message: str, status: int) -> None:
+    click.secho(f"Error: {message}", fg="red", err=True)
+    sys.exit(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from . import paths
 from .errors import ParamsError
@@ -221,22 +223,74 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     for name in Params.model_fields:
         text = environment.get(ENVIRONMENT_PREFIX + name.upper())
         if text is not None:
-            found[name] = yaml.safe_load(text)
+            found[name] = parse_value(ENVIRONMENT_PREFIX + name.upper(), text)
     return found
+
+
+def parse_value(name: str, text: str) -> Any:
+    """Read a parameter's value as params files write it (YAML).
+
+    Raises:
+        ParamsError: it is not YAML; the message has ``name``.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ParamsError(
+            f"{name} = «{text}» no se puede leer; escríbelo como en los archivos de params/."
+        ) from error
+
+
+_MESSAGES = {
+    "bool": "debe ser true o false",
+    "date": "debe ser una fecha como 2026-01-05",
+    "float": "debe ser un número",
+    "int": "debe ser un número entero",
+    "list": "debe ser una lista, como [1, 2, 3]",
+    "string": "debe ser un texto (entre comillas si parece un número)",
+    "greater_than": "debe ser mayor que {gt:g}",
+    "greater_than_equal": "debe ser {ge:g} o más",
+    "less_than": "debe ser menor que {lt:g}",
+    "less_than_equal": "debe ser {le:g} o menos",
+    "literal_error": "debe ser {expected}",
+    "string_pattern_mismatch": "no tiene la forma {pattern}",
+    "string_too_short": "no puede estar vacío",
+    "too_short": "no puede estar vacía",
+}
+"""What is wrong, by Pydantic's error type or by the part of it before the first ``_``."""
 
 
 def _explain(error: ValidationError) -> str:
     problems = []
     for item in error.errors():
-        name = ".".join(str(part) for part in item["loc"]) or "parámetros"
+        name = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            problems.append(f"parámetro desconocido «{name}»")
+            close = difflib.get_close_matches(name, sorted(Params.model_fields), 1)
+            hint = f" (¿«{close[0]}»?)" if close else ""
+            problems.append(f"parámetro desconocido «{name}»{hint}")
         elif item["type"] == "missing":
             problems.append(f"falta «{name}»")
+        elif name:
+            problems.append(f"«{name}» = {_shown(item['input'])}: {_message(item)}")
         else:
-            message = item["msg"].removeprefix("Value error, ")
-            problems.append(f"«{name}» = {item['input']!r}: {message}")
+            problems.append(_message(item))
     return "; ".join(problems) + "."
+
+
+def _message(item: ErrorDetails) -> str:
+    """Return the Spanish text of one of Pydantic's errors."""
+    kind, context = item["type"], item.get("ctx", {})
+    if kind == "value_error":  # raised above, in Spanish
+        return item["msg"].removeprefix("Value error, ")
+    text = _MESSAGES.get(kind) or _MESSAGES.get(kind.partition("_")[0], "valor no admitido")
+    if kind == "literal_error":
+        context = context | {"expected": context["expected"].replace(" or ", " o ")}
+    return text.format(**context)
+
+
+def _shown(value: object) -> str:
+    text = "vacío" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:60] + "…"
 
 
 def _one_line(error: Exception) -> str:
