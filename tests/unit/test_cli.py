@@ -49,8 +49,7 @@ def run(*arguments: str) -> int:
     try:
         cli.main(list(arguments))
     except SystemExit as end:
-        assert isinstance(end.code, int)
-        return end.code
+        return end.code if isinstance(end.code, int) else 1
     return 0
 
 
