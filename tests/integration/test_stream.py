@@ -1,0 +1,340 @@
+"""The streaming job on real services: what it writes is what a replay of the log writes.
+
+Whatever is killed meanwhile. The log has duplicates, late events and malformed records.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import psutil
+import pytest
+
+from spotify_mlops import clients, params, sources, tables, topic
+from spotify_mlops.jobs import audit, bounded, deploy
+from spotify_mlops.local import processes, state
+from spotify_mlops.local import services as local_services
+from spotify_mlops.model.predictor import Predictor
+from spotify_mlops.model.registry import Registry
+from spotify_mlops.model.train import train
+from spotify_mlops.params import Params
+from spotify_mlops.sinks import mongo
+
+WALL_CLOCK = "written_at"
+SMALL = {
+    "simulator_events": 20_000,
+    "simulator_days": 3,
+    "simulator_tracks": 60,
+    "lags": [1, 2, 3],
+    "horizon": 6,
+    "live_duration": "12h",
+    "bootstrap_repetitions": 20,
+    "bootstrap_block": "6h",
+    "idle_timeout": "60s",
+}
+
+
+def make(**overrides: Any) -> Params:
+    unique = uuid.uuid4().hex[:10]
+    own = {
+        "topic": f"test-{unique}",
+        "dataset": f"test_{unique}",
+        "mongo_database": f"test_{unique}",
+        "profile": f"test-{unique}",
+    }
+    return params.load("local", **(own | SMALL | overrides))
+
+
+def command(
+    settings: Params, *arguments: str, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line with these params."""
+    file = str(deploy.params_file(settings))
+    return subprocess.run(
+        [sys.executable, "-m", "spotify_mlops", *arguments, "--params", file],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def catch_up(settings: Params) -> dict[str, Any]:
+    done = command(settings, "stream", "--until-caught-up", "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def content(settings: Params, table: tables.Table, where: str = "TRUE") -> pl.DataFrame:
+    """Return a table as readers see it, in the order of its key, without the wall clock."""
+    rows = clients.query(settings, f"SELECT * FROM {{dataset}}.{table.name} WHERE {where}")
+    return rows.drop(WALL_CLOCK, strict=False).sort(table.key)
+
+
+def compared(settings: Params) -> tuple[tables.Table, ...]:
+    return (
+        tables.EVENTS,
+        tables.features(settings),
+        tables.PREDICTIONS,
+        tables.COUNTERS,
+        tables.DEAD_LETTERS,
+    )
+
+
+def assert_equal_to_replay(settings: Params, *, from_archive: bool = False) -> None:
+    other = settings.model_copy(update={"dataset": f"{settings.dataset}_{from_archive:d}"})
+    bounded.run(other, replay=True, from_archive=from_archive)
+    for table in compared(settings):
+        live, again = content(settings, table), content(other, table)
+        assert live.columns == again.columns
+        assert live.height == again.height, table.name
+        assert live.equals(again), table.name
+
+
+def assert_audited(settings: Params) -> None:
+    report = audit.audit(settings)
+    assert report.holds, audit.as_text(report)
+
+
+def champion(settings: Params, folder: Any) -> Predictor:
+    """Train on the history, and promote from the first window that the live part brings."""
+    features = content(settings, tables.features(settings))
+    labels = content(settings, tables.LABELS)
+    trained = train(settings, features, labels)
+    trained.write_bundle(folder)
+    registry = Registry(settings)
+    version = registry.register(folder)
+    registry.promote(version, next_window(settings))
+    return Predictor.load(registry.bundle_path(version))
+
+
+def next_window(settings: Params) -> datetime:
+    """Return the first window after the history."""
+    first = datetime.combine(settings.simulator_start, datetime.min.time(), UTC)
+    return first + timedelta(days=settings.simulator_days)
+
+
+@dataclass(frozen=True)
+class World:
+    """A history processed by a bounded run and its continuation by the streaming job."""
+
+    settings: Params
+    predictor: Predictor
+    summary: dict[str, Any]
+    before: dict[str, datetime]
+    """Window of each document of ``tracks`` after the bounded run."""
+
+
+@pytest.fixture(scope="module")
+def world(services: dict[str, state.Record], tmp_path_factory: pytest.TempPathFactory) -> World:
+    settings = make(live_clock=100_000)
+    sources.ingest_simulator(settings)
+    bounded.run(settings)
+    predictor = champion(settings, tmp_path_factory.mktemp("model") / "bundle")
+    stored = clients.mongo_database(settings)["tracks"]
+    before = {document["_id"]: document["window_start"] for document in stored.find()}
+    assert sources.live(settings)["state"] == "complete"
+    return World(settings, predictor, catch_up(settings), before)
+
+
+def test_the_stream_goes_on_where_the_bounded_run_ended(world: World) -> None:
+    assert world.summary["windows"] == 12
+    assert world.summary["restarts"] == 0
+    features = content(world.settings, tables.features(world.settings))
+    assert features["window_start"].n_unique() == 72 + 12
+    assert_audited(world.settings)
+    injected = audit.audit(world.settings).to_dict()["totals"]
+    assert min(injected[name] for name in ("late", "duplicates", "dead_letters")) > 0
+    assert injected["open"] == 0
+
+
+@pytest.mark.parametrize("from_archive", [False, True], ids=["kafka", "archive"])
+def test_bounded_then_stream_equals_a_replay(world: World, from_archive: bool) -> None:
+    assert_equal_to_replay(world.settings, from_archive=from_archive)
+
+
+def test_streaming_again_adds_nothing(world: World) -> None:
+    before = [content(world.settings, table) for table in compared(world.settings)]
+    assert catch_up(world.settings)["windows"] == 0
+    after = [content(world.settings, table) for table in compared(world.settings)]
+    assert all(a.equals(b) for a, b in zip(before, after, strict=True))
+    assert_audited(world.settings)
+
+
+def test_predictions_are_those_of_the_stored_features(world: World) -> None:
+    settings = world.settings
+    since = f"window_start >= TIMESTAMP '{next_window(settings):%Y-%m-%d %H:%M:%S}+00'"
+    features = content(settings, tables.features(settings), since)
+    predictions = content(settings, tables.PREDICTIONS)
+    assert predictions.height == features.height > 0
+    again = world.predictor.predict(features)
+    assert predictions.select(again.columns).equals(again)
+    assert predictions["model"].unique().to_list() == [world.predictor.name]
+
+
+def test_the_online_store_has_the_latest_row_of_each_track(world: World) -> None:
+    settings = world.settings
+    key = ["country", "track_id"]
+    latest = (
+        content(settings, tables.features(settings))
+        .sort("window_start")
+        .unique(key, keep="last")
+        .join(content(settings, tables.PREDICTIONS), on=["window_start", *key], how="left")
+    )
+    tracks = {d["_id"]: d for d in clients.mongo_database(settings)["tracks"].find()}
+    assert len(tracks) == latest.height
+    inputs = mongo.model_inputs(settings)
+    for row in latest.iter_rows(named=True):
+        document = tracks[f"{row['country']}:{row['track_id']}"]
+        assert document["window_start"] == row["window_start"]
+        assert document["features"] == {name: row[name] for name in inputs}
+        prediction = document["prediction"]
+        assert (prediction and prediction["level"]) == row["level"]
+        if prediction is not None:
+            assert prediction["probabilities"]["Alta"] == row["p_alta"]
+    assert all(tracks[name]["window_start"] >= start for name, start in world.before.items())
+
+
+def test_an_older_window_never_replaces_a_newer_one(world: World) -> None:
+    settings = world.settings
+    database = clients.mongo_database(settings)
+    before = {document["_id"]: document for document in database["tracks"].find()}
+    features = content(settings, tables.features(settings))
+    oldest = features.filter(pl.col("window_start") == pl.col("window_start").min())
+    none = content(settings, tables.PREDICTIONS, "FALSE")
+    mongo.upsert_tracks(database, oldest, none, mongo.model_inputs(settings))
+    after = {document["_id"]: document for document in database["tracks"].find()}
+    gone = {name for name, document in before.items() if after[name] != document}
+    assert gone == set()
+
+
+def test_the_operational_store_keeps_the_recent_events_only(world: World) -> None:
+    settings = world.settings
+    events = content(settings, tables.EVENTS)
+    newest = events["event_time"].max()
+    assert isinstance(newest, datetime)
+    kept = clients.mongo_database(settings)["events"]
+    stored = {document["_id"]: document for document in kept.find()}
+    times = [document["event_time"] for document in stored.values()]
+    # What is older goes when a tenth of the retention has passed.
+    assert min(times) >= newest - settings.operational_retention * 1.1 - timedelta(minutes=1)
+    recent = events.filter(pl.col("event_time") >= newest - settings.operational_retention)
+    expected = {mongo.event_id(row) for row in recent.select(tables.EVENTS.key).rows()}
+    assert expected <= set(stored)
+    assert recent.height > 100
+
+
+@pytest.fixture
+def history(services: dict[str, state.Record]) -> Iterator[Callable[..., Params]]:
+    """Make params whose history is processed; what is started with them is stopped."""
+
+    def prepare(**overrides: Any) -> Params:
+        settings = make(**overrides)
+        sources.ingest_simulator(settings)
+        bounded.run(settings)
+        return settings
+
+    yield prepare
+    deploy.stop_apps()
+
+
+def wait_until(condition: Callable[[], object], what: str, timeout: float = 90) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def windows_written(settings: Params) -> int:
+    sql = "SELECT COUNT(DISTINCT window_start) FROM {dataset}.spotify_features_rows"
+    return int(clients.query(settings, sql).item())
+
+
+def finish(settings: Params) -> None:
+    """Wait for the end of the live part, stop the job, and answer for what is left."""
+    wait_until(lambda: not _runs(deploy.SIMULATOR), "the simulator goes on")
+    deploy.stop_apps()
+    catch_up(settings)
+
+
+def _runs(name: str) -> bool:
+    record = state.get(name)
+    return record is not None and processes.is_alive(record)
+
+
+def kill(record: state.Record | None) -> None:
+    assert record is not None
+    process = psutil.Process(record.pid)
+    process.kill()
+    process.wait(20)
+
+
+def test_a_killed_stream_loses_and_doubles_nothing(history: Callable[..., Params]) -> None:
+    settings = history(live_clock=4_000)
+    deploy.start_stream(settings)
+    deploy.start_simulator(settings)
+    for windows in (74, 77):
+        wait_until(lambda w=windows: windows_written(settings) >= w, "no windows")  # type: ignore[misc]
+        kill(state.get(deploy.STREAM))
+        found = {s.name: s.state for s in local_services.status()}
+        assert found[deploy.STREAM] == "crashed"
+        deploy.start_stream(settings)
+    finish(settings)
+    assert windows_written(settings) == 84
+    assert_audited(settings)
+    assert_equal_to_replay(settings)
+
+
+def test_killed_kafka_stops_nothing_and_loses_nothing(history: Callable[..., Params]) -> None:
+    settings = history(live_clock=4_000)
+    deploy.start_stream(settings)
+    deploy.start_simulator(settings)
+    wait_until(lambda: windows_written(settings) >= 74, "no windows")
+    kill(state.get("kafka"))
+    try:
+        for arguments in (("stream",), ("audit",), ("ingest", "simulator")):
+            failed = command(settings, *arguments, timeout=45)
+            assert failed.returncode == 4, failed.stderr
+            (line,) = failed.stderr.strip().splitlines()
+            assert line.startswith("Error: Kafka no responde en 127.0.0.1:"), line
+    finally:
+        local_services.up()
+    finish(settings)
+    log = (state.folder("logs") / f"{deploy.STREAM}.log").read_text()
+    assert "Kafka no responde" in log
+    assert windows_written(settings) == 84
+    assert_audited(settings)
+    assert_equal_to_replay(settings)
+
+
+def test_without_services_the_stream_says_so_at_once(own_state: Any) -> None:
+    failed = subprocess.run(
+        [sys.executable, "-m", "spotify_mlops", "stream"],
+        capture_output=True,
+        text=True,
+        timeout=45,
+        env=os.environ.copy(),
+        check=False,
+    )
+    assert failed.returncode == 4
+    assert failed.stderr == (
+        "Error: El servicio local «kafka» no está en marcha: ejecuta «spotify-mlops up».\n"
+    )
+
+
+def test_another_number_of_partitions_is_refused(world: World) -> None:
+    settings = world.settings.model_copy(update={"partitions": 3})
+    failed = command(settings, "stream", "--until-caught-up")
+    assert failed.returncode == 4
+    assert "4 particiones" in failed.stderr
+    assert len(topic.offsets(world.settings)) == 4
