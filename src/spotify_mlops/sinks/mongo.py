@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import polars as pl
 from pymongo import ReplaceOne, UpdateOne
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError
 
 from .. import clients
 from ..events import DUPLICATE_KEY, Kind
@@ -21,7 +21,6 @@ from ..params import Params
 from ..pipeline import progress
 from .buffered import BufferedDoFn
 
-_DUPLICATE_KEY_ERROR = 11000
 _BULK = 1000
 
 
@@ -85,29 +84,40 @@ def track_documents(
         }
 
 
+_tracks = threading.Lock()
+"""Between reading which windows are stored and replacing them, no other bundle writes. A shard's
+windows are one key's: where a runner has several workers, one of them has a key at a time."""
+
+
 def upsert_tracks(
     database: Database[dict[str, Any]],
     features: pl.DataFrame,
     predictions: pl.DataFrame,
     inputs: Sequence[str],
 ) -> None:
-    """Replace each track's document unless a later window is there already."""
-    operations = [
-        ReplaceOne(
-            {"_id": document["_id"], "window_start": {"$lte": document["window_start"]}},
-            document,
-            upsert=True,
-        )
-        for document in track_documents(features, predictions, inputs)
-    ]
-    for start in range(0, len(operations), _BULK):
-        try:
-            database["tracks"].bulk_write(operations[start : start + _BULK], ordered=False)
-        except BulkWriteError as error:
-            # A later window is there: the upsert found no older document and could not insert.
-            others = [e for e in error.details["writeErrors"] if e["code"] != _DUPLICATE_KEY_ERROR]
-            if others or error.details.get("writeConcernErrors"):
-                raise
+    """Replace each track's document unless a later window is there already.
+
+    The filter is the ``_id`` alone: with the window in it as well, the local server would look
+    at every document for each one.
+    """
+    collection = database["tracks"]
+    documents = list(track_documents(features, predictions, inputs))
+    for start in range(0, len(documents), _BULK):
+        part = documents[start : start + _BULK]
+        wanted = {"_id": {"$in": [document["_id"] for document in part]}}
+        with _tracks:
+            stored = {
+                found["_id"]: found["window_start"].replace(tzinfo=UTC)
+                for found in collection.find(wanted, {"window_start": True})
+            }
+            operations = [
+                ReplaceOne({"_id": document["_id"]}, document, upsert=True)
+                for document in part
+                if document["_id"] not in stored
+                or stored[document["_id"]] <= document["window_start"]
+            ]
+            if operations:
+                collection.bulk_write(operations, ordered=False)
 
 
 class _WriteEventsDoFn(BufferedDoFn):
