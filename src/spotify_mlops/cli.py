@@ -296,9 +296,12 @@ def _bounded(summary: dict[str, Any]) -> str:
 @_json_option
 def audit(wait: float, params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
     """Comprueba que cada registro de Kafka está contabilizado una vez (código 1 si no)."""
+    from . import clients
     from .jobs import audit as auditing
 
-    report = auditing.audit(parameters.load(params_file, **overrides), wait=wait)
+    params = parameters.load(params_file, **overrides)
+    clients.require(params, "kafka", "bigquery")
+    report = auditing.audit(params, wait=wait)
     if as_json:
         click.echo(auditing.render(report))
     else:

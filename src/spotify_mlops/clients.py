@@ -57,6 +57,7 @@ def kafka_config(params: Params) -> dict[str, Any]:
     config: dict[str, Any] = {
         "bootstrap.servers": address(params.kafka_bootstrap, "kafka", "bootstrap"),
         "security.protocol": params.kafka_security_protocol,
+        "log_level": 2,  # failures reach the caller; librdkafka's own lines are noise
     }
     if params.kafka_sasl_mechanism:
         config["sasl.mechanism"] = params.kafka_sasl_mechanism

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -20,6 +21,7 @@ from ..params import Params
 from .marks import Marks
 
 POLL_SECONDS = 0.05
+_log = logging.getLogger(__name__)
 
 
 class Reader(Protocol):
@@ -61,8 +63,12 @@ class KafkaReader:
         self._heard = dict.fromkeys(offsets, now)
         self._failing_since: float | None = None
         self._failure = ""
+        self._told = False
 
     def _on_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and not self._told:
+            self._told = True
+            _log.error("%s Se espera a que vuelva.", self._unreachable())
         if self._failing_since is None:
             self._failing_since = time.monotonic()
         self._failure = error.str()
@@ -85,6 +91,7 @@ class KafkaReader:
         times = [message.timestamp()[1] for message in messages]
         if values:
             self._failing_since = None
+            self._told = False
             now = time.monotonic()
             self._heard.update((p, now) for p in set(partitions) if p is not None)
         elif self._failing_since is not None:
@@ -123,9 +130,8 @@ class KafkaReader:
 
     def _unreachable(self) -> ServiceError:
         server = self._config["bootstrap.servers"]
-        return ServiceError(
-            f"Kafka no responde en {server} ({self._failure}). Mira «spotify-mlops status»."
-        )
+        reason = f" ({self._failure})" if self._failure else ""
+        return ServiceError(f"Kafka no responde en {server}{reason}. Mira «spotify-mlops status».")
 
     def beat_silent(self, marks: Marks, idle_timeout: timedelta) -> None:
         """Write a heartbeat into each partition that is silent and holds the watermark back."""
