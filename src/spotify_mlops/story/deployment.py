@@ -140,7 +140,7 @@ def rising_table(predictions: pd.DataFrame, params: Params, limit: int = 10) -> 
         (
             row.track_name or row.track_id,
             country(row.country),
-            number(row.play_score if row.play_score == row.play_score else 0, 0),
+            number(row.play_score if row.play_score == row.play_score else 0, 1),
             percent(row.p_alta, 0),
         )
         for row in chosen.itertuples()

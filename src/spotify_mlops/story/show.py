@@ -90,7 +90,7 @@ def table(
         frame: any frame with the named columns.
         caption: what the table holds.
         columns: column name -> heading, or heading and how to write a value. Without it
-            integers get thousands, floats three decimals, nulls a dash.
+            whole numbers get thousands, others two decimals, nulls a dash.
         limit: rows at most.
     """
     frame = pl.from_pandas(frame) if isinstance(frame, pd.DataFrame) else frame
@@ -121,7 +121,7 @@ def _plain(value: Any) -> str:
     if isinstance(value, int):
         return number(value)
     if isinstance(value, float):
-        return number(value, 3)
+        return number(value, 0 if value.is_integer() else 2)
     return str(value)
 
 
