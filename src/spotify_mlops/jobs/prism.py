@@ -25,7 +25,7 @@ def options() -> PipelineOptions:
             "--environment_type=LOOPBACK",
             f"--prism_location={tools.prism_wrapper()}",
             "--experiments=prism_disable_sdf_split",
-            "--prism_log_level=warn",
+            "--prism_log_level=error",
             # Also the deadline of the job's state stream: a shorter one ends the job itself.
             "--job_server_timeout=315360000",
         ]

@@ -32,6 +32,8 @@ from .bounded import shape_of
 
 FLUSH_SECONDS = 1.0
 """Raw sinks write this often: rows of less than a second would be many small appends."""
+DRAIN_SECONDS = 10.0
+"""How long a job that is told to stop may take to write what it has read."""
 ATTEMPTS = 5
 """Failures in a row, with no window written between them, before the job gives up."""
 
@@ -174,8 +176,10 @@ class _Attempt:
         try:
             while not stopped.wait(0.2):
                 if stop.is_set():
-                    result.cancel()
-                    return
+                    self.progress.stopping.set()
+                    if not stopped.wait(DRAIN_SECONDS):
+                        result.cancel()  # a sink is stuck: what it holds is read again
+                        return
         finally:
             ready.unlink(missing_ok=True)
         if outcome[0] is not None and not stop.is_set():

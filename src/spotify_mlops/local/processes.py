@@ -150,7 +150,9 @@ def stop(record: state.Record, timeout: float = 20.0) -> None:
     The record stays, without its pid. Stopping what does not run is harmless.
     """
     family = _family(record) if is_alive(record) else []
-    _end(family, timeout)
+    # First the process itself: it may still need the others to end in order.
+    _end(family[:1], timeout)
+    _end(family[1:], timeout)
     state.put((state.get(record.name) or record).stopped())
 
 

@@ -83,6 +83,8 @@ class Progress:
         """What the raw sinks hold and have not written, by sink."""
         self.finishing = threading.Event()
         """Set by the source with its last batch: buffered sinks must write all they hold."""
+        self.stopping = threading.Event()
+        """Set by whoever wants the job to end: the log then ends for the source where it is."""
 
     def read(self, timely: pl.DataFrame, offsets: Mapping[int, int], marks: Marks) -> None:
         """Take note of a batch that the source has claimed.

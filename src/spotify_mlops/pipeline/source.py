@@ -195,7 +195,9 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
         if position.done:
             _readers.pop(source.job)[1].close()
             return
-        if job.backlog > CREDIT and not bounded:
+        if job.stopping.is_set():
+            position = replace(position, ends=dict(position.offsets))
+        elif job.backlog > CREDIT and not bounded:
             tracker.defer_remainder(Duration.of(CHECKPOINT_SECONDS))
             return
         before = _from_microseconds(position.marks)
