@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import socket
 import sys
 
 import uvicorn
 
 from .. import params as parameters
-from ..errors import UserError
+from ..errors import ServiceError, UserError
 from ..model.registry import Registry
 from .app import create_app
 from .models import ChampionModel, FixedModel, ModelSource
@@ -40,13 +42,32 @@ def serve(params: parameters.Params, host: str, on_port: int) -> None:
     """Serve predictions on a port until a signal comes.
 
     Raises:
+        ServiceError: the port is taken.
         InputError: there is no model.
         IntegrityError: the model's files are not what was registered.
     """
-    uri = os.environ.get("AIP_STORAGE_URI")
-    models: ModelSource = FixedModel(uri) if uri else ChampionModel(Registry(params))
-    app = create_app(models, OnlineStore(params))
-    uvicorn.run(app, host=host, port=on_port, log_level="warning", access_log=False)
+    with _bound(host, on_port) as listener:
+        uri = os.environ.get("AIP_STORAGE_URI")
+        models: ModelSource = FixedModel(uri) if uri else ChampionModel(Registry(params))
+        app = create_app(models, OnlineStore(params))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how one ends it by hand
+            server.run(sockets=[listener])
+
+
+def _bound(host: str, on_port: int) -> socket.socket:
+    """Take the port before the model is loaded: it answers only once the server listens."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, on_port))
+    except OSError as error:
+        listener.close()
+        raise ServiceError(
+            f"No se puede abrir el puerto {on_port} de {host} ({error.strerror}): elige otro con "
+            "AIP_HTTP_PORT."
+        ) from error
+    return listener
 
 
 def port() -> int:
