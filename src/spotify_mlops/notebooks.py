@@ -219,6 +219,11 @@ def _execute(
             progress_bar=False,
             on_cell_start=before_cell,
         )
+    except KeyboardInterrupt:
+        # The cell's task fails after the loop that would have taken its result; asyncio would
+        # print the whole of it.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        raise
     except PapermillExecutionError as error:
         raise NotebookError(
             _explain(name, error.exec_count, error.ename, error.evalue, target)
