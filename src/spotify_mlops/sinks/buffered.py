@@ -47,8 +47,9 @@ class BufferedDoFn(beam.DoFn):
     """Writes when ``interval`` has passed, many rows wait, or the log has ended.
 
     A subclass says which rows it takes (``select``) and how it writes them (``write``). Writes
-    run beside the source, one at a time: the source is held up only by the one before. When
-    ``write`` raises, the job fails with nothing acknowledged, and resumes from the log.
+    run beside the source, one at a time; rows gather meanwhile, and the source is held up only
+    when ``MAX_ROWS`` of them wait. When ``write`` raises, the job fails with nothing
+    acknowledged, and resumes from the log.
     """
 
     def __init__(self, job: str, name: str, interval: float) -> None:
@@ -88,9 +89,12 @@ class BufferedDoFn(beam.DoFn):
         """Write if it is time to; raise what an earlier write raised."""
         buffer = self._buffer
         ending = progress.of(self._job).finishing.is_set()
-        if ending or (self._interval and time.monotonic() >= buffer.due):
-            self._flush()
         if buffer.under_way is not None and (ending or buffer.under_way.done()):
+            buffer.settle()
+        due = self._interval and time.monotonic() >= buffer.due and buffer.under_way is None
+        if ending or due:
+            self._flush()
+        if ending:
             buffer.settle()
 
     def teardown(self) -> None:

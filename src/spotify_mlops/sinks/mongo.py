@@ -21,7 +21,8 @@ from ..params import Params
 from ..pipeline import progress
 from .buffered import BufferedDoFn
 
-_BULK = 1000
+_BULK = 250
+"""Operations a command: the local server runs one at a time, and a track must not wait long."""
 
 
 def event_id(fields: Sequence[object]) -> str:
