@@ -1,0 +1,66 @@
+"""Smoke test: nbval runs every cell of the six notebooks, in order, over a small log."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import uuid
+
+import nbformat
+import pytest
+
+from spotify_mlops import notebooks, params, sources
+from spotify_mlops.jobs import bounded, deploy
+from spotify_mlops.local import state
+
+SMALL = {
+    "simulator_events": "40000",
+    "simulator_days": "8",
+    "simulator_tracks": "80",
+    "lags": "[1, 2, 3, 24]",
+    "horizon": "6",
+    "bootstrap_repetitions": "20",
+    "live_clock": "7200",
+    # What a model of so few events is worth is not the question here.
+    "gate_min_accuracy": "0",
+    "gate_min_macro_f1": "0",
+    "gate_max_ece": "1",
+}
+
+
+@pytest.fixture
+def small_log(services: dict[str, state.Record], monkeypatch: pytest.MonkeyPatch) -> params.Params:
+    """Point the local profile, for whoever loads it, at a small processed log of its own."""
+    unique = f"test_{uuid.uuid4().hex[:10]}"
+    names = {"topic": unique, "dataset": unique, "mongo_database": unique}
+    for name, value in (SMALL | names).items():
+        monkeypatch.setenv(params.ENVIRONMENT_PREFIX + name.upper(), value)
+    settings = params.load("local")
+    sources.ingest_simulator(settings)
+    bounded.run(settings)
+    return settings
+
+
+def test_every_cell_of_the_notebooks_runs(small_log: params.Params) -> None:
+    paths = [notebooks.source_path(name) for name in notebooks.NOTEBOOKS]
+    cells = sum(cell.cell_type == "code" for path in paths for cell in nbformat.read(path, 4).cells)
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env"]
+    # Apart from the configuration of these tests: its options are not for notebooks.
+    apart = ["-c", os.devnull, "--rootdir", str(paths[0].parent), "-p", "no:bqemulator"]
+    timeout = ["--nbval-cell-timeout", "180", "-x", "-p", "no:cacheprovider"]
+    try:
+        done = subprocess.run(
+            [*command, *apart, *timeout, *map(str, paths)],
+            capture_output=True,
+            text=True,
+            timeout=540,
+            check=False,
+        )
+    finally:
+        deploy.stop_apps()
+    assert done.returncode == 0, done.stdout[-5000:]
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed is not None
+    assert int(passed[1]) == cells
