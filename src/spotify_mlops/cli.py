@@ -237,10 +237,12 @@ def stream(
 ) -> None:
     """La tarea de streaming: Kafka a BigQuery, MongoDB y archivo, con predicciones."""
     from . import clients
-    from .jobs import stream as job
 
     params = parameters.load(params_file, **overrides)
     clients.require(params)
+    # After the check: it brings Beam, which takes seconds.
+    from .jobs import stream as job
+
     summary = job.run(params, until_caught_up=until_caught_up, say=say)
     _answer(
         as_json,
@@ -269,12 +271,13 @@ def replay(
 ) -> None:
     """Procesa otra vez todo el registro, con el mismo grafo, en otro dataset."""
     from . import clients
-    from .jobs import bounded
 
     params = parameters.load(params_file, **overrides | {"dataset": dataset})
     clients.require(params, "bigquery", *(["kafka"] if source == "kafka" else []))
     if dataset == parameters.load(params_file, **overrides).dataset:
         raise ParamsError(f"«{dataset}» es el dataset del perfil: elige otro para la repetición.")
+    from .jobs import bounded
+
     summary = bounded.run(params, from_archive=source == "archive", replay=True, say=say)
     _answer(as_json, summary.to_dict(), [_bounded(summary.to_dict())])
 
@@ -297,10 +300,11 @@ def _bounded(summary: dict[str, Any]) -> str:
 def audit(wait: float, params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
     """Comprueba que cada registro de Kafka está contabilizado una vez (código 1 si no)."""
     from . import clients
-    from .jobs import audit as auditing
 
     params = parameters.load(params_file, **overrides)
     clients.require(params, "kafka", "bigquery")
+    from .jobs import audit as auditing
+
     report = auditing.audit(params, wait=wait)
     if as_json:
         click.echo(auditing.render(report))
