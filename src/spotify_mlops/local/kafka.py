@@ -72,9 +72,17 @@ def is_ready(chosen: Mapping[str, int]) -> bool:
 
 
 def _format(base: list[str], properties: Path) -> None:
+    # Given as one argument: one id in 64 begins with a dash, and would be taken for an option.
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     done = subprocess.run(
-        [*base, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)],
+        [
+            *base,
+            "kafka.tools.StorageTool",
+            "format",
+            f"--cluster-id={cluster}",
+            "-c",
+            str(properties),
+        ],
         capture_output=True,
         text=True,
     )

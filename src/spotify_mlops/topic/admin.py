@@ -89,15 +89,29 @@ def offsets(params: Params) -> dict[int, tuple[int, int]]:
     )
     try:
         return {
-            partition: consumer.get_watermark_offsets(
-                TopicPartition(params.topic, partition), timeout=timeout
-            )
+            partition: _extent(consumer, TopicPartition(params.topic, partition), timeout)
             for partition in _partitions(consumer, params)
         }
     except KafkaException as error:
         raise _failed(params, "no se pudo preguntar por sus registros", error) from error
     finally:
         consumer.close()
+
+
+def _extent(consumer: Consumer, place: TopicPartition, timeout: float) -> tuple[int, int]:
+    """Ask for a partition's extent, again while the broker is still taking it over."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return consumer.get_watermark_offsets(place, timeout=timeout)
+        except KafkaException as error:
+            moving = error.args[0].code() in (
+                KafkaError.NOT_LEADER_FOR_PARTITION,
+                KafkaError.LEADER_NOT_AVAILABLE,
+            )
+            if not moving or time.monotonic() >= deadline:
+                raise
+        consumer.poll(0.1)  # serves the client, which asks for who leads now
 
 
 def _check_reachable(params: Params, admin: AdminClient) -> None:
