@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import apache_beam as beam
 import polars as pl
 
-from . import progress, transforms
+from . import progress, steps, transforms
 from .predict import Predict
 from .source import CLOSED, LogSource, ReadLog
 
@@ -45,12 +45,7 @@ class _FreshDoFn(beam.DoFn):
         self._acknowledged = dict(acknowledged)
 
     def process(self, marked: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        if self._acknowledged:
-            known = pl.col("partition").replace_strict(
-                list(self._acknowledged), list(self._acknowledged.values()), default=0
-            )
-            marked = marked.filter(pl.col("offset") >= known)
-        yield marked
+        yield steps.at_or_after(marked, self._acknowledged)
 
 
 def build(

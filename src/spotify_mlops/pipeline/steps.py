@@ -7,7 +7,7 @@ once and give what they would give for one window at a time.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -101,6 +101,14 @@ def events(marked: pl.DataFrame, windowing: Windowing) -> pl.DataFrame:
     return marked.filter(pl.col("kind") == Kind.EVENT).with_columns(
         window_start=windowing.start_expr("event_time")
     )
+
+
+def at_or_after(batch: pl.DataFrame, offsets: Mapping[int, int]) -> pl.DataFrame:
+    """Return the records at or after their partition's offset; all of a partition without one."""
+    if not offsets:
+        return batch
+    first = pl.col("partition").replace_strict(list(offsets), list(offsets.values()), default=0)
+    return batch.filter(pl.col("offset") >= first)
 
 
 def by_shard(events: pl.DataFrame, shape: Shape) -> Iterator[Piece]:

@@ -14,6 +14,7 @@ from .. import clients
 from ..errors import IntegrityError
 from ..events import LOG_COLUMNS
 from ..params import Params
+from ..pipeline import steps
 from . import files
 from .buffered import BufferedDoFn
 
@@ -77,13 +78,8 @@ class _WriteArchiveDoFn(BufferedDoFn):
         self._skip = dict(skip)
 
     def select(self, marked: pl.DataFrame) -> pl.DataFrame:
-        rows = marked.select(pl.lit(self._params.topic).alias("topic"), *LOG_COLUMNS)
-        if not self._skip:
-            return rows
-        known = pl.col("partition").replace_strict(
-            list(self._skip), list(self._skip.values()), default=0
-        )
-        return rows.filter(pl.col("offset") >= known)
+        unwritten = steps.at_or_after(marked, self._skip)
+        return unwritten.select(pl.lit(self._params.topic).alias("topic"), *LOG_COLUMNS)
 
     def write(self, rows: pl.DataFrame) -> None:
         days = rows.with_columns(_day=pl.col("append_time").dt.date())

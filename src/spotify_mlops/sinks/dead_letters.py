@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException, Producer
 from .. import clients, tables
 from ..errors import ServiceError
 from ..params import Params
+from ..pipeline import steps
 from ..warehouse import Appender
 from . import rows
 from .buffered import BufferedDoFn
@@ -96,13 +97,7 @@ class _WriteDeadLettersDoFn(BufferedDoFn):
         self._appender = Appender(self._params, tables.DEAD_LETTERS) if self._table else None
 
     def select(self, marked: pl.DataFrame) -> pl.DataFrame:
-        letters = rows.dead_letter_rows(marked, self._params.topic)
-        if not self._skip:
-            return letters
-        known = pl.col("log_partition").replace_strict(
-            list(self._skip), list(self._skip.values()), default=0
-        )
-        return letters.filter(pl.col("log_offset") >= known)
+        return rows.dead_letter_rows(steps.at_or_after(marked, self._skip), self._params.topic)
 
     def write(self, rows: pl.DataFrame) -> None:
         self._topic.publish(rows)
