@@ -6,20 +6,19 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from . import params as parameters
 from . import usage
 from .errors import ParamsError, UserError
+from .options import answer, json_option, number, say, with_params
 
 USAGE = 2
 UNEXPECTED = 70
 """A defect of the program, not something that its user can mend (EX_SOFTWARE)."""
 INTERRUPTED = 130
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class _Group(usage.Group):
@@ -34,62 +33,6 @@ class _Group(usage.Group):
             if ctx.params.get("debug"):
                 traceback.print_exc()
             raise
-
-
-def _with_params(command: _Command) -> _Command:
-    """Add ``--params`` and ``--set`` and pass the loaded `Params`."""
-
-    def callback(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
-        pairs = {}
-        for value in values:
-            name, equals, text = value.partition("=")
-            if not equals or name not in parameters.names():
-                raise ParamsError(
-                    f"«--set {value}»: se espera NOMBRE=VALOR, con un nombre conocido."
-                )
-            pairs[name] = parameters.parse_value(f"--set {name}", text)
-        return pairs
-
-    command = click.option(
-        "--set",
-        "overrides",
-        multiple=True,
-        metavar="NOMBRE=VALOR",
-        callback=callback,
-        help="Cambia un parámetro (se puede repetir).",
-    )(command)
-    return click.option(
-        "--params",
-        "params_file",
-        default="local",
-        show_default=True,
-        metavar="ARCHIVO",
-        help="Archivo de parámetros, o el nombre de un perfil de params/.",
-    )(command)
-
-
-def _json_option(command: _Command) -> _Command:
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Escribe el resultado como un objeto JSON."
-    )(command)
-
-
-def say(message: str) -> None:
-    """Tell how far the work is, on standard error."""
-    click.secho(f"· {message}", fg="cyan", err=True)
-
-
-def _answer(as_json: bool, content: dict[str, Any], lines: list[str]) -> None:
-    if as_json:
-        click.echo(json.dumps(content, default=str, ensure_ascii=False))
-    else:
-        for line in lines:
-            click.echo(line)
-
-
-def number(value: float) -> str:
-    """Write a whole number with Spanish thousands separators."""
-    return f"{value:,.0f}".replace(",", ".")
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -122,7 +65,7 @@ def down() -> None:
 
 
 @app.command()
-@_json_option
+@json_option
 def status(as_json: bool) -> None:
     """Dice qué está en marcha, dónde escucha y cómo acabó lo que se cayó."""
     from .local import services
@@ -156,8 +99,8 @@ def ingest() -> None:
 
 @ingest.command("simulator")
 @click.option("--live", is_flag=True, help="Sigue publicando con el reloj acelerado.")
-@_with_params
-@_json_option
+@with_params
+@json_option
 def ingest_simulator(
     live: bool, params_file: str, overrides: dict[str, Any], as_json: bool
 ) -> None:
@@ -169,13 +112,13 @@ def ingest_simulator(
         sources.live(params, progress=say)
         return
     summary = sources.ingest_simulator(params, progress=say)
-    _answer(as_json, summary, [_ingested(summary)])
+    answer(as_json, summary, [_ingested(summary)])
 
 
 @ingest.command("charts")
 @click.argument("paths", nargs=-1, metavar="RUTA...")
-@_with_params
-@_json_option
+@with_params
+@json_option
 def ingest_charts(
     paths: tuple[str, ...], params_file: str, overrides: dict[str, Any], as_json: bool
 ) -> None:
@@ -184,13 +127,13 @@ def ingest_charts(
 
     params = parameters.load(params_file, **overrides)
     summary = sources.ingest_charts(params, list(paths), progress=say)
-    _answer(as_json, summary, [_ingested(summary)])
+    answer(as_json, summary, [_ingested(summary)])
 
 
 @ingest.command("history")
 @click.argument("paths", nargs=-1, required=True, metavar="RUTA...")
-@_with_params
-@_json_option
+@with_params
+@json_option
 def ingest_history(
     paths: tuple[str, ...], params_file: str, overrides: dict[str, Any], as_json: bool
 ) -> None:
@@ -199,7 +142,7 @@ def ingest_history(
 
     params = parameters.load(params_file, **overrides)
     summary = sources.ingest_history(params, list(paths), progress=say)
-    _answer(as_json, summary, [_ingested(summary)])
+    answer(as_json, summary, [_ingested(summary)])
 
 
 def _ingested(summary: dict[str, Any]) -> str:
@@ -213,7 +156,7 @@ def _ingested(summary: dict[str, Any]) -> str:
 @click.option("--only", metavar="N", help="Solo este notebook (3, 03 o 03_preparation).")
 @click.option("--from", "start", metavar="N", help="Desde este notebook.")
 @click.option("--resume", is_flag=True, help="Desde el que falló la última vez.")
-@_with_params
+@with_params
 def notebooks(
     only: str | None,
     start: str | None,
@@ -230,8 +173,8 @@ def notebooks(
 
 @app.command()
 @click.option("--until-caught-up", is_flag=True, help="Termina cuando responde de todo lo que hay.")
-@_with_params
-@_json_option
+@with_params
+@json_option
 def stream(
     until_caught_up: bool, params_file: str, overrides: dict[str, Any], as_json: bool
 ) -> None:
@@ -244,7 +187,7 @@ def stream(
     from .jobs import stream as job
 
     summary = job.run(params, until_caught_up=until_caught_up, say=say)
-    _answer(
+    answer(
         as_json,
         summary.to_dict(),
         [
@@ -264,8 +207,8 @@ def stream(
     help="De dónde se lee el registro.",
 )
 @click.option("--dataset", required=True, metavar="NOMBRE", help="Dataset nuevo que se llena.")
-@_with_params
-@_json_option
+@with_params
+@json_option
 def replay(
     source: str, dataset: str, params_file: str, overrides: dict[str, Any], as_json: bool
 ) -> None:
@@ -279,7 +222,7 @@ def replay(
     from .jobs import bounded
 
     summary = bounded.run(params, from_archive=source == "archive", replay=True, say=say)
-    _answer(as_json, summary.to_dict(), [_bounded(summary.to_dict())])
+    answer(as_json, summary.to_dict(), [_bounded(summary.to_dict())])
 
 
 def _bounded(summary: dict[str, Any]) -> str:
@@ -295,8 +238,8 @@ def _bounded(summary: dict[str, Any]) -> str:
     metavar="N",
     help="Segundos de espera a lo pendiente.",
 )
-@_with_params
-@_json_option
+@with_params
+@json_option
 def audit(wait: float, params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
     """Comprueba que cada registro de Kafka está contabilizado una vez (código 1 si no)."""
     from . import clients
@@ -315,7 +258,7 @@ def audit(wait: float, params_file: str, overrides: dict[str, Any], as_json: boo
 
 
 @app.command("serve")
-@_with_params
+@with_params
 def serve_endpoint(params_file: str, overrides: dict[str, Any]) -> None:
     """El servidor de predicción, con el contrato de contenedores de Vertex AI."""
     from .serving.__main__ import port, serve
@@ -338,8 +281,8 @@ def serve_endpoint(params_file: str, overrides: dict[str, Any]) -> None:
 @click.option(
     "--seconds", metavar="N", default=60.0, show_default=True, help="Duración (freshness)."
 )
-@_with_params
-@_json_option
+@with_params
+@json_option
 def bench(
     what: str,
     events: int,
@@ -364,11 +307,11 @@ def bench(
         f"{f['name']:<28} {f['value']:>12} {f['unit']:<9} referencia {f['baseline']}  x{f['ratio']}"
         for f in figures
     ]
-    _answer(as_json, {"figures": figures}, lines)
+    answer(as_json, {"figures": figures}, lines)
 
 
 @app.command()
-@_with_params
+@with_params
 def run(params_file: str, overrides: dict[str, Any]) -> None:
     """Todo: servicios, eventos, notebooks, modelo, endpoint, streaming, auditoría, informes."""
     from .run import run_all
