@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 _PING_SECONDS = 5.0
+_FIRST_PAGE = 1000
+"""Rows up to which a result comes with the query's own answer."""
 _GRPC_OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -115,7 +117,9 @@ def endpoint_url(params: Params) -> str:
 def query(params: Params, sql: str, **parameters: Any) -> pl.DataFrame:
     """Run a query and return its rows; ``{dataset}`` in it stands for the params' dataset.
 
-    Rows come over the Storage Read API as Arrow: the fastest official way for large results.
+    A small result comes with the answer to the query itself; a large one over the Storage Read
+    API as Arrow. Each is the fastest official way for its size: the client's reader of the second
+    asks only every 0.2 s whether it is done.
 
     Args:
         params: where BigQuery is.
@@ -207,7 +211,7 @@ def _run(params: Params, sql: str, parameters: Mapping[str, Any]) -> Any:
     )
     text = sql.replace("{dataset}", params.dataset)
     retry = bigquery.DEFAULT_RETRY.with_timeout(params.service_timeout.total_seconds())
-    rows = client.query(text, job_config=config, retry=retry).result(retry=retry)
+    rows = client.query_and_wait(text, job_config=config, retry=retry, page_size=_FIRST_PAGE)
     return rows.to_arrow(bqstorage_client=bigquery_read_client(params))
 
 

@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import psutil
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from google.api_core.exceptions import BadRequest, NotFound
 
 from spotify_mlops import clients, params, tables, warehouse
 from spotify_mlops.errors import ServiceError, UserError
@@ -143,6 +145,32 @@ def test_large_results_come_whole(local_params: MakeParams, tmp_path: Path) -> N
     found = clients.query(local, "SELECT * FROM {dataset}.spotify_predictions_rows")
     order = ["track_id"]
     assert found.sort(order).equals(rows.select(found.columns).sort(order))
+
+
+def test_small_and_large_results_have_the_same_values(local_params: MakeParams) -> None:
+    local = local_params()
+    warehouse.ensure_dataset(local)
+    random = np.random.default_rng(1)
+    rows = predictions(3000).with_columns(
+        score=pl.Series(random.random(3000) * 10.0 ** random.integers(-300, 300, 3000)),
+        written_at=pl.lit(START)
+        + pl.Series(random.integers(0, 10**15, 3000)).cast(pl.Duration("us")),
+    )
+    warehouse.append(local, tables.PREDICTIONS, rows)
+    sql = "SELECT * FROM {dataset}.spotify_predictions_rows"  # more rows than one answer holds
+    large = clients.query(local, sql).sort("track_id")
+    few = large["track_id"].head(500).to_list()
+    small = clients.query(local, f"{sql} WHERE track_id IN UNNEST(@few)", few=few)
+    assert small.sort("track_id").equals(large.head(500))
+    assert large.equals(rows.select(large.columns).sort("track_id"))
+
+
+def test_a_query_that_fails_raises(local_params: MakeParams) -> None:
+    local = local_params()
+    with pytest.raises(NotFound, match="nowhere"):
+        clients.query(local, "SELECT x FROM nowhere.y")
+    with pytest.raises(BadRequest, match="division by zero"):
+        clients.query(local, "SELECT 1 / 0")
 
 
 def test_load_replaces_or_adds_and_views_show_each_key_once(

@@ -70,6 +70,8 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
     executor.execute_query_job = aside(executor.execute_query_job)
     executor.execute_load_job = aside(executor.execute_load_job)
 
+    _refuse_failed_queries()
+
     import bqemulator.grpc_api.read_servicer as read_servicer
     import bqemulator.server as server
     import grpc.aio
@@ -179,6 +181,35 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
             log_level=LogLevel.WARNING,
         )
     )
+
+
+def _refuse_failed_queries() -> None:
+    """Answer a failed ``jobs.query`` with its HTTP status, as BigQuery does.
+
+    The emulator answers 200 with ``errors``, which are warnings to the official client: a failed
+    query would have no rows. To be called before the application is built.
+    """
+    from bqemulator.api.routes import jobs
+    from bqemulator.domain.errors import DomainError
+    from fastapi.responses import JSONResponse
+    from fastapi.routing import APIRoute
+
+    statuses = {kind.bq_reason: kind.http_status for kind in DomainError.__subclasses__()}
+    query = jobs.query
+
+    @functools.wraps(query)
+    async def answered(*arguments: Any, **named: Any) -> Any:
+        answer = await query(*arguments, **named)
+        if not answer.get("errors"):
+            return answer
+        error = answer["errors"][0]
+        code = statuses.get(error["reason"], 400)
+        body = {"code": code, "message": error["message"], "errors": [error]}
+        return JSONResponse({"error": body}, status_code=code)
+
+    for route in jobs.router.routes:
+        if isinstance(route, APIRoute) and route.endpoint is query:
+            route.endpoint = answered
 
 
 def _result(path: str, executor: Any) -> Any:
