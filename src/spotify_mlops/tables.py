@@ -6,7 +6,7 @@ writer may repeat itself after a crash and a reader never sees it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from google.cloud import bigquery
 
@@ -28,11 +28,13 @@ class Table:
     day: str | None
     """The timestamp column by whose day the rows are partitioned."""
     where: str = "TRUE"
+    over: str | None = None
+    """Another table, whose rows this view shows; it has none of its own."""
 
     @property
     def rows(self) -> str:
         """Return the name of the table under the view."""
-        return f"{self.name}_rows"
+        return f"{self.over or self.name}_rows"
 
     def view_sql(self, dataset: str) -> str:
         """Return the query of the view: the rows that count, each key once."""
@@ -81,6 +83,15 @@ EVENTS = Table(
     day="event_time",
     where="NOT late",
 )
+LATE_EVENTS = replace(
+    EVENTS,
+    name="spotify_late_events",
+    key=("log_partition", "log_offset"),
+    order="append_time",
+    where="late",
+    over=EVENTS.name,
+)
+"""The events that came too late to be counted, each record once."""
 LABELS = Table(
     "spotify_labels",
     (
@@ -182,6 +193,10 @@ def features(params: Params) -> Table:
         order="written_at",
         day="window_start",
     )
+
+
+VIEWS = (LATE_EVENTS,)
+"""Further views over the rows of tables."""
 
 
 def all_tables(params: Params) -> tuple[Table, ...]:

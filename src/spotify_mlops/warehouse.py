@@ -67,6 +67,8 @@ def ensure_dataset(params: Params, progress: Callable[[str], None] = _LOG.info) 
     for table in tables.all_tables(params):
         _ensure_rows(client, params, table, existing, progress)
         _ensure_view(client, params, table, existing)
+    for view in tables.VIEWS:
+        _ensure_view(client, params, view, existing)
 
 
 def load(params: Params, table: Table, files: Sequence[str | Path], *, replace: bool) -> int:

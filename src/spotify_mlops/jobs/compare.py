@@ -1,0 +1,175 @@
+"""Whether two datasets hold the same rows: digests of their content, and what differs.
+
+Content is compared bit for bit, whatever the order of rows and columns. Columns of the wall
+clock say when a row was written and are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from .. import clients, tables
+from ..params import Params
+from ..pipeline.readers import ArchiveReader
+from ..sinks import archive
+from ..tables import Table
+
+WALL_CLOCK = ("written_at",)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """The part of a log that a comparison looks at, so that a job that goes on does not disturb.
+
+    Attributes:
+        ends: per partition, the record after the last one.
+        closed_until: the watermark there; windows that end later are left out.
+    """
+
+    ends: Mapping[int, int]
+    closed_until: datetime | None
+
+
+@dataclass(frozen=True)
+class Digest:
+    """The number of rows of some content, and its SHA-256."""
+
+    rows: int
+    sha256: str
+
+
+def digest(frame: pl.DataFrame) -> Digest:
+    """Return the digest of a frame's content.
+
+    Args:
+        frame: columns of numbers, times, truth values, texts or bytes; nulls count as such. The
+            width of an integer does not count.
+
+    Raises:
+        TypeError: a column holds something else.
+    """
+    content = frame.drop(WALL_CLOCK, strict=False)
+    content = content.select(sorted(content.columns))
+    content = content.sort(content.columns) if content.width else content
+    hashed = hashlib.sha256()
+    for column in content:
+        for part in _parts(column):
+            hashed.update(len(part).to_bytes(8, "little"))
+            hashed.update(part)
+    return Digest(frame.height, hashed.hexdigest())
+
+
+def _parts(column: pl.Series) -> Iterator[bytes]:
+    kind = column.dtype
+    values = column.drop_nulls()
+    yield column.name.encode()
+    yield column.is_null().to_numpy().tobytes()
+    if kind in (pl.String, pl.Binary):
+        texts = values.cast(pl.Binary)
+        yield texts.bin.size().cast(pl.UInt64).to_numpy().tobytes()
+        yield b"".join(texts.to_list())
+    elif kind.is_float():
+        yield values.cast(pl.Float64).to_numpy().tobytes()
+    elif kind.is_integer() or kind.is_temporal() or kind == pl.Boolean:
+        yield values.to_physical().cast(pl.Int64).to_numpy().tobytes()
+    else:
+        raise TypeError(f"no digest of {kind} (column {column.name})")
+
+
+def documents_digest(documents: Iterable[Mapping[str, Any]]) -> Digest:
+    """Return the digest of Mongo documents, whatever the order of documents and fields."""
+    texts = sorted(msgspec.json.encode(document, order="sorted") for document in documents)
+    return Digest(len(texts), hashlib.sha256(b"\n".join(texts)).hexdigest())
+
+
+def archive_digest(params: Params) -> Digest:
+    """Return the digest of the archived log: every record once, by partition and offset.
+
+    Raises:
+        IntegrityError: records are missing in it.
+    """
+    ends = archive.coverage(params)
+    firsts = archive.beginnings(params)
+    left = sum(ends.values()) - sum(firsts.values())
+    reader = ArchiveReader(params, firsts)
+    parts = []
+    while left > 0:
+        parts.append(reader.poll())
+        left -= parts[-1].height
+    return digest(pl.concat(parts)) if parts else digest(pl.DataFrame())
+
+
+def compared_tables(params: Params) -> tuple[Table, ...]:
+    """Return the tables that the live job and a replay fill alike, as readers see them."""
+    return (
+        tables.EVENTS,
+        tables.LATE_EVENTS,
+        tables.features(params),
+        tables.PREDICTIONS,
+        tables.DEAD_LETTERS,
+        tables.COUNTERS,
+    )
+
+
+def content(params: Params, table: Table, extent: Extent | None = None) -> pl.DataFrame:
+    """Return a table as readers see it, in the order of its key, without the wall clock.
+
+    Args:
+        params: whose dataset.
+        table: which table.
+        extent: leaves out what comes after it in the log.
+    """
+    rows = clients.query(params, f"SELECT * FROM `{{dataset}}.{table.name}`")
+    if extent is not None:
+        rows = rows.filter(_within(rows, extent, params))
+    return rows.drop(WALL_CLOCK, strict=False).sort(table.key)
+
+
+def _within(rows: pl.DataFrame, extent: Extent, params: Params) -> pl.Expr:
+    """Select by position in the log the rows that have one, and by window the others."""
+    conditions = []
+    if "log_offset" in rows.columns:
+        ends = pl.col("log_partition").replace_strict(
+            list(extent.ends), list(extent.ends.values()), default=0, return_dtype=pl.Int64
+        )
+        conditions.append(pl.col("log_offset") < ends)
+    if "window_start" in rows.columns:
+        until = pl.lit(extent.closed_until, pl.Datetime("us", "UTC"))
+        conditions.append((pl.col("window_start") + params.window <= until).fill_null(False))
+    return pl.coalesce(conditions)
+
+
+def digests(params: Params, extent: Extent | None = None) -> dict[str, Digest]:
+    """Return the digest of each of ``compared_tables`` in the params' dataset."""
+    return {table.name: digest(content(params, table, extent)) for table in compared_tables(params)}
+
+
+@dataclass(frozen=True)
+class TableComparison:
+    """One table in two datasets."""
+
+    name: str
+    live: Digest
+    other: Digest
+
+    @property
+    def equal(self) -> bool:
+        """Whether both hold the same rows."""
+        return self.live == self.other
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return asdict(self) | {"equal": self.equal}
+
+
+def compare(live: Params, other: Params, extent: Extent | None = None) -> list[TableComparison]:
+    """Compare the tables of two datasets of one log by their digests."""
+    one, two = digests(live, extent), digests(other, extent)
+    return [TableComparison(name, one[name], two[name]) for name in one]
