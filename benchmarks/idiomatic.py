@@ -19,7 +19,7 @@ import apache_beam as beam
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from confluent_kafka import Consumer, TopicPartition
 
-from spotify_mlops.events import COUNTRIES, EVENT_TYPES
+from spotify_mlops.events import COUNTRIES, EVENT_TYPES, SCHEMA_VERSIONS
 
 DEAD = "dead"
 
@@ -54,7 +54,7 @@ class Parse(beam.DoFn):
             event = json.loads(value)
             if event.get("control") == "heartbeat":
                 return
-            if event["schema_version"] != 1:
+            if event["schema_version"] not in SCHEMA_VERSIONS:
                 raise ValueError("schema_version")
             if not all(isinstance(event[name], str) and event[name] for name in self.REQUIRED):
                 raise ValueError("required fields")

@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from logs import APPENDED, BASE, random_events, to_log
 
-from spotify_mlops.events import DUPLICATE_KEY, decode, encode, encode_heartbeat
+from spotify_mlops.events import (
+    DUPLICATE_KEY,
+    EVENT_COLUMNS,
+    SCHEMA_VERSIONS,
+    codec,
+    decode,
+    encode,
+    encode_heartbeat,
+)
 
 SKEW = timedelta(days=1)
 GOOD: dict[str, Any] = {
@@ -83,7 +91,8 @@ BAD = [
     (changed(country="co"), "unknown_country"),
     (changed(event_type="dance"), "unknown_event_type"),
     (changed(event_time="2036-01-05T10:00:00Z"), "future_event_time"),
-    (changed(schema_version=2), "unsupported_schema_version"),
+    (changed(schema_version=0), "unsupported_schema_version"),
+    (changed(schema_version=3), "unsupported_schema_version"),
     (changed(schema_version=10**30), "unsupported_schema_version"),
     (changed(schema_version="1"), "wrong_type"),
     (changed(control="heartbeat", event_time="never"), "wrong_type"),
@@ -134,6 +143,23 @@ def test_unknown_fields_are_ignored_and_missing_ones_are_null() -> None:
     assert frame["kind"].to_list() == ["event"]
     assert frame["count"].to_list() == [1]
     assert frame["popularity"].to_list() == [None]
+
+
+def test_a_version_that_adds_fields_is_read_as_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = {"mood": "happy", "device": {"kind": "car"}}
+    versions = [changed(), changed(schema_version=2, **newer), changed(schema_version=3, **newer)]
+    frame = decoded(*versions)
+    assert frame["kind"].to_list() == ["event", "event", "dead_letter"]
+    assert frame[1].select(*EVENT_COLUMNS).equals(frame[0].select(*EVENT_COLUMNS))
+    assert frame["detail"][2] == "schema_version 3"
+    monkeypatch.setattr(codec, "SCHEMA_VERSIONS", (*SCHEMA_VERSIONS, 3))
+    assert decoded(*versions)["kind"].to_list() == ["event"] * 3
+
+
+def test_a_heartbeat_of_a_newer_version_is_one() -> None:
+    beats = [{"schema_version": v, "control": "heartbeat", "event_time": BASE} for v in (2, 3)]
+    frame = decoded(*(json.dumps(beat, default=str).encode() for beat in beats))
+    assert frame["kind"].to_list() == ["heartbeat", "dead_letter"]
 
 
 def test_events_come_back_as_they_were() -> None:

@@ -8,6 +8,7 @@ from .schema import (
     EVENT_TYPES,
     LOG_COLUMNS,
     SCHEMA_VERSION,
+    SCHEMA_VERSIONS,
     Kind,
     Reason,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "EVENT_TYPES",
     "LOG_COLUMNS",
     "SCHEMA_VERSION",
+    "SCHEMA_VERSIONS",
     "Kind",
     "Reason",
     "decode",

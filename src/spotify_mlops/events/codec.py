@@ -19,6 +19,7 @@ from .schema import (
     EVENT_TYPES,
     MAX_COUNT,
     SCHEMA_VERSION,
+    SCHEMA_VERSIONS,
     UTC_MICROSECONDS,
     Kind,
     Reason,
@@ -130,7 +131,7 @@ def _columns(records: list[_Record | None]) -> list[pl.Series]:
         # An integer of more than 64 bits: out of range, found again for the record alone.
         counts = column("count", [min(max(r.count, -1), MAX_COUNT + 1) for r in rows], pl.Int64)
     popularity = [p if (p := r.popularity) is None or -1 <= p <= 101 else 101 for r in rows]
-    versions = [r.schema_version == SCHEMA_VERSION for r in rows]
+    versions = [r.schema_version in SCHEMA_VERSIONS for r in rows]
     times = column("event_time", [r.event_time for r in rows], pl.String)
     released = column("release_date", [r.release_date for r in rows], pl.String)
     return [
@@ -298,7 +299,7 @@ def _explain(
     version = content["schema_version"]
     if type(version) is not int:
         return dead(Reason.WRONG_TYPE, "schema_version: expected an integer")
-    if version != SCHEMA_VERSION:
+    if version not in SCHEMA_VERSIONS:
         return dead(Reason.UNSUPPORTED_SCHEMA_VERSION, f"schema_version {version}")
     if content.get("control") == _HEARTBEAT:
         time = content.get("event_time")

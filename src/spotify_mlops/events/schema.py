@@ -1,4 +1,4 @@
-"""Names, types and closed sets of the event contract, version 1."""
+"""Names, types and closed sets of the event contract."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ from enum import StrEnum
 import polars as pl
 
 SCHEMA_VERSION = 1
+"""The version that this code writes."""
+
+SCHEMA_VERSIONS = (1, 2)
+"""The versions that this code reads. A new one only adds fields: those of version 1 keep name,
+type and meaning, so one decoder reads them all, and what it does not know it leaves alone. A
+version with another meaning would need a decoder of its own before it is named here. A record of
+a version that is not here is a dead letter: the code cannot know what its fields mean.
+"""
 
 EVENT_TYPES = ("play", "skip", "search_result", "new_release", "recommendation")
 
