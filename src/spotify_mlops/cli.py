@@ -13,6 +13,7 @@ import click
 from . import params as parameters
 from . import usage
 from .errors import ParamsError, UserError
+from .letters_cli import dead_letters
 from .options import answer, json_option, number, say, with_params
 
 USAGE = 2
@@ -255,6 +256,9 @@ def audit(wait: float, params_file: str, overrides: dict[str, Any], as_json: boo
         click.echo(auditing.as_text(report))
     if not report.holds:
         sys.exit(1)
+
+
+app.add_command(dead_letters)
 
 
 @app.command("serve")

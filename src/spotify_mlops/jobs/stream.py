@@ -27,7 +27,7 @@ from ..sinks.dead_letters import DeadLettersSink
 from ..sinks.mongo import OperationalSink
 from ..sinks.warehouse import EventsSink, HeartbeatsSink
 from ..sinks.windows import LiveWindows
-from . import prism
+from . import dead_letters, prism
 from .bounded import shape_of
 
 FLUSH_SECONDS = 1.0
@@ -137,7 +137,8 @@ class _Attempt:
         self.progress = progress.Progress(
             self.start, shape.windowing, shape.lags, shape.shards, raw=len(sinks.raw)
         )
-        self._source = LogSource(self._job, params, shape)
+        letters = dead_letters.answered(params, self.start.offsets)
+        self._source = LogSource(self._job, params, shape, letters=letters)
 
     def _starting_position(self) -> progress.Position:
         lows = {p: low for p, (low, _) in topic.offsets(self._params).items()}

@@ -154,12 +154,15 @@ class LogSource:
         params: where the log is, and the times.
         shape: how the work is cut.
         archive: read the archive in place of the topic.
+        letters: records that were answered for as dead letters (see `steps.settled`): they stay
+            so when code that knows what to make of them reads them again.
     """
 
     job: str
     params: Params
     shape: steps.Shape
     archive: bool = False
+    letters: pl.DataFrame | None = None
 
     def open(self, offsets: Mapping[int, int]) -> Reader:
         """Open a reader at ``offsets``."""
@@ -202,7 +205,8 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
             return
         before = _from_microseconds(position.marks)
         batch = _before_end(reader.poll(), position.ends)
-        marked, marks = mark(decode(batch, params.clock_skew), before, params.allowed_lateness)
+        decoded = steps.settled(decode(batch, params.clock_skew), source.letters)
+        marked, marks = mark(decoded, before, params.allowed_lateness)
         offsets = position.offsets | {
             p: last + 1
             for p, last in batch.group_by("partition").agg(pl.col("offset").max()).iter_rows()

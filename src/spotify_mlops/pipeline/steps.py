@@ -111,6 +111,25 @@ def at_or_after(batch: pl.DataFrame, offsets: Mapping[int, int]) -> pl.DataFrame
     return batch.filter(pl.col("offset") >= first)
 
 
+def settled(decoded: pl.DataFrame, letters: pl.DataFrame | None) -> pl.DataFrame:
+    """Make dead letters of the records that were answered for as such, whatever they are now.
+
+    Args:
+        decoded: what ``events.decode`` gives.
+        letters: ``partition``, ``offset``, ``reason`` and ``detail`` of them.
+    """
+    if letters is None or letters.is_empty() or decoded.is_empty():
+        return decoded
+    place = ["partition", "offset"]
+    found = decoded.select(place).with_row_index("_row").join(letters, on=place)
+    if found.is_empty():
+        return decoded
+    kind = decoded["kind"].scatter(found["_row"], Kind.DEAD_LETTER.value)
+    reason = decoded["reason"].scatter(found["_row"], found["reason"])
+    detail = decoded["detail"].scatter(found["_row"], found["detail"])
+    return decoded.with_columns(kind, reason, detail)
+
+
 def by_shard(events: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
     """Cut the events that are in time by shard and pane."""
     timely = events.filter(~pl.col("late")).select(_SLIM)

@@ -4,6 +4,7 @@ from .admin import ensure_topic, offsets
 from .journal import Journal
 from .partitions import partition_of
 from .publishing import Publisher, event_records, publish, publish_heartbeats
+from .reading import read
 
 __all__ = [
     "Journal",
@@ -14,4 +15,5 @@ __all__ = [
     "partition_of",
     "publish",
     "publish_heartbeats",
+    "read",
 ]

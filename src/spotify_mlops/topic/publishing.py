@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 import polars as pl
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from numpy.typing import NDArray
 
 from .. import clients
 from ..errors import ServiceError
 from ..events import encode, encode_heartbeat
 from ..params import Params
-from .admin import ensure_topic, offsets
+from .admin import ensure_topic
 from .journal import unanswered
 from .partitions import partition_of
+from .reading import read
 
 Progress = Callable[[str], None]
 RECORD_COLUMNS = {"partition": pl.Int32, "key": pl.String, "value": pl.Binary}
 """What is published: a null value is a tombstone; control records have no key."""
+Headers = Sequence[tuple[str, bytes | None]]
 
-_READ_AT_ONCE = 20_000
 _BUFFERED_KILOBYTES = 256 << 10
 _REPORT_SECONDS = 2.0
 
@@ -116,11 +117,19 @@ class Publisher:
             try:
                 produce(topic, value, key, partition, self._on_error)
             except BufferError:
-                self._wait_for_room(partition, key, value)
+                self._produce(partition, key, value)
             except KafkaException as error:
                 raise ServiceError(unanswered(self._params, error)) from error
         self.published += len(records)
         self._producer.poll(0)
+        self._check()
+
+    def send_with_headers(
+        self, partition: int, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> None:
+        """Queue one record as it is, waiting while the queue is full."""
+        self._produce(partition, key, value, headers)
+        self.published += 1
         self._check()
 
     def flush(self) -> None:
@@ -141,15 +150,20 @@ class Publisher:
                 f"{unanswered(self._params, first)} Registros sin entregar: {count}."
             )
 
-    def _wait_for_room(self, partition: int, key: bytes | None, value: bytes | None) -> None:
+    def _produce(
+        self, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()
+    ) -> None:
         while True:
-            self._producer.poll(0.1)  # returns when a delivery makes room, or fails
-            self._check()
             try:
-                self._producer.produce(self._params.topic, value, key, partition, self._on_error)
+                self._producer.produce(
+                    self._params.topic, value, key, partition, self._on_error, headers=list(headers)
+                )
                 return
             except BufferError:
-                continue
+                self._producer.poll(0.1)  # returns when a delivery makes room, or fails
+                self._check()
+            except KafkaException as error:
+                raise ServiceError(unanswered(self._params, error)) from error
 
     def _without_published(self, records: pl.DataFrame) -> pl.DataFrame:
         digests = _digests(records["key"].cast(pl.Binary), records["value"])
@@ -270,48 +284,13 @@ def _match(ours: NDArray[np.uint64], log: NDArray[np.uint64]) -> tuple[int, int]
 
 def _read_digests(params: Params, start: Mapping[int, int]) -> dict[int, NDArray[np.uint64]]:
     """Return the digests of the log's records from ``start`` on, in offset order."""
-    ends = offsets(params)
-    position = {p: max(first, ends[p][0]) for p, first in start.items()}
-    wanted = {p: ends[p][1] for p in start if ends[p][1] > position[p]}
-    parts: dict[int, list[NDArray[np.uint64]]] = {p: [] for p in wanted}
-    if not wanted:
-        return {}
-    consumer = Consumer(
-        clients.kafka_config(params)
-        | {
-            "group.id": f"{params.profile}-resume",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "fetch.message.max.bytes": 4 << 20,
-        }
-    )
-    try:
-        consumer.assign([TopicPartition(params.topic, p, position[p]) for p in wanted])
-        deadline = time.monotonic() + params.service_timeout.total_seconds()
-        while left := sum(max(end - position[p], 0) for p, end in wanted.items()):
-            # `consume` waits for as many as it is asked for: never ask for more than there are.
-            messages = consumer.consume(min(left, _READ_AT_ONCE), timeout=1.0)
-            if messages:
-                deadline = time.monotonic() + params.service_timeout.total_seconds()
-            elif time.monotonic() > deadline:
-                raise ServiceError(unanswered(params))
-            taken: dict[int, list[Message]] = {p: [] for p in wanted}
-            for message in messages:
-                if message.error() is not None:
-                    raise KafkaException(message.error())
-                partition, offset = message.partition(), message.offset()
-                if partition is None or offset is None:
-                    continue
-                if offset < wanted[partition]:
-                    taken[partition].append(message)
-                position[partition] = offset + 1
-            for partition, rows in taken.items():
-                if rows:
-                    keys = pl.Series([row.key() for row in rows], dtype=pl.Binary)
-                    values = pl.Series([row.value() for row in rows], dtype=pl.Binary)
-                    parts[partition].append(_digests(keys, values))
-    except KafkaException as error:
-        raise ServiceError(unanswered(params, error)) from error
-    finally:
-        consumer.close()
+    parts: dict[int, list[NDArray[np.uint64]]] = {p: [] for p in start}
+    for records in read(params, start):
+        taken: dict[int, list[Message]] = {}
+        for partition, _, message in records:
+            taken.setdefault(partition, []).append(message)
+        for partition, rows in taken.items():
+            keys = pl.Series([row.key() for row in rows], dtype=pl.Binary)
+            values = pl.Series([row.value() for row in rows], dtype=pl.Binary)
+            parts[partition].append(_digests(keys, values))
     return {p: np.concatenate(found) for p, found in parts.items() if found}

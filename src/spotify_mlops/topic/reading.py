@@ -1,0 +1,67 @@
+"""Reading a stretch of the log, up to its end of now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from .. import clients
+from ..errors import ServiceError
+from ..params import Params
+from .admin import offsets
+from .journal import unanswered
+
+_READ_AT_ONCE = 20_000
+
+
+def read(params: Params, start: Mapping[int, int]) -> Iterator[list[tuple[int, int, Message]]]:
+    """Yield the records from ``start`` (offset by partition) to the end that the log has now.
+
+    Yields:
+        Some records at a time, each with its partition and offset, in offset order within each
+        partition. Records that the log no longer has are left out.
+
+    Raises:
+        ServiceError: the broker does not answer.
+    """
+    ends = offsets(params)
+    position = {p: max(first, ends[p][0]) for p, first in start.items()}
+    wanted = {p: ends[p][1] for p in start if ends[p][1] > position[p]}
+    if not wanted:
+        return
+    consumer = Consumer(
+        clients.kafka_config(params)
+        | {
+            "group.id": f"{params.profile}-resume",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "fetch.message.max.bytes": 4 << 20,
+        }
+    )
+    try:
+        consumer.assign([TopicPartition(params.topic, p, position[p]) for p in wanted])
+        deadline = time.monotonic() + params.service_timeout.total_seconds()
+        while left := sum(max(end - position[p], 0) for p, end in wanted.items()):
+            # `consume` waits for as many as it is asked for: never ask for more than there are.
+            messages = consumer.consume(min(left, _READ_AT_ONCE), timeout=1.0)
+            if messages:
+                deadline = time.monotonic() + params.service_timeout.total_seconds()
+            elif time.monotonic() > deadline:
+                raise ServiceError(unanswered(params))
+            taken = []
+            for message in messages:
+                if message.error() is not None:
+                    raise KafkaException(message.error())
+                partition, offset = message.partition(), message.offset()
+                if partition is None or offset is None:
+                    continue
+                if offset < wanted[partition]:
+                    taken.append((partition, offset, message))
+                position[partition] = offset + 1
+            yield taken
+    except KafkaException as error:
+        raise ServiceError(unanswered(params, error)) from error
+    finally:
+        consumer.close()
