@@ -42,6 +42,16 @@ def changed(**fields: object) -> bytes:
     return json.dumps(GOOD | fields).encode()
 
 
+def with_field(text: bytes) -> bytes:
+    """Return a good event with one more member, written as it is."""
+    return changed()[:-1] + b", " + text + b"}"
+
+
+def with_text(name: str, text: bytes) -> bytes:
+    """Return a good event with a field's value written as it is."""
+    return changed(**{name: "@"}).replace(b'"@"', text)
+
+
 def without(name: str) -> bytes:
     return json.dumps({k: v for k, v in GOOD.items() if k != name}).encode()
 
@@ -96,6 +106,63 @@ BAD = [
     (changed(schema_version=10**30), "unsupported_schema_version"),
     (changed(schema_version="1"), "wrong_type"),
     (changed(control="heartbeat", event_time="never"), "wrong_type"),
+    (changed(control="heartbeat", event_time="0001-01-01T00:00:00Z"), "out_of_range"),
+    (changed(control="heartbeat", event_time="9999-12-31T23:59:59Z"), "out_of_range"),
+    # Nesting: in an unknown field, in place of everything, closed or not.
+    (with_field(b'"x":' + b"[" * 100 + b"]" * 100), "not_json"),
+    (with_field(b'"x":' + b"[" * 50_000 + b"]" * 50_000), "not_json"),
+    (with_field(b'"x":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_000), "not_json"),
+    (b"[" * 5000 + b"]" * 5000, "not_json"),
+    # Numbers
+    (with_text("count", b"1" * 5000), "out_of_range"),
+    (with_text("count", b"-" + b"1" * 5000), "out_of_range"),
+    (with_text("count", b"9223372036854775808"), "out_of_range"),
+    (with_text("count", b"1e999"), "wrong_type"),
+    (with_text("count", b"3.0"), "wrong_type"),
+    (with_text("count", b"NaN"), "not_json"),
+    (with_text("count", b"01"), "not_json"),
+    (with_text("popularity", b"1" * 5000), "out_of_range"),
+    (with_text("popularity", b"true"), "wrong_type"),
+    (with_text("popularity", b"-Infinity"), "not_json"),
+    (with_text("schema_version", b"1" * 5000), "unsupported_schema_version"),
+    (with_text("schema_version", b"1.0"), "wrong_type"),
+    (with_text("schema_version", b"true"), "wrong_type"),
+    (with_field(b'"x": NaN'), "not_json"),
+    (with_field(b'"x": 1e999, "country": "XX"'), "unknown_country"),
+    # Text
+    (with_text("track_name", b'"\\ud800"'), "not_json"),
+    (with_text("track_id", b'"\\udc00x"'), "not_json"),
+    (with_field(b'"x": "\\ud800"'), "not_json"),
+    (with_text("track_name", b'"\xed\xa0\x80"'), "not_utf8"),
+    (with_text("track_name", b'"\x00"'), "not_json"),
+    (with_field(b'"x": "\n"'), "not_json"),
+    (b"\xef\xbb\xbf" + changed(), "not_json"),
+    (changed().decode().encode("utf-16"), "not_utf8"),
+    (changed() + b"\x00", "not_json"),
+    (changed() + changed(), "not_json"),
+    # A repeated field: the last one counts, but every one is of its type.
+    (b'{"count": "x", ' + changed(count=1)[1:], "wrong_type"),
+    (with_field(b'"country": 5'), "wrong_type"),
+    (with_field(b'"country": null'), "missing_field"),
+    # Times and dates
+    (changed(event_time="0000-01-01T00:00:00Z"), "wrong_type"),
+    (changed(event_time="0001-01-01T00:00:00Z"), "out_of_range"),
+    (changed(event_time="0001-01-01T00:00:00+05:00"), "out_of_range"),
+    (changed(event_time="1899-12-31T23:59:59Z"), "out_of_range"),
+    (changed(event_time="9999-12-31T23:59:59-05:00"), "future_event_time"),
+    (changed(event_time="10000-01-01T00:00:00Z"), "wrong_type"),
+    (changed(event_time="2016-12-31T24:00:00Z"), "wrong_type"),
+    (changed(event_time="2016-12-31T23:59:61Z"), "wrong_type"),
+    (changed(event_time="2016-12-30T23:59:60Z"), "wrong_type"),
+    (changed(event_time="2016-12-31T23:00:00.Z"), "wrong_type"),
+    (changed(event_time="2016-12-31T23:00:00Z\n"), "wrong_type"),
+    (changed(event_time="2016-12-31T23:00:00+24:00"), "wrong_type"),
+    (changed(event_time="\u0662\u0660\u0662\u0666-01-05T10:00:00Z"), "wrong_type"),
+    (changed(release_date="0000"), "wrong_type"),
+    (changed(release_date="0000-01-01"), "wrong_type"),
+    (changed(release_date="10000"), "wrong_type"),
+    (changed(release_date="2021-02-29"), "wrong_type"),
+    (changed(release_date=""), "wrong_type"),
 ]
 
 
@@ -119,6 +186,12 @@ def test_a_bad_record_has_its_reason_and_leaves_its_neighbours_alone(
         ("2026-01-05 10:00:00.123456789Z", 10),
         ("2026-01-05T10:00:00+02:00", 8),
         ("2026-01-05T10:00:00.5-05:00", 15),
+        ("2026-01-05T10:00:00.9999999999999Z", 10),
+        ("2026-01-05T10:00:00-00:00", 10),
+        ("2016-12-31T23:59:60Z", 0),
+        ("2016-12-31T23:59:60.5Z", 0),
+        ("2016-12-31T18:59:60-05:00", 0),
+        ("1900-01-01T07:00:00Z", 7),
     ],
 )
 def test_event_times_are_read_as_utc(text: str, hour: int) -> None:
@@ -132,9 +205,35 @@ def test_a_release_date_may_be_a_year_or_a_month() -> None:
     assert [str(day) for day in frame["release_date"]] == ["2020-01-01", "2020-05-01", "2020-05-06"]
 
 
+ODD = [
+    with_field(b'"x": 1e999'),
+    with_field(b'"x": ' + b"1" * 5000),
+    with_field(b'"x": ' + b"[" * 99 + b"]" * 99),
+    with_field(b'"x": "' + b"[{" * 5000 + b'\\""'),
+    with_field(b'"x": [' + b"{}," * 500 + b"null]"),
+    with_field(b'"$set": {"a.b": {"": null}}, "a\\u0000b": 1, "_id": [5]'),
+    with_field(b'"control": "stop"'),
+    with_field(b'"control": ["heartbeat"]'),
+    with_field(b'"source": "test"'),
+    changed(track_name="x" * 3_000_000),
+    changed(track_id="a\x00b\n\u2028\U0001f600"),
+    with_text("track_name", b'"\\ud83d\\ude00"'),
+    changed(release_date="0001", track_name=""),
+    changed(release_date="9999-12-31", popularity=100, count=10**12),
+]
+
+
+@pytest.mark.parametrize("value", ODD, ids=range(len(ODD)))
+def test_what_is_odd_and_sound_is_an_event(value: bytes) -> None:
+    frame = decoded(changed(), value, changed(event_id="b"))
+    assert frame["kind"].to_list() == ["event"] * 3
+    assert frame["event_id"].to_list() == ["a", "a", "b"]
+    assert frame.rows()  # Python can hold every value
+
+
 def test_a_heartbeat_vouches_for_a_time() -> None:
-    frame = decoded(encode_heartbeat(BASE), changed())
-    assert frame["kind"].to_list() == ["heartbeat", "event"]
+    frame = decoded(encode_heartbeat(BASE), changed(), changed(control="heartbeat"))
+    assert frame["kind"].to_list() == ["heartbeat", "event", "heartbeat"]
     assert frame["event_time"][0] == BASE
 
 
@@ -167,6 +266,52 @@ def test_events_come_back_as_they_were() -> None:
     frame = decode(to_log(encode(events), [0] * 500, None, 1), SKEW)
     assert frame.select(events.columns).equals(events)
     assert frame.select(DUPLICATE_KEY).n_unique() == 500
+
+
+@pytest.mark.parametrize("error", [ValueError, pl.exceptions.PanicException, ZeroDivisionError])
+def test_a_poison_record_is_found_and_stops_nothing(
+    error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = [changed(event_id=f"e{number}") for number in range(50)]
+    values[17] = changed(event_id="poison")
+    values[40] = b"{"
+    good = [number for number in range(50) if number not in (17, 40)]
+    expected = decoded(*values)
+    real = codec._parse_times
+
+    def raising(text: pl.Series) -> pl.Series:
+        if any(b"poison" in value for value in batch["value"].to_list()):
+            raise error("no\nway")
+        return real(text)
+
+    def decode_batch(part: pl.DataFrame, skew: timedelta) -> pl.DataFrame:
+        nonlocal batch
+        batch = part
+        return whole(part, skew)
+
+    whole, batch = codec._decode, expected.clear()
+    monkeypatch.setattr(codec, "_decode", decode_batch)
+    monkeypatch.setattr(codec, "_parse_times", raising)
+    frame = decoded(*values)
+    assert frame[good].equals(expected[good])
+    assert frame[40].equals(expected[40])
+    assert frame.row(17, named=True)["reason"] == "poison"
+    assert frame.row(17, named=True)["detail"] == f"{error.__name__}: no way"
+    assert frame["value"].to_list() == values
+    assert frame["event_id"][17] is None
+    assert frame.schema == expected.schema
+
+
+@pytest.mark.parametrize("error", [ValueError, MemoryError, OSError])
+def test_when_good_records_raise_no_record_is_blamed(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raising(text: pl.Series) -> pl.Series:
+        raise error("the code is broken")
+
+    monkeypatch.setattr(codec, "_parse_times", raising)
+    with pytest.raises(error, match="broken"):
+        decoded(changed(), changed())
 
 
 @given(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from spotify_mlops import params
 from spotify_mlops.errors import ParamsError
-from spotify_mlops.events import DUPLICATE_KEY, EVENT_COLUMNS, Reason, decode
+from spotify_mlops.events import DUPLICATE_KEY, EVENT_COLUMNS, decode
 from spotify_mlops.sources.malformed import REASONS
 from spotify_mlops.sources.simulator import Simulator, check_dates, records
 from spotify_mlops.sources.world import SUPPORTED_COUNTRIES, World
@@ -97,9 +97,9 @@ def test_every_reason_is_injected_and_found() -> None:
     profile = small(malformed_share=0.2)
     frame = Simulator(profile).interval(0, 24)
     result = decoded(profile, frame)
-    broken = frame["injected"].is_in([reason.value for reason in Reason]).fill_null(False)
+    broken = frame["injected"].is_in([reason.value for reason in REASONS]).fill_null(False)
     assert result.filter(broken)["reason"].to_list() == frame.filter(broken)["injected"].to_list()
-    assert set(result["reason"].drop_nulls()) == {reason.value for reason in Reason}
+    assert set(result["reason"].drop_nulls()) == {reason.value for reason in REASONS}
     assert result.filter(~broken)["reason"].null_count() == (~broken).sum()
 
 

@@ -1,29 +1,40 @@
 """JSON records to columns and back.
 
 The fast path decodes each record into a typed struct, then validates whole columns. Only a
-record that fails there is looked at again, alone, to say why it is a dead letter.
+record that fails there is looked at again, alone, to say why it is a dead letter. Should the code
+itself raise, the batch is halved until the record at fault is alone.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from .schema import (
     COUNTRIES,
+    EARLIEST_TIME,
     EVENT_COLUMNS,
     EVENT_TYPES,
+    LATEST_TIME,
     MAX_COUNT,
+    MAX_DEPTH,
     SCHEMA_VERSION,
     SCHEMA_VERSIONS,
     UTC_MICROSECONDS,
     Kind,
     Reason,
 )
+
+_HEARTBEAT = "heartbeat"
+_NotHeartbeat = Annotated[str, msgspec.Meta(pattern=rf"^(?!{_HEARTBEAT}\Z)")]
+"""Fails the typed decoder: a heartbeat is one whatever fields of an event it has."""
 
 
 class _Record(msgspec.Struct, gc=False):
@@ -41,6 +52,7 @@ class _Record(msgspec.Struct, gc=False):
     artist_id: str | None = None
     album_name: str | None = None
     release_date: str | None = None
+    control: _NotHeartbeat | int | float | bool | list[Any] | dict[str, Any] | None = None
 
 
 _REQUIRED = tuple(f.name for f in msgspec.structs.fields(_Record) if f.required)
@@ -50,9 +62,11 @@ _TIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
 )
 _DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?", re.ASCII)
-_CANONICAL_TIME = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?Z$"
+_CANONICAL_TIME = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:[0-5]\d(\.\d{1,6})?Z$"
 _CANONICAL_FORMAT = "%Y-%m-%dT%H:%M:%S%.fZ"
-_HEARTBEAT = "heartbeat"
+_TEXT_IN_JSON = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_SHALLOW_BYTES = 2 * MAX_DEPTH + 100
+"""An event that is shorter cannot be too deep: its required fields alone take 100 bytes."""
 
 DECODED_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "kind": pl.String,
@@ -72,14 +86,34 @@ def decode(batch: pl.DataFrame, clock_skew: timedelta) -> pl.DataFrame:
     Returns:
         The batch with ``kind`` (see `Kind`), ``reason`` and ``detail`` (of a dead letter) and
         ``EVENT_COLUMNS``. A heartbeat has only ``event_time``: the time it vouches for.
+
+    Raises:
+        Exception: what the code raised over the batch, if a good record alone makes it raise.
     """
+    try:
+        return _decode(batch, clock_skew)
+    except (MemoryError, OSError):
+        raise  # the machine's fault, not a record's
+    except (Exception, pl.exceptions.PanicException) as error:
+        if batch.height > 1:
+            half = batch.height // 2
+            return pl.concat([decode(batch[:half], clock_skew), decode(batch[half:], clock_skew)])
+        if batch.is_empty():
+            raise
+        _decode(_known_good(batch), clock_skew)  # raises if the fault is not the record's
+        return _ordered(_poisoned(batch, error))
+
+
+def _decode(batch: pl.DataFrame, clock_skew: timedelta) -> pl.DataFrame:
     records: list[_Record | None] = []
     append = records.append
     for value in batch["value"].to_list():
         try:
             append(_decode_record(value))
-        except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError, RecursionError):
             append(None)
+    for row in _too_deep(batch["value"]):
+        records[row] = None
     frame = batch.with_columns(_columns(records)).with_columns(
         _valid=_is_valid(clock_skew), kind=pl.lit(Kind.EVENT.value)
     )
@@ -87,6 +121,24 @@ def decode(batch: pl.DataFrame, clock_skew: timedelta) -> pl.DataFrame:
     if frame["_valid"].all():
         return _ordered(frame)
     return _ordered(_explain_failures(frame, clock_skew))
+
+
+def _known_good(batch: pl.DataFrame) -> pl.DataFrame:
+    """Return the one record of a batch with an event that is beyond doubt in its place."""
+    event = _Record(SCHEMA_VERSION, "e", "2000-01-01T00:00:00Z", EVENT_TYPES[0], "ES", "t", "s")
+    value = msgspec.json.encode(event)
+    return batch.with_columns(value=pl.lit(value, pl.Binary))
+
+
+def _poisoned(batch: pl.DataFrame, error: BaseException) -> pl.DataFrame:
+    """Return the one record of a batch as a dead letter that names what the code raised."""
+    detail = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+    return batch.with_columns(
+        pl.lit(Kind.DEAD_LETTER.value).alias("kind"),
+        pl.lit(Reason.POISON.value).alias("reason"),
+        pl.lit(detail).alias("detail"),
+        *(pl.lit(None, dtype).alias(name) for name, dtype in EVENT_COLUMNS.items()),
+    )
 
 
 def encode(events: pl.DataFrame) -> list[bytes]:
@@ -169,11 +221,20 @@ def _parse_time(text: str) -> datetime | None:
         return None
     day, clock, fraction, zone = match.groups()
     zone = "+00:00" if zone in "Zz" else zone
+    leap = clock.endswith(":60")
+    clock = clock[:-2] + "59" if leap else clock
     try:
         parsed = datetime.fromisoformat(f"{day}T{clock}{(fraction or '')[:7]}{zone}")
-        return parsed.astimezone(UTC)
-    except (ValueError, OverflowError):
+        parsed = parsed.astimezone(UTC) + timedelta(seconds=leap)
+    except ValueError:
         return None
+    except OverflowError:  # before the year 1 or after 9999: out of range in any case
+        return (
+            datetime.min.replace(tzinfo=UTC) if zone[0] == "+" else datetime.max.replace(tzinfo=UTC)
+        )
+    # A leap second ends a month of UTC. It counts as the second after it, as in POSIX time.
+    ends_month = (parsed.day, parsed.hour, parsed.minute, parsed.second) == (1, 0, 0, 0)
+    return parsed if ends_month or not leap else None
 
 
 def _parse_dates(text: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -195,14 +256,15 @@ def _parse_dates(text: pl.Series) -> tuple[pl.Series, pl.Series]:
         shaped=pl.col(text.name).str.contains(f"^(?:{_DATE.pattern})$"),
     )
     dates = frame["dates"].alias(text.name)
-    dated = text.is_null() | (frame["shaped"].fill_null(False) & dates.is_not_null())
+    held = dates.dt.year().fill_null(0) > 0  # no store has a year 0
+    dated = text.is_null() | (frame["shaped"].fill_null(False) & held)
     return dates, dated.alias("_dated")
 
 
 def _is_valid(clock_skew: timedelta) -> pl.Expr:
     return (
         pl.col("_supported")
-        & pl.col("event_time").is_not_null()
+        & (pl.col("event_time") >= EARLIEST_TIME).fill_null(False)
         & (pl.col("event_time") <= pl.col("append_time") + clock_skew)
         & pl.col("event_type").is_in(EVENT_TYPES)
         & pl.col("country").is_in(sorted(COUNTRIES))
@@ -224,6 +286,26 @@ def _is_text(frame: pl.DataFrame) -> pl.Series | pl.Expr:
     except pl.exceptions.PolarsError:
         return pl.Series([_is_utf8(value) for value in frame["value"].to_list()], dtype=pl.Boolean)
     return pl.lit(True)
+
+
+def _too_deep(values: pl.Series) -> list[int]:
+    """Return the rows of long records with more than ``MAX_DEPTH`` levels."""
+    rows = (values.bin.size("b") > _SHALLOW_BYTES).fill_null(False).arg_true()
+    return [
+        row
+        for row, value in zip(rows.to_list(), values.gather(rows).to_list(), strict=True)
+        if _depth(value) > MAX_DEPTH
+    ]
+
+
+def _depth(value: bytes) -> int:
+    """Return how many objects and arrays are open at once; 0 when there are few at all."""
+    if value.count(b"{") + value.count(b"[") <= MAX_DEPTH:
+        return 0
+    marks = np.frombuffer(_TEXT_IN_JSON.sub(b"", value), np.uint8)
+    opened = np.isin(marks, (ord("{"), ord("["))).astype(np.int64)
+    closed = np.isin(marks, (ord("}"), ord("]"))).astype(np.int64)
+    return int((opened - closed).cumsum().max(initial=0))
 
 
 def _is_utf8(value: bytes | None) -> bool:
@@ -288,9 +370,13 @@ def _explain(
         value.decode("utf-8")
     except UnicodeDecodeError as error:
         return dead(Reason.NOT_UTF8, f"byte {error.start}: {error.reason}")
+    if _depth(value) > MAX_DEPTH:
+        return dead(Reason.NOT_JSON, f"nested deeper than {MAX_DEPTH} levels")
     try:
         content = msgspec.json.decode(value)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except msgspec.ValidationError:  # sound, with a number that is out of all range
+        content = json.loads(value, parse_int=_saturated)
+    except msgspec.DecodeError as error:
         return dead(Reason.NOT_JSON, str(error))
     if not isinstance(content, dict):
         return dead(Reason.WRONG_TYPE, f"expected an object, got {type(content).__name__}")
@@ -306,11 +392,31 @@ def _explain(
         parsed = _parse_time(time) if isinstance(time, str) else None
         if parsed is None:
             return dead(Reason.WRONG_TYPE, "heartbeat without a valid event_time")
+        if not EARLIEST_TIME <= parsed <= LATEST_TIME:
+            return dead(Reason.OUT_OF_RANGE, f"heartbeat of {parsed.isoformat()}")
         return Kind.HEARTBEAT.value, parsed, None, None
-    return dead(*_explain_fields(content, append_time + clock_skew))
+    return dead(*(_explain_fields(content, append_time + clock_skew) or _refused(value)))
 
 
-def _explain_fields(content: dict[str, object], latest: datetime) -> tuple[Reason, str]:
+def _saturated(digits: str) -> int:
+    """Return an integer, or one beyond every limit: Python does not read thousands of digits."""
+    return int(digits) if len(digits) < 40 else int(digits[0] + "9" * 39)
+
+
+def _refused(value: bytes) -> tuple[Reason, str]:
+    """Say what the typed decoder does not like in a record whose fields are all right.
+
+    It reads every occurrence of a repeated field; the last one alone counts.
+    """
+    try:
+        _decode_record(value)
+    except msgspec.DecodeError as error:
+        return Reason.WRONG_TYPE, str(error)
+    raise AssertionError("refused without a reason")
+
+
+def _explain_fields(content: dict[str, object], latest: datetime) -> tuple[Reason, str] | None:
+    """Return what is wrong with the fields of an event; None when nothing is."""
     for name in _REQUIRED:
         if name not in content or content[name] is None:
             return Reason.MISSING_FIELD, name
@@ -327,8 +433,6 @@ def _explain_fields(content: dict[str, object], latest: datetime) -> tuple[Reaso
         number = content.get(name, low)
         if number is None and name == "popularity":
             continue
-        if isinstance(number, float) and number.is_integer():
-            number = int(number)  # the typed decoder takes 3.0 for 3
         if type(number) is not int:
             return Reason.WRONG_TYPE, f"{name}: expected an integer"
         if not low <= number <= high:
@@ -340,12 +444,14 @@ def _explain_fields(content: dict[str, object], latest: datetime) -> tuple[Reaso
     time = _parse_time(str(content["event_time"]))
     if time is None:
         return Reason.WRONG_TYPE, "event_time: expected RFC 3339 with a time zone"
+    if time < EARLIEST_TIME:
+        return Reason.OUT_OF_RANGE, f"event_time {time.isoformat()}"
     if time > latest:
         return Reason.FUTURE_EVENT_TIME, f"event_time {time.isoformat()}"
     released = content.get("release_date")
     if isinstance(released, str) and not _is_date(released):
         return Reason.WRONG_TYPE, "release_date: expected YYYY, YYYY-MM or YYYY-MM-DD"
-    return Reason.WRONG_TYPE, "not an event"
+    return None
 
 
 def _is_date(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 
 import polars as pl
@@ -63,6 +64,13 @@ DUPLICATE_KEY = ("event_id", "event_time", "country", "track_id")
 """Two events with these four equal are one event, recorded twice."""
 
 MAX_COUNT = 10**12
+MAX_DEPTH = 100
+"""Levels of objects and arrays in a record, MongoDB's own limit. Without one, what is too deep
+would depend on how deep the stack of the process happens to be."""
+EARLIEST_TIME = datetime(1900, 1, 1, tzinfo=UTC)
+LATEST_TIME = datetime(9000, 1, 1, tzinfo=UTC)
+"""Event times and heartbeats beyond these would leave what the stores and Python can hold once
+windows, lags and lateness are added or taken away."""
 
 
 class Kind(StrEnum):
@@ -86,3 +94,4 @@ class Reason(StrEnum):
     UNKNOWN_EVENT_TYPE = "unknown_event_type"
     FUTURE_EVENT_TIME = "future_event_time"
     UNSUPPORTED_SCHEMA_VERSION = "unsupported_schema_version"
+    POISON = "poison"  # the code raised over this record alone: a defect that stops nothing

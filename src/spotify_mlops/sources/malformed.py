@@ -8,9 +8,6 @@ from typing import Any
 
 from ..events import Reason
 
-REASONS = tuple(Reason)
-"""Every reason, in the order in which the simulator numbers them."""
-
 
 def corrupt(record: bytes, reason: Reason) -> bytes | None:
     """Return the JSON record of a valid event spoilt so that ``reason`` is why it is refused.
@@ -48,3 +45,6 @@ _WAYS: dict[Reason, Callable[[bytes], bytes | None]] = {
     Reason.FUTURE_EVENT_TIME: _with(event_time="2999-01-01T00:00:00Z"),
     Reason.UNSUPPORTED_SCHEMA_VERSION: _with(schema_version=99),
 }
+
+REASONS = tuple(_WAYS)
+"""In the order in which the simulator numbers them: every reason that a record can be given."""
