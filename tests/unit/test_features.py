@@ -108,6 +108,18 @@ def test_aggregate_sums_counts_by_type() -> None:
     assert (second["n"], second["plays"], second["popularity"]) == (7, 7, None)
 
 
+def test_sums_stop_where_integers_would_wrap_around() -> None:
+    huge = 4 * 10**17
+    rows = [{"count": huge, "event_type": kind} for kind in ["play"] * 30 + ["skip"] * 2]
+    rows += [{"track_id": "t2", "count": 7}]
+    first, second = features.aggregate(windowed(frame_of(rows))).rows(named=True)
+    assert [first[name] for name in ("n", "plays", "skips")] == [10**18, 10**18, 2 * huge]
+    assert (second["n"], second["plays"]) == (7, 7)
+    built = features.reference(frame_of(rows), HOUR, LAGS).row(0, named=True)
+    assert math.isclose(built["log_plays"], math.log(10**18))
+    assert 0 < built["skip_rate"] < 1
+
+
 def test_rank_shares_ties_and_leaves_out_tracks_without_plays() -> None:
     rows = [
         {"track_id": "low", "count": 1},

@@ -25,6 +25,7 @@ from .schema import (
     LATEST_TIME,
     MAX_COUNT,
     MAX_DEPTH,
+    MAX_TEXT_BYTES,
     SCHEMA_VERSION,
     SCHEMA_VERSIONS,
     UTC_MICROSECONDS,
@@ -57,6 +58,7 @@ class _Record(msgspec.Struct, gc=False):
 
 _REQUIRED = tuple(f.name for f in msgspec.structs.fields(_Record) if f.required)
 _OPTIONAL_TEXT = ("track_name", "artist_name", "artist_id", "album_name", "release_date")
+_TEXT = (*_REQUIRED[1:], *_OPTIONAL_TEXT)
 _decode_record = msgspec.json.Decoder(_Record).decode
 _TIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
@@ -112,8 +114,10 @@ def _decode(batch: pl.DataFrame, clock_skew: timedelta) -> pl.DataFrame:
             append(_decode_record(value))
         except (msgspec.DecodeError, UnicodeDecodeError, TypeError, RecursionError):
             append(None)
-    for row in _too_deep(batch["value"]):
-        records[row] = None
+    long = (batch["value"].bin.size("b") > _SHALLOW_BYTES).fill_null(False).arg_true()
+    for row, value in zip(long.to_list(), batch["value"].gather(long).to_list(), strict=True):
+        if _depth(value) > MAX_DEPTH or _has_long_text(records[row], len(value)):
+            records[row] = None
     frame = batch.with_columns(_columns(records)).with_columns(
         _valid=_is_valid(clock_skew), kind=pl.lit(Kind.EVENT.value)
     )
@@ -288,14 +292,10 @@ def _is_text(frame: pl.DataFrame) -> pl.Series | pl.Expr:
     return pl.lit(True)
 
 
-def _too_deep(values: pl.Series) -> list[int]:
-    """Return the rows of long records with more than ``MAX_DEPTH`` levels."""
-    rows = (values.bin.size("b") > _SHALLOW_BYTES).fill_null(False).arg_true()
-    return [
-        row
-        for row, value in zip(rows.to_list(), values.gather(rows).to_list(), strict=True)
-        if _depth(value) > MAX_DEPTH
-    ]
+def _has_long_text(record: _Record | None, size: int) -> bool:
+    if record is None or size <= MAX_TEXT_BYTES:
+        return False
+    return any(len((getattr(record, name) or "").encode()) > MAX_TEXT_BYTES for name in _TEXT)
 
 
 def _depth(value: bytes) -> int:
@@ -426,6 +426,10 @@ def _explain_fields(content: dict[str, object], latest: datetime) -> tuple[Reaso
     for name in _OPTIONAL_TEXT:
         if not isinstance(content.get(name), str | None):
             return Reason.WRONG_TYPE, f"{name}: expected text, got {type(content[name]).__name__}"
+    for name in _TEXT:
+        text = content.get(name)
+        if isinstance(text, str) and len(text.encode()) > MAX_TEXT_BYTES:
+            return Reason.OUT_OF_RANGE, f"{name} is longer than {MAX_TEXT_BYTES} bytes"
     for name in ("event_id", "track_id"):
         if content[name] == "":
             return Reason.OUT_OF_RANGE, f"{name} is empty"

@@ -67,6 +67,8 @@ MAX_COUNT = 10**12
 MAX_DEPTH = 100
 """Levels of objects and arrays in a record, MongoDB's own limit. Without one, what is too deep
 would depend on how deep the stack of the process happens to be."""
+MAX_TEXT_BYTES = 64 << 10
+"""Of a text field, in UTF-8: a row of every table and a document stay far below their limits."""
 EARLIEST_TIME = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST_TIME = datetime(9000, 1, 1, tzinfo=UTC)
 """Event times and heartbeats beyond these would leave what the stores and Python can hold once

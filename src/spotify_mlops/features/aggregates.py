@@ -15,6 +15,9 @@ _TYPE_OF_COLUMN = {
     "recommendations": "recommendation",
 }
 
+MAX_TOTAL = 10**18
+"""Sums stop here: above it integers of 64 bits, and the arithmetic on them, would wrap around."""
+
 
 def dedup(events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Split events into those that count and their later copies.
@@ -52,10 +55,15 @@ def aggregate(events: pl.DataFrame) -> pl.DataFrame:
         ``AGGREGATE_SCHEMA``, sorted by key. ``n`` is the sum of ``count``, and so are ``plays``,
         ``skips``, ``searches``, ``releases`` and ``recommendations`` for their event type. Where
         events disagree: the alphabetically first name, the earliest release, the highest
-        popularity, so that the order of arrival does not matter.
+        popularity, so that the order of arrival does not matter. No sum exceeds ``MAX_TOTAL``.
     """
+    largest = events["count"].max() or 0
+    # Sums of 128 bits are slow, and needed for more than a million of the largest counts alone.
+    wide = isinstance(largest, int) and largest * events.height > MAX_TOTAL
+    count = pl.col("count").cast(pl.Int128) if wide else pl.col("count")
     return (
         events.lazy()
+        .with_columns(count)
         .select(
             *ROW_KEY,
             "count",
@@ -73,8 +81,8 @@ def aggregate(events: pl.DataFrame) -> pl.DataFrame:
         )
         .group_by(ROW_KEY)
         .agg(
-            pl.col("count").sum().alias("n"),
-            pl.col(*_TYPE_OF_COLUMN).sum(),
+            pl.col("count").sum().clip(upper_bound=MAX_TOTAL).alias("n"),
+            pl.col(*_TYPE_OF_COLUMN).sum().clip(upper_bound=MAX_TOTAL),
             pl.col("track_name", "artist_name", "release_date").min(),
             pl.col("popularity").max(),
         )

@@ -12,6 +12,7 @@ from .. import clients, tables
 from ..errors import ServiceError
 from ..params import Params
 from ..pipeline import steps
+from ..topic import DEAD_LETTER_BYTES
 from ..warehouse import Appender
 from . import rows
 from .buffered import BufferedDoFn
@@ -30,7 +31,12 @@ class DeadLetterTopic:
         self._topic = dead_letter_topic(params)
         self._timeout = params.sink_deadline.total_seconds()
         self._producer = Producer(
-            clients.kafka_config(params) | {"enable.idempotence": True, "linger.ms": 5}
+            clients.kafka_config(params)
+            | {
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                "message.max.bytes": DEAD_LETTER_BYTES,
+            }
         )
 
     def publish(self, letters: pl.DataFrame) -> None:

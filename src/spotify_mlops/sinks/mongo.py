@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import bson
 import msgspec
 import polars as pl
 from pymongo import ReplaceOne, UpdateOne
 from pymongo.database import Database
 
 from .. import clients
-from ..events import DUPLICATE_KEY, Kind
+from ..events import DUPLICATE_KEY, EVENT_COLUMNS, Kind
 from ..features import feature_names
 from ..params import Params
 from ..pipeline import progress
@@ -25,6 +27,15 @@ _BULK = 250
 """Operations a command: the local server runs one at a time, and a track must not wait long."""
 
 
+_CONTRACT = frozenset({"schema_version", *EVENT_COLUMNS})
+_MAX_BYTES = 16 << 20
+"""Of a document, as MongoDB has it."""
+_ALWAYS_FITS = 1 << 20
+"""JSON of fewer bytes never makes a document that is too large: ``,0`` becomes at most 15 bytes."""
+_AS_TEXT = "un documento no puede contener sus campos desconocidos: van como texto en «original»"
+_TOO_LARGE = "no cabe en un documento: el registro entero está en el archivo"
+
+
 def event_id(fields: Sequence[object]) -> str:
     """Return the ``_id`` of an event: a digest of the four fields that decide duplicates."""
     text = msgspec.json.encode([str(field) for field in fields])
@@ -32,11 +43,50 @@ def event_id(fields: Sequence[object]) -> str:
 
 
 def event_documents(events: pl.DataFrame) -> Iterable[dict[str, Any]]:
-    """Yield the original documents, unknown fields too, with ``_id`` and a real date."""
+    """Yield the original documents, unknown fields too, with ``_id`` and a real date.
+
+    JSON can hold what a document cannot: names with dots, integers of more than 64 bits, a field
+    ``_id``. Of such a record the known fields are as always, and the whole is text in
+    ``original``; ``note`` says so.
+    """
     keys = events.select(DUPLICATE_KEY).rows()
     for value, key in zip(events["value"].to_list(), keys, strict=True):
-        document = msgspec.json.decode(value)
-        yield document | {"_id": event_id(key), "event_time": key[1]}
+        own = {"_id": event_id(key), "event_time": key[1]}
+        yield (_as_document(value) or _as_text(value)) | own
+
+
+def _as_document(value: bytes) -> dict[str, Any] | None:
+    """Return the record as it is; None if a document cannot hold it."""
+    try:
+        document: dict[str, Any] = msgspec.json.decode(value)
+    except msgspec.ValidationError:  # a number that is out of all range
+        return None
+    unknown = [name for name in document if name not in _CONTRACT]
+    if "_id" in unknown or not all(_holds(name, document[name]) for name in unknown):
+        return None
+    if len(value) > _ALWAYS_FITS and len(bson.encode(document)) > _MAX_BYTES - _ALWAYS_FITS:
+        return None
+    return document
+
+
+def _holds(name: str, value: object) -> bool:
+    """Tell whether a document can have such a field; lists are looked into."""
+    if not name or name[0] == "$" or "." in name or "\0" in name:
+        return False
+    if isinstance(value, dict):
+        return all(_holds(inner, item) for inner, item in value.items())
+    if isinstance(value, list):
+        return all(_holds(name, item) for item in value)
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
+
+
+def _as_text(value: bytes) -> dict[str, Any]:
+    """Return the known fields of a record, and all of it as text if that fits."""
+    content = json.loads(value, parse_int=lambda digits: int(digits) if len(digits) < 20 else None)
+    document = {name: item for name, item in content.items() if name in _CONTRACT}
+    if len(value) + len(bson.encode(document)) > _MAX_BYTES - _ALWAYS_FITS:
+        return document | {"note": _TOO_LARGE}
+    return document | {"original": value.decode(), "note": _AS_TEXT}
 
 
 def upsert_events(database: Database[dict[str, Any]], events: pl.DataFrame) -> None:

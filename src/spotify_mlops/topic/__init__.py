@@ -1,12 +1,14 @@
 """The log: the Kafka topic that everything comes from."""
 
-from .admin import ensure_topic, offsets
+from .admin import DEAD_LETTER_BYTES, MAX_RECORD_BYTES, ensure_topic, offsets
 from .journal import Journal
 from .partitions import partition_of
 from .publishing import Publisher, event_records, publish, publish_heartbeats
 from .reading import read
 
 __all__ = [
+    "DEAD_LETTER_BYTES",
+    "MAX_RECORD_BYTES",
     "Journal",
     "Publisher",
     "ensure_topic",

@@ -12,7 +12,10 @@ from .. import clients
 from ..errors import ServiceError
 from ..params import LOCAL, Params
 
-_MAX_RECORD_BYTES = 8 << 20
+MAX_RECORD_BYTES = 8 << 20
+"""What the topic takes: a batch of one record, its key and envelope included."""
+DEAD_LETTER_BYTES = MAX_RECORD_BYTES + (64 << 10)
+"""A dead letter is a whole record and headers that say why."""
 _ASK_AGAIN_SECONDS = 0.02
 _REACH_SECONDS = 10.0
 
@@ -28,16 +31,17 @@ def ensure_topic(params: Params) -> None:
     """
     config = {
         "message.timestamp.type": "LogAppendTime",
-        "max.message.bytes": str(_MAX_RECORD_BYTES),
+        "max.message.bytes": str(MAX_RECORD_BYTES),
     }
     if params.kafka_bootstrap == LOCAL:
         config["retention.ms"] = "-1"
+    letters = config | {"max.message.bytes": str(DEAD_LETTER_BYTES)}
     replication = 1 if params.kafka_bootstrap == LOCAL else -1
     admin = admin_client(params)
     _check_reachable(params, admin)
     wanted = [
         NewTopic(params.topic, params.partitions, replication, config=config),
-        NewTopic(f"{params.topic}-dead-letters", 1, replication, config=config),
+        NewTopic(f"{params.topic}-dead-letters", 1, replication, config=letters),
     ]
     create_topics(params, admin, wanted)
     found = len(_partitions(admin, params))

@@ -14,10 +14,10 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from numpy.typing import NDArray
 
 from .. import clients
-from ..errors import ServiceError
+from ..errors import InputError, ServiceError, UserError
 from ..events import encode, encode_heartbeat
 from ..params import Params
-from .admin import ensure_topic
+from .admin import MAX_RECORD_BYTES, ensure_topic
 from .journal import unanswered
 from .partitions import partition_of
 from .reading import read
@@ -42,12 +42,13 @@ class Publisher:
 
     Raises (from any method):
         ServiceError: the broker did not take a record within ``service_timeout``.
+        InputError: a record is larger than what the topic takes.
     """
 
     def __init__(self, params: Params, *, linger_ms: float = 20) -> None:
         self._params = params
         self._timeout = params.service_timeout.total_seconds()
-        self._errors: list[KafkaError] = []
+        self._errors: list[UserError] = []
         self._expected: dict[int, NDArray[np.uint64]] = {}
         self.published = 0
         self.skipped = 0
@@ -60,7 +61,7 @@ class Publisher:
                 "compression.type": "lz4",
                 "linger.ms": linger_ms,
                 "batch.size": 1 << 20,
-                "message.max.bytes": 8 << 20,
+                "message.max.bytes": MAX_RECORD_BYTES,
                 "queue.buffering.max.messages": 1_000_000,
                 "queue.buffering.max.kbytes": _BUFFERED_KILOBYTES,
                 "message.timeout.ms": int(self._timeout * 1000),
@@ -119,7 +120,7 @@ class Publisher:
             except BufferError:
                 self._produce(partition, key, value)
             except KafkaException as error:
-                raise ServiceError(unanswered(self._params, error)) from error
+                raise self._refused(error.args[0], partition, key, value) from error
         self.published += len(records)
         self._producer.poll(0)
         self._check()
@@ -141,14 +142,25 @@ class Publisher:
 
     def _on_error(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            self._errors.append(error)
+            record = (message.partition(), message.key(), message.value())
+            self._errors.append(self._refused(error, *record))
+
+    def _refused(
+        self, error: KafkaError, partition: int | None, key: bytes | None, value: bytes | None
+    ) -> UserError:
+        if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+            return ServiceError(unanswered(self._params, error))
+        name = (key or b"").decode(errors="replace")[:80]
+        return InputError(
+            f"Un registro no cabe en el tema {self._params.topic}: ocupa "
+            f"{_number(len(key or b'') + len(value or b''))} bytes y se admiten "
+            f"{_number(MAX_RECORD_BYTES)}, sobre incluido (partición {partition}, clave «{name}»)."
+        )
 
     def _check(self) -> None:
         if self._errors:
             count, first = len(self._errors), self._errors[0]
-            raise ServiceError(
-                f"{unanswered(self._params, first)} Registros sin entregar: {count}."
-            )
+            raise type(first)(f"{first} Registros sin entregar: {count}.")
 
     def _produce(
         self, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()
@@ -163,7 +175,7 @@ class Publisher:
                 self._producer.poll(0.1)  # returns when a delivery makes room, or fails
                 self._check()
             except KafkaException as error:
-                raise ServiceError(unanswered(self._params, error)) from error
+                raise self._refused(error.args[0], partition, key, value) from error
 
     def _without_published(self, records: pl.DataFrame) -> pl.DataFrame:
         digests = _digests(records["key"].cast(pl.Binary), records["value"])
