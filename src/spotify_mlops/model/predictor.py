@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +20,9 @@ PREDICTION_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "score": pl.Float64,  # probability of the level
     **dict.fromkeys(PROBABILITIES, pl.Float64),
 }
+
+_BLOCK = 8192
+"""Rows for one thread."""
 
 
 class Predictor:
@@ -63,7 +68,7 @@ class Predictor:
         x = np.ascontiguousarray(x, dtype=np.float64)
         if np.isnan(x).any():
             raise ValueError("model inputs must be neither null nor NaN")
-        level, p = self._session.run(export.OUTPUTS, {export.INPUT: x})
+        level, p = self._run(x)
         return pl.DataFrame(
             {
                 "level": np.array(LEVELS)[level],
@@ -72,3 +77,12 @@ class Predictor:
             },
             schema=PREDICTION_SCHEMA,
         )
+
+    def _run(self, x: np.ndarray) -> list[np.ndarray]:
+        """Return the graph's outputs; many rows are shared out among the cores."""
+        blocks = [x[i : i + _BLOCK] for i in range(0, len(x), _BLOCK)]
+        if len(blocks) == 1:
+            return self._session.run(export.OUTPUTS, {export.INPUT: x})
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            parts = pool.map(lambda b: self._session.run(export.OUTPUTS, {export.INPUT: b}), blocks)
+            return [np.concatenate(part) for part in zip(*parts, strict=True)]
