@@ -1,17 +1,20 @@
-"""The whole log, once: events, features, labels and counters into BigQuery.
+"""The whole log, once: events, features, labels, predictions and counters into BigQuery.
 
-The same graph as the live job, on FnApiRunner. Tables are replaced, so a run can be repeated.
+The same graph as the live job, on FnApiRunner or, as a replay, on Prism too. Tables are
+replaced, so a run can be repeated.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import apache_beam as beam
 import msgspec
@@ -20,7 +23,8 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from .. import clients, labels, paths, tables, topic, warehouse
+from .. import clients, errors, labels, paths, tables, topic, warehouse
+from ..local import state
 from ..model.registry import Registry
 from ..params import Params
 from ..pipeline import graph, progress
@@ -32,8 +36,13 @@ from ..sinks import archive, files, mongo, positions, rows
 from ..sinks.dead_letters import DeadLettersSink
 from ..sinks.staging import StageRaw, StageWindows, Staging
 from ..windows import Windowing
+from . import prism
 
 Progress = Callable[[str], None]
+Runner = Literal["fnapi", "prism"]
+_ERROR_LINE = re.compile(
+    rf"{re.escape(errors.__name__)}\.(?P<kind>\w+): (?P<message>.*?)(?: \[while running .*)?$"
+)
 _DECISIVE = {"events", "features", "labels.py", "windows.py", "pipeline", "sinks", "tables.py"}
 """The parts of the package whose code decides what the tables hold."""
 
@@ -42,7 +51,8 @@ _DECISIVE = {"events", "features", "labels.py", "windows.py", "pipeline", "sinks
 class BoundedSummary:
     """What a bounded run did.
 
-    ``watermark`` is the log's at its end: windows that end at or before it are closed.
+    ``watermark`` is the log's at its end: windows that end at or before it are closed. ``ends``
+    has the record after the last one of each partition.
     """
 
     records: int
@@ -50,6 +60,7 @@ class BoundedSummary:
     watermark: datetime | None
     seconds: float
     dataset: str
+    ends: dict[int, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -81,6 +92,8 @@ def run(
     *,
     from_archive: bool = False,
     replay: bool = False,
+    runner: Runner = "fnapi",
+    final_lateness: timedelta | None = None,
     say: Progress = lambda _: None,
 ) -> BoundedSummary:
     """Run the graph over the whole log and load the tables of ``params.dataset``.
@@ -89,6 +102,9 @@ def run(
         params: what and where.
         from_archive: read the archive in place of the topic.
         replay: only fill the dataset: no archive, no Mongo, no position, no dead-letter topic.
+        runner: what executes the graph; the tables do not depend on it.
+        final_lateness: what the watermark allows for at the end of the log, where a replay
+            accepts later events than the live job but closes the same windows.
         say: takes a line of progress in Spanish.
 
     Raises:
@@ -96,37 +112,106 @@ def run(
         IntegrityError: the archive is not whole.
     """
     began = time.monotonic()
-    start, ends = _extent(params, from_archive)
-    job = f"bounded-{params.topic}-{params.dataset}"
-    staging = Staging(paths.state_dir() / "staging" / job)
-    staging.clear()
     warehouse.ensure_dataset(params)
-    sinks = _sinks(params, staging, replay)
+    with _staging(params, f"bounded-{params.topic}-{params.dataset}") as staging:
+        sinks = _sinks(params, staging, replay)
+        computed = _compute(params, staging, sinks, from_archive, runner, final_lateness, say)
+        say("Cargando las tablas en BigQuery")
+        counts = _load(params, staging, computed.watermark)
+        if not replay:
+            say("Actualizando MongoDB")
+            _latest_tracks(params, staging)
+            computed.progress.acknowledge_all()
+            positions.save(params, computed.progress.position())
+    seconds = time.monotonic() - began
+    summary = BoundedSummary(
+        computed.records, counts, computed.watermark, seconds, params.dataset, computed.ends
+    )
+    if not replay:
+        done = _Done(_fingerprint(params), summary)
+        files.write_bytes(_summary_file(params), msgspec.json.encode(done))
+    return summary
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What the graph made of a log, in files, before it is loaded anywhere."""
+
+    staging: Staging
+    progress: progress.Progress
+    records: int
+    ends: dict[int, int]
+    watermark: datetime | None
+
+
+@contextmanager
+def computed(
+    params: Params,
+    *,
+    from_archive: bool = False,
+    runner: Runner = "fnapi",
+    say: Progress = lambda _: None,
+) -> Iterator[Computed]:
+    """Compute the tables of the whole log and touch nothing else; the files go at the end."""
+    with _staging(params, f"computed-{params.topic}-{params.dataset}") as staging:
+        sinks = _sinks(params, staging, replay=True)
+        yield _compute(params, staging, sinks, from_archive, runner, None, say)
+
+
+@contextmanager
+def _staging(params: Params, job: str) -> Iterator[Staging]:
+    """Give a run an empty folder, named like its job; another run of the job waits for it."""
+    staging = Staging(paths.state_dir() / "staging" / job)
+    with state.locked(f"staging-{job}"):
+        staging.clear()
+        try:
+            yield staging
+        finally:
+            staging.clear()
+
+
+def _compute(
+    params: Params,
+    staging: Staging,
+    sinks: graph.Sinks,
+    from_archive: bool,
+    runner: Runner,
+    final_lateness: timedelta | None,
+    say: Progress,
+) -> Computed:
+    start, ends = _extent(params, from_archive)
+    job = staging.folder.name
     shape = shape_of(params, params.bounded_pane)
     tracked = progress.Progress(start, shape.windowing, shape.lags, shape.shards, raw=0)
     progress.register(job, tracked)
     total = sum(ends.values()) - sum(start.offsets.values())
     say(f"Procesando {total:,} registros".replace(",", "."))
     if total:
-        source = LogSource(job, params, shape, from_archive)
-        pipeline = beam.Pipeline(FnApiRunner(), PipelineOptions([]))
+        source = LogSource(job, params, shape, from_archive, final_lateness=final_lateness)
+        pipeline = _pipeline(runner)
         graph.build(pipeline, source, start, sinks, ends)
-        pipeline.run().wait_until_finish()
-    reached = watermark(tracked.marks, params.allowed_lateness)
-    say("Cargando las tablas en BigQuery")
-    counts = _load(params, staging, reached)
-    if not replay:
-        say("Actualizando MongoDB")
-        _latest_tracks(params, staging)
-        tracked.acknowledge_all()
-        positions.save(params, tracked.position())
-    staging.clear()
-    seconds = time.monotonic() - began
-    summary = BoundedSummary(total, counts, reached, seconds, params.dataset)
-    if not replay:
-        done = _Done(_fingerprint(params), summary)
-        files.write_bytes(_summary_file(params), msgspec.json.encode(done))
-    return summary
+        try:
+            pipeline.run().wait_until_finish()
+        except RuntimeError as failure:
+            raise _raised(failure) from failure
+    lateness = params.allowed_lateness if final_lateness is None else final_lateness
+    return Computed(staging, tracked, total, ends, watermark(tracked.marks, lateness))
+
+
+def _pipeline(runner: Runner) -> beam.Pipeline:
+    if runner == "prism":
+        return beam.Pipeline(prism.runner(), prism.options())
+    return beam.Pipeline(FnApiRunner(), PipelineOptions([]))
+
+
+def _raised(failure: RuntimeError) -> Exception:
+    """Return the error that a step raised for the user; a runner tells it as text."""
+    for line in reversed(str(failure).splitlines()):
+        found = _ERROR_LINE.search(line)
+        kind = getattr(errors, found["kind"], None) if found else None
+        if found and kind is not None:
+            return cast(Exception, kind(found["message"]))
+    return failure
 
 
 @dataclass(frozen=True)

@@ -185,6 +185,8 @@ class LogSource:
         archive: read the archive in place of the topic.
         letters: records that were answered for as dead letters (see `steps.settled`): they stay
             so when code that knows what to make of them reads them again.
+        final_lateness: what the watermark allows for at the end of a bounded log, where it is
+            less than ``allowed_lateness``: windows close there that still wait for late events.
     """
 
     job: str
@@ -192,6 +194,7 @@ class LogSource:
     shape: steps.Shape
     archive: bool = False
     letters: pl.DataFrame | None = None
+    final_lateness: timedelta | None = None
 
     def open(self, offsets: Mapping[int, int]) -> Reader:
         """Open a reader at ``offsets``."""
@@ -257,7 +260,10 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
             events = steps.events(marked, shape.windowing)
             job.read(events.filter(~pl.col("late")), offsets, marks)
             yield TimestampedValue(marked, estimator.current_watermark() or MIN_TIMESTAMP)
-        reached = watermark(marks, params.allowed_lateness)
+        lateness = params.allowed_lateness
+        if position.done and source.final_lateness is not None:
+            lateness = source.final_lateness
+        reached = watermark(marks, lateness)
         if reached is not None:
             yield from _closings(job.close(reached), reached, shape)
             estimator.set_watermark(

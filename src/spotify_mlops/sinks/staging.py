@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 import apache_beam as beam
@@ -57,14 +56,13 @@ class _StageRawDoFn(BufferedDoFn):
         self._label = label
         self._rows_of = select
 
-    def setup(self) -> None:
-        self._numbers = count()
-
     def select(self, marked: pl.DataFrame) -> pl.DataFrame:
         return self._rows_of(marked)
 
     def write(self, rows: pl.DataFrame) -> None:
-        self._staging.write(self._table, f"{self._label}-{next(self._numbers):06d}", rows)
+        # By the first record in it: a runner may use several instances of this DoFn.
+        partition, offset = rows.select("log_partition", "log_offset").row(0)
+        self._staging.write(self._table, f"{self._label}-{partition}-{offset:012d}", rows)
 
 
 @dataclass(frozen=True)
