@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import worlds
 
 from spotify_mlops import params
 from spotify_mlops.local import services as local_services
@@ -29,6 +30,14 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, sta
             del os.environ["SPOTIFY_MLOPS_STATE"]
         else:
             os.environ["SPOTIFY_MLOPS_STATE"] = before
+
+
+@pytest.fixture(scope="session")
+def world(
+    services: dict[str, state.Record], tmp_path_factory: pytest.TempPathFactory
+) -> worlds.World:
+    """A history and its live continuation, made once: tests put back what they change."""
+    return worlds.build(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture

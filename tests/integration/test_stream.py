@@ -5,85 +5,31 @@ Whatever is killed meanwhile. The log has duplicates, late events and malformed 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
 import psutil
 import pytest
+from worlds import World, catch_up, command, content, make, next_window
 
-from spotify_mlops import clients, params, sources, tables, topic
+from spotify_mlops import clients, sources, tables, topic
 from spotify_mlops.jobs import audit, bounded, compare, deploy
 from spotify_mlops.local import processes, state
 from spotify_mlops.local import services as local_services
-from spotify_mlops.model.predictor import Predictor
-from spotify_mlops.model.registry import Registry
-from spotify_mlops.model.train import train
 from spotify_mlops.params import Params
 from spotify_mlops.sinks import mongo
 
-SMALL = {
-    "simulator_events": 20_000,
-    "simulator_days": 3,
-    "simulator_tracks": 60,
-    "lags": [1, 2, 3],
-    "horizon": 6,
-    "live_duration": "12h",
-    "bootstrap_repetitions": 20,
-    "bootstrap_block": "6h",
-    "idle_timeout": "60s",
-}
 
-
-def make(**overrides: Any) -> Params:
-    unique = uuid.uuid4().hex[:10]
-    own = {
-        "topic": f"test-{unique}",
-        "dataset": f"test_{unique}",
-        "mongo_database": f"test_{unique}",
-        "profile": f"test-{unique}",
-    }
-    return params.load("local", **(own | SMALL | overrides))
-
-
-def command(
-    settings: Params, *arguments: str, timeout: float = 120
-) -> subprocess.CompletedProcess[str]:
-    """Run the command line with these params."""
-    file = str(deploy.params_file(settings))
-    return subprocess.run(
-        [sys.executable, "-m", "spotify_mlops", *arguments, "--params", file],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-
-
-def catch_up(settings: Params) -> dict[str, Any]:
-    done = command(settings, "stream", "--until-caught-up", "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def content(settings: Params, table: tables.Table, where: pl.Expr | None = None) -> pl.DataFrame:
-    """Return a table as readers see it, in the order of its key, without the wall clock."""
-    rows = compare.content(settings, table)
-    return rows if where is None else rows.filter(where)
-
-
-def assert_equal_to_replay(settings: Params, *, from_archive: bool = False) -> None:
-    other = settings.model_copy(update={"dataset": f"{settings.dataset}_{from_archive:d}"})
-    bounded.run(other, replay=True, from_archive=from_archive)
+def assert_equal_to_replay(settings: Params) -> None:
+    other = settings.model_copy(update={"dataset": f"{settings.dataset}_again"})
+    bounded.run(other, replay=True)
     for table in compare.compare(settings, other):
         assert table.equal, table
 
@@ -91,47 +37,6 @@ def assert_equal_to_replay(settings: Params, *, from_archive: bool = False) -> N
 def assert_audited(settings: Params) -> None:
     report = audit.audit(settings)
     assert report.holds, audit.as_text(report)
-
-
-def champion(settings: Params, folder: Any) -> Predictor:
-    """Train on the history, and promote from the first window that the live part brings."""
-    features = content(settings, tables.features(settings))
-    labels = content(settings, tables.LABELS)
-    trained = train(settings, features, labels)
-    trained.write_bundle(folder)
-    registry = Registry(settings)
-    version = registry.register(folder)
-    registry.promote(version, next_window(settings))
-    return Predictor.load(registry.bundle_path(version))
-
-
-def next_window(settings: Params) -> datetime:
-    """Return the first window after the history."""
-    first = datetime.combine(settings.simulator_start, datetime.min.time(), UTC)
-    return first + timedelta(days=settings.simulator_days)
-
-
-@dataclass(frozen=True)
-class World:
-    """A history processed by a bounded run and its continuation by the streaming job."""
-
-    settings: Params
-    predictor: Predictor
-    summary: dict[str, Any]
-    before: dict[str, datetime]
-    """Window of each document of ``tracks`` after the bounded run."""
-
-
-@pytest.fixture(scope="module")
-def world(services: dict[str, state.Record], tmp_path_factory: pytest.TempPathFactory) -> World:
-    settings = make(live_clock=100_000)
-    sources.ingest_simulator(settings)
-    bounded.run(settings)
-    predictor = champion(settings, tmp_path_factory.mktemp("model") / "bundle")
-    stored = clients.mongo_database(settings)["tracks"]
-    before = {document["_id"]: document["window_start"] for document in stored.find()}
-    assert sources.live(settings)["state"] == "complete"
-    return World(settings, predictor, catch_up(settings), before)
 
 
 def test_the_stream_goes_on_where_the_bounded_run_ended(world: World) -> None:
@@ -143,11 +48,6 @@ def test_the_stream_goes_on_where_the_bounded_run_ended(world: World) -> None:
     injected = audit.audit(world.settings).to_dict()["totals"]
     assert min(injected[name] for name in ("late", "duplicates", "dead_letters")) > 0
     assert injected["open"] == 0
-
-
-@pytest.mark.parametrize("from_archive", [False, True], ids=["kafka", "archive"])
-def test_bounded_then_stream_equals_a_replay(world: World, from_archive: bool) -> None:
-    assert_equal_to_replay(world.settings, from_archive=from_archive)
 
 
 def test_streaming_again_adds_nothing(world: World) -> None:
@@ -164,9 +64,13 @@ def test_predictions_are_those_of_the_stored_features(world: World) -> None:
     features = content(settings, tables.features(settings), since)
     predictions = content(settings, tables.PREDICTIONS)
     assert predictions.height == features.height > 0
-    again = world.predictor.predict(features)
+    parts = [features.filter(world.champion_is(champion)) for champion in world.champions]
+    again = pl.concat(
+        champion.predict(part).with_columns(model=pl.lit(champion.name))
+        for champion, part in zip(world.champions, parts, strict=True)
+    )
+    assert all(part.height for part in parts)
     assert predictions.select(again.columns).equals(again)
-    assert predictions["model"].unique().to_list() == [world.predictor.name]
 
 
 def test_the_online_store_has_the_latest_row_of_each_track(world: World) -> None:

@@ -1,0 +1,126 @@
+"""A small log on real services, processed as in life: bounded, then live, with two champions."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from spotify_mlops import clients, params, sources, tables
+from spotify_mlops.jobs import bounded, compare, deploy
+from spotify_mlops.model.predictor import Predictor
+from spotify_mlops.model.registry import Registry
+from spotify_mlops.model.train import train
+from spotify_mlops.params import Params
+
+SMALL = {
+    "simulator_events": 20_000,
+    "simulator_days": 3,
+    "simulator_tracks": 60,
+    "lags": [1, 2, 3],
+    "horizon": 6,
+    "live_duration": "12h",
+    "bootstrap_repetitions": 20,
+    "bootstrap_block": "6h",
+    "idle_timeout": "60s",
+}
+
+
+def make(**overrides: Any) -> Params:
+    unique = uuid.uuid4().hex[:10]
+    own = {
+        "topic": f"test-{unique}",
+        "dataset": f"test_{unique}",
+        "mongo_database": f"test_{unique}",
+        "profile": f"test-{unique}",
+    }
+    return params.load("local", **(own | SMALL | overrides))
+
+
+def command(
+    settings: Params, *arguments: str, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line with these params."""
+    file = str(deploy.params_file(settings))
+    return subprocess.run(
+        [sys.executable, "-m", "spotify_mlops", *arguments, "--params", file],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def catch_up(settings: Params) -> dict[str, Any]:
+    done = command(settings, "stream", "--until-caught-up", "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def content(settings: Params, table: tables.Table, where: pl.Expr | None = None) -> pl.DataFrame:
+    """Return a table as readers see it, in the order of its key, without the wall clock."""
+    rows = compare.content(settings, table)
+    return rows if where is None else rows.filter(where)
+
+
+def next_window(settings: Params) -> datetime:
+    """Return the first window after the history."""
+    first = datetime.combine(settings.simulator_start, datetime.min.time(), UTC)
+    return first + timedelta(days=settings.simulator_days)
+
+
+@dataclass(frozen=True)
+class World:
+    """A history processed by a bounded run and its continuation by the streaming job."""
+
+    settings: Params
+    history: bounded.BoundedSummary
+    champions: tuple[Predictor, Predictor]
+    """The first from the first live window on, the second from the middle of the live part."""
+    summary: dict[str, Any]
+    before: dict[str, datetime]
+    """Window of each document of ``tracks`` after the bounded run."""
+
+    @property
+    def change(self) -> datetime:
+        """The first window of the second champion."""
+        return next_window(self.settings) + self.settings.live_duration / 2
+
+    def champion_is(self, champion: Predictor) -> pl.Expr:
+        """Select the rows that a champion predicts."""
+        second = pl.col("window_start") >= self.change
+        live = pl.col("window_start") >= next_window(self.settings)
+        return second if champion is self.champions[1] else live & ~second
+
+
+def build(folder: Path) -> World:
+    """Publish a history, process and learn it, and stream what comes after it."""
+    settings = make(live_clock=100_000)
+    sources.ingest_simulator(settings)
+    history = bounded.run(settings)
+    first, second = (_trained(settings, folder / family, family) for family in ("dynamics", "seed"))
+    world = World(settings, history, (first, second), {}, {})
+    registry = Registry(settings)
+    registry.promote("1", next_window(settings))
+    registry.promote("2", world.change)
+    stored = clients.mongo_database(settings)["tracks"]
+    before = {document["_id"]: document["window_start"] for document in stored.find()}
+    assert sources.live(settings)["state"] == "complete"
+    return replace(world, summary=catch_up(settings), before=before)
+
+
+def _trained(settings: Params, folder: Path, family: str) -> Predictor:
+    """Train on the history and register the model."""
+    features = content(settings, tables.features(settings))
+    labels = content(settings, tables.LABELS)
+    settings = settings.model_copy(update={"family": family})
+    train(settings, features, labels).write_bundle(folder)
+    registry = Registry(settings)
+    return Predictor.load(registry.bundle_path(registry.register(folder)))
