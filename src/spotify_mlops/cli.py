@@ -12,9 +12,10 @@ import click
 
 from . import params as parameters
 from . import usage
-from .errors import ParamsError, UserError
+from .errors import UserError
 from .letters_cli import dead_letters
 from .options import answer, json_option, number, say, with_params
+from .replay_cli import replay
 
 USAGE = 2
 UNEXPECTED = 70
@@ -200,39 +201,6 @@ def stream(
 
 @app.command()
 @click.option(
-    "--from",
-    "source",
-    type=click.Choice(["kafka", "archive"]),
-    default="kafka",
-    show_default=True,
-    help="De dónde se lee el registro.",
-)
-@click.option("--dataset", required=True, metavar="NOMBRE", help="Dataset nuevo que se llena.")
-@with_params
-@json_option
-def replay(
-    source: str, dataset: str, params_file: str, overrides: dict[str, Any], as_json: bool
-) -> None:
-    """Procesa otra vez todo el registro, con el mismo grafo, en otro dataset."""
-    from . import clients
-
-    params = parameters.load(params_file, **overrides | {"dataset": dataset})
-    clients.require(params, "bigquery", *(["kafka"] if source == "kafka" else []))
-    if dataset == parameters.load(params_file, **overrides).dataset:
-        raise ParamsError(f"«{dataset}» es el dataset del perfil: elige otro para la repetición.")
-    from .jobs import bounded
-
-    summary = bounded.run(params, from_archive=source == "archive", replay=True, say=say)
-    answer(as_json, summary.to_dict(), [_bounded(summary.to_dict())])
-
-
-def _bounded(summary: dict[str, Any]) -> str:
-    rows = ", ".join(f"{name} {number(count)}" for name, count in summary["rows"].items())
-    return f"{number(summary['records'])} registros en {summary['seconds']:.1f} s: {rows}."
-
-
-@app.command()
-@click.option(
     "--wait",
     default=30.0,
     show_default=True,
@@ -259,6 +227,7 @@ def audit(wait: float, params_file: str, overrides: dict[str, Any], as_json: boo
 
 
 app.add_command(dead_letters)
+app.add_command(replay)
 
 
 @app.command("serve")

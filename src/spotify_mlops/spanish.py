@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 
 THIN_SPACE = "\u202f"
@@ -122,3 +122,18 @@ def join(words: Iterable[str]) -> str:
 def plural(count: int, one: str, many: str) -> str:
     """Write a count with its noun: ``1 fila``, ``2 filas``."""
     return f"{number(count)} {one if count == 1 else many}"
+
+
+def aligned(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lay out a table for a terminal: what looks like a number to the right, the rest left."""
+    lines = [list(titles), *map(list, rows)]
+    columns = list(zip(*lines, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    numbers = [all(cell[:1].isdigit() or cell in ("", NO_VALUE) for cell in c[1:]) for c in columns]
+    return [
+        "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(line, widths, numbers, strict=True)
+        ).rstrip()
+        for line in lines
+    ]

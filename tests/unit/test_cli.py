@@ -24,7 +24,7 @@ STABLE = {
     ("ingest", "history"): {"--params", "--json"},
     ("notebooks",): {"--only", "--from", "--resume", "--params"},
     ("stream",): {"--until-caught-up", "--params", "--json"},
-    ("replay",): {"--from", "--dataset", "--params", "--json"},
+    ("replay",): {"--from", "--dataset", "--runner", "--compare", "--params", "--json"},
     ("audit",): {"--params", "--json"},
     ("dead-letters", "list"): {"--reason", "--limit", "--params", "--json"},
     ("dead-letters", "show"): {"--params", "--json"},

@@ -136,3 +136,41 @@ def test_an_extent_leaves_out_what_comes_later() -> None:
     assert kept.rows() == [counters.row(0), counters.row(2)]
     nothing = compare.Extent({0: 2}, None)
     assert windows.filter(compare._within(windows, nothing, settings)).is_empty()
+
+
+KEY = ("country", "track_id")
+
+
+def rows(*values: tuple[str, str, float | None]) -> pl.DataFrame:
+    return pl.DataFrame(
+        values, schema=[*KEY, "x"], orient="row", schema_overrides={"x": pl.Float64}
+    )
+
+
+def test_differences_are_found_value_by_value() -> None:
+    expected = rows(("CO", "a", 0.1), ("CO", "b", 0.0), ("CO", "c", None), ("ES", "d", 1.0))
+    same = compare.differences(expected, expected[::-1], KEY, ["x"])
+    assert same.none
+    assert same.compared == 4
+    found = rows(
+        ("CO", "a", 0.1 + 2**-55), ("CO", "b", -0.0), ("CO", "c", 0.0), ("US", "e", 1.0),
+    )  # fmt: skip
+    wrong = compare.differences(expected, found, KEY, ["x"])
+    assert wrong.compared == 3
+    assert wrong.columns == {"x": 3}
+    assert wrong.found["track_id"].to_list() == wrong.expected["track_id"].to_list() == [*"abc"]
+    assert wrong.expected["x"].to_list() == [0.1, 0.0, None]
+    assert wrong.missing.rows() == [("ES", "d", 1.0)]
+    assert wrong.extra.rows() == [("US", "e", 1.0)]
+
+
+def test_each_copy_of_a_row_is_compared() -> None:
+    expected = rows(("CO", "a", 1.0), ("CO", "b", 2.0))
+    copies = rows(("CO", "a", 1.0), ("CO", "b", 2.0), ("CO", "a", 1.5))
+    wrong = compare.differences(expected, copies, KEY, ["x"])
+    assert wrong.compared == 3
+    assert wrong.found.rows() == [("CO", "a", 1.5)]
+    assert wrong.expected.rows() == [("CO", "a", 1.0)]
+    nothing = compare.differences(expected, copies.clear(), KEY, ["x"])
+    assert nothing.compared == 0
+    assert nothing.missing.height == 2

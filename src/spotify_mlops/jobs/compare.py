@@ -7,21 +7,26 @@ clock say when a row was written and are left out.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from threading import Event
+from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from .. import clients, tables
 from ..params import Params
 from ..pipeline.readers import ArchiveReader
 from ..sinks import archive
+from ..spanish import aligned, number
 from ..tables import Table
 
 WALL_CLOCK = ("written_at",)
+_RETRY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,124 @@ class TableComparison:
         return asdict(self) | {"equal": self.equal}
 
 
-def compare(live: Params, other: Params, extent: Extent | None = None) -> list[TableComparison]:
-    """Compare the tables of two datasets of one log by their digests."""
-    one, two = digests(live, extent), digests(other, extent)
-    return [TableComparison(name, one[name], two[name]) for name in one]
+def compare(
+    live: Params, other: Params, extent: Extent | None = None, wait: float = 0.0
+) -> list[TableComparison]:
+    """Compare the tables of two datasets of one log by their digests.
+
+    Args:
+        live: whose dataset a running job may still be filling.
+        other: the dataset that is whole.
+        extent: how far to look.
+        wait: seconds that the job is given to write what it has read.
+    """
+    whole = digests(other, extent)
+
+    def check() -> list[TableComparison]:
+        found = digests(live, extent)
+        return [TableComparison(name, found[name], whole[name]) for name in whole]
+
+    return waiting(check, lambda tables: all(table.equal for table in tables), wait)
+
+
+Found = TypeVar("Found")
+
+
+def waiting(check: Callable[[], Found], holds: Callable[[Found], bool], seconds: float) -> Found:
+    """Check again until it holds or the time is over; return what was found last."""
+    deadline = time.monotonic() + seconds
+    pause = Event()
+    while True:
+        found = check()
+        if holds(found) or time.monotonic() >= deadline:
+            return found
+        pause.wait(_RETRY_SECONDS)
+
+
+def as_lines(tables: list[TableComparison]) -> list[str]:
+    """Return the comparison as a Spanish table with the verdict under it."""
+    rows = [
+        (
+            table.name,
+            number(table.live.rows),
+            table.live.sha256[:12],
+            number(table.other.rows),
+            table.other.sha256[:12],
+            "sí" if table.equal else "NO",
+        )
+        for table in tables
+    ]
+    titles = ("Tabla", "En directo", "Huella", "Repetición", "Huella", "Iguales")
+    verdict = (
+        "Las dos dicen lo mismo, bit a bit."
+        if all(table.equal for table in tables)
+        else "No dicen lo mismo."
+    )
+    return [*aligned(titles, rows), "", verdict]
+
+
+@dataclass(frozen=True)
+class Differences:
+    """How rows that were found differ from those expected with the same key.
+
+    Attributes:
+        compared: rows found whose key was expected.
+        missing: rows expected whose key was not found.
+        extra: rows found whose key was not expected.
+        expected: of the compared rows that differ, what was expected, in the order of ``found``.
+        found: what was found.
+        columns: how many rows differ in each column that differs somewhere.
+    """
+
+    compared: int
+    missing: pl.DataFrame
+    extra: pl.DataFrame
+    expected: pl.DataFrame
+    found: pl.DataFrame
+    columns: dict[str, int]
+
+    @property
+    def none(self) -> bool:
+        """Whether there is no difference."""
+        return not (self.missing.height or self.extra.height or self.found.height)
+
+
+def differences(
+    expected: pl.DataFrame, found: pl.DataFrame, key: Sequence[str], columns: Sequence[str]
+) -> Differences:
+    """Compare rows by key, bit for bit.
+
+    Args:
+        expected: each key once.
+        found: has the same columns; a key may be there several times.
+        key: columns without nulls.
+        columns: what to compare.
+    """
+    wanted = [*key, *columns]
+    missing = expected.join(found, on=key, how="anti").select(wanted)
+    extra = found.join(expected, on=key, how="anti").select(wanted)
+    right = found.join(expected, on=key, how="semi").select(wanted).sort(key)
+    left = right.select(key).join(expected, on=key, how="left", maintain_order="left")
+    masks = pl.DataFrame(
+        {name: _bits(left[name]).ne_missing(_bits(right[name])) for name in columns}
+    )
+    differs = masks.select(pl.any_horizontal(pl.all())).to_series()
+    counts = {name: int(masks[name].sum()) for name in columns}
+    return Differences(
+        right.height,
+        missing,
+        extra,
+        left.select(wanted).filter(differs),
+        right.filter(differs),
+        {name: count for name, count in counts.items() if count},
+    )
+
+
+def _bits(values: pl.Series) -> pl.Series:
+    """Return floats as the integers that have the same bits, so that -0.0 is not 0.0."""
+    if not values.dtype.is_float():
+        return values
+    raw = values.cast(pl.Float64).fill_null(0.0).to_numpy().view(np.int64)
+    return pl.select(
+        pl.when(values.is_not_null()).then(pl.Series(values.name, raw)).alias(values.name)
+    ).to_series()
