@@ -78,10 +78,14 @@ def build(
         | "Summarise" >> transforms.Summarise(shape)
     )
     ranked = summary.aggregates | "Rank" >> transforms.Rank(shape)
-    _ = (
+    writing = beam.ParDo(sinks.windows.dofn(source.job)).with_output_types(tuple[int, int])
+    written = (
         (ranked, summary.counters)
         | "Rows" >> beam.Flatten()
         | "Build" >> transforms.Build(shape, start.write_from)
         | "Predict" >> Predict(source.params)
-        | "WriteWindows" >> beam.ParDo(sinks.windows.dofn(source.job))
+        | "WriteWindows" >> writing
     )
+    # Nothing comes out. But while a stage without outputs works, Prism's loop over its bundle
+    # never rests (Execute in its stage.go): half a core for as long as a sink waits for a store.
+    _ = written | "Written" >> beam.GroupByKey()
