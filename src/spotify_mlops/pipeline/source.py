@@ -264,14 +264,17 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
         if position.done and source.final_lateness is not None:
             lateness = source.final_lateness
         reached = watermark(marks, lateness)
+        closed: set[datetime] = set()
         if reached is not None:
-            yield from _closings(job.close(reached), reached, shape)
+            closed = job.close(reached)
+            yield from _closings(closed, reached, shape)
             estimator.set_watermark(
                 max(_timestamp(reached), estimator.current_watermark() or MIN_TIMESTAMP)
             )
         if not bounded and isinstance(reader.reader, KafkaReader):
             reader.reader.beat_silent(marks, params.idle_timeout)
-        if not bounded and time.monotonic() - began >= CHECKPOINT_SECONDS:
+        # What closes a window leaves at once.
+        if not bounded and (closed or time.monotonic() - began >= CHECKPOINT_SECONDS):
             tracker.defer_remainder()
             return
 

@@ -13,6 +13,8 @@ import polars as pl
 from ..pipeline import progress
 
 MAX_ROWS = 50_000
+PATIENCE = 1.0
+"""Seconds that rows wait beyond their interval while windows are being written."""
 
 
 @dataclass
@@ -91,11 +93,17 @@ class BufferedDoFn(beam.DoFn):
         ending = progress.of(self._job).finishing.is_set()
         if buffer.under_way is not None and (ending or buffer.under_way.done()):
             buffer.settle()
-        due = self._interval and time.monotonic() >= buffer.due and buffer.under_way is None
-        if ending or due:
+        if ending or (buffer.under_way is None and self._is_due(buffer)):
             self._flush()
         if ending:
             buffer.settle()
+
+    def _is_due(self, buffer: _Buffer) -> bool:
+        """Tell whether to write now: closed windows go first, for as long as ``PATIENCE``."""
+        if not self._interval:
+            return False
+        overdue = time.monotonic() - buffer.due
+        return overdue >= 0 and (progress.of(self._job).backlog == 0 or overdue >= PATIENCE)
 
     def teardown(self) -> None:
         """Let the write under way end: it uses what this instance has open."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -31,21 +30,20 @@ class _WriteWindowsDoFn(beam.DoFn):
         self._counters = Appender(self._params, tables.COUNTERS)
         self._database = clients.mongo_database(self._params)
         self._inputs = mongo.model_inputs(self._params)
-        self._pool = ThreadPoolExecutor(3, thread_name_prefix="sinks")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="tracks")
 
     def process(self, element: PredictedRows) -> None:
         shard, end, features, counters, predictions = element
         now = progress.now()
-        writes: list[Callable[[], object]] = []
-        if predictions.height:
-            writes.append(lambda: self._predictions.append(rows.stamped(predictions, now)))
         if features.height:
-            writes.append(lambda: self._features.append(rows.stamped(features, now)))
-            writes.append(
-                lambda: mongo.upsert_tracks(self._database, features, predictions, self._inputs)
+            tracks = self._pool.submit(
+                mongo.upsert_tracks, self._database, features, predictions, self._inputs
             )
-        for future in [self._pool.submit(write) for write in writes]:
-            future.result()
+            # Predictions first: somebody waits for them.
+            if predictions.height:
+                self._predictions.append(rows.stamped(predictions, now))
+            self._features.append(rows.stamped(features, now))
+            tracks.result()
         if counters.height:
             # Last: a window that is counted is written.
             self._counters.append(rows.counter_rows(counters))
