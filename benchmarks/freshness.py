@@ -1,15 +1,24 @@
-"""``bench freshness``: from the moment a window can close to its predictions in BigQuery."""
+"""``bench freshness``: from the moment a window can close until its predictions can be read.
+
+Windows last one second. A reader looks into BigQuery (Storage Read API) and MongoDB twenty times
+a second; a window counts as readable when the first look that finds all its rows has come back.
+"""
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from google.cloud.bigquery_storage_v1 import types
 
 from spotify_mlops import clients, sources, tables, warehouse
 from spotify_mlops.errors import UserError
@@ -17,27 +26,48 @@ from spotify_mlops.jobs import deploy
 from spotify_mlops.local import processes
 from spotify_mlops.model.registry import Registry
 from spotify_mlops.params import Params
+from spotify_mlops.topic import admin
 
 Say = Callable[[str], None]
 WARM_UP = 10
 """Windows at the start that are not counted: the job's first bundles load code and model."""
 POLL_SECONDS = 0.05
+LENGTH = timedelta(seconds=1)
 LATENESS = timedelta(milliseconds=200)
+TRACKS = 500
+"""In four countries: at most 2,000 row keys a window."""
+SAMPLE = 4
+"""Tracks of each country that are looked up in MongoDB: those with most windows."""
+CASES = ((1_000.0, True), (2_000.0, True), (5_000.0, True), (40_000.0, False))
+"""Events a second, and whether all sinks are on; else only those of predictions."""
 
 
-def run(params: Params, say: Say, rate: float, seconds: float) -> list[dict[str, Any]]:
-    """Run the live job on 1-second windows with all sinks on, and watch BigQuery.
+def run(
+    params: Params, say: Say, rate: float | None, seconds: float, all_sinks: bool = True
+) -> list[dict[str, Any]]:
+    """Run the live job on 1-second windows and watch the stores; all of ``CASES`` without a rate.
 
     The baseline is what the same rows cost with no pipeline at all: one append through the same
-    client, until a query sees them.
+    client, until a reader finds them.
 
     Raises:
-        UserError: no model is registered yet.
+        UserError: no model is registered yet, or too few windows were seen.
     """
     champion = Registry(params).champion()
     if champion is None:
         raise UserError("Aún no hay un modelo registrado: ejecuta antes «make run».")
-    name = f"bench_freshness_{int(time.time())}"
+    bundle = Registry(params).bundle_path(champion)
+    figures = []
+    for each, everything in CASES if rate is None else ((rate, all_sinks),):
+        with _bench(params, bundle) as bench:
+            figures += _case(bench, each, seconds, everything, say)
+    return figures
+
+
+@contextmanager
+def _bench(params: Params, bundle: Path) -> Iterator[Params]:
+    """Give a log and stores of their own, with a champion, and remove them afterwards."""
+    name = f"bench_freshness_{time.time_ns() // 1_000_000}"
     bench = params.model_copy(
         update={
             "profile": "bench",
@@ -45,38 +75,72 @@ def run(params: Params, say: Say, rate: float, seconds: float) -> list[dict[str,
             "dataset": name,
             "mongo_database": name,
             "source": "simulator",
-            "window": timedelta(seconds=1),
+            "simulator_tracks": TRACKS,
+            "window": LENGTH,
             "window_offset": timedelta(0),
             "allowed_lateness": LATENESS,
-            "archive": f"{clients.archive_uri(params)}-{name}",
+            "shards": 1,  # 2,000 rows are too few to share out
+            "archive": f"{clients.archive_uri(params)}-bench/{name}",
         }
     )
     registry = Registry(bench)
-    version = registry.register(Registry(params).bundle_path(champion))
-    registry.promote(version, datetime(2020, 1, 1, tzinfo=UTC))
-    say("Arrancando la tarea de streaming con ventanas de 1 s")
-    job = deploy.start_stream(bench)
+    registry.promote(registry.register(bundle), datetime(2020, 1, 1, tzinfo=UTC))
     try:
-        seen = _watch(bench, rate, seconds, say)
+        yield bench
+    finally:
+        clients.bigquery_client(bench).delete_dataset(
+            bench.dataset, delete_contents=True, not_found_ok=True
+        )
+        clients.mongo_client(bench).drop_database(bench.mongo_database)
+        kafka = admin.admin_client(bench)
+        kafka.delete_topics([bench.topic])[bench.topic].result(30)
+
+
+def _case(
+    params: Params, rate: float, seconds: float, all_sinks: bool, say: Say
+) -> list[dict[str, Any]]:
+    sinks = "todos los destinos" if all_sinks else "solo los destinos de predicciones"
+    say(f"{rate:g} eventos/s durante {seconds:g} s, {sinks}")
+    job = deploy.start_stream(params) if all_sinks else _start_predictions_only(params)
+    try:
+        seen = _watch(params, rate, seconds)
     finally:
         processes.stop(job)
-    delays = _delays(seen)
-    floor = _floor(bench, rows=int(np.median(list(_final(seen).values()))))
-    client = clients.bigquery_client(bench)
-    client.delete_dataset(bench.dataset, delete_contents=True, not_found_ok=True)
-    p50, p99 = np.percentile(delays, [50, 99])
-    label = f"{rate:g}/s"
+    windows = seen.measured()
+    if not windows:
+        raise UserError(f"En {seconds:g} s no se vieron ventanas suficientes: usa más segundos.")
+    floor = _floor(params, rows=int(np.median([seen.rows[window] for window in windows])))
+    label = f"{rate:g}/s" + ("" if all_sinks else "_predictions_only")
+    figures = []
+    for store, delays in (
+        ("bigquery", [seen.bigquery_delay(window) for window in windows]),
+        ("mongo", [d for window in windows if (d := seen.mongo_delay(window)) is not None]),
+    ):
+        p50, p99 = np.percentile(delays, [50, 99])
+        figures.append(_figure(f"freshness_{store}_p50_{label}", p50, floor))
+        figures.append(_figure(f"freshness_{store}_p99_{label}", p99, floor))
     return [
-        _figure(f"freshness_p50_{label}", p50, floor),
-        _figure(f"freshness_p99_{label}", p99, floor),
+        *figures,
         {
-            "name": "windows",
-            "value": len(delays),
+            "name": f"freshness_windows_{label}",
+            "value": len(windows),
             "unit": "windows",
             "baseline": None,
             "ratio": None,
         },
     ]
+
+
+def _start_predictions_only(params: Params) -> Any:
+    """Start the live job without its raw sinks, as a process of its own like the other."""
+    deploy.ready_file().unlink(missing_ok=True)
+    script = Path(__file__).with_name("predictions_only.py")
+    return processes.start(
+        deploy.STREAM,
+        [sys.executable, script, deploy.params_file(params)],
+        ready=deploy.ready_file().exists,
+        timeout=params.service_timeout.total_seconds(),
+    )
 
 
 def _figure(name: str, value: float, baseline: float) -> dict[str, Any]:
@@ -89,12 +153,42 @@ def _figure(name: str, value: float, baseline: float) -> dict[str, Any]:
     }
 
 
-Seen = list[tuple[float, datetime, int]]
+@dataclass
+class _Seen:
+    """When a reader found what; times are seconds since the epoch."""
+
+    rows: dict[datetime, int] = field(default_factory=dict)
+    """Rows of each window, in the end."""
+    whole: dict[datetime, float] = field(default_factory=dict)
+    """When all of them were in BigQuery."""
+    sample: dict[datetime, set[str]] = field(default_factory=dict)
+    """Of the tracks looked up in MongoDB, those with a row in the window."""
+    tracks: list[tuple[float, dict[str, datetime]]] = field(default_factory=list)
+    """The window that each of them was at, look by look."""
+
+    def measured(self) -> list[datetime]:
+        """Return the windows that count: after the warm-up, and the last may lack rows."""
+        return sorted(self.whole)[WARM_UP:-1]
+
+    def bigquery_delay(self, window: datetime) -> float:
+        """Return the seconds until the window's rows were in BigQuery."""
+        return self.whole[window] - _closable(window)
+
+    def mongo_delay(self, window: datetime) -> float | None:
+        """Return the seconds until its sampled tracks were in MongoDB; None if there are none."""
+        wanted = self.sample.get(window, set())
+        for at, found in self.tracks:
+            if wanted and all(found.get(name, window - LENGTH) >= window for name in wanted):
+                return at - _closable(window)
+        return None
 
 
-def _watch(params: Params, rate: float, seconds: float, say: Say) -> Seen:
-    """Publish at a rate and note when a query sees how many rows of which window."""
-    say(f"{rate:g} eventos/s durante {seconds:g} s")
+def _closable(window: datetime) -> float:
+    return (window + LENGTH + LATENESS).timestamp()
+
+
+def _watch(params: Params, rate: float, seconds: float) -> _Seen:
+    """Publish at a rate and look into both stores meanwhile."""
     done = threading.Event()
 
     def publish() -> None:
@@ -102,47 +196,82 @@ def _watch(params: Params, rate: float, seconds: float, say: Say) -> Seen:
         done.set()
 
     threading.Thread(target=publish, daemon=True).start()
-    sql = (
-        "SELECT window_start, COUNT(*) AS n FROM {dataset}.spotify_predictions "
-        "WHERE window_start >= @since GROUP BY 1"
-    )
-    seen: Seen = []
-    while not done.is_set():
+    seen = _Seen()
+    sample: list[str] = []
+    tracks = clients.mongo_database(params)["tracks"]
+    while not done.wait(POLL_SECONDS):  # a reader that never rests would take a core from the rest
         since = datetime.now(UTC) - timedelta(seconds=20)
-        for window, number in clients.query(params, sql, since=since).iter_rows():
-            seen.append((time.time(), window, number))
-        done.wait(POLL_SECONDS)  # a reader that never rests would take a core from the rest
+        found = _readable(params, since)
+        now = time.time()
+        for window, number in found.iter_rows():
+            if number > seen.rows.get(window, 0):
+                seen.rows[window], seen.whole[window] = number, now
+        if sample:
+            wanted = {"_id": {"$in": sample}}
+            found_tracks = {d["_id"]: d["window_start"] for d in tracks.find(wanted, _WINDOW)}
+            seen.tracks.append((time.time(), found_tracks))
+        elif len(seen.whole) >= WARM_UP:
+            sample = _sample(params)
+    for window, name in _sampled_windows(params, sample).iter_rows():
+        seen.sample.setdefault(window, set()).add(name)
     return seen
 
 
-def _final(seen: Seen) -> dict[datetime, int]:
-    final: dict[datetime, int] = {}
-    for _, window, number in seen:
-        final[window] = max(final.get(window, 0), number)
-    return final
+_WINDOW = {"window_start": True}
 
 
-def _delays(seen: Seen) -> list[float]:
-    """Return, a window, the seconds from when it could close until all its rows were seen."""
-    final = _final(seen)
-    whole: dict[datetime, float] = {}
-    for at, window, number in seen:
-        if number == final[window]:
-            whole[window] = min(whole.get(window, at), at)
-    measured = sorted(whole)[WARM_UP:-1]
-    return [
-        whole[window] - (window + timedelta(seconds=1) + LATENESS).timestamp()
-        for window in measured
-    ]
+def _sample(params: Params) -> list[str]:
+    """Return the ids in MongoDB of the tracks with most windows, some of each country."""
+    found = clients.query(
+        params,
+        "SELECT country, CONCAT(country, ':', track_id) AS id, COUNT(*) AS n "
+        "FROM {dataset}.spotify_predictions_rows GROUP BY 1, 2",
+    )
+    top = found.sort("n", "id", descending=True).group_by("country").head(SAMPLE)
+    return top["id"].to_list()
+
+
+def _sampled_windows(params: Params, sample: list[str]) -> pl.DataFrame:
+    return clients.query(
+        params,
+        "SELECT window_start, CONCAT(country, ':', track_id) AS id "
+        "FROM {dataset}.spotify_predictions_rows "
+        "WHERE CONCAT(country, ':', track_id) IN UNNEST(@sample)",
+        sample=sample,
+    )
+
+
+def _readable(params: Params, since: datetime) -> pl.DataFrame:
+    """Return how many predictions of each window a reader of BigQuery finds now.
+
+    Over the Storage Read API: the cheapest way to look often.
+    """
+    client = clients.bigquery_read_client(params)
+    session = client.create_read_session(
+        parent=f"projects/{params.project}",
+        read_session=types.ReadSession(
+            table=client.table_path(params.project, params.dataset, tables.PREDICTIONS.rows),
+            data_format=types.DataFormat.ARROW,
+            read_options=types.ReadSession.TableReadOptions(
+                selected_fields=["window_start"],
+                row_restriction=f"window_start >= '{since.isoformat()}'",
+            ),
+        ),
+        max_stream_count=1,
+    )
+    rows = [client.read_rows(stream.name).to_arrow(session) for stream in session.streams]
+    frames = [pl.from_arrow(part) for part in rows if part.num_rows]
+    if not frames:
+        return pl.DataFrame(schema={"window_start": pl.Datetime("us", "UTC"), "n": pl.UInt32})
+    return pl.concat(frames).group_by("window_start").agg(pl.len().alias("n"))
 
 
 def _floor(params: Params, rows: int) -> float:
-    """Return the median seconds of one append of ``rows`` predictions until a query sees them."""
-    sql = "SELECT COUNT(*) FROM {dataset}.spotify_predictions WHERE window_start = @window"
+    """Return the median seconds of one append of ``rows`` predictions until a reader finds them."""
     times = []
     with warehouse.Appender(params, tables.PREDICTIONS) as appender:
         for turn in range(10):
-            window = datetime(2001, 1, 1 + turn, tzinfo=UTC)
+            window = datetime(2101, 1, 1 + turn, tzinfo=UTC)
             frame = pl.DataFrame(
                 {
                     "window_start": [window] * rows,
@@ -160,7 +289,7 @@ def _floor(params: Params, rows: int) -> float:
             )
             began = time.perf_counter()
             appender.append(frame)
-            while clients.query(params, sql, window=window).item() < rows:
+            while _readable(params, window)["n"].sum() < rows:
                 pass
             times.append(time.perf_counter() - began)
     return float(np.median(times))

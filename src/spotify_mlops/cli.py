@@ -247,19 +247,22 @@ def serve_endpoint(params_file: str, overrides: dict[str, Any]) -> None:
 @click.option(
     "--rate",
     metavar="N",
-    default=2_000.0,
-    show_default=True,
-    help="Eventos por segundo (freshness).",
+    type=float,
+    help="Eventos por segundo (freshness); sin ella, cuatro casos, uno tras otro.",
 )
 @click.option(
-    "--seconds", metavar="N", default=60.0, show_default=True, help="Duración (freshness)."
+    "--seconds",
+    metavar="N",
+    default=45.0,
+    show_default=True,
+    help="Duración de un caso (freshness).",
 )
 @with_params
 @json_option
 def bench(
     what: str,
     events: int,
-    rate: float,
+    rate: float | None,
     seconds: float,
     params_file: str,
     overrides: dict[str, Any],
