@@ -15,6 +15,7 @@ from . import usage
 from .errors import UserError
 from .letters_cli import dead_letters
 from .options import answer, json_option, number, say, with_params
+from .params import Params
 from .replay_cli import replay
 
 USAGE = 2
@@ -207,13 +208,23 @@ def stream(
     metavar="N",
     help="Segundos de espera a lo pendiente.",
 )
+@click.option(
+    "--skew",
+    is_flag=True,
+    help="Compara, valor a valor, la tarea en directo, la repetición, los cuadernos y el endpoint.",
+)
 @with_params
 @json_option
-def audit(wait: float, params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
+def audit(
+    wait: float, skew: bool, params_file: str, overrides: dict[str, Any], as_json: bool
+) -> None:
     """Comprueba que cada registro de Kafka está contabilizado una vez (código 1 si no)."""
     from . import clients
 
     params = parameters.load(params_file, **overrides)
+    if skew:
+        _skew(params, wait, as_json)
+        return
     clients.require(params, "kafka", "bigquery")
     from .jobs import audit as auditing
 
@@ -222,6 +233,18 @@ def audit(wait: float, params_file: str, overrides: dict[str, Any], as_json: boo
         click.echo(auditing.render(report))
     else:
         click.echo(auditing.as_text(report))
+    if not report.holds:
+        sys.exit(1)
+
+
+def _skew(params: Params, wait: float, as_json: bool) -> None:
+    from . import clients
+
+    clients.require(params)
+    from .jobs import skew
+
+    report = skew.skew(params, wait, say)
+    answer(as_json, report.to_dict(), skew.as_lines(report))
     if not report.holds:
         sys.exit(1)
 

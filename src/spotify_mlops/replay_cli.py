@@ -12,6 +12,7 @@ from . import usage
 from .errors import ParamsError
 from .options import answer, json_option, number, say, with_params
 from .params import Params
+from .spanish import duration
 
 if TYPE_CHECKING:
     from .jobs.bounded import BoundedSummary, Runner
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
     help="Compara las huellas de las tablas con las del dataset en directo (código 1 si difieren).",
 )
 @click.option(
+    "--allowed-lateness",
+    metavar="DURACIÓN",
+    help="Admite eventos más tardíos (2h) en las mismas ventanas, y dice qué cambia con ellos.",
+)
+@click.option(
     "--wait",
     default=30.0,
     show_default=True,
@@ -53,6 +59,7 @@ def replay(
     dataset: str,
     runner: Runner,
     compare: bool,
+    allowed_lateness: str | None,
     wait: float,
     params_file: str,
     overrides: dict[str, Any],
@@ -62,19 +69,37 @@ def replay(
     from . import clients
 
     live = parameters.load(params_file, **overrides)
-    params = parameters.load(params_file, **overrides | {"dataset": dataset})
+    own: dict[str, Any] = {"dataset": dataset}
+    folding = allowed_lateness is not None
+    if allowed_lateness is not None:
+        own["allowed_lateness"] = parameters.parse_value("--allowed-lateness", allowed_lateness)
+    params = parameters.load(params_file, **overrides | own)
     if params.dataset == live.dataset:
         raise ParamsError(f"«{dataset}» es el dataset del perfil: elige otro para la repetición.")
-    clients.require(params, "bigquery", *(["kafka"] if source == "kafka" else []))
+    if folding and compare:
+        raise ParamsError("Con --allowed-lateness las tablas cambian: quita --compare.")
+    if folding and params.allowed_lateness <= live.allowed_lateness:
+        raise ParamsError(
+            f"--allowed-lateness {allowed_lateness}: debe ser más que lo que admite el perfil "
+            f"({duration(live.allowed_lateness)})."
+        )
+    kafka = source == "kafka" or folding
+    clients.require(params, "bigquery", *(["kafka"] if kafka else []))
     from .jobs import bounded
 
     summary = bounded.run(
-        params, from_archive=source == "archive", replay=True, runner=runner, say=say
+        params,
+        from_archive=source == "archive",
+        replay=True,
+        runner=runner,
+        final_lateness=live.allowed_lateness if folding else None,
+        say=say,
     )
     content, lines, holds = summary.to_dict(), [_summary(summary)], True
-    if compare:
+    if compare or folding:
         say("Comparando con el dataset en directo")
-        found, shown, holds = _compared(live, params, summary, wait)
+        against = _folded if folding else _compared
+        found, shown, holds = against(live, params, summary, wait)
         content |= found
         lines += ["", *shown]
     answer(as_json, content, lines)
@@ -87,12 +112,21 @@ def _summary(summary: BoundedSummary) -> str:
     return f"{number(summary.records)} registros en {summary.seconds:.1f} s: {rows}."
 
 
+def _folded(
+    live: Params, params: Params, summary: BoundedSummary, wait: float
+) -> tuple[dict[str, Any], list[str], bool]:
+    from .jobs import late
+
+    changes = late.changes(live, params, summary, wait)
+    return {"changes": changes.to_dict()}, late.as_lines(changes), True
+
+
 def _compared(
     live: Params, params: Params, summary: BoundedSummary, wait: float
 ) -> tuple[dict[str, Any], list[str], bool]:
     from .jobs import compare
 
-    found = compare.compare(live, params, compare.Extent(summary.ends, summary.watermark), wait)
+    found = compare.compare(live, params, compare.Extent.of(summary), wait)
     equal = all(table.equal for table in found)
     content = {"equal": equal, "tables": [table.to_dict() for table in found]}
     return content, compare.as_lines(found), equal

@@ -129,7 +129,7 @@ def aligned(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = [list(titles), *map(list, rows)]
     columns = list(zip(*lines, strict=True))
     widths = [max(map(len, column)) for column in columns]
-    numbers = [all(cell[:1].isdigit() or cell in ("", NO_VALUE) for cell in c[1:]) for c in columns]
+    numbers = [all(cell.lstrip(MINUS)[:1].isdigit() for cell in c[1:]) for c in columns]
     return [
         "  ".join(
             cell.rjust(width) if number else cell.ljust(width)

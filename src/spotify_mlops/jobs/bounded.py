@@ -36,7 +36,7 @@ from ..sinks import archive, files, mongo, positions, rows
 from ..sinks.dead_letters import DeadLettersSink
 from ..sinks.staging import StageRaw, StageWindows, Staging
 from ..windows import Windowing
-from . import prism
+from . import dead_letters, prism
 
 Progress = Callable[[str], None]
 Runner = Literal["fnapi", "prism"]
@@ -115,17 +115,25 @@ def run(
     warehouse.ensure_dataset(params)
     with _staging(params, f"bounded-{params.topic}-{params.dataset}") as staging:
         sinks = _sinks(params, staging, replay)
-        computed = _compute(params, staging, sinks, from_archive, runner, final_lateness, say)
+        made = _compute(
+            params,
+            staging,
+            sinks,
+            say,
+            from_archive=from_archive,
+            runner=runner,
+            final_lateness=final_lateness,
+        )
         say("Cargando las tablas en BigQuery")
-        counts = _load(params, staging, computed.watermark)
+        counts = _load(params, staging, made.watermark)
         if not replay:
             say("Actualizando MongoDB")
             _latest_tracks(params, staging)
-            computed.progress.acknowledge_all()
-            positions.save(params, computed.progress.position())
+            made.progress.acknowledge_all()
+            positions.save(params, made.progress.position())
     seconds = time.monotonic() - began
     summary = BoundedSummary(
-        computed.records, counts, computed.watermark, seconds, params.dataset, computed.ends
+        made.records, counts, made.watermark, seconds, params.dataset, made.ends
     )
     if not replay:
         done = _Done(_fingerprint(params), summary)
@@ -145,17 +153,14 @@ class Computed:
 
 
 @contextmanager
-def computed(
-    params: Params,
-    *,
-    from_archive: bool = False,
-    runner: Runner = "fnapi",
-    say: Progress = lambda _: None,
-) -> Iterator[Computed]:
-    """Compute the tables of the whole log and touch nothing else; the files go at the end."""
+def computed(params: Params, say: Progress = lambda _: None) -> Iterator[Computed]:
+    """Compute the tables of the whole log and touch nothing else; the files go at the end.
+
+    What the dataset has as a dead letter stays one, as it does for the streaming job.
+    """
     with _staging(params, f"computed-{params.topic}-{params.dataset}") as staging:
         sinks = _sinks(params, staging, replay=True)
-        yield _compute(params, staging, sinks, from_archive, runner, None, say)
+        yield _compute(params, staging, sinks, say, settled=True)
 
 
 @contextmanager
@@ -174,10 +179,12 @@ def _compute(
     params: Params,
     staging: Staging,
     sinks: graph.Sinks,
-    from_archive: bool,
-    runner: Runner,
-    final_lateness: timedelta | None,
     say: Progress,
+    *,
+    from_archive: bool = False,
+    runner: Runner = "fnapi",
+    final_lateness: timedelta | None = None,
+    settled: bool = False,
 ) -> Computed:
     start, ends = _extent(params, from_archive)
     job = staging.folder.name
@@ -187,7 +194,8 @@ def _compute(
     total = sum(ends.values()) - sum(start.offsets.values())
     say(f"Procesando {total:,} registros".replace(",", "."))
     if total:
-        source = LogSource(job, params, shape, from_archive, final_lateness=final_lateness)
+        letters = dead_letters.answered(params, start.offsets) if settled else None
+        source = LogSource(job, params, shape, from_archive, letters, final_lateness)
         pipeline = _pipeline(runner)
         graph.build(pipeline, source, start, sinks, ends)
         try:

@@ -24,6 +24,7 @@ from ..pipeline.readers import ArchiveReader
 from ..sinks import archive
 from ..spanish import aligned, number
 from ..tables import Table
+from .bounded import BoundedSummary
 
 WALL_CLOCK = ("written_at",)
 _RETRY_SECONDS = 0.5
@@ -40,6 +41,11 @@ class Extent:
 
     ends: Mapping[int, int]
     closed_until: datetime | None
+
+    @classmethod
+    def of(cls, summary: BoundedSummary) -> Extent:
+        """Return how far a bounded run went."""
+        return cls(summary.ends, summary.watermark)
 
 
 @dataclass(frozen=True)
@@ -133,11 +139,11 @@ def content(params: Params, table: Table, extent: Extent | None = None) -> pl.Da
     """
     rows = clients.query(params, f"SELECT * FROM `{{dataset}}.{table.name}`")
     if extent is not None:
-        rows = rows.filter(_within(rows, extent, params))
+        rows = rows.filter(within(rows, extent, params))
     return rows.drop(WALL_CLOCK, strict=False).sort(table.key)
 
 
-def _within(rows: pl.DataFrame, extent: Extent, params: Params) -> pl.Expr:
+def within(rows: pl.DataFrame, extent: Extent, params: Params) -> pl.Expr:
     """Select by position in the log the rows that have one, and by window the others."""
     conditions = []
     if "log_offset" in rows.columns:

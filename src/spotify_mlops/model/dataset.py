@@ -10,6 +10,7 @@ from datetime import UTC, datetime, time, timedelta
 import numpy as np
 import polars as pl
 
+from .. import clients
 from ..errors import ParamsError
 from ..features import ROW_KEY, feature_names
 from ..features.names import SEASON_FEATURES
@@ -24,6 +25,17 @@ _FORTNIGHT = timedelta(days=14)
 def thresholds(params: Params) -> tuple[float, float]:
     """Return the lowest play scores of Alta and Media."""
     return params.level_alta, params.level_media
+
+
+def read(params: Params) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the features and the labels of the dataset, each key once: what models learn from.
+
+    Raises:
+        google.api_core.exceptions.GoogleAPICallError: the tables are not there.
+    """
+    features = clients.query(params, "SELECT * FROM `{dataset}.spotify_features`")
+    labels = clients.query(params, "SELECT * FROM `{dataset}.spotify_labels`")
+    return features, labels
 
 
 def join(features: pl.DataFrame, labels: pl.DataFrame, params: Params) -> pl.DataFrame:
