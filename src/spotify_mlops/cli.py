@@ -68,11 +68,13 @@ def down() -> None:
 
 
 @app.command()
+@with_params
 @json_option
-def status(as_json: bool) -> None:
-    """Dice qué está en marcha, dónde escucha y cómo acabó lo que se cayó."""
+def status(params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
+    """Dice qué está en marcha, cómo acabó lo que se cayó y cuánto retraso hay."""
     from .local import services
 
+    params = parameters.load(params_file, **overrides)
     found = services.status()
     words = {
         "running": ("en marcha", "green"),
@@ -80,8 +82,12 @@ def status(as_json: bool) -> None:
         "crashed": ("caído", "red"),
         "stopped": ("detenido", None),
     }
+    kafka = next(item for item in found if item.name == "kafka")
+    reachable = params.kafka_bootstrap != parameters.LOCAL or kafka.state == "running"
+    lag, told = _lag(params) if reachable else (None, [])
     if as_json:
-        click.echo(json.dumps({"processes": [vars(item) for item in found]}, default=str))
+        processes = [vars(item) for item in found]
+        click.echo(json.dumps({"processes": processes, "lag": lag}, default=str))
     else:
         for item in found:
             word, colour = words[item.state]
@@ -91,8 +97,21 @@ def status(as_json: bool) -> None:
                 click.echo(
                     "".join(f"    {line}\n" for line in item.log_tail.splitlines()), nl=False
                 )
+        for line in told:
+            click.echo(line)
     if any(item.state in ("crashed", "unhealthy") for item in found):
         sys.exit(1)
+
+
+def _lag(params: parameters.Params) -> tuple[dict[str, Any] | None, list[str]]:
+    """Return how far behind the streaming job is, for programs and for people."""
+    from .jobs import lag
+
+    try:
+        found = lag.measure(params)
+    except UserError as error:  # nothing was published yet, or Kafka ended meanwhile
+        return None, [f"Retraso: no se sabe. {error}"]
+    return found.to_dict(), lag.as_text(found)
 
 
 @app.group()
@@ -263,9 +282,13 @@ def serve_endpoint(params_file: str, overrides: dict[str, Any]) -> None:
 
 
 @app.command()
-@click.argument("what", type=click.Choice(["pipeline", "freshness"]))
+@click.argument("what", type=click.Choice(["pipeline", "freshness", "backlog"]))
 @click.option(
-    "--events", metavar="N", default=1_000_000, show_default=True, help="Eventos (pipeline)."
+    "--events",
+    metavar="N",
+    default=1_000_000,
+    show_default=True,
+    help="Eventos (pipeline, backlog).",
 )
 @click.option(
     "--rate",
@@ -300,7 +323,7 @@ def bench(
     clients.require(params)
     sys.path.insert(0, str(paths.root() / "benchmarks"))
     module = importlib.import_module(what)
-    size = {"events": events} if what == "pipeline" else {"rate": rate, "seconds": seconds}
+    size = {"rate": rate, "seconds": seconds} if what == "freshness" else {"events": events}
     figures = module.run(params, say, **size)
     lines = [
         f"{f['name']:<28} {f['value']:>12} {f['unit']:<9} referencia {f['baseline']}  x{f['ratio']}"

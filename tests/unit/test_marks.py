@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import BASE
 
-from spotify_mlops.pipeline.marks import mark, watermark
+from spotify_mlops.pipeline.marks import mark, rows_until, watermark
 
 LATENESS = timedelta(seconds=5)
 KINDS = ("event", "heartbeat", "dead_letter")
@@ -64,3 +64,21 @@ def test_any_split_into_batches_gives_what_the_definition_says(
 def test_the_watermark_waits_for_every_partition() -> None:
     assert watermark({0: BASE, 1: None}, LATENESS) is None
     assert watermark({0: BASE, 1: BASE + timedelta(hours=1)}, LATENESS) == BASE - LATENESS
+
+
+@settings(deadline=None)
+@given(records, st.integers(0, 70))
+def test_rows_until_is_where_the_watermark_gets_there(
+    rows: list[tuple[int, str, int]], seconds: int
+) -> None:
+    limit = BASE + timedelta(seconds=seconds) - LATENESS
+    before: dict[int, datetime | None] = {0: None, 1: BASE}
+    expected, marks = len(rows), dict(before)
+    for number in range(len(rows)):
+        _, marks = mark(batch(rows[number : number + 1]), marks, LATENESS)
+        reached = watermark(marks, LATENESS)
+        if reached is not None and reached >= limit:
+            expected = number + 1
+            break
+    marked, _ = mark(batch(rows), before, LATENESS)
+    assert rows_until(marked, before, LATENESS, limit) == expected

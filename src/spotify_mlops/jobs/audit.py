@@ -20,6 +20,8 @@ from ..events.schema import DUPLICATE_KEY
 from ..params import Params
 from ..pipeline.marks import watermark
 from ..sources import manifest as manifests
+from . import lag
+from .lag import Lag
 
 TERMS = ("counted", "open", "dead_letters", "late", "duplicates", "heartbeats")
 _RETRY_SECONDS = 0.5
@@ -37,6 +39,8 @@ class AuditReport:
     watermark: datetime | None
     differences: list[str]
     """What does not agree, one Spanish sentence each."""
+    lag: Lag
+    """How far behind the streaming job was when this was found."""
 
     @property
     def holds(self) -> bool:
@@ -51,6 +55,7 @@ class AuditReport:
             "partitions": self.table.to_dicts(),
             "totals": self.table.drop("partition").sum().to_dicts()[0],
             "differences": self.differences,
+            "lag": self.lag.to_dict(),
         }
 
 
@@ -97,7 +102,7 @@ def _check(params: Params, ends: dict[int, tuple[int, int]]) -> AuditReport:
         .with_columns(missing=pl.col("records") - pl.sum_horizontal(TERMS))
         .sort("partition")
     )
-    return AuditReport(table, reached, _differences(params, table))
+    return AuditReport(table, reached, _differences(params, table), lag.measure(params))
 
 
 def _differences(params: Params, table: pl.DataFrame) -> list[str]:
@@ -242,4 +247,6 @@ def as_text(report: AuditReport) -> str:
         if report.holds
         else ["No cuadra:", *report.differences]
     )
+    if report.lag.records:
+        verdict += ["", *lag.as_text(report.lag)]
     return "\n".join([*lines, "", *verdict])

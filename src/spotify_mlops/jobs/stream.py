@@ -20,14 +20,14 @@ from ..errors import ServiceError
 from ..params import Params
 from ..pipeline import graph, progress
 from ..pipeline.marks import watermark
-from ..pipeline.source import LogSource
+from ..pipeline.source import CREDIT, LogSource
 from ..sinks import positions
 from ..sinks.archive import ArchiveSink
 from ..sinks.dead_letters import DeadLettersSink
 from ..sinks.mongo import OperationalSink
 from ..sinks.warehouse import EventsSink, HeartbeatsSink
 from ..sinks.windows import LiveWindows
-from . import dead_letters, prism
+from . import dead_letters, lag, prism
 from .bounded import shape_of
 
 FLUSH_SECONDS = 1.0
@@ -138,7 +138,7 @@ class _Attempt:
             self.start, shape.windowing, shape.lags, shape.shards, raw=len(sinks.raw)
         )
         letters = dead_letters.answered(params, self.start.offsets)
-        self._source = LogSource(self._job, params, shape, letters=letters)
+        self._source = LogSource(self._job, params, shape, letters=letters, credit=CREDIT)
 
     def _starting_position(self) -> progress.Position:
         lows = {p: low for p, (low, _) in topic.offsets(self._params).items()}
@@ -174,8 +174,12 @@ class _Attempt:
         ready.parent.mkdir(parents=True, exist_ok=True)
         ready.touch()
         say("El streaming está en marcha")
+        reported = 0.0
         try:
             while not stopped.wait(0.2):
+                if time.monotonic() - reported >= lag.REPORT_SECONDS:
+                    reported = time.monotonic()
+                    lag.write_report(self._params, self.progress)
                 if stop.is_set():
                     self.progress.stopping.set()
                     if not stopped.wait(DRAIN_SECONDS):

@@ -79,7 +79,7 @@ def start(
         name=name,
         kind=kind,
         pid=process.pid,
-        identity=_identity(process.pid),
+        identity=identity(process.pid),
         started=state.now(),
         log=str(log),
         ports=dict(ports or {}),
@@ -141,7 +141,7 @@ def explain(record: state.Record) -> str:
 
 def is_alive(record: state.Record) -> bool:
     """Tell whether the recorded process itself still runs (not another one with its pid)."""
-    return record.pid is not None and _identity(record.pid) == record.identity is not None
+    return record.pid is not None and identity(record.pid) == record.identity is not None
 
 
 def stop(record: state.Record, timeout: float = 20.0) -> None:
@@ -190,7 +190,7 @@ def _owner() -> str:
     return str(paths.state_dir().resolve())
 
 
-def _identity(pid: int) -> str | None:
+def identity(pid: int) -> str | None:
     """Return what tells this process from any other that has or had its pid; None if it ended.
 
     On Linux the start in clock ticks since boot with the boot's id: unlike a wall-clock time it

@@ -60,3 +60,27 @@ def watermark(marks: Marks, allowed_lateness: timedelta) -> datetime | None:
     if not marks or any(value is None for value in marks.values()):
         return None
     return min(value for value in marks.values() if value is not None) - allowed_lateness
+
+
+def rows_until(
+    marked: pl.DataFrame, before: Marks, allowed_lateness: timedelta, limit: datetime
+) -> int:
+    """Return how many rows there are up to the one with which the watermark reaches ``limit``.
+
+    Args:
+        marked: what ``mark`` gives.
+        before: the marks that it was given.
+        allowed_lateness: as there.
+        limit: a watermark. When it is not reached the answer is all rows.
+    """
+    time = pl.when(pl.col("kind") != Kind.DEAD_LETTER).then("event_time")
+    reached = (
+        pl.when(pl.col("partition") == partition)
+        .then(pl.max_horizontal("mark", time))
+        .forward_fill()
+        .fill_null(pl.lit(start, UTC_MICROSECONDS))
+        >= limit + allowed_lateness
+        for partition, start in before.items()
+    )
+    rows = marked.select(pl.all_horizontal(reached).fill_null(False)).to_series().arg_true()
+    return marked.height if rows.is_empty() else int(rows[0]) + 1

@@ -31,6 +31,7 @@ class Position:
         offsets: per partition, the first record to read.
         marks: the marks as they were there, so that lateness comes out the same.
         acknowledged: per partition, records below this are in all the raw sinks already.
+        acknowledged_marks: the marks as they were there, or a little before.
         write_from: windows that start earlier are written already; None writes all.
     """
 
@@ -38,6 +39,7 @@ class Position:
     marks: Mapping[int, datetime | None]
     acknowledged: Mapping[int, int] = field(default_factory=dict)
     write_from: datetime | None = None
+    acknowledged_marks: Mapping[int, datetime | None] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         """Return the position as a JSON document."""
@@ -219,6 +221,7 @@ class Progress:
                 {p: place.mark for p, place in places.items()},
                 raw,
                 write_from,
+                {p: _mark_at(snapshots, raw[p]) for p, snapshots in self._snapshots.items()},
             )
 
     def _next_window(self) -> datetime | None:
@@ -249,6 +252,14 @@ def _prune(snapshots: deque[_Snapshot], need: int) -> None:
         kept = [s for i, s in enumerate(snapshots) if i == 0 or i >= recent or s.keep]
         snapshots.clear()
         snapshots.extend(kept)
+
+
+def _mark_at(snapshots: deque[_Snapshot], offset: int) -> datetime | None:
+    """Return the mark of the last snapshot at or before ``offset``."""
+    for snapshot in reversed(snapshots):
+        if snapshot.offset <= offset:
+            return snapshot.mark
+    return None
 
 
 _jobs: dict[str, Progress] = {}

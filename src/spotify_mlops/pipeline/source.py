@@ -29,14 +29,14 @@ from ..events import decode
 from ..params import Params
 from ..windows import EPOCH
 from . import progress, steps
-from .marks import mark, watermark
+from .marks import Marks, mark, rows_until, watermark
 from .readers import ArchiveReader, KafkaReader, Reader
 from .transforms import ByKey, typed
 
 CHECKPOINT_SECONDS = 0.1
 """Output leaves at a checkpoint, so this bounds the latency that the source adds."""
 CREDIT = 2
-"""Windows that may be closed and not yet acknowledged before the source waits."""
+"""The live job's `LogSource.credit`."""
 
 
 @dataclass(frozen=True)
@@ -153,15 +153,23 @@ class _Ahead:
         self._clock_skew = clock_skew
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="reader")
         self._next = self._worker.submit(self._work)
+        self._held: pl.DataFrame | None = None
 
     def _work(self) -> pl.DataFrame:
         return decode(self.reader.poll(), self._clock_skew)
 
     def poll(self) -> pl.DataFrame:
         """Return the next batch, decoded."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            return held
         decoded = self._next.result()
         self._next = self._worker.submit(self._work)
         return decoded
+
+    def give_back(self, rest: pl.DataFrame) -> None:
+        """Keep the end of the last batch: it comes next."""
+        self._held = rest
 
     def close(self) -> None:
         self._worker.shutdown()
@@ -187,6 +195,8 @@ class LogSource:
             so when code that knows what to make of them reads them again.
         final_lateness: what the watermark allows for at the end of a bounded log, where it is
             less than ``allowed_lateness``: windows close there that still wait for late events.
+        credit: windows that may be closed and not yet acknowledged before the source waits.
+            None never waits: a runner that reads to the end first would wait for ever.
     """
 
     job: str
@@ -195,6 +205,7 @@ class LogSource:
     archive: bool = False
     letters: pl.DataFrame | None = None
     final_lateness: timedelta | None = None
+    credit: int | None = None
 
     def open(self, offsets: Mapping[int, int]) -> Reader:
         """Open a reader at ``offsets``."""
@@ -237,17 +248,21 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
             return
         if job.stopping.is_set():
             position = replace(position, ends=dict(position.offsets))
-        elif job.backlog > CREDIT and not bounded:
+        elif source.credit is not None and job.backlog > source.credit:
             tracker.defer_remainder(Duration.of(CHECKPOINT_SECONDS))
             return
         before = _from_microseconds(position.marks)
         _readers.pop(source.job, None)  # while it is ahead of what is claimed
-        batch = _before_end(reader.poll(), position.ends)
-        decoded = steps.settled(batch, source.letters)
-        marked, marks = mark(decoded, before, params.allowed_lateness)
+        batch = steps.settled(_before_end(reader.poll(), position.ends), source.letters)
+        marked, marks = mark(batch, before, params.allowed_lateness)
+        if source.credit is not None:
+            taken = _affordable(marked, before, source)
+            if taken < batch.height:
+                reader.give_back(batch[taken:])
+                marked, marks = mark(batch[:taken], before, params.allowed_lateness)
         offsets = position.offsets | {
             p: last + 1
-            for p, last in batch.group_by("partition").agg(pl.col("offset").max()).iter_rows()
+            for p, last in marked.group_by("partition").agg(pl.col("offset").max()).iter_rows()
         }
         position = LogPosition(offsets, _to_microseconds(marks), position.ends)
         if not tracker.try_claim(position):
@@ -256,7 +271,7 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
         _readers[source.job] = (offsets, reader)
         if position.done:
             job.finishing.set()
-        if batch.height or position.done:
+        if marked.height or position.done:
             events = steps.events(marked, shape.windowing)
             job.read(events.filter(~pl.col("late")), offsets, marks)
             yield TimestampedValue(marked, estimator.current_watermark() or MIN_TIMESTAMP)
@@ -277,6 +292,17 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
         if not bounded and (closed or time.monotonic() - began >= CHECKPOINT_SECONDS):
             tracker.defer_remainder()
             return
+
+
+def _affordable(marked: pl.DataFrame, before: Marks, source: LogSource) -> int:
+    """Return how many rows the source may take so that few windows more than its credit close."""
+    reached = watermark(before, source.params.allowed_lateness)
+    first = reached if reached is not None else marked["event_time"].min()
+    if source.credit is None or not isinstance(first, datetime):
+        return marked.height
+    windowing = source.shape.windowing
+    limit = windowing.start(first) + (source.credit + 1) * windowing.length
+    return rows_until(marked, before, source.params.allowed_lateness, limit)
 
 
 def _closings(windows: set[datetime], reached: datetime, shape: steps.Shape) -> Iterator[Any]:

@@ -9,10 +9,13 @@ from typing import cast
 
 import apache_beam as beam
 import polars as pl
+import polars.selectors as cs
 
 from ..pipeline import progress
 
 MAX_ROWS = 50_000
+MAX_BYTES = 32 << 20
+"""Records may be megabytes: few of them make a write."""
 PATIENCE = 1.0
 """Seconds that rows wait beyond their interval while windows are being written."""
 
@@ -28,6 +31,7 @@ class _Buffer:
     due: float
     waiting: list[pl.DataFrame] = field(default_factory=list)
     rows: int = 0
+    bytes: int = 0
     following: dict[int, int] = field(default_factory=dict)
     under_way: Future[None] | None = None
     writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
@@ -35,7 +39,7 @@ class _Buffer:
     def take(self) -> pl.DataFrame | None:
         """Return what waits, and begin anew."""
         rows = pl.concat(self.waiting) if self.waiting else None
-        self.waiting, self.rows = [], 0
+        self.waiting, self.rows, self.bytes = [], 0, 0
         return rows
 
     def settle(self) -> None:
@@ -50,8 +54,8 @@ class BufferedDoFn(beam.DoFn):
 
     A subclass says which rows it takes (``select``) and how it writes them (``write``). Writes
     run beside the source, one at a time; rows gather meanwhile, and the source is held up only
-    when ``MAX_ROWS`` of them wait. When ``write`` raises, the job fails with nothing
-    acknowledged, and resumes from the log.
+    when ``MAX_ROWS`` of them, or ``MAX_BYTES``, wait. When ``write`` raises, the job fails with
+    nothing acknowledged, and resumes from the log.
     """
 
     def __init__(self, job: str, name: str, interval: float) -> None:
@@ -84,7 +88,8 @@ class BufferedDoFn(beam.DoFn):
         if rows.height:
             buffer.waiting.append(rows)
             buffer.rows += rows.height
-        if buffer.rows >= MAX_ROWS:
+            buffer.bytes += _size(rows)
+        if buffer.rows >= MAX_ROWS or buffer.bytes >= MAX_BYTES:
             self._flush()
 
     def finish_bundle(self) -> None:
@@ -121,3 +126,9 @@ class BufferedDoFn(beam.DoFn):
         if rows is not None:
             self.write(rows)
         progress.of(self._job).acknowledge_raw(self._name, following)
+
+
+def _size(rows: pl.DataFrame) -> int:
+    """Return the bytes of the text and the records; a frame's own estimate counts shared ones."""
+    sizes = rows.select(cs.string().str.len_bytes().sum(), cs.binary().bin.size().sum())
+    return sum(sum(row) for row in sizes.iter_rows())

@@ -1,4 +1,7 @@
-"""Whole files on any file system that Beam opens: there entirely, or not at all."""
+"""Whole files on any file system that Beam opens: there entirely, or not at all.
+
+A local path needs no Beam, whose import takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import os
 from pathlib import Path
 
 import polars as pl
-from apache_beam.io.filesystems import FileSystems
 
 from ..errors import ServiceError
 
@@ -20,6 +22,8 @@ def write_bytes(uri: str, content: bytes) -> None:
     """
     try:
         if "://" in uri:
+            from apache_beam.io.filesystems import FileSystems
+
             with FileSystems.create(uri) as stream:  # an object appears when it is closed
                 stream.write(content)
             return
@@ -37,10 +41,24 @@ def write_bytes(uri: str, content: bytes) -> None:
 
 def read_bytes(uri: str) -> bytes | None:
     """Return a file's content, or None when there is no such file."""
+    if "://" not in uri:
+        path = Path(uri)
+        return path.read_bytes() if path.exists() else None
+    from apache_beam.io.filesystems import FileSystems
+
     if not FileSystems.exists(uri):
         return None
     with FileSystems.open(uri) as stream:
         return stream.read()
+
+
+def modified(uri: str) -> float:
+    """Return when a file was last written, in seconds since the epoch."""
+    if "://" not in uri:
+        return Path(uri).stat().st_mtime
+    from apache_beam.io.filesystems import FileSystems
+
+    return float(FileSystems.match([uri])[0].metadata_list[0].last_updated_in_seconds)
 
 
 def write_parquet(uri: str, rows: pl.DataFrame) -> None:

@@ -242,7 +242,7 @@ class _WriteLatestDoFn(_WriteEventsDoFn):
         if isinstance(newest, datetime):
             oldest = newest - self._params.operational_retention
             rows = rows.filter(pl.col("event_time") >= oldest)
-        buffer.waiting, buffer.rows = [rows], 0
+        buffer.waiting, buffer.rows, buffer.bytes = [rows], 0, 0
 
 
 @dataclass(frozen=True)

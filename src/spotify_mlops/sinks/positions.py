@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-from apache_beam.io.filesystems import FileSystems
 
 from .. import clients
 from ..errors import IntegrityError
@@ -14,7 +13,7 @@ from . import files
 
 def position_file(params: Params) -> str:
     """Return the file that holds the position of the params' streaming job."""
-    return FileSystems.join(clients.archive_uri(params), "progress", f"{params.topic}.json")
+    return f"{clients.archive_uri(params)}/progress/{params.topic}.json"
 
 
 def save(params: Params, position: Position) -> None:

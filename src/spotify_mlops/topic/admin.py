@@ -112,6 +112,7 @@ def _extent(consumer: Consumer, place: TopicPartition, timeout: float) -> tuple[
             moving = error.args[0].code() in (
                 KafkaError.NOT_LEADER_FOR_PARTITION,
                 KafkaError.LEADER_NOT_AVAILABLE,
+                KafkaError._UNKNOWN_PARTITION,  # it was listed a moment ago
             )
             if not moving or time.monotonic() >= deadline:
                 raise

@@ -1,0 +1,141 @@
+"""``bench backlog``: the live job, all sinks on, works off a log that is full when it starts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from spotify_mlops import clients, sources
+from spotify_mlops.errors import ServiceError
+from spotify_mlops.jobs import deploy, lag
+from spotify_mlops.params import Params
+
+Say = Callable[[str], None]
+SAMPLE_SECONDS = 1.0
+TELL_SECONDS = 15.0
+SMALL_SHARE = 0.1
+MEGABYTE = 1 << 20
+
+
+@dataclass
+class Run:
+    """What was seen of one run of the job."""
+
+    records: int = 0
+    seconds: float = 0.0
+    memory: list[dict[str, float]] = field(default_factory=list)
+    """A sample a second: proportional megabytes of the job's ``python`` and ``prism``."""
+
+    @property
+    def rate(self) -> float:
+        """Return records a second, the job's start included."""
+        return self.records / self.seconds
+
+    def peak(self, *parts: str) -> float:
+        """Return the most megabytes that some parts had together."""
+        return max(sum(sample[part] for part in parts) for sample in self.memory)
+
+
+def run(params: Params, say: Say, events: int) -> list[dict[str, Any]]:
+    """Publish a log, let the job work it off, and watch its memory.
+
+    The baseline is the same job over a tenth of it in the same run: what grows with the backlog
+    shows as a ratio above one.
+
+    Raises:
+        ServiceError: the job failed.
+    """
+    small = _work_off(params, round(events * SMALL_SHARE), say)
+    whole = _work_off(params, events, say)
+    return [
+        _figure("backlog_rate", whole.rate, small.rate, "events/s"),
+        *(
+            _figure(f"backlog_memory_{name}", whole.peak(*parts), small.peak(*parts), "MB")
+            for name, parts in (
+                ("peak", ("python", "prism")),
+                ("python", ("python",)),
+                ("prism", ("prism",)),
+            )
+        ),
+    ]
+
+
+def _figure(name: str, value: float, baseline: float, unit: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "value": round(value),
+        "unit": unit,
+        "baseline": round(baseline),
+        "ratio": round(value / baseline, 2),
+    }
+
+
+def _work_off(params: Params, events: int, say: Say) -> Run:
+    name = f"bench_backlog_{events}"
+    unique = f"{name}_{int(time.time())}"
+    params = params.model_copy(
+        update={
+            "profile": "bench-backlog",
+            "topic": name,
+            "dataset": unique,
+            "mongo_database": unique,
+            "archive": f"{clients.archive_uri(params)}-{unique}",
+            "source": "simulator",
+            "simulator_events": events,
+        }
+    )
+    say(f"Publicando {events} eventos en {name} (una vez)")
+    sources.ingest_simulator(params, say)
+    say(f"La tarea en directo sobre {events} eventos atrasados")
+    try:
+        return _watch(params, say)
+    finally:
+        clients.bigquery_client(params).delete_dataset(
+            unique, delete_contents=True, not_found_ok=True
+        )
+        clients.mongo_client(params).drop_database(unique)
+
+
+def _watch(params: Params, say: Say) -> Run:
+    command = [sys.executable, "-m", "spotify_mlops", "stream", "--until-caught-up", "--json"]
+    seen = Run()
+    began = time.monotonic()
+    with subprocess.Popen(
+        [*command, "--params", str(deploy.params_file(params))], stdout=subprocess.PIPE, text=True
+    ) as job:
+        process = psutil.Process(job.pid)
+        told = began
+        while True:
+            try:
+                job.wait(SAMPLE_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                seen.memory.append(_memory(process))
+            if time.monotonic() - told >= TELL_SECONDS:
+                told = time.monotonic()
+                say(lag.as_text(lag.measure(params))[0])
+        answer = job.stdout.read() if job.stdout else ""
+    if job.returncode:
+        raise ServiceError("La tarea de streaming falló; su error está arriba.")
+    seen.seconds = time.monotonic() - began
+    seen.records = json.loads(answer)["records"]
+    return seen
+
+
+def _memory(process: psutil.Process) -> dict[str, float]:
+    """Return the proportional set size of the job's process, and of what it started, in MB."""
+    found = {"python": 0.0, "prism": 0.0}
+    for part in (process, *process.children(recursive=True)):
+        try:
+            size = part.memory_full_info().pss / MEGABYTE
+            found["prism" if "prism" in part.name() else "python"] += size
+        except psutil.NoSuchProcess:
+            continue
+    return found

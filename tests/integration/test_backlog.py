@@ -1,0 +1,35 @@
+"""``bench backlog`` on a small backlog: what it measures, and that nothing is left of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from spotify_mlops import clients, params
+from spotify_mlops.local import state
+
+SMALL = ["simulator_days=1", "simulator_tracks=50", "lags=[1]"]
+
+
+def test_a_backlog_is_worked_off(services: dict[str, state.Record]) -> None:
+    options = [word for setting in SMALL for word in ("--set", setting)]
+    command = [sys.executable, "-m", "spotify_mlops", "bench", "backlog", "--events", "5000"]
+    done = subprocess.run(
+        [*command, "--json", *options],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        env=os.environ.copy(),
+    )
+    assert done.returncode == 0, done.stderr
+    figures = {figure["name"]: figure for figure in json.loads(done.stdout)["figures"]}
+    assert figures["backlog_rate"]["value"] > 0
+    memory = figures["backlog_memory_peak"]
+    assert memory["unit"] == "MB"
+    assert 100 < figures["backlog_memory_python"]["value"] <= memory["value"] < 2048
+    assert figures["backlog_memory_prism"]["value"] > 5
+    left = clients.bigquery_client(params.load("local")).list_datasets()
+    assert not [item for item in left if item.dataset_id.startswith("bench_backlog_5000")]

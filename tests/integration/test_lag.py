@@ -1,0 +1,94 @@
+"""How far behind the streaming job is: told while it works, and of no job that is gone."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import psutil
+import pytest
+
+from spotify_mlops import cli, sources, topic
+from spotify_mlops.jobs import audit, deploy, lag
+from spotify_mlops.local import state
+from spotify_mlops.params import Params
+from spotify_mlops.pipeline.source import CREDIT
+
+
+@contextmanager
+def halted(service: str) -> Iterator[None]:
+    """Stop a service's process in its tracks: it neither answers nor refuses."""
+    record = state.get(service)
+    assert record is not None
+    process = psutil.Process(record.pid)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+def wait_until(settings: Params, wanted: Callable[[lag.Lag], bool]) -> lag.Lag:
+    deadline = time.monotonic() + 90
+    while not wanted(found := lag.measure(settings)):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+    return found
+
+
+def status(settings: Params, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    capsys.readouterr()
+    with pytest.raises(SystemExit):  # Mongo does not answer
+        cli.main(["status", "--json", "--params", str(deploy.params_file(settings))])
+    return json.loads(capsys.readouterr().out)["lag"]
+
+
+def test_the_lag_is_what_the_log_has_and_the_sinks_have_not(
+    local_params: Callable[..., Params], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = local_params(
+        simulator_events=10_000,
+        simulator_days=2,
+        simulator_tracks=60,
+        lags=[1],
+        operational_retention="3d",
+    )
+    topic.ensure_topic(settings)
+    before = lag.measure(settings)
+    assert (before.source, before.age_seconds, before.records) == ("none", None, 0)
+    try:
+        deploy.start_stream(settings)
+        wait_until(settings, lambda now: now.source == "job")
+        with halted("mongo"):
+            published = sources.ingest_simulator(settings)
+            # The windows wait for Mongo, and the source for the windows.
+            held = wait_until(settings, lambda now: (now.pending or 0) > CREDIT)
+            assert held.records == published["records"]
+            assert 0 < sum(p.unread or 0 for p in held.partitions) < held.records
+            told = status(settings, capsys)
+            assert (told["source"], told["records"]) == ("job", held.records)
+            report = audit.audit(settings, wait=0)
+            assert report.lag.records == held.records
+            assert "registros" in lag.as_text(report.lag)[0] in audit.as_text(report)
+        done = wait_until(settings, lambda now: now.records == 0 and now.pending == 0)
+        assert done.seconds == 0
+        assert done.age_seconds is not None and done.age_seconds < 60
+        assert {p.mark for p in done.partitions} == {p.newest for p in done.partitions}
+        record = state.get(deploy.STREAM)
+        assert record is not None
+        psutil.Process(record.pid).kill()
+        # Its last report is there still, and is believed no more.
+        saved = wait_until(settings, lambda now: now.source == "position")
+        assert saved.age_seconds is not None
+        assert saved.written_until == done.written_until
+        sources.paced(settings, rate=100, seconds=1)
+        later = lag.measure(settings)
+        assert later.records >= 90
+        assert later.seconds is not None and later.seconds > timedelta(days=1).total_seconds()
+        assert not audit.audit(settings, wait=0).holds
+    finally:
+        deploy.stop_apps()
