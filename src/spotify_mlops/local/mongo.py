@@ -34,7 +34,7 @@ def command(
         "-cp",
         ":".join(str(part) for part in classpath),
         "MongoWireServer",
-        str(state.folder("mongo") / "store.mv"),
+        str(state.folder("mongo") / "data.mv"),
         str(chosen["server"]),
     ]
     return argv, {}
