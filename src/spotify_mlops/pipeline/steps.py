@@ -72,7 +72,7 @@ class Shape:
 class Piece(NamedTuple):
     """A part of a frame for one key, in one pane."""
 
-    key: int | str
+    key: int
     pane: datetime
     frame: pl.DataFrame
 
@@ -197,14 +197,18 @@ def _closed_until(closings: Sequence[pl.DataFrame], sources: int) -> datetime | 
     return earliest if last.height == sources and isinstance(earliest, datetime) else None
 
 
-def by_country(aggregates: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
-    """Cut the aggregates by country and pane."""
+def by_pane(aggregates: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
+    """Cut the aggregates by pane, its countries together.
+
+    A country is ranked apart from the others, but its rows in a window are few: one element for
+    each would cost four times as much.
+    """
     if aggregates.height:
-        yield from _pieces(aggregates, pl.col("country"), shape)
+        yield from _pieces(aggregates, pl.lit(0), shape)
 
 
 def rank(frames: Iterable[pl.DataFrame], shape: Shape) -> Iterator[Piece]:
-    """Rank a country's tracks, and send each row to its own window and on to its lags'.
+    """Rank each country's tracks, and send each row to its own window and on to its lags'.
 
     Yields:
         Pieces by shard: ranked rows (in their own pane) and carried ones (with ``lag``).

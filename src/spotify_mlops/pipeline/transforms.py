@@ -17,7 +17,6 @@ from . import coder as coder  # registers the coder of frames
 from . import steps
 
 ByKey = tuple[int, pl.DataFrame]
-ByCountryKey = tuple[str, pl.DataFrame]
 Rows = tuple[int, datetime, pl.DataFrame, pl.DataFrame]
 """Shard, pane end, features, counters."""
 
@@ -79,13 +78,13 @@ class _SummariseDoFn(beam.DoFn):
     ) -> Iterator[Any]:
         shard, frames = element
         aggregates, counters = steps.summarise(shard, frames, self._shape)
-        yield from _emit(steps.by_country(aggregates, self._shape), self._shape)
+        yield from _emit(steps.by_pane(aggregates, self._shape), self._shape)
         # Even when empty: the last stage acknowledges a shard's windows when it sees this.
         yield beam.pvalue.TaggedOutput(self.COUNTERS, (shard, counters))
 
 
 class Summarise(_Step):
-    """``steps.summarise``: (shard, pieces) to (country, aggregates) and (shard, counters)."""
+    """``steps.summarise``: (shard, pieces) to aggregates by pane and (shard, counters)."""
 
     def expand(self, pieces: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         """Apply to the pieces of ``ByShard`` and of the source's closings."""
@@ -96,19 +95,19 @@ class Summarise(_Step):
             | beam.GroupByKey()
             | beam.ParDo(do).with_outputs(_SummariseDoFn.COUNTERS, main="aggregates")
         )
-        return typed(outputs, aggregates=ByCountryKey, counters=ByKey)
+        return typed(outputs, aggregates=ByKey, counters=ByKey)
 
 
 class _RankDoFn(beam.DoFn):
     def __init__(self, shape: steps.Shape) -> None:
         self._shape = shape
 
-    def process(self, element: tuple[str, Iterable[pl.DataFrame]]) -> Iterator[TimestampedValue]:
+    def process(self, element: tuple[int, Iterable[pl.DataFrame]]) -> Iterator[TimestampedValue]:
         yield from _emit(steps.rank(element[1], self._shape), self._shape)
 
 
 class Rank(_Step):
-    """``steps.rank``: (country, aggregates) to (shard, ranked and carried rows)."""
+    """``steps.rank``: the aggregates of a pane to (shard, ranked and carried rows)."""
 
     def expand(self, aggregates: beam.PCollection) -> beam.PCollection:
         """Apply to the main output of ``Summarise``."""
