@@ -166,6 +166,18 @@ def _complaints(content: _Members, fields: dict[str, Any], latest: datetime) -> 
     return found
 
 
+def event_fields(fields: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the columns of an event but its time; all null for what is none."""
+    names = (*_TEXTS, "count", "popularity")
+    if fields is None:
+        return {name: None for name in names if name != "event_time"}
+    released = fields.get("release_date")
+    return {name: fields.get(name) for name in names if name != "event_time"} | {
+        "count": fields.get("count", 1),
+        "release_date": None if released is None else _date(released),
+    }
+
+
 def _levels(text: str) -> int:
     level = deepest = 0
     quoted = escaped = False
@@ -273,23 +285,14 @@ def _records(
         late = bool(verdict.kind == "event" and mark and time and time < mark - rules.lateness)
         if time is not None and (mark is None or time > mark):
             marks[record["partition"]] = time
-        fields = verdict.fields or {}
-        released = fields.get("release_date")
         rows.append(
             {
                 "partition": record["partition"],
                 "offset": record["offset"],
                 "kind": verdict.kind,
                 "late": late,
-                **{
-                    name: fields.get(name)
-                    for name in (*_REQUIRED, *_NULLABLE)
-                    if name != "event_time"
-                },
-                "count": fields.get("count", 1) if verdict.kind == "event" else None,
-                "popularity": fields.get("popularity"),
-                "release_date": None if released is None else _date(released),
                 "event_time": time,
+                **event_fields(verdict.fields),
             }
         )
     return pl.DataFrame(rows, schema=_RECORD_SCHEMA), marks

@@ -11,7 +11,7 @@ import polars as pl
 from hypothesis import strategies as st
 from logs import APPENDED, BASE
 
-from hostile import BAD
+from hostile import BAD, GOOD, ODD
 from spotify_mlops.events import EVENT_TYPES, LOG_COLUMNS, encode_heartbeat
 
 MINUTES = 90
@@ -34,7 +34,6 @@ events = st.fixed_dictionaries(
         "mood": st.sampled_from([None, {"a.b": [1e300, 10**30]}]),
     },
 )
-hostile = st.sampled_from([value for value, _ in BAD if value is None or len(value) < 1000])
 
 
 @dataclass(frozen=True)
@@ -124,3 +123,63 @@ def orders(
             records.append(Record(silent, highest, encode_heartbeat(highest)))
     end = encode_heartbeat(BASE + timedelta(minutes=MINUTES + 20))
     return placed([*records, *(Record(p, None, end) for p in range(partitions))])
+
+
+# Records alone
+
+hostile = st.sampled_from([value for value, _ in BAD if value is None or len(value) < 1000])
+_FRAGMENTS = (
+    *(b"{", b"}", b"[", b"]", b'"', b",", b":", b"\\", b"\\u", b"\\ud800", b"\x00", b"\xff"),
+    *(b"\xed\xa0\x80", b"\xef\xbb\xbf", b"null", b"true", b"NaN", b"-Infinity", b"1e999", b"-0"),
+    *(b"9" * 20, b"1" * 4400, b"1.0", b'"control":"heartbeat",', b'"count":0,', b'"country":"XX",'),
+    *(b'"x":' + b"[" * 99 + b"]" * 99 + b",", b'"schema_version":9,', b'"popularity":null,'),
+)
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+_digits = st.integers(0, 99).map(lambda number: f"{number:02d}")
+_clocks = st.builds(
+    lambda year, month, day, hour, second, rest: f"{year}-{month}-{day}T{hour}:59:{second}{rest}",
+    st.sampled_from(["0000", "0001", "1899", "1900", "2016", "2026", "9999", "12026"]),
+    st.sampled_from(["01", "02", "06", "12", "13"]),
+    st.sampled_from(["01", "28", "29", "30", "31", "32"]),
+    st.sampled_from(["00", "18", "23", "24"]),
+    st.sampled_from(["00", "59", "60", "61"]) | _digits,
+    st.sampled_from(
+        ["Z", "z", ".5Z", ".1234567Z", ".Z", "", "+05:00", "-05:00", "+24:00", "-00:00", "Z\n"]
+    ),
+)
+_dates = st.sampled_from(["0000", "0001", "9999-12-31", "2021-02-29", "2020-02-29", "2020-13", ""])
+_fields = st.dictionaries(
+    st.sampled_from([*GOOD, "track_name", "count", "popularity", "control", "mood"]), _json
+) | st.fixed_dictionaries({}, optional={"event_time": _clocks, "release_date": _dates})
+
+
+@st.composite
+def _spoilt(draw: st.DrawFn) -> bytes:
+    """Draw an event, and change some of its bytes."""
+    value = event(draw(st.integers(0, 9)), draw(events))
+    for _ in range(draw(st.integers(0, 3))):
+        first, last = sorted(draw(st.tuples(*[st.integers(0, len(value))] * 2)))
+        middle = draw(
+            st.sampled_from([*_FRAGMENTS, b"", value[first:last] * 2])
+            | st.binary(min_size=1, max_size=3)
+        )
+        last = draw(st.sampled_from([first, min(first + 1, len(value)), last]))
+        value = value[:first] + middle + value[last:]
+    return value
+
+
+records = st.one_of(
+    _spoilt(),
+    _fields.map(lambda fields: json.dumps(GOOD | fields).encode()),
+    st.sampled_from([value for value in ODD if len(value) < 100_000]),
+    hostile,
+    st.binary(max_size=40),
+    st.text(max_size=20).map(lambda text: text.encode(errors="surrogatepass")),
+)
+"""Any record: good, spoilt, odd, hostile, or bytes that mean nothing."""
