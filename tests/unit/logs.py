@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -192,31 +193,41 @@ def counters_of(outputs: list[Output]) -> pl.DataFrame:
     return rows.sort(key)
 
 
+@contextmanager
+def collecting(
+    log: pl.DataFrame, params: Any, shape: steps.Shape, start: progress.Position
+) -> Iterator[tuple[MemorySource, graph.Sinks, Run]]:
+    """Give a source of a log, sinks for a pipeline that reads it, and what they have got so far."""
+    job = f"job-{next(_numbers)}"
+    kept = progress.Progress(start, shape.windowing, shape.lags, shape.shards, raw=1)
+    progress.register(job, kept)
+    nothing = Output(0, BASE, *(frame.clear() for frame in steps.build([], shape)))
+    empty = mark(decode(log.clear(), params.clock_skew), kept.marks, params.allowed_lateness)[0]
+    _logs[job], _batches[job], _outputs[job] = log, [empty], [nothing]
+    source = MemorySource(job, params, shape)
+    sinks = graph.Sinks([CollectRaw()], Collect())
+    try:
+        yield source, sinks, Run(_batches[job], _outputs[job], kept)
+    finally:
+        del _logs[job], _batches[job], _outputs[job]
+
+
 def run_graph(
     log: pl.DataFrame,
     params: Any,
     shape: steps.Shape,
     partitions: int = 4,
-    runner: Any = None,
-    options: Any = None,
     start: progress.Position | None = None,
     ends: Mapping[int, int] | None = None,
 ) -> Run:
     """Run the graph over a log, from ``start`` to ``ends`` (of all of it)."""
-    job = f"job-{next(_numbers)}"
     start = start or progress.start_of_log(dict.fromkeys(range(partitions), 0))
     ends = dict(ends or ends_of(log, partitions))
-    kept = progress.Progress(start, shape.windowing, shape.lags, shape.shards, raw=1)
-    progress.register(job, kept)
-    _logs[job], _batches[job], _outputs[job] = log, [], []
-    pipeline = beam.Pipeline(runner or FnApiRunner(), options or PipelineOptions([]))
-    source = MemorySource(job, params, shape)
-    graph.build(pipeline, source, start, graph.Sinks([CollectRaw()], Collect()), ends)
-    pipeline.run().wait_until_finish()
-    del _logs[job]
-    nothing = Output(0, BASE, *(frame.clear() for frame in steps.build([], shape)))
-    empty = mark(decode(log.clear(), params.clock_skew), kept.marks, params.allowed_lateness)[0]
-    return Run([empty, *_batches.pop(job)], [nothing, *_outputs.pop(job)], kept)
+    with collecting(log, params, shape, start) as (source, sinks, run):
+        pipeline = beam.Pipeline(FnApiRunner(), PipelineOptions([]))
+        graph.build(pipeline, source, start, sinks, ends)
+        pipeline.run().wait_until_finish()
+    return run
 
 
 def ends_of(log: pl.DataFrame, partitions: int) -> dict[int, int]:
