@@ -163,7 +163,7 @@ def test_when_good_records_raise_no_record_is_blamed(
 
 
 @given(st.lists(records, min_size=1, max_size=6))
-@examples(150)
+@examples(100)
 def test_whatever_comes_is_what_the_contract_says(values: list[bytes | None]) -> None:
     frame = decoded(*values)
     assert frame["value"].to_list() == values

@@ -100,7 +100,7 @@ shapes = st.tuples(st.integers(1, 4), st.sampled_from([1, 2, 5, 1000]), st.integ
 
 
 @given(st.data(), rules, shapes, st.integers(1, 4))
-@examples(12)
+@examples(8)
 def test_any_log_in_any_shape_gives_the_oracles_tables(
     data: st.DataObject, rules: Rules, shape: tuple[int, int, int], partitions: int
 ) -> None:
@@ -111,7 +111,7 @@ def test_any_log_in_any_shape_gives_the_oracles_tables(
 
 
 @given(st.data(), shapes, shapes, st.integers(1, 4), st.integers(1, 4))
-@examples(6)
+@examples(4)
 def test_any_order_within_the_lateness_gives_the_same_rows(
     data: st.DataObject,
     first: tuple[int, int, int],
@@ -131,7 +131,7 @@ def test_any_order_within_the_lateness_gives_the_same_rows(
 
 
 @given(st.data(), rules, shapes, st.integers(1, 4), st.integers(1, 3))
-@examples(6)
+@examples(4)
 def test_any_restarts_leave_the_tables_of_an_undisturbed_run(
     data: st.DataObject, rules: Rules, shape: tuple[int, int, int], partitions: int, stops: int
 ) -> None:

@@ -100,7 +100,7 @@ def run_stream(
     st.integers(1, 3),
     st.lists(st.sampled_from([0, 0, 1, 3, 99]), min_size=1, max_size=5),
 )
-@examples(5)
+@examples(3)
 def test_the_pace_of_the_watermark_decides_nothing(
     data: st.DataObject, shards: int, pane: int, partitions: int, steps_behind: list[int]
 ) -> None:
