@@ -14,6 +14,8 @@ from .options import answer, json_option, number, say, with_params
 from .params import Params
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from .jobs.dead_letters import Place
 
 _START_BYTES = 120
@@ -51,20 +53,28 @@ def show_list(
         row | {"start": letters.readable((row.pop("value") or b"")[:_START_BYTES], whole=False)}
         for row in letters.recent(params, reason, max(limit, 0)).iter_rows(named=True)
     ]
-    lines = [f"{number(total)} cartas muertas."]
-    if total:
-        lines.append(f"{'Motivo':<28}{'Partición':>10}{'Cartas':>10}  Primera y última")
-    for row in counts.iter_rows(named=True):
-        lines.append(
-            f"{row['reason']:<28}{row['partition']:>10}{number(row['letters']):>10}  "
-            f"{row['first']:%Y-%m-%d %H:%M:%S} - {row['last']:%Y-%m-%d %H:%M:%S}"
-        )
+    lines = [f"{number(total)} cartas muertas.", *_by_reason(counts)]
     if found:
         lines += ["", "Las últimas (entera: «spotify-mlops dead-letters show PARTICIÓN:OFFSET»):"]
     for row in found:
         place = letters.place_text((row["partition"], row["offset"]))
         lines.append(f"{place:>12}  {row['reason']:<28}{row['start']}")
     answer(as_json, {"letters": total, "counts": counts.to_dicts(), "rows": found}, lines)
+
+
+def _by_reason(counts: pl.DataFrame) -> list[str]:
+    """Return a line for each reason: how many in each partition, and from when to when."""
+    partitions = sorted(counts["partition"].unique())
+    titles = "".join(f"{f'P{partition}':>9}" for partition in partitions)
+    lines = [f"{'Motivo':<28}{titles}{'Total':>9}  Primera y última llegada"] if partitions else []
+    for (reason,), rows in counts.group_by("reason", maintain_order=True):
+        found = dict(rows.select("partition", "letters").iter_rows())
+        cells = "".join(f"{number(found.get(partition, 0)):>9}" for partition in partitions)
+        first, last = rows["first"].min(), rows["last"].max()
+        lines.append(
+            f"{reason:<28}{cells}{number(sum(found.values())):>9}  {first!s:.19} - {last!s:.19}"
+        )
+    return lines
 
 
 @dead_letters.command("show")

@@ -87,7 +87,7 @@ def counts(params: Params, reason: str | None = None) -> pl.DataFrame:
         "SELECT log_partition AS partition, reason, COUNT(*) AS letters, "
         "MIN(append_time) AS first, MAX(append_time) AS last "
         "FROM {dataset}.spotify_dead_letters WHERE {where} "
-        "GROUP BY 1, 2 ORDER BY letters DESC, 2, 1",
+        "GROUP BY 1, 2 ORDER BY 2, 1",
         reason,
     )
 
