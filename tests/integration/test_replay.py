@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -285,3 +287,20 @@ def test_the_command_finds_skew(world: World, recomputed: skew.Computed) -> None
     (example,) = [line for line in done.stdout.splitlines() if "debía ser" in line]
     assert "momentum" in example
     assert example.endswith("y es 1.0")
+
+
+@pytest.mark.parametrize("runner", ["fnapi", "prism"])
+def test_an_archive_that_lacks_records_is_refused(
+    world: World, runner: str, tmp_path: Path
+) -> None:
+    settings = world.settings.model_copy(update={"archive": str(tmp_path / "archive")})
+    shutil.copytree(archive.raw_folder(world.settings), archive.raw_folder(settings))
+    last = max(Path(archive.raw_folder(settings)).rglob("*.parquet"), key=lambda path: path.name)
+    pl.read_parquet(last)[:-1].write_parquet(last)
+    arguments = ("--from", "archive", "--dataset", f"{settings.dataset}_x", "--runner", runner)
+    done = command(settings, "replay", *arguments)
+    assert done.returncode == 6, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("Error: ")
+    assert "archivo" in done.stderr.splitlines()[-1]
+    if runner == "fnapi":  # Prism's job messages carry the worker's traceback to the terminal
+        assert "Traceback" not in done.stderr
