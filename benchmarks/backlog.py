@@ -43,7 +43,7 @@ class Run:
         return max(sum(sample[part] for part in parts) for sample in self.memory)
 
 
-def run(params: Params, say: Say, events: int) -> list[dict[str, Any]]:
+def run(params: Params, say: Say, events: int = 5_000_000) -> list[dict[str, Any]]:
     """Publish a log, let the job work it off, and watch its memory.
 
     The baseline is the same job over a tenth of it in the same run: what grows with the backlog

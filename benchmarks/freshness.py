@@ -43,7 +43,11 @@ CASES = ((1_000.0, True), (2_000.0, True), (5_000.0, True), (40_000.0, False))
 
 
 def run(
-    params: Params, say: Say, rate: float | None, seconds: float, all_sinks: bool = True
+    params: Params,
+    say: Say,
+    rate: float | None = None,
+    seconds: float = 45.0,
+    all_sinks: bool = True,
 ) -> list[dict[str, Any]]:
     """Run the live job on 1-second windows and watch the stores; all of ``CASES`` without a rate.
 

@@ -3,9 +3,10 @@
 Plain Beam of the textbook kind (``json.loads``, ``Map``, tagged outputs, ``CombinePerKey``,
 ``GroupByKey``), nothing slowed down on purpose. It reads the same records from the same topic
 with the same client, sends bad ones to a dead-letter output, drops duplicates, counts by window,
-country and track, ranks within the country, looks up the lags and makes a dictionary of features
-a row. It makes fewer features than the project's graph (no calendar, artist or other-country
-columns), which is in its favour.
+country and track, ranks within the country, looks up the lags, makes a dictionary of features a
+row and predicts batches of rows with the same model. It looks for no late events and makes fewer
+features than the project's graph (no calendar, artist or other-country inputs; the model gets
+zeros in their place): both are in its favour.
 """
 
 from __future__ import annotations
@@ -13,15 +14,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from confluent_kafka import Consumer, TopicPartition
 
+from spotify_mlops import clients
 from spotify_mlops.events import COUNTRIES, EVENT_TYPES, SCHEMA_VERSIONS
+from spotify_mlops.model.predictor import Predictor
+from spotify_mlops.model.registry import Registry
+from spotify_mlops.params import Params
 
-DEAD = "dead"
+DEAD, DUPLICATES = "dead", "duplicates"
 
 
 class ReadKafka(beam.DoFn):
@@ -73,6 +80,16 @@ class Parse(beam.DoFn):
             yield beam.pvalue.TaggedOutput(DEAD, (value, str(error)))
             return
         yield TimestampedValue(event, time)
+
+
+class First(beam.DoFn):
+    """Keeps one of equal events; the rest go to an output of their own."""
+
+    def process(self, element: tuple[Any, Iterable[dict[str, Any]]]) -> Iterator[Any]:
+        events = iter(element[1])
+        yield next(events)
+        for event in events:
+            yield beam.pvalue.TaggedOutput(DUPLICATES, event)
 
 
 class CountEvents(beam.CombineFn):
@@ -147,7 +164,7 @@ class MakeFeatures(beam.DoFn):
             "country": country,
             "track_id": track,
             "n": total,
-            "play_score": score,
+            "country_rank": score,
             "hour_of_day": window.start.to_utc_datetime().hour,
             "event_type_search_result": counts.get("search_result", 0) / total,
             "skip_rate": counts.get("skip", 0) / total,
@@ -161,39 +178,65 @@ class MakeFeatures(beam.DoFn):
         yield features
 
 
+class PredictLevels(beam.DoFn):
+    """Adds the level to each row of a batch."""
+
+    def __init__(self, bundle: Path) -> None:
+        self._bundle = bundle
+
+    def setup(self) -> None:
+        self._predictor = Predictor.load(self._bundle)
+
+    def process(self, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        names = self._predictor.features
+        x = np.array([[row.get(name, 0.0) for name in names] for row in rows])
+        predicted = self._predictor.predict_array(x)
+        for row, level, score in zip(rows, predicted["level"], predicted["score"], strict=True):
+            yield row | {"level": level, "score": score}
+
+
 def key_of(event: dict[str, Any]) -> tuple[str, str, str, str]:
     """Return the four fields that decide duplicates."""
     return event["event_id"], event["event_time"], event["country"], event["track_id"]
 
 
 def build(
-    pipeline: beam.Pipeline,
-    config: dict[str, Any],
-    topic: str,
-    extents: Sequence[tuple[int, int, int]],
-    window: float,
-    lags: Sequence[int],
-) -> tuple[beam.PCollection, beam.PCollection]:
-    """Put the job into a pipeline; return features and dead letters."""
+    pipeline: beam.Pipeline, params: Params, extents: Sequence[tuple[int, int, int]]
+) -> tuple[beam.PCollection, beam.PCollection, beam.PCollection]:
+    """Put the job into a pipeline; return rows with their levels, dead letters and duplicates.
+
+    Args:
+        pipeline: a Beam pipeline.
+        params: where the log and the registered model are, and the times.
+        extents: partition, first record and end of what is read.
+    """
+    registry = Registry(params)
+    bundle = registry.bundle_path(registry.schedule()[0][1])
+    window = params.window.total_seconds()
     records = (
         pipeline
         | beam.Create(list(extents))
-        | "Read" >> beam.ParDo(ReadKafka(config, topic))
+        | "Read" >> beam.ParDo(ReadKafka(clients.kafka_config(params), params.topic))
         | "Parse" >> beam.ParDo(Parse()).with_outputs(DEAD, main="events")
     )
-    features = (
+    unique = (
         records.events
         | "Window" >> beam.WindowInto(FixedWindows(window))
         | "KeyForDuplicates" >> beam.Map(lambda event: (key_of(event), event))
         | "Duplicates" >> beam.GroupByKey()
-        | "First" >> beam.Map(lambda element: next(iter(element[1])))
+        | "First" >> beam.ParDo(First()).with_outputs(DUPLICATES, main="events")
+    )
+    rows = (
+        unique.events
         | "KeyByRow" >> beam.Map(lambda e: ((e["country"], e["track_id"]), e))
         | "Count" >> beam.CombinePerKey(CountEvents())
         | "KeyByCountry" >> beam.Map(lambda e: (e[0][0], (e[0][1], e[1])))
         | "Countries" >> beam.GroupByKey()
-        | "Rank" >> beam.ParDo(RankCountry(lags, window))
+        | "Rank" >> beam.ParDo(RankCountry(params.lags, window))
         | "WindowAgain" >> beam.WindowInto(FixedWindows(window))
         | "Rows" >> beam.GroupByKey()
-        | "Features" >> beam.ParDo(MakeFeatures(lags))
+        | "Features" >> beam.ParDo(MakeFeatures(params.lags))
+        | "Batch" >> beam.BatchElements(min_batch_size=100, max_batch_size=1000)
+        | "Predict" >> beam.ParDo(PredictLevels(bundle))
     )
-    return features, records[DEAD]
+    return rows, records[DEAD], unique[DUPLICATES]

@@ -1,4 +1,4 @@
-"""Sinks that only count, so that a benchmark times the graph and not a store."""
+"""Sinks that make the rows and count them, so that a benchmark times the graph, not a store."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import Any
 import apache_beam as beam
 import polars as pl
 
-from spotify_mlops.events import Kind
+from spotify_mlops.params import Params
 from spotify_mlops.pipeline import progress
+from spotify_mlops.pipeline.predict import PredictedRows
+from spotify_mlops.sinks import rows
+from spotify_mlops.windows import Windowing
 
 _counts: dict[str, Counter[str]] = {}
 _lock = threading.Lock()
@@ -51,34 +54,45 @@ class Count(beam.DoFn):
 
 
 class _CountRawDoFn(beam.DoFn):
-    def __init__(self, job: str) -> None:
+    def __init__(self, job: str, params: Params) -> None:
         self._job = job
+        self._topic = params.topic
+        self._windowing = Windowing.of(params)
 
     def process(self, marked: pl.DataFrame) -> None:
-        dead = marked.filter(pl.col("kind") == Kind.DEAD_LETTER)
-        _add(self._job, records=marked.height, dead_letters=dead.height)
+        _add(
+            self._job,
+            records=marked.height,
+            events=rows.event_rows(marked, self._windowing).height,
+            dead_letters=rows.dead_letter_rows(marked, self._topic).height,
+            heartbeats=rows.heartbeat_rows(marked).height,
+        )
 
 
 @dataclass(frozen=True)
 class CountRaw:
-    """Counts records, and picks the dead letters out as a sink would."""
+    """Makes the rows of the raw tables, as the sinks do, and counts them."""
 
+    params: Params
     name: str = "Count"
 
     def dofn(self, job: str) -> beam.DoFn:
-        return _CountRawDoFn(job)
+        """Return the DoFn that counts."""
+        return _CountRawDoFn(job, self.params)
 
 
 class _CountWindowsDoFn(beam.DoFn):
     def __init__(self, job: str) -> None:
         self._job = job
 
-    def process(self, element: Any) -> None:
-        shard, end, features, counters, _ = element
+    def process(self, element: PredictedRows) -> None:
+        shard, end, features, counters, predictions = element
+        now = progress.now()
         _add(
             self._job,
-            rows=features.height,
-            counted=counters["counted"].sum(),
+            features=rows.stamped(features, now).height,
+            predictions=rows.stamped(predictions, now).height,
+            counted=rows.counter_rows(counters)["counted"].sum(),
             duplicates=counters["duplicates"].sum(),
         )
         job = progress.of(self._job)
@@ -87,7 +101,8 @@ class _CountWindowsDoFn(beam.DoFn):
 
 @dataclass(frozen=True)
 class CountWindows:
-    """Counts rows and acknowledges windows."""
+    """Makes the rows of closed windows, counts them and acknowledges the windows."""
 
     def dofn(self, job: str) -> beam.DoFn:
+        """Return the DoFn that counts."""
         return _CountWindowsDoFn(job)

@@ -1,112 +1,153 @@
-"""``bench pipeline``: JSON in Kafka to features, beside the idiomatic job in the same run."""
+"""``bench pipeline``: JSON in Kafka to rows ready for the sinks, beside two references.
+
+The idiomatic Beam job of the same semantics (`idiomatic`) says what the columns gain; plain polars
+over the same bytes in memory says what is left to gain.
+"""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
-from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import apache_beam as beam
 import idiomatic
 import measured
+import numpy as np
+import polars as pl
+import workload
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from workload import Run, Say, figure
 
-from spotify_mlops import clients, sources, topic
-from spotify_mlops.jobs import prism
-from spotify_mlops.jobs.bounded import shape_of
+from spotify_mlops import topic
 from spotify_mlops.params import Params
-from spotify_mlops.pipeline import graph, progress, steps
-from spotify_mlops.pipeline.source import LogSource
+from spotify_mlops.pipeline.predict import Champions
+from spotify_mlops.sinks import archive, files
 
-Say = Callable[[str], None]
 IDIOMATIC_SHARE = 0.1
 """The idiomatic job reads this part of each partition: it would take minutes over all of it."""
+STREAMING_PANE = 24
+"""Windows in an element of the streaming job: a backlog is worked off a day at a time."""
+PAIRS = 10
+LETTERS_EVENTS = 200_000
 
 
-def run(params: Params, say: Say, events: int) -> list[dict[str, Any]]:
-    """Publish a log of its own, run the three jobs over it, and compare.
+def run(params: Params, say: Say, events: int = 1_000_000) -> list[dict[str, Any]]:
+    """Publish a log of its own, run all jobs over it, and compare.
 
     Raises:
         AssertionError: the jobs do not agree on what is in the log.
     """
-    name = f"bench-pipeline-{events}"
-    params = params.model_copy(
-        update={"topic": name, "source": "simulator", "simulator_events": events}
-    )
-    say(f"Publicando {events} eventos en {name} (una vez)")
-    sources.ingest_simulator(params)
+    params = workload.prepare(params, f"pipeline-{events}", say, simulator_events=events)
+    log = workload.read(params)
+    _archive(params, log)
     extents = topic.offsets(params)
-    records = sum(high - low for low, high in extents.values())
+    records = log.height
 
-    say("Acotado, FnApiRunner")
-    bounded, seconds_bounded = _ours(params, FnApiRunner(), PipelineOptions([]), pane=10_000)
-    say("Streaming, Prism")
-    pane = max(1, int(timedelta(hours=6) / params.window))
-    streaming, seconds_streaming = _ours(params, prism.runner(), prism.options(), pane=pane)
+    say("Arranque: procesos vacíos")
+    imports = _import_seconds()
+    start = workload.bounded(params, {p: (low, low) for p, (low, _) in extents.items()}).seconds
+    say("Acotado, FnApiRunner, desde Kafka")
+    bounded = workload.bounded(params, extents)
+    say("Acotado, FnApiRunner, desde el archivo")
+    archived = workload.bounded(params, extents, archive=True)
+    say("Streaming, Prism, desde Kafka")
+    streaming = workload.streaming(params, extents, STREAMING_PANE)
+    say("polars sobre los mismos bytes en memoria")
+    plain = workload.timed(lambda: _plain(log, params))
     say("Beam idiomático, un elemento por evento")
-    part = [
-        (p, low, low + int((high - low) * IDIOMATIC_SHARE)) for p, (low, high) in extents.items()
-    ]
-    plain, seconds_plain = _idiomatic(params, part)
-    some = sum(high - low for _, low, high in part)
-
-    assert bounded == streaming, (bounded, streaming)
-    same, _ = _ours(params, FnApiRunner(), PipelineOptions([]), 10_000, {p: e for p, _, e in part})
-    assert abs(plain["dead_letters"] - same["dead_letters"]) == 0, (plain, same)
-    baseline = some / seconds_plain
-    return [
-        _figure("bounded", records / seconds_bounded, baseline),
-        _figure("streaming", records / seconds_streaming, baseline),
-        _figure("idiomatic", baseline, baseline),
-    ]
-
-
-def _figure(name: str, value: float, baseline: float) -> dict[str, Any]:
-    return {
-        "name": f"pipeline_{name}",
-        "value": round(value),
-        "unit": "events/s",
-        "baseline": round(baseline),
-        "ratio": round(value / baseline, 2),
+    part = {
+        p: (low, low + int((high - low) * IDIOMATIC_SHARE)) for p, (low, high) in extents.items()
     }
+    slow = workload.timed(lambda: _idiomatic(params, part))
+    same = workload.bounded(params, part)
+
+    assert bounded.counts == streaming.counts == archived.counts, (bounded, streaming, archived)
+    assert plain.counts["predictions"] >= bounded.counts["predictions"] > 0, (plain, bounded)
+    assert slow.counts["dead_letters"] == same.counts["dead_letters"], (slow, same)
+    assert slow.counts["duplicates"] >= same.counts["duplicates"], (slow, same)  # late ones too
+
+    limit = records / plain.seconds
+    baseline = sum(end - low for low, end in part.values()) / slow.seconds
+
+    def rates(name: str, run: Run) -> list[dict[str, Any]]:
+        rate = records / run.seconds
+        return [
+            figure(f"pipeline_{name}", rate, "events/s", baseline),
+            figure(f"pipeline_{name}_of_polars", 100 * rate / limit, "%", 100.0, 1),
+            figure(f"pipeline_{name}_cpu", 1e6 * run.cpu / records, "us/event", digits=2),
+        ]
+
+    return [
+        *rates("bounded", bounded),
+        *rates("streaming", streaming),
+        *rates("archive", archived),
+        figure("pipeline_polars", limit, "events/s", baseline),
+        figure("pipeline_idiomatic", baseline, "events/s", baseline),
+        figure("pipeline_import", imports, "s", digits=2),
+        figure("pipeline_start", start, "s", digits=2),
+        figure("pipeline_dead_letters_cpu", _cost_of_letters(params, say), "ratio", 1.0, 3),
+    ]
 
 
-def _ours(
-    params: Params, runner: Any, options: Any, pane: int, ends: dict[int, int] | None = None
-) -> tuple[dict[str, int], float]:
-    extents = topic.offsets(params)
-    start = progress.start_of_log({p: low for p, (low, _) in extents.items()})
-    ends = ends or {p: high for p, (_, high) in extents.items()}
-    job = f"bench-{time.monotonic_ns()}"
-    shape: steps.Shape = shape_of(params, pane)
-    progress.register(
-        job, progress.Progress(start, shape.windowing, shape.lags, shape.shards, raw=0)
-    )
-    measured.reset(job)
+def _import_seconds() -> float:
+    """Return what a new process takes until the graph's code is loaded."""
     began = time.perf_counter()
-    pipeline = beam.Pipeline(runner, options)
-    sinks = graph.Sinks([measured.CountRaw()], measured.CountWindows())
-    graph.build(pipeline, LogSource(job, params, shape), start, sinks, ends)
-    pipeline.run().wait_until_finish()
-    return measured.counts(job), time.perf_counter() - began
+    subprocess.run([sys.executable, "-c", "import spotify_mlops.jobs.bounded"], check=True)
+    return time.perf_counter() - began
 
 
-def _idiomatic(params: Params, part: list[tuple[int, int, int]]) -> tuple[dict[str, int], float]:
+def _archive(params: Params, log: pl.DataFrame) -> None:
+    """Write the log as the archive sink does, 50,000 records a file, once."""
+    if archive.coverage(params):
+        return
+    folder = f"{archive.raw_folder(params)}/append_day=2026-01-01"
+    for rows in log.iter_slices(50_000):
+        files.write_parquet(f"{folder}/{archive.file_name(rows)}", rows.sort("partition", "offset"))
+
+
+def _plain(log: pl.DataFrame, params: Params) -> dict[str, int]:
+    """Do it all at once on columns in memory: no Kafka, no Beam. Unfinished windows count too."""
+    built = workload.plain_features(log, params)
+    return {"predictions": Champions(params).predict(built).height}
+
+
+def _idiomatic(params: Params, extents: workload.Extents) -> dict[str, int]:
     job = f"idiomatic-{time.monotonic_ns()}"
     measured.reset(job)
-    began = time.perf_counter()
     pipeline = beam.Pipeline(FnApiRunner(), PipelineOptions([]))
-    features, dead = idiomatic.build(
-        pipeline,
-        clients.kafka_config(params),
-        params.topic,
-        part,
-        params.window.total_seconds(),
-        params.lags,
-    )
-    _ = features | "CountRows" >> beam.ParDo(measured.Count(job, "rows"))
-    _ = dead | "CountDead" >> beam.ParDo(measured.Count(job, "dead_letters"))
+    parts = [(p, low, end) for p, (low, end) in extents.items()]
+    predictions, dead, duplicates = idiomatic.build(pipeline, params, parts)
+    for name, rows in (
+        ("predictions", predictions),
+        ("dead_letters", dead),
+        ("duplicates", duplicates),
+    ):
+        _ = rows | f"Count_{name}" >> beam.ParDo(measured.Count(job, name))
     pipeline.run().wait_until_finish()
-    return measured.counts(job), time.perf_counter() - began
+    return measured.counts(job)
+
+
+def _cost_of_letters(params: Params, say: Say) -> float:
+    """Return the median CPU-time ratio of logs with 1 % bad records and with none.
+
+    Interleaved pairs of runs, so that what else the machine does meets both alike.
+    """
+    say(f"Coste de las cartas muertas: {PAIRS} parejas")
+    clean, spoilt = (
+        workload.prepare(
+            params,
+            f"letters-{percent}",
+            say,
+            simulator_events=LETTERS_EVENTS,
+            malformed_share=percent / 100,
+            archive=params.archive,
+        )
+        for percent in (0, 1)
+    )
+    logs = [(p, topic.offsets(p)) for p in (clean, spoilt)]
+    runs = [workload.bounded(*log) for _ in range(PAIRS) for log in logs]
+    costs = [run.cpu / run.counts["records"] for run in runs]
+    return float(np.median([b / a for a, b in zip(costs[::2], costs[1::2], strict=True)]))

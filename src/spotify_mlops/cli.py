@@ -282,13 +282,12 @@ def serve_endpoint(params_file: str, overrides: dict[str, Any]) -> None:
 
 
 @app.command()
-@click.argument("what", type=click.Choice(["pipeline", "freshness", "backlog"]))
+@click.argument("what", type=click.Choice(["pipeline", "freshness", "sinks", "growth", "backlog"]))
 @click.option(
     "--events",
     metavar="N",
-    default=1_000_000,
-    show_default=True,
-    help="Eventos (pipeline, backlog).",
+    type=int,
+    help="Eventos del registro (pipeline, backlog) o del mayor (growth).",
 )
 @click.option(
     "--rate",
@@ -297,36 +296,30 @@ def serve_endpoint(params_file: str, overrides: dict[str, Any]) -> None:
     help="Eventos por segundo (freshness); sin ella, cuatro casos, uno tras otro.",
 )
 @click.option(
-    "--seconds",
-    metavar="N",
-    default=45.0,
-    show_default=True,
-    help="Duración de un caso (freshness).",
+    "--seconds", metavar="N", type=float, help="Duración de un caso (freshness) o de todo (sinks)."
 )
 @with_params
 @json_option
 def bench(
-    what: str,
-    events: int,
-    rate: float | None,
-    seconds: float,
-    params_file: str,
-    overrides: dict[str, Any],
-    as_json: bool,
+    what: str, params_file: str, overrides: dict[str, Any], as_json: bool, **given: float | None
 ) -> None:
     """Mide, siempre al lado de su referencia en la misma ejecución (véase benchmarks/)."""
     import importlib
+    import inspect
 
     from . import clients, paths
 
     params = parameters.load(params_file, **overrides)
     clients.require(params)
     sys.path.insert(0, str(paths.root() / "benchmarks"))
-    module = importlib.import_module(what)
-    size = {"rate": rate, "seconds": seconds} if what == "freshness" else {"events": events}
-    figures = module.run(params, say, **size)
+    measure = importlib.import_module(what).run
+    size = {name: value for name, value in given.items() if value is not None}
+    unknown = size.keys() - inspect.signature(measure).parameters
+    if unknown:
+        raise click.UsageError(f"«bench {what}» no admite --{min(unknown)}.")
+    figures = measure(params, say, **size)
     lines = [
-        f"{f['name']:<28} {f['value']:>12} {f['unit']:<9} referencia {f['baseline']}  x{f['ratio']}"
+        f"{f['name']:<32} {f['value']:>12} {f['unit']:<9} referencia {f['baseline']}  x{f['ratio']}"
         for f in figures
     ]
     answer(as_json, {"figures": figures}, lines)

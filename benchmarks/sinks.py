@@ -1,0 +1,187 @@
+"""``bench sinks``: the live job with every sink acknowledged, beside its slowest sink alone."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import polars as pl
+import psutil
+import workload
+from workload import Say, figure
+
+from spotify_mlops import clients, warehouse
+from spotify_mlops.errors import ServiceError
+from spotify_mlops.events import decode
+from spotify_mlops.jobs import deploy, stream
+from spotify_mlops.jobs.bounded import shape_of
+from spotify_mlops.local import processes
+from spotify_mlops.model.registry import Registry
+from spotify_mlops.params import Params
+from spotify_mlops.pipeline import marks, progress, steps
+from spotify_mlops.pipeline.predict import Champions
+from spotify_mlops.sinks import positions
+from spotify_mlops.windows import Windowing
+
+EVENTS = 2_000_000
+"""The log is full when the job starts: what limits it is never who publishes."""
+ALONE_RECORDS = 500_000
+ALONE_SECONDS = 15.0
+"""A sink is measured alone for so long, or until so many records are written."""
+WARM_UP = 20.0
+MEGABYTE = 1 << 20
+
+
+def run(params: Params, say: Say, seconds: float = 300.0) -> list[dict[str, Any]]:
+    """Write a full log to all stores for some time, and to each of them alone.
+
+    Raises:
+        ServiceError: the job ended.
+    """
+    base = workload.prepare(params, "sinks", say, simulator_events=EVENTS)
+    with _own(base, "alone") as own:
+        ceilings = _ceilings(own, say)
+    slowest = min(ceilings, key=lambda name: ceilings[name])
+    say(f"La tarea en directo, todos los destinos, {seconds:g} s")
+    with _own(base, "live") as own:
+        seen = _watch(own, seconds)
+    steady = [sample for sample in seen if sample.at >= WARM_UP]
+    first, last = steady[0], steady[-1]
+    rate = (last.records - first.records) / (last.at - first.at)
+    fifth = max(1, len(steady) // 5)
+    before, after = (
+        float(np.mean([sample.memory for sample in part]))
+        for part in (steady[:fifth], steady[-fifth:])
+    )
+    return [
+        figure("sinks_sustained", rate, "events/s", ceilings[slowest]),
+        figure("sinks_seconds", last.at - first.at, "s"),
+        figure("sinks_memory", after, "MB", before),
+        *(figure(f"sinks_alone_{name}", value, "events/s") for name, value in ceilings.items()),
+    ]
+
+
+@contextmanager
+def _own(base: Params, name: str) -> Iterator[Params]:
+    """Give a run a dataset, a database and an archive of its own, with the model in it."""
+    unique = f"bench_sinks_{name}_{int(time.time())}"
+    params = base.model_copy(
+        update={
+            "profile": "bench-sinks",
+            "dataset": unique,
+            "mongo_database": unique,
+            "archive": f"{base.archive}-{unique}",
+        }
+    )
+    known, own = Registry(base), Registry(params)
+    own.promote(
+        own.register(known.bundle_path(known.schedule()[0][1])), datetime(2020, 1, 1, tzinfo=UTC)
+    )
+    warehouse.ensure_dataset(params)
+    try:
+        yield params
+    finally:
+        shutil.rmtree(params.archive)
+        clients.mongo_client(params).drop_database(unique)
+        clients.bigquery_client(params).delete_dataset(unique, delete_contents=True)
+
+
+def _ceilings(params: Params, say: Say) -> dict[str, float]:
+    """Return the events a second that each sink takes alone: the job's own code, without Beam."""
+    log = workload.read(params)[:ALONE_RECORDS]
+    decoded = decode(log, params.clock_skew)
+    start = dict.fromkeys(range(params.partitions))
+    marked, _ = marks.mark(decoded, start, params.allowed_lateness)
+    sinks = stream.live_sinks(params)
+    ceilings = {}
+    for sink in sinks.raw:
+        say(f"Solo el destino {sink.name}")
+        elements = ((part, part.height) for part in marked.iter_slices(2_000))
+        ceilings[sink.name] = _alone(params, sink, elements)
+    say("Solo las filas de las ventanas")
+    ceilings["Windows"] = _alone(params, sinks.windows, _windows(marked, params))
+    return ceilings
+
+
+def _alone(params: Params, sink: Any, elements: Iterable[tuple[Any, int]]) -> float:
+    job = f"{params.dataset}-{getattr(sink, 'name', 'Windows')}"
+    shape = shape_of(params, pane=1)
+    kept = progress.Progress(
+        progress.start_of_log(dict.fromkeys(range(params.partitions), 0)),
+        shape.windowing,
+        shape.lags,
+        shape.shards,
+        raw=1,
+    )
+    progress.register(job, kept)
+    dofn: beam.DoFn = sink.dofn(job)
+    dofn.setup()
+    written = 0
+    began = time.perf_counter()
+    for element, events in elements:
+        for _ in dofn.process(element) or ():
+            pass
+        dofn.finish_bundle()
+        written += events
+        if time.perf_counter() - began >= ALONE_SECONDS:
+            break
+    kept.finishing.set()
+    dofn.finish_bundle()  # what still waits is written and acknowledged
+    seconds = time.perf_counter() - began
+    dofn.teardown()
+    return written / seconds
+
+
+def _windows(marked: pl.DataFrame, params: Params) -> Iterator[tuple[Any, int]]:
+    """Yield what the last stage gets, one element a window, and how many events are in it."""
+    windowing = Windowing.of(params)
+    built = workload.features_of(marked, params)
+    predicted = Champions(params).predict(built)
+    events = steps.events(marked, windowing).group_by("window_start").len()
+    sizes = dict(events.iter_rows())
+    pieces = predicted.partition_by("window_start", as_dict=True)
+    for (window,), rows in built.partition_by("window_start", as_dict=True).items():
+        assert isinstance(window, datetime)
+        counters = pl.DataFrame(
+            [(window, 0, 0, sizes[window], 0)], steps.COUNTERS_SCHEMA, orient="row"
+        )
+        yield (0, window + params.window, rows, counters, pieces[window,]), sizes[window]
+
+
+@dataclass(frozen=True)
+class _Sample:
+    at: float
+    """Seconds since the job runs."""
+    records: int
+    """Acknowledged by every sink."""
+    memory: float
+    """Proportional megabytes of the job and of Prism together."""
+
+
+def _watch(params: Params, seconds: float) -> list[_Sample]:
+    job = deploy.start_stream(params)
+    try:
+        process = psutil.Process(job.pid)
+        began = time.monotonic()
+        pause = threading.Event()
+        seen: list[_Sample] = []
+        while not seen or seen[-1].at < seconds:
+            pause.wait(1.0)
+            if not processes.is_alive(job):
+                raise ServiceError("La tarea de streaming terminó antes de tiempo.")
+            position = positions.load(params)
+            records = sum(position.acknowledged.values()) if position else 0
+            parts = [process, *process.children(recursive=True)]
+            memory = sum(part.memory_full_info().pss for part in parts) / MEGABYTE
+            seen.append(_Sample(time.monotonic() - began, records, memory))
+        return seen
+    finally:
+        processes.stop(job)

@@ -1,0 +1,175 @@
+"""The log that the benchmarks read, a model for it, and the project's job over it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import apache_beam as beam
+import measured
+import polars as pl
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from spotify_mlops import features, labels, paths, sources, topic
+from spotify_mlops.events import decode
+from spotify_mlops.jobs import prism
+from spotify_mlops.jobs.bounded import shape_of
+from spotify_mlops.model.registry import Registry
+from spotify_mlops.model.train import train
+from spotify_mlops.params import Params
+from spotify_mlops.pipeline import graph, marks, progress, steps
+from spotify_mlops.pipeline.readers import KafkaReader
+from spotify_mlops.pipeline.source import LogSource
+from spotify_mlops.windows import Windowing
+
+Say = Callable[[str], None]
+Extents = Mapping[int, tuple[int, int]]
+"""Per partition, the first record and the end of what is read."""
+WHOLE = 10_000
+"""Windows in an element of a bounded run: all of them at once."""
+MODEL_EVENTS = 400_000
+"""The model is trained on the features of so many events at most."""
+
+
+def prepare(params: Params, name: str, say: Say, **changes: Any) -> Params:
+    """Publish a simulated log of its own and register a model for it, each once.
+
+    Returns:
+        The params that read it: own topic, own archive with the registry.
+    """
+    folder = paths.state_dir() / "bench" / name
+    own = {"topic": f"bench-{name}", "archive": str(folder), "source": "simulator"}
+    params = params.model_copy(update=own | changes)
+    say(f"Publicando {params.simulator_events:,} eventos en {params.topic} (una vez)")
+    sources.ingest_simulator(params)
+    registry = Registry(params)
+    if registry.champion() is None:
+        say("Entrenando un modelo con ese registro (una vez)")
+        with TemporaryDirectory() as place:
+            bundle = _train(params, Path(place) / "bundle")
+            registry.promote(registry.register(bundle), datetime(2020, 1, 1, tzinfo=UTC))
+    return params
+
+
+def _train(params: Params, folder: Path) -> Path:
+    """Train as notebook 04 does, with fewer repetitions for the intervals."""
+    built = plain_features(read(params)[:MODEL_EVENTS], params)
+    end = built["window_start"].max()
+    assert isinstance(end, datetime)
+    labelled = labels.label(
+        built,
+        params.horizon,
+        Windowing.of(params),
+        end + params.window,
+        (params.level_alta, params.level_media),
+    )
+    few = params.model_copy(update={"bootstrap_repetitions": 20})
+    return train(few, built, labelled).write_bundle(folder).path
+
+
+def read(params: Params) -> pl.DataFrame:
+    """Return the whole topic as one batch in memory, in the order in which it is consumed."""
+    extents = topic.offsets(params)
+    reader = KafkaReader(params, {p: low for p, (low, _) in extents.items()})
+    left = sum(high - low for low, high in extents.values())
+    batches = []
+    while left:
+        batches.append(reader.poll())
+        left -= batches[-1].height
+    reader.close()
+    return pl.concat(batches)
+
+
+def plain_features(log: pl.DataFrame, params: Params) -> pl.DataFrame:
+    """Return the features of every window of a log: plain polars, no pipeline."""
+    start = dict.fromkeys(range(params.partitions))
+    marked, _ = marks.mark(decode(log, params.clock_skew), start, params.allowed_lateness)
+    return features_of(marked, params)
+
+
+def features_of(marked: pl.DataFrame, params: Params) -> pl.DataFrame:
+    """Return the features of every window of a marked log."""
+    windowing = Windowing.of(params)
+    timely = steps.events(marked, windowing).filter(~pl.col("late"))
+    unique, _ = features.dedup(timely)
+    return features.reference(unique, windowing, params.lags)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of a job gave and took."""
+
+    counts: dict[str, int]
+    seconds: float
+    cpu: float
+    """Of this process: the job's source, steps and sinks, and the bounded runner."""
+
+
+def timed(work: Callable[[], dict[str, int]]) -> Run:
+    """Do some work and say what it took."""
+    before, began = os.times(), time.perf_counter()
+    counts = work()
+    seconds, after = time.perf_counter() - began, os.times()
+    return Run(counts, seconds, after.user + after.system - before.user - before.system)
+
+
+def bounded(
+    params: Params, extents: Extents, source: type[LogSource] = LogSource, archive: bool = False
+) -> Run:
+    """Run the project's graph on FnApiRunner."""
+    return _run(params, FnApiRunner(), PipelineOptions([]), WHOLE, extents, source, archive)
+
+
+def streaming(params: Params, extents: Extents, pane: int) -> Run:
+    """Run the project's graph as a streaming job on Prism, ``pane`` windows an element."""
+    return _run(params, prism.runner(), prism.options(), pane, extents, LogSource, False)
+
+
+def _run(
+    params: Params,
+    runner: Any,
+    options: Any,
+    pane: int,
+    extents: Extents,
+    source: type[LogSource],
+    archive: bool,
+) -> Run:
+    start = progress.start_of_log({p: low for p, (low, _) in extents.items()})
+    ends = {p: high for p, (_, high) in extents.items()}
+    job = f"bench-{time.monotonic_ns()}"
+    shape = shape_of(params, pane)
+    progress.register(
+        job, progress.Progress(start, shape.windowing, shape.lags, shape.shards, raw=0)
+    )
+    measured.reset(job)
+    sinks = graph.Sinks([measured.CountRaw(params)], measured.CountWindows())
+
+    def work() -> dict[str, int]:
+        pipeline = beam.Pipeline(runner, options)
+        graph.build(pipeline, source(job, params, shape, archive), start, sinks, ends)
+        pipeline.run().wait_until_finish()
+        return measured.counts(job)
+
+    return timed(work)
+
+
+def figure(
+    name: str, value: float, unit: str, baseline: float | None = None, digits: int = 0
+) -> dict[str, Any]:
+    """Return a figure in the common form; its ratio is to the baseline."""
+    ratio = None if baseline is None else round(value / baseline, 3)
+    rounded = [round(x, digits) if digits else round(x) for x in (value, baseline or 0)]
+    return {
+        "name": name,
+        "value": rounded[0],
+        "unit": unit,
+        "baseline": None if baseline is None else rounded[1],
+        "ratio": ratio,
+    }
