@@ -236,7 +236,7 @@ def build(
         | "WindowAgain" >> beam.WindowInto(FixedWindows(window))
         | "Rows" >> beam.GroupByKey()
         | "Features" >> beam.ParDo(MakeFeatures(params.lags))
-        | "Batch" >> beam.BatchElements(min_batch_size=100, max_batch_size=1000)
+        | "Batch" >> beam.BatchElements(min_batch_size=500, max_batch_size=500)
         | "Predict" >> beam.ParDo(PredictLevels(bundle))
     )
     return rows, records[DEAD], unique[DUPLICATES]
