@@ -160,11 +160,16 @@ class KafkaReader:
 
 
 class ArchiveReader:
-    """Reads the archive's Parquet files in append order, each record once."""
+    """Reads the archive's Parquet files, each record once, in offset order in each partition.
+
+    Files come in append order. That is the offsets' order unless a job that worked off a backlog
+    read one partition far ahead of another: then a part waits for what comes before it.
+    """
 
     def __init__(self, params: Params, offsets: Mapping[int, int]) -> None:
         """List the files under ``raw/``; ``offsets`` is the first record of each partition."""
         self._next = dict(offsets)
+        self._early: list[pl.DataFrame] = []
         self._batches = self._read(clients.archive_uri(params), params)
 
     def _read(self, archive: str, params: Params) -> Iterator[pl.DataFrame]:
@@ -174,29 +179,27 @@ class ArchiveReader:
             with FileSystems.open(path) as stream:
                 frame = pl.from_arrow(pq.read_table(stream, columns=list(LOG_COLUMNS)))
             assert isinstance(frame, pl.DataFrame)
-            unread = self._unread(frame.cast(pl.Schema(LOG_COLUMNS)), path)
-            yield from unread.iter_slices(params.batch_records)
+            for part in self._following(frame.cast(pl.Schema(LOG_COLUMNS))):
+                yield from part.iter_slices(params.batch_records)
 
-    def _unread(self, frame: pl.DataFrame, path: str) -> pl.DataFrame:
-        parts = []
+    def _following(self, frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """Yield what follows on what was read, by partition; the rest is kept."""
         ordered = frame.sort("partition", "offset").unique(
             ["partition", "offset"], keep="first", maintain_order=True
         )
-        for part in ordered.partition_by("partition", maintain_order=True):
+        parts = [*self._early, *ordered.partition_by("partition", maintain_order=True)]
+        self._early = []
+        for part in sorted(parts, key=lambda part: part["offset"][0]):
             partition = part["partition"][0]
-            following = self._next[partition]
-            part = part.filter(pl.col("offset") >= following)
-            if part.is_empty():
+            unread = part.filter(pl.col("offset") >= self._next[partition])
+            if unread.is_empty():
                 continue
-            last = part["offset"][-1]
-            if part["offset"][0] != following or part.height != last - following + 1:
-                raise IntegrityError(
-                    f"Al archivo le faltan registros de la partición {partition} desde el "
-                    f"{following} (en {PurePosixPath(path).name})."
-                )
-            self._next[partition] = last + 1
-            parts.append(part)
-        return pl.concat(parts) if parts else ordered.clear()
+            first, last = unread["offset"][0], unread["offset"][-1]
+            if first == self._next[partition] and unread.height == last - first + 1:
+                self._next[partition] = last + 1
+                yield unread
+            else:
+                self._early.append(unread)
 
     def poll(self) -> pl.DataFrame:
         """Return the next records.
@@ -207,6 +210,12 @@ class ArchiveReader:
         try:
             return next(self._batches)
         except StopIteration:
+            for part in self._early:
+                partition = part["partition"][0]
+                raise IntegrityError(
+                    f"Al archivo le faltan registros de la partición {partition} desde el "
+                    f"{self._next[partition]}."
+                ) from None
             raise IntegrityError(
                 f"El archivo acaba antes de lo esperado; siguiente registro: {self._next}."
             ) from None
