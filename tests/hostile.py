@@ -40,6 +40,7 @@ BAD = [
     (b"  \n", "empty"),
     (b'{"a": "\xff"}', "not_utf8"),
     (b"\xff\xfe{", "not_utf8"),
+    (b'1e999{"a": 1}', "not_json"),
     (changed()[:-1] + b', "mood": "\xff"}', "not_utf8"),
     (changed()[:-1] + b', "nested": {"\xc3": 1}}', "not_utf8"),
     (changed()[:-1] + b', "surrogate": "\xed\xa0\x80"}', "not_utf8"),

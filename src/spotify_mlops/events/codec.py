@@ -393,8 +393,11 @@ def _explain(
         return dead(Reason.NOT_JSON, f"nested deeper than {MAX_DEPTH} levels")
     try:
         content = msgspec.json.decode(value)
-    except msgspec.ValidationError:  # sound, with a number that is out of all range
-        content = json.loads(value, parse_int=_saturated)
+    except msgspec.ValidationError:  # it came to a number that is out of all range
+        try:
+            content = json.loads(value, parse_int=_saturated)
+        except ValueError as error:
+            return dead(Reason.NOT_JSON, str(error))
     except msgspec.DecodeError as error:
         return dead(Reason.NOT_JSON, str(error))
     if not isinstance(content, dict):
