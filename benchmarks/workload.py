@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import apache_beam as beam
@@ -35,7 +34,7 @@ Extents = Mapping[int, tuple[int, int]]
 WHOLE = 10_000
 """Windows in an element of a bounded run: all of them at once."""
 MODEL_EVENTS = 400_000
-"""The model is trained on the features of so many events at most."""
+"""In the log that the model is trained on, whatever the log that it then predicts."""
 
 
 def prepare(params: Params, name: str, say: Say, **changes: Any) -> Params:
@@ -44,34 +43,42 @@ def prepare(params: Params, name: str, say: Say, **changes: Any) -> Params:
     Returns:
         The params that read it: own topic, own archive with the registry.
     """
-    folder = paths.state_dir() / "bench" / name
-    own = {"topic": f"bench-{name}", "archive": str(folder), "source": "simulator"}
-    params = params.model_copy(update=own | changes)
-    say(f"Publicando {params.simulator_events:,} eventos en {params.topic} (una vez)")
-    sources.ingest_simulator(params)
+    params = _publish(params, name, say, **changes)
     registry = Registry(params)
     if registry.champion() is None:
-        say("Entrenando un modelo con ese registro (una vez)")
-        with TemporaryDirectory() as place:
-            bundle = _train(params, Path(place) / "bundle")
-            registry.promote(registry.register(bundle), datetime(2020, 1, 1, tzinfo=UTC))
+        version = registry.register(_model(params, say))
+        registry.promote(version, datetime(2020, 1, 1, tzinfo=UTC))
     return params
 
 
-def _train(params: Params, folder: Path) -> Path:
-    """Train as notebook 04 does, with fewer repetitions for the intervals."""
-    built = plain_features(read(params)[:MODEL_EVENTS], params)
-    end = built["window_start"].max()
-    assert isinstance(end, datetime)
-    labelled = labels.label(
-        built,
-        params.horizon,
-        Windowing.of(params),
-        end + params.window,
-        (params.level_alta, params.level_media),
-    )
-    few = params.model_copy(update={"bootstrap_repetitions": 20})
-    return train(few, built, labelled).write_bundle(folder).path
+def _publish(params: Params, name: str, say: Say, **changes: Any) -> Params:
+    own = {
+        "topic": f"bench-{name}",
+        "archive": str(paths.state_dir() / "bench" / name),
+        "source": "simulator",
+    }
+    params = params.model_copy(update=own | changes)
+    say(f"Publicando {params.simulator_events:,} eventos en {params.topic} (una vez)")
+    sources.ingest_simulator(params)
+    return params
+
+
+def _model(params: Params, say: Say) -> Path:
+    """Train as notebook 04 does on a log of its own, once; return the bundle."""
+    params = _publish(params, "model", say, simulator_events=MODEL_EVENTS)
+    folder = Path(params.archive) / "bundle"
+    if not folder.exists():
+        say("Entrenando un modelo (una vez)")
+        built = plain_features(read(params), params)
+        end = built["window_start"].max()
+        assert isinstance(end, datetime)
+        levels = (params.level_alta, params.level_media)
+        known = labels.label(
+            built, params.horizon, Windowing.of(params), end + params.window, levels
+        )
+        few = params.model_copy(update={"bootstrap_repetitions": 20})
+        train(few, built, known).write_bundle(folder)
+    return folder
 
 
 def read(params: Params) -> pl.DataFrame:
