@@ -64,18 +64,27 @@ def build(
         sinks: where results go. Raw sinks see each record at or after ``start.acknowledged``.
         ends: per partition the offset to stop at; None reads for ever.
     """
-    shape = source.shape
     log = pipeline | "ReadLog" >> ReadLog(source, start, ends)
+    process(log.marked, log[CLOSED], source, start, sinks)
+
+
+def process(
+    marked: beam.PCollection,
+    closed: beam.PCollection,
+    source: LogSource,
+    start: progress.Position,
+    sinks: Sinks,
+) -> None:
+    """Put what follows the source into a pipeline; ``marked`` and ``closed`` are its outputs."""
+    shape = source.shape
     unwritten = beam.ParDo(_FreshDoFn(start.acknowledged)).with_output_types(pl.DataFrame)
-    fresh = log.marked | "Fresh" >> unwritten
+    fresh = marked | "Fresh" >> unwritten
     for sink in sinks.raw:
         _ = fresh | f"Write{sink.name}" >> beam.ParDo(sink.dofn(source.job))
 
-    timely = log.marked | "ByShard" >> transforms.ByShard(shape)
+    timely = marked | "ByShard" >> transforms.ByShard(shape)
     summary = (
-        (timely, log[CLOSED])
-        | "Pieces" >> beam.Flatten()
-        | "Summarise" >> transforms.Summarise(shape)
+        (timely, closed) | "Pieces" >> beam.Flatten() | "Summarise" >> transforms.Summarise(shape)
     )
     ranked = summary.aggregates | "Rank" >> transforms.Rank(shape)
     writing = beam.ParDo(sinks.windows.dofn(source.job)).with_output_types(tuple[int, int])

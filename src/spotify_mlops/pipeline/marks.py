@@ -30,7 +30,7 @@ def mark(
     """
     if decoded.is_empty():
         nothing = pl.lit(None, UTC_MICROSECONDS)
-        return decoded.with_columns(late=pl.lit(False), mark=nothing), dict(marks)
+        return decoded.with_columns(mark=nothing, late=pl.lit(False)), dict(marks)
     before = pl.DataFrame(
         {"partition": list(marks), "_start": list(marks.values())},
         schema={"partition": pl.Int32, "_start": UTC_MICROSECONDS},
