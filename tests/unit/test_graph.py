@@ -157,6 +157,11 @@ def test_any_restarts_leave_the_tables_of_an_undisturbed_run(
     assert run.progress.marks == whole.progress.marks
 
 
+def up_to(count: int) -> st.SearchStrategy[int]:
+    """Draw a number up to ``count``, and ``count`` itself often."""
+    return st.just(count) | st.integers(0, count)
+
+
 def interrupt(
     data: st.DataObject,
     run: Run,
@@ -165,16 +170,16 @@ def interrupt(
     outputs: list[Output],
 ) -> progress.Position:
     """Kill a run: some of what it gave is written, some of that acknowledged; the rest is lost."""
-    written = data.draw(st.integers(0, len(run.batches)), "batches written")
+    written = data.draw(up_to(len(run.batches)), "batches written")
     batches += run.batches[:written]
     following: dict[int, int] = {}
-    for batch in run.batches[: data.draw(st.integers(0, written), "acknowledged")]:
+    for batch in run.batches[: data.draw(up_to(written), "acknowledged")]:
         following |= batch.group_by("partition").agg(pl.col("offset").max() + 1).iter_rows()
     if following:
         run.progress.acknowledge_raw("Collect", following)
-    written = data.draw(st.integers(0, len(run.outputs)), "outputs written")
+    written = data.draw(up_to(len(run.outputs)), "outputs written")
     outputs += run.outputs[:written]
-    for output in run.outputs[1 : data.draw(st.integers(0, written), "acknowledged")]:
+    for output in run.outputs[1 : data.draw(up_to(written), "acknowledged")]:
         begin = output.end - cut.panes.length
         pending = run.progress.pending(output.shard, begin, output.end)
         run.progress.acknowledge_windows(output.shard, pending)
@@ -195,6 +200,20 @@ def test_a_longer_log_gives_the_oracles_tables(log: pl.DataFrame, pane: int, sha
     assert_tables(run, expected(log, 4, RULES), RULES)
     assert run.counters["counted"].sum() == 4000
     assert run.counters["duplicates"].sum() == 80
+
+
+@pytest.mark.parametrize("at", [0.3, 0.7])
+def test_a_restart_writes_what_is_missing_and_nothing_else(log: pl.DataFrame, at: float) -> None:
+    settings, cut = settings_of(RULES, 700), shape_of(RULES, 2, 5)
+    first = run_graph(log[: int(log.height * at)].sort("partition", "offset"), settings, cut)
+    first.progress.acknowledge_raw("Collect", first.progress.offsets)
+    first.progress.acknowledge_all()
+    position = first.progress.position()
+    assert position.write_from is not None
+    second = run_graph(log, settings, cut, start=position)
+    assert second.features["window_start"].min() >= position.write_from
+    both = features_of([*first.outputs, *second.outputs])
+    assert_features(both, expected(log, 4, RULES).features)
 
 
 def test_unfinished_windows_are_not_written() -> None:
