@@ -45,7 +45,10 @@ def app(debug: bool) -> None:
 
     Empieza por «make run»; «make stop» lo detiene todo.
     """
-    logging.basicConfig(level=logging.INFO if debug else logging.ERROR)
+    log = logging.StreamHandler()
+    if not debug:  # a job that fails says why in one line; Beam would add its traceback, four times
+        log.addFilter(logging.Filter(__package__))
+    logging.basicConfig(level=logging.INFO if debug else logging.ERROR, handlers=[log])
 
 
 @app.command()

@@ -105,7 +105,7 @@ class Params(BaseModel):
     allowed_lateness: Duration = timedelta(minutes=2)
     lags: Lags = [1, 2, 3, 6, 24]
     horizon: int = Field(default=24, ge=1)
-    shards: int = Field(default=4, ge=1, le=256)
+    shards: int = Field(default=4, ge=1, le=64)
     batch_records: int = Field(default=20_000, ge=1, le=1_000_000)
     bounded_pane: int = Field(default=168, ge=1)
     """Windows that a bounded run handles in one element; the result does not depend on it."""

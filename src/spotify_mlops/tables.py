@@ -159,7 +159,7 @@ COUNTERS = Table(
     "spotify_counters",
     (
         F("window_start", "TIMESTAMP"),  # null in the row of a heartbeat
-        F("shard", "INT64"),
+        F("shard", "INT64"),  # a slot of tracks, whatever the number of shards at work
         F("log_partition", "INT64", "REQUIRED"),
         F("log_offset", "INT64"),  # of a heartbeat
         F("counted", "INT64", "REQUIRED"),
@@ -168,7 +168,7 @@ COUNTERS = Table(
         F("heartbeat_time", "TIMESTAMP"),
     ),
     key=("window_start", "shard", "log_partition", "log_offset"),
-    order="counted DESC",
+    order="counted",  # all rows of a key are equal
     day=None,
 )
 

@@ -18,8 +18,7 @@ from spotify_mlops.events import LOG_COLUMNS, decode
 from spotify_mlops.jobs import bounded, compare, deploy, late, skew
 from spotify_mlops.model import dataset as data
 from spotify_mlops.params import Params
-from spotify_mlops.pipeline import marks, steps
-from spotify_mlops.sinks import archive
+from spotify_mlops.pipeline import archived, marks, steps
 from spotify_mlops.sources import manifest
 from spotify_mlops.windows import Windowing
 
@@ -75,7 +74,7 @@ ENOUGH = timedelta(hours=4)
 
 def unique_events(settings: Params, allowed_lateness: timedelta) -> tuple[pl.DataFrame, int]:
     """Return the events of the archived log that are in time, each once, and the late records."""
-    log = pl.read_parquet(f"{archive.raw_folder(settings)}/*/*.parquet").select(*LOG_COLUMNS)
+    log = pl.read_parquet(f"{archived.raw_folder(settings)}/*/*.parquet").select(*LOG_COLUMNS)
     log = log.unique(["partition", "offset"]).sort("partition", "offset")
     nothing = dict.fromkeys(range(settings.partitions))
     marked, _ = marks.mark(decode(log, settings.clock_skew), nothing, allowed_lateness)
@@ -294,8 +293,8 @@ def test_an_archive_that_lacks_records_is_refused(
     world: World, runner: str, tmp_path: Path
 ) -> None:
     settings = world.settings.model_copy(update={"archive": str(tmp_path / "archive")})
-    shutil.copytree(archive.raw_folder(world.settings), archive.raw_folder(settings))
-    last = max(Path(archive.raw_folder(settings)).rglob("*.parquet"), key=lambda path: path.name)
+    shutil.copytree(archived.raw_folder(world.settings), archived.raw_folder(settings))
+    last = max(Path(archived.raw_folder(settings)).rglob("*.parquet"), key=lambda path: path.name)
     pl.read_parquet(last)[:-1].write_parquet(last)
     arguments = ("--from", "archive", "--dataset", f"{settings.dataset}_x", "--runner", runner)
     done = command(settings, "replay", *arguments)

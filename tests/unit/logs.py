@@ -75,7 +75,7 @@ def to_log(
 
 def event_log(events: pl.DataFrame, last: datetime | None, count: int = 4) -> pl.DataFrame:
     """Append events to a log, a track always in the same partition."""
-    partitions = [steps.shard_of(track, count) for track in events["track_id"]]
+    partitions = [steps.slot_of(track) % count for track in events["track_id"]]
     return to_log(encode(events), partitions, last, count)
 
 
@@ -187,7 +187,7 @@ def features_of(outputs: list[Output]) -> pl.DataFrame:
 
 def counters_of(outputs: list[Output]) -> pl.DataFrame:
     """Return outputs as the view shows them: each counter once, sorted."""
-    key = ["window_start", "shard", "log_partition"]
+    key = ["window_start", "slot", "log_partition"]
     rows = pl.concat([output.counters for output in outputs]).unique()
     assert rows.select(key).is_unique().all()
     return rows.sort(key)

@@ -12,8 +12,9 @@ from spotify_mlops import params
 from spotify_mlops.errors import IntegrityError
 from spotify_mlops.events import LOG_COLUMNS
 from spotify_mlops.params import Params
+from spotify_mlops.pipeline import archived
 from spotify_mlops.pipeline.readers import ArchiveReader
-from spotify_mlops.sinks import archive, files
+from spotify_mlops.sinks import files
 
 APPENDED = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -25,8 +26,8 @@ def write(settings: Params, records: list[tuple[int, int]]) -> None:
         schema=LOG_COLUMNS,
         orient="row",
     )
-    folder = f"{archive.raw_folder(settings)}/append_day=2026-01-01"
-    files.write_parquet(f"{folder}/{archive.file_name(rows)}", rows)
+    folder = f"{archived.raw_folder(settings)}/append_day=2026-01-01"
+    files.write_parquet(f"{folder}/{archived.file_name(rows)}", rows)
 
 
 @pytest.fixture
@@ -55,5 +56,5 @@ def test_a_partition_read_ahead_of_another_is_put_in_order(settings: Params) -> 
 def test_a_gap_is_refused(settings: Params) -> None:
     write(settings, [(0, offset) for offset in (0, 1, 2)])
     write(settings, [(0, offset) for offset in (4, 5)])
-    with pytest.raises(IntegrityError, match="partición 0 desde el 3"):
+    with pytest.raises(IntegrityError, match="partición 0, del 3 al 3"):
         read(settings, 5)

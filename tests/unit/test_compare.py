@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from spotify_mlops import params
 from spotify_mlops.jobs import compare
-from spotify_mlops.sinks import archive, files
+from spotify_mlops.pipeline import archived
+from spotify_mlops.sinks import files
 
 ROWS = st.lists(
     st.tuples(
@@ -105,7 +106,9 @@ def test_an_archive_is_what_it_holds_however_it_is_cut(tmp_path) -> None:
     def written(folder: str, *cuts: pl.DataFrame) -> compare.Digest:
         settings = params.load("local", topic="t", archive=str(tmp_path / folder))
         for cut in cuts:
-            name = f"{archive.raw_folder(settings)}/append_day=2026-01-01/{archive.file_name(cut)}"
+            name = (
+                f"{archived.raw_folder(settings)}/append_day=2026-01-01/{archived.file_name(cut)}"
+            )
             files.write_parquet(name, cut)
         return compare.archive_digest(settings)
 

@@ -248,9 +248,11 @@ NEXT = datetime(2026, 1, 26, tzinfo=UTC)
 )
 def test_release(tmp_path, approved, before, version, serves, since, first):
     registry = Versions(version, before)
-    found = deployment.release(Run(), decision(approved), registry, tmp_path, NEXT)
-    assert found == deployment.Release(serves, since, first)
-    assert registry.promotions == ([(version, since)] if since else [])
+    steps = registry.promotions
+    found = deployment.release(Run(), decision(approved), registry, tmp_path, NEXT, steps.append)
+    assert found == deployment.Release(serves, since)
+    # The first champion's job goes back before the promotion stands.
+    assert steps == [*([since] if first else []), *([(version, since)] if since else [])]
     assert f"popularity@{serves}" in deployment.release_finding(
         found, decision(approved), LOCAL
     ).markdown  # fmt: skip
@@ -258,4 +260,4 @@ def test_release(tmp_path, approved, before, version, serves, since, first):
 
 def test_release_without_any_acceptable_model_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no se despliega nada"):
-        deployment.release(Run(), decision(False), Versions("1", None), tmp_path, NEXT)
+        deployment.release(Run(), decision(False), Versions("1", None), tmp_path, NEXT, print)

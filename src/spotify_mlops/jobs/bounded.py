@@ -10,7 +10,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -108,9 +108,21 @@ def run(
         say: takes a line of progress in Spanish.
 
     Raises:
-        ServiceError: a service does not answer.
+        ServiceError: a service does not answer, or another process writes the same tables.
         IntegrityError: the archive is not whole.
     """
+    with nullcontext() if replay else positions.held(params):
+        return _run(params, from_archive, replay, runner, final_lateness, say)
+
+
+def _run(
+    params: Params,
+    from_archive: bool,
+    replay: bool,
+    runner: Runner,
+    final_lateness: timedelta | None,
+    say: Progress,
+) -> BoundedSummary:
     began = time.monotonic()
     warehouse.ensure_dataset(params)
     with _staging(params, f"bounded-{params.topic}-{params.dataset}") as staging:
@@ -202,6 +214,9 @@ def _compute(
             pipeline.run().wait_until_finish()
         except RuntimeError as failure:
             raise _raised(failure) from failure
+        finally:
+            if isinstance(pipeline.runner, prism.OwnPrismRunner):
+                pipeline.runner.stop()
     lateness = params.allowed_lateness if final_lateness is None else final_lateness
     return Computed(staging, tracked, total, ends, watermark(tracked.marks, lateness))
 
@@ -256,8 +271,7 @@ def _is_loaded(params: Params, summary: BoundedSummary) -> bool:
 
 def _extent(params: Params, from_archive: bool) -> tuple[progress.Position, dict[int, int]]:
     if from_archive:
-        ends = archive.coverage(params)
-        lows = archive.beginnings(params)
+        lows, ends = archive.extent(params)
     else:
         offsets = topic.offsets(params)
         lows = {p: low for p, (low, _) in offsets.items()}
@@ -283,10 +297,11 @@ def _sinks(params: Params, staging: Staging, replay: bool) -> graph.Sinks:
         StageRaw(staging, tables.COUNTERS.name, rows.heartbeat_rows, "Heartbeats"),
     ]
     if not replay:
-        known = archive.coverage(params)
+        saved = positions.load(params)
+        published = saved.acknowledged if saved is not None else {}
         raw += [
-            archive.ArchiveSink(params, 0, known),
-            DeadLettersSink(params, 0, known, table=False),
+            archive.ArchiveSink(params, 0, archive.coverage(params)),
+            DeadLettersSink(params, 0, published, table=False),
             mongo.LatestEventsSink(params),
         ]
     return graph.Sinks(raw, StageWindows(staging))

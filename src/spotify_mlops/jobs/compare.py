@@ -106,8 +106,7 @@ def archive_digest(params: Params) -> Digest:
     Raises:
         IntegrityError: records are missing in it.
     """
-    ends = archive.coverage(params)
-    firsts = archive.beginnings(params)
+    firsts, ends = archive.extent(params)
     left = sum(ends.values()) - sum(firsts.values())
     reader = ArchiveReader(params, firsts)
     parts = []

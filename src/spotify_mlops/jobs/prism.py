@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.portability.prism_runner import PrismRunner
+from apache_beam.runners.portability.job_server import JobServer, StopOnExitJobServer
+from apache_beam.runners.portability.prism_runner import PrismJobServer, PrismRunner
 
 from ..local import tools
 
 
-def runner() -> PrismRunner:
+class OwnPrismRunner(PrismRunner):
+    """Starts a Prism of its own; Beam's keeps one for the process, which stays dead once killed."""
+
+    _server: JobServer | None = None
+
+    def default_job_server(self, options: PipelineOptions) -> JobServer:
+        """Return the server of this runner's jobs."""
+        if self._server is None:
+            self._server = StopOnExitJobServer(PrismJobServer(options))
+        return self._server
+
+    def stop(self) -> None:
+        """End Prism."""
+        if self._server is not None:
+            self._server.stop()
+
+
+def runner() -> OwnPrismRunner:
     """Return the runner, always by name: ``DirectRunner`` changes meaning with the options."""
-    return PrismRunner()
+    return OwnPrismRunner()
 
 
 def options() -> PipelineOptions:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import polars as pl
 
-from .. import clients, topic
+from .. import clients
 from ..errors import ServiceError
 from ..params import Params
 from ..pipeline.progress import Position
@@ -18,21 +18,30 @@ def rewind(params: Params, start: datetime) -> Position:
 
     The log is read from the first record that such a window, or a lag of one, needs. Records
     that the raw sinks hold are not written to them again; rows of windows are, with the same
-    keys. The streaming job must not be running.
+    keys. Where the job had not come as far as ``start``, its position stays.
 
     Args:
         params: whose job.
         start: of a window, UTC.
 
     Raises:
-        ServiceError: the log has never been processed, or a service does not answer.
+        ServiceError: the log has never been processed, a service does not answer, or the
+            streaming job is running.
     """
-    saved = positions.load(params)
-    if saved is None:
-        raise ServiceError(
-            f"El tema {params.topic} no se ha procesado todavía: ejecuta antes el cuaderno 03."
-        )
-    ends = {p: high for p, (_, high) in topic.offsets(params).items()}
+    with positions.held(params):
+        saved = positions.load(params)
+        if saved is None:
+            raise ServiceError(
+                f"El tema {params.topic} no se ha procesado todavía: ejecuta antes el cuaderno 03."
+            )
+        if saved.write_from is None or saved.write_from <= start:
+            return saved
+        position = _position(params, saved, start)
+        positions.save(params, position)
+        return position
+
+
+def _position(params: Params, saved: Position, start: datetime) -> Position:
     needed = start - params.window * max(params.lags, default=0)
     firsts = clients.query(
         params,
@@ -44,15 +53,11 @@ def rewind(params: Params, start: datetime) -> Position:
         """,
         needed=needed,
     )
-    offsets = ends | dict(firsts.iter_rows())
-    position = Position(
-        offsets,
-        _marks(params, offsets),
-        acknowledged=dict(saved.acknowledged) or dict(saved.offsets),
-        write_from=start,
-    )
-    positions.save(params, position)
-    return position
+    # What comes after is not in the warehouse, or not all of it.
+    held = dict(saved.acknowledged) or dict(saved.offsets)
+    found = dict(firsts.iter_rows())
+    offsets = {p: min(following, found.get(p, following)) for p, following in held.items()}
+    return Position(offsets, _marks(params, offsets), acknowledged=held, write_from=start)
 
 
 def _marks(params: Params, offsets: dict[int, int]) -> dict[int, datetime | None]:

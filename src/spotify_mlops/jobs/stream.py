@@ -14,19 +14,21 @@ from types import FrameType
 from typing import Any
 
 import apache_beam as beam
+import grpc
 
-from .. import paths, topic, warehouse
-from ..errors import ServiceError
+from .. import clients, paths, topic, warehouse
+from ..errors import IntegrityError, ServiceError
 from ..params import Params
 from ..pipeline import graph, progress
 from ..pipeline.marks import watermark
-from ..pipeline.source import CREDIT, LogSource
+from ..pipeline.source import CREDIT, LogSource, forget
 from ..sinks import positions
 from ..sinks.archive import ArchiveSink
 from ..sinks.dead_letters import DeadLettersSink
 from ..sinks.mongo import OperationalSink
 from ..sinks.warehouse import EventsSink, HeartbeatsSink
 from ..sinks.windows import LiveWindows
+from ..windows import Windowing
 from . import dead_letters, lag, prism
 from .bounded import shape_of
 
@@ -36,6 +38,8 @@ DRAIN_SECONDS = 10.0
 """How long a job that is told to stop may take to write what it has read."""
 ATTEMPTS = 5
 """Failures in a row, with no window written between them, before the job gives up."""
+BACKOFF_SECONDS = 15.0
+"""The longest pause before a job that failed again and again is started once more."""
 
 _log = logging.getLogger(__name__)
 Say = Callable[[str], None]
@@ -57,7 +61,12 @@ class StreamSummary:
 
 
 class JobError(Exception):
-    """The job raised; the message is its last line."""
+    """The job ended by an error; the message is one line."""
+
+    def __init__(self, message: str, *, outage: bool) -> None:
+        super().__init__(message)
+        self.outage = outage
+        """Whether something that the job needs is away: trying again may be all it takes."""
 
 
 def ready_file() -> Path:
@@ -88,75 +97,118 @@ def run(
 ) -> StreamSummary:
     """Run until a signal (or, with ``until_caught_up``, until the log of now is answered for).
 
-    A failed job is started again from the saved position, as often as it makes headway.
+    A job that fails is started again from the saved position. One that goes on for ever waits
+    as long as a service is away or a sink refuses; what else fails, and what fails on the way to
+    being caught up, is tried ``ATTEMPTS`` times without headway.
 
     Raises:
-        ServiceError: a service does not answer, or the job failed ``ATTEMPTS`` times in a row.
+        ServiceError: a service does not answer at the start, the job failed as said, or another
+            process writes the same tables.
+        IntegrityError: the log has lost records that are still to be read.
     """
+    with positions.held(params):
+        topic.ensure_topic(params)
+        warehouse.ensure_dataset(params)
+        ends = {p: high for p, (_, high) in topic.offsets(params).items()}
+        return _run(params, ends if until_caught_up else None, say, sinks or live_sinks(params))
+
+
+def _run(
+    params: Params, ends: Mapping[int, int] | None, say: Say, sinks: graph.Sinks
+) -> StreamSummary:
     began = time.monotonic()
-    topic.ensure_topic(params)
-    warehouse.ensure_dataset(params)
-    ends = {p: high for p, (_, high) in topic.offsets(params).items()} if until_caught_up else None
+    start = _starting_position(params)
+    reached = progress.Progress(start, Windowing.of(params), params.lags, params.shards, raw=0)
     stop = threading.Event()
     windows = restarts = failures = 0
-    while True:
-        attempt = _Attempt(params, sinks or live_sinks(params), ends)
+    while not stop.is_set():
+        attempt = _Attempt(params, sinks, ends, restarts)
         try:
             attempt.run(stop, say)
-        except JobError as failure:
-            windows += attempt.progress.acknowledged_windows
-            failures = 1 if attempt.progress.acknowledged_windows else failures + 1
-            if failures >= ATTEMPTS:
+            break
+        except (JobError, ServiceError) as failure:
+            failures = 0 if attempt.windows else failures
+            failures += 1
+            lasting = ends is None and (isinstance(failure, ServiceError) or failure.outage)
+            if failures >= ATTEMPTS and not lasting:
                 raise ServiceError(f"La tarea de streaming falló: {failure}") from failure
             restarts += 1
             say(f"La tarea falló ({failure}); se reanuda desde el registro")
-            if stop.wait(min(2.0**failures / 4, 5.0)):
-                break
-            continue
-        windows += attempt.progress.acknowledged_windows
-        break
+            stop.wait(min(2.0**failures / 4, BACKOFF_SECONDS))
+        finally:
+            windows += attempt.windows
+            reached = attempt.progress or reached
     return StreamSummary(
         windows,
-        sum(attempt.progress.offsets.values()) - sum(attempt.start.offsets.values()),
-        watermark(attempt.progress.marks, params.allowed_lateness),
+        sum(reached.offsets.values()) - sum(start.offsets.values()),
+        watermark(reached.marks, params.allowed_lateness),
         restarts,
         time.monotonic() - began,
     )
 
 
-class _Attempt:
-    """One run of the job, from the saved position."""
+def _starting_position(params: Params) -> progress.Position:
+    lows = {p: low for p, (low, _) in topic.offsets(params).items()}
+    saved = positions.load(params)
+    if saved is None:
+        return progress.start_of_log(lows)
+    if set(saved.offsets) != set(lows):
+        raise ServiceError(
+            f"El tema {params.topic} tiene {len(lows)} particiones y la posición "
+            f"guardada {len(saved.offsets)}. Procésalo entero: «spotify-mlops replay»."
+        )
+    return saved
 
-    def __init__(self, params: Params, sinks: graph.Sinks, ends: Mapping[int, int] | None) -> None:
+
+class _Attempt:
+    """One run of the job, from the saved position.
+
+    It has a name of its own: threads that a failed one left behind may still write, and must
+    not acknowledge for the next.
+    """
+
+    def __init__(
+        self, params: Params, sinks: graph.Sinks, ends: Mapping[int, int] | None, number: int
+    ) -> None:
         self._params = params
         self._sinks = sinks
         self._ends = ends
-        self._job = f"stream-{params.topic}-{params.dataset}"
-        self.start = self._starting_position()
-        shape = shape_of(params, pane=1)
-        self.progress = progress.Progress(
-            self.start, shape.windowing, shape.lags, shape.shards, raw=len(sinks.raw)
-        )
-        letters = dead_letters.answered(params, self.start.offsets)
-        self._source = LogSource(self._job, params, shape, letters=letters, credit=CREDIT)
+        self._job = f"stream-{params.topic}-{params.dataset}-{number}"
+        self.progress: progress.Progress | None = None
 
-    def _starting_position(self) -> progress.Position:
-        lows = {p: low for p, (low, _) in topic.offsets(self._params).items()}
-        saved = positions.load(self._params)
-        if saved is None:
-            return progress.start_of_log(lows)
-        if set(saved.offsets) != set(lows):
-            raise ServiceError(
-                f"El tema {self._params.topic} tiene {len(lows)} particiones y la posición "
-                f"guardada {len(saved.offsets)}. Procésalo entero: «spotify-mlops replay»."
-            )
-        return saved
+    @property
+    def windows(self) -> int:
+        """How many windows the sinks have acknowledged."""
+        return self.progress.acknowledged_windows if self.progress is not None else 0
 
     def run(self, stop: threading.Event, say: Say) -> None:
-        progress.register(self._job, self.progress)
-        pipeline = beam.Pipeline(prism.runner(), prism.options())
-        graph.build(pipeline, self._source, self.start, self._sinks, self._ends)
-        result = pipeline.run()
+        clients.require(self._params)
+        start = _starting_position(self._params)
+        shape = shape_of(self._params, pane=1)
+        tracked = progress.Progress(
+            start, shape.windowing, shape.lags, shape.shards, raw=len(self._sinks.raw)
+        )
+        self.progress = tracked
+        progress.register(self._job, tracked)
+        runner = prism.runner()
+        try:
+            pipeline = beam.Pipeline(runner, prism.options())
+            letters = dead_letters.answered(self._params, start.offsets)
+            source = LogSource(self._job, self._params, shape, letters=letters, credit=CREDIT)
+            graph.build(pipeline, source, start, self._sinks, self._ends)
+            try:
+                result = pipeline.run()
+            except Exception as error:
+                raise JobError(f"Prism no arrancó: {_last_line(error)}", outage=True) from error
+            self._wait(result, tracked, stop, say)
+        finally:
+            runner.stop()
+            forget(self._job)
+            progress.forget(self._job)
+
+    def _wait(
+        self, result: Any, tracked: progress.Progress, stop: threading.Event, say: Say
+    ) -> None:
         self._stop_on_signals(stop)
         outcome: list[BaseException | None] = []
 
@@ -179,17 +231,17 @@ class _Attempt:
             while not stopped.wait(0.2):
                 if time.monotonic() - reported >= lag.REPORT_SECONDS:
                     reported = time.monotonic()
-                    lag.write_report(self._params, self.progress)
+                    lag.write_report(self._params, tracked)
                 if stop.is_set():
-                    self.progress.stopping.set()
+                    tracked.stopping.set()
                     if not stopped.wait(DRAIN_SECONDS):
                         result.cancel()  # a sink is stuck: what it holds is read again
                         return
         finally:
             ready.unlink(missing_ok=True)
         if outcome[0] is not None and not stop.is_set():
-            raise JobError(_last_line(outcome[0])) from outcome[0]
-        positions.save(self._params, self.progress.position())
+            raise _job_error(outcome[0])
+        positions.save(self._params, tracked.position())
 
     def _stop_on_signals(self, stop: threading.Event) -> None:
         """Install handlers; after ``run``, which installs Prism's own."""
@@ -203,8 +255,26 @@ class _Attempt:
         signal.signal(signal.SIGTERM, handle)
 
 
+def _job_error(error: BaseException) -> JobError:
+    """Say in one line what ended the job.
+
+    Raises:
+        IntegrityError: that did, and trying again would not help.
+    """
+    if isinstance(error, grpc.RpcError):
+        return JobError("Prism terminó", outage=True)
+    line = _last_line(error)
+    name, _, reason = line.partition(": ")
+    if name.endswith(IntegrityError.__name__):
+        raise IntegrityError(reason) from error
+    if name.endswith(ServiceError.__name__):
+        return JobError(reason, outage=True)
+    return JobError(line, outage=False)
+
+
 def _last_line(error: BaseException) -> str:
     """Return the exception line of the worker's traceback, which Beam gives as text."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     raised = [line for line in lines if "Error: " in line or "Exception: " in line]
-    return (raised or lines or [type(error).__name__])[-1][:500]
+    line = (raised or lines or [type(error).__name__])[-1]
+    return line.partition(" [while running ")[0][:500]

@@ -110,10 +110,14 @@ def remove(name: str) -> None:
 
 
 @contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Hold a lock of this state directory."""
+def locked(name: str, *, wait: bool = True) -> Iterator[None]:
+    """Hold a lock of this state directory; the system frees it when the process ends.
+
+    Raises:
+        BlockingIOError: another holds it, and ``wait`` is False.
+    """
     with (folder() / f".{name}.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
 
 

@@ -160,6 +160,12 @@ class Progress:
             return dict(self._marks)
 
     @property
+    def watermark(self) -> datetime | None:
+        """The watermark; None while a partition has no mark."""
+        with self._lock:
+            return self._watermark
+
+    @property
     def offsets(self) -> dict[int, int]:
         """The next record of each partition."""
         with self._lock:
@@ -271,11 +277,16 @@ def register(job: str, progress: Progress) -> None:
     _jobs[job] = progress
 
 
+def forget(job: str) -> None:
+    """Let go of a job that ended; threads that it left behind fail when they ask for it."""
+    _jobs.pop(job, None)
+
+
 def of(job: str) -> Progress:
     """Return the progress of a job of this process.
 
     Raises:
-        KeyError: the worker does not run in the process that started the job.
+        KeyError: the worker does not run in the process that started the job, or it has ended.
     """
     return _jobs[job]
 

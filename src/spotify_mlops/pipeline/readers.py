@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from pathlib import PurePosixPath
 from typing import Protocol
 
 import polars as pl
@@ -18,9 +17,12 @@ from .. import clients
 from ..errors import IntegrityError, ServiceError
 from ..events import LOG_COLUMNS, encode_heartbeat
 from ..params import Params
+from .archived import ArchivedFile, archived_files, missing
 from .marks import Marks
 
 POLL_SECONDS = 0.05
+_DEAF_SECONDS = 1.0
+"""When nobody asked the broker for this long, what it would have said is not known."""
 _log = logging.getLogger(__name__)
 
 
@@ -59,8 +61,8 @@ class KafkaReader:
             [TopicPartition(params.topic, p, offset) for p, offset in offsets.items()]
         )
         self._producer: Producer | None = None
-        now = time.monotonic()
-        self._heard = dict.fromkeys(offsets, now)
+        self._heard = dict.fromkeys(offsets, time.monotonic())
+        self._polled = time.monotonic()
         self._failing_since: float | None = None
         self._failure = ""
         self._told = False
@@ -89,10 +91,13 @@ class KafkaReader:
         partitions = [message.partition() for message in messages]
         offsets = [message.offset() for message in messages]
         times = [message.timestamp()[1] for message in messages]
+        now = time.monotonic()
+        if self._failing_since is not None or now - self._polled > _DEAF_SECONDS:
+            self._heard = dict.fromkeys(self._heard, now)
+        self._polled = now
         if values:
             self._failing_since = None
             self._told = False
-            now = time.monotonic()
             self._heard.update((p, now) for p in set(partitions) if p is not None)
         elif self._failing_since is not None:
             limit = self._params.service_timeout.total_seconds()
@@ -134,7 +139,13 @@ class KafkaReader:
         return ServiceError(f"Kafka no responde en {server}{reason}. Mira «spotify-mlops status».")
 
     def beat_silent(self, marks: Marks, idle_timeout: timedelta) -> None:
-        """Write a heartbeat into each partition that is silent and holds the watermark back."""
+        """Write a heartbeat into each partition that is silent and holds the watermark back.
+
+        Silent is a partition that has been read to its end and to which nothing was added for
+        ``idle_timeout``. While nobody listened (the broker was away, the sinks held the source
+        back) no time passes, and where records wait to be read there is no silence: their events
+        would come after a heartbeat that is newer than they are, and be late.
+        """
         known = [mark for mark in marks.values() if mark is not None]
         if not known:
             return
@@ -142,7 +153,8 @@ class KafkaReader:
         now = time.monotonic()
         for partition, mark in marks.items():
             silent = now - self._heard[partition] >= idle_timeout.total_seconds()
-            if silent and (mark is None or mark < highest):
+            behind = mark is None or mark < highest
+            if silent and behind and self._is_at_end(partition):
                 if self._producer is None:
                     self._producer = Producer(self._config | {"acks": "all"})
                 self._producer.produce(
@@ -152,6 +164,15 @@ class KafkaReader:
         if self._producer is not None:
             self._producer.poll(0)
 
+    def _is_at_end(self, partition: int) -> bool:
+        place = TopicPartition(self._params.topic, partition)
+        try:
+            _, end = self._consumer.get_watermark_offsets(place, timeout=1)
+        except KafkaException:
+            return False  # whoever does not answer is not silent
+        (read,) = self._consumer.position([place])
+        return bool(read.offset >= end)
+
     def close(self) -> None:
         """Leave the broker; heartbeats under way are delivered first."""
         if self._producer is not None:
@@ -160,46 +181,59 @@ class KafkaReader:
 
 
 class ArchiveReader:
-    """Reads the archive's Parquet files, each record once, in offset order in each partition.
+    """Reads the archive's Parquet files in offset order, each record once.
 
-    Files come in append order. That is the offsets' order unless a job that worked off a backlog
-    read one partition far ahead of another: then a part waits for what comes before it.
+    Files overlap where a job was killed between writing one and saving its position. Their names
+    say what they hold; a file is read when what precedes it in all its partitions has been.
     """
 
     def __init__(self, params: Params, offsets: Mapping[int, int]) -> None:
         """List the files under ``raw/``; ``offsets`` is the first record of each partition."""
         self._next = dict(offsets)
-        self._early: list[pl.DataFrame] = []
-        self._batches = self._read(clients.archive_uri(params), params)
+        self._waiting = archived_files(params)
+        self._batches = self._read(params)
 
-    def _read(self, archive: str, params: Params) -> Iterator[pl.DataFrame]:
-        pattern = FileSystems.join(archive, "raw", params.topic, "*", "*.parquet")
-        files = [item.path for item in FileSystems.match([pattern])[0].metadata_list]
-        for path in sorted(files, key=lambda item: PurePosixPath(item).name):
-            with FileSystems.open(path) as stream:
+    def _read(self, params: Params) -> Iterator[pl.DataFrame]:
+        while (file := self._following()) is not None:
+            with FileSystems.open(file.path) as stream:
                 frame = pl.from_arrow(pq.read_table(stream, columns=list(LOG_COLUMNS)))
             assert isinstance(frame, pl.DataFrame)
-            for part in self._following(frame.cast(pl.Schema(LOG_COLUMNS))):
-                yield from part.iter_slices(params.batch_records)
+            unread = self._unread(frame.cast(pl.Schema(LOG_COLUMNS)), file)
+            yield from unread.iter_slices(params.batch_records)
 
-    def _following(self, frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """Yield what follows on what was read, by partition; the rest is kept."""
+    def _following(self) -> ArchivedFile | None:
+        """Take the next file that can be read and is not read already."""
+        self._waiting = [
+            file
+            for file in self._waiting
+            if any(last >= self._next.get(p, 0) for p, _, last in file.spans)
+        ]
+        for index, file in enumerate(self._waiting):
+            if all(first <= self._next.get(p, 0) for p, first, _ in file.spans):
+                return self._waiting.pop(index)
+        if not self._waiting:
+            return None
+        file = self._waiting[0]
+        holes = {
+            p: (self._next.get(p, 0), first)
+            for p, first, _ in file.spans
+            if first > self._next.get(p, 0)
+        }
+        raise missing(holes, f"antes de {file.name}")
+
+    def _unread(self, frame: pl.DataFrame, file: ArchivedFile) -> pl.DataFrame:
+        parts = []
         ordered = frame.sort("partition", "offset").unique(
             ["partition", "offset"], keep="first", maintain_order=True
         )
-        parts = [*self._early, *ordered.partition_by("partition", maintain_order=True)]
-        self._early = []
-        for part in sorted(parts, key=lambda part: part["offset"][0]):
-            partition = part["partition"][0]
-            unread = part.filter(pl.col("offset") >= self._next[partition])
-            if unread.is_empty():
-                continue
-            first, last = unread["offset"][0], unread["offset"][-1]
-            if first == self._next[partition] and unread.height == last - first + 1:
-                self._next[partition] = last + 1
-                yield unread
-            else:
-                self._early.append(unread)
+        for partition, first, last in file.spans:
+            part = ordered.filter(pl.col("partition") == partition)
+            expected = pl.int_range(first, last + 1, eager=True)
+            if not part["offset"].equals(expected):
+                raise missing({partition: (first, last + 1)}, f"alguno, dentro de {file.name}")
+            parts.append(part.filter(pl.col("offset") >= self._next.get(partition, 0)))
+            self._next[partition] = max(self._next.get(partition, 0), last + 1)
+        return pl.concat(parts)
 
     def poll(self) -> pl.DataFrame:
         """Return the next records.
@@ -210,12 +244,6 @@ class ArchiveReader:
         try:
             return next(self._batches)
         except StopIteration:
-            for part in self._early:
-                partition = part["partition"][0]
-                raise IntegrityError(
-                    f"Al archivo le faltan registros de la partición {partition} desde el "
-                    f"{self._next[partition]}."
-                ) from None
             raise IntegrityError(
                 f"El archivo acaba antes de lo esperado; siguiente registro: {self._next}."
             ) from None

@@ -159,11 +159,15 @@ class _Ahead:
         return decode(self.reader.poll(), self._clock_skew)
 
     def poll(self) -> pl.DataFrame:
-        """Return the next batch, decoded."""
+        """Return the next batch, decoded; a reader that fails is closed."""
         if self._held is not None:
             held, self._held = self._held, None
             return held
-        decoded = self._next.result()
+        try:
+            decoded = self._next.result()
+        except BaseException:
+            self.close()
+            raise
         self._next = self._worker.submit(self._work)
         return decoded
 
@@ -243,9 +247,6 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
     bounded = position.ends is not None
     began = time.monotonic()
     while True:
-        if position.done:
-            _readers.pop(source.job)[1].close()
-            return
         if job.stopping.is_set():
             position = replace(position, ends=dict(position.offsets))
         elif source.credit is not None and job.backlog > source.credit:
@@ -286,6 +287,9 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
             estimator.set_watermark(
                 max(_timestamp(reached), estimator.current_watermark() or MIN_TIMESTAMP)
             )
+        if position.done:
+            forget(source.job)
+            return
         if not bounded and isinstance(reader.reader, KafkaReader):
             reader.reader.beat_silent(marks, params.idle_timeout)
         # What closes a window leaves at once.
@@ -314,12 +318,18 @@ def _closings(windows: set[datetime], reached: datetime, shape: steps.Shape) -> 
         yield beam.pvalue.TaggedOutput(CLOSED, value)
 
 
+def forget(job: str) -> None:
+    """Close the reader that a job keeps, if it has one."""
+    _, reader = _readers.pop(job, (None, None))
+    if reader is not None:
+        reader.close()
+
+
 def _reader_at(source: LogSource, offsets: dict[int, int]) -> _Ahead:
     at, reader = _readers.get(source.job, (None, None))
     if reader is not None and at == offsets:
         return reader
-    if reader is not None:
-        reader.close()
+    forget(source.job)
     reader = _Ahead(source.open(offsets), source.params.clock_skew)
     _readers[source.job] = (offsets, reader)
     return reader

@@ -37,10 +37,13 @@ _SLIM = (
 )
 """What of an event the window branch needs."""
 
+SLOTS = 64
+"""A shard has the tracks of some slots. Records are counted by slot, so that the counters do not
+depend on the number of shards either."""
 CLOSED_SCHEMA: Schema = {"source": pl.Int32, "closed_until": UTC_MICROSECONDS}
 COUNTERS_SCHEMA: Schema = {
     "window_start": UTC_MICROSECONDS,
-    "shard": pl.Int64,
+    "slot": pl.Int64,
     "log_partition": pl.Int64,
     "counted": pl.Int64,
     "duplicates": pl.Int64,
@@ -77,14 +80,14 @@ class Piece(NamedTuple):
     frame: pl.DataFrame
 
 
-def shard_of(track_id: str, shards: int) -> int:
-    """Return the shard of a track: CRC-32 modulo, the same on every machine and version."""
-    return zlib.crc32(track_id.encode()) % shards
+def slot_of(track_id: str) -> int:
+    """Return the slot of a track: CRC-32 modulo ``SLOTS``, the same on every machine."""
+    return zlib.crc32(track_id.encode()) % SLOTS
 
 
-def _shard_expr(frame: pl.DataFrame, shards: int) -> pl.Expr:
+def _slot_expr(frame: pl.DataFrame) -> pl.Expr:
     tracks = frame["track_id"].unique()
-    numbers = [shard_of(track, shards) for track in tracks.to_list()]
+    numbers = [slot_of(track) for track in tracks.to_list()]
     return pl.col("track_id").replace_strict(tracks, numbers, return_dtype=pl.Int64)
 
 
@@ -134,7 +137,8 @@ def by_shard(events: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
     """Cut the events that are in time by shard and pane."""
     timely = events.filter(~pl.col("late")).select(_SLIM)
     if timely.height:
-        yield from _pieces(timely, _shard_expr(timely, shape.shards), shape)
+        timely = timely.with_columns(slot=_slot_expr(timely))
+        yield from _pieces(timely, pl.col("slot") % shape.shards, shape)
 
 
 def closing(
@@ -147,19 +151,16 @@ def closing(
             yield Piece(shard, pane, frame)
 
 
-def summarise(
-    shard: int, frames: Iterable[pl.DataFrame], shape: Shape
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def summarise(frames: Iterable[pl.DataFrame], shape: Shape) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Drop duplicates and aggregate the closed windows of a shard.
 
     Args:
-        shard: whose frames they are.
         frames: pieces of ``by_shard`` and of ``closing``, in any order.
         shape: how the work is cut.
 
     Returns:
-        The aggregates (one row a window, country and track) and the counters (one row a window
-        and partition: records counted and duplicates). A window that is not closed by all
+        The aggregates (one row a window, country and track) and the counters (one row a window,
+        slot and partition: records counted and duplicates). A window that is not closed by all
         sources is in neither.
     """
     parts: list[pl.DataFrame] = []
@@ -176,15 +177,14 @@ def summarise(
     counters = (
         pl.concat(
             [
-                unique.select("window_start", "partition", counted=1, duplicates=0),
-                duplicates.select("window_start", "partition", counted=0, duplicates=1),
+                unique.select("window_start", "slot", "partition", counted=1, duplicates=0),
+                duplicates.select("window_start", "slot", "partition", counted=0, duplicates=1),
             ]
         )
-        .group_by("window_start", log_partition=pl.col("partition").cast(pl.Int64))
+        .group_by("window_start", "slot", log_partition=pl.col("partition").cast(pl.Int64))
         .agg(pl.col("counted", "duplicates").sum().cast(pl.Int64))
-        .with_columns(shard=pl.lit(shard, pl.Int64))
         .select(*COUNTERS_SCHEMA)
-        .sort("window_start", "log_partition")
+        .sort("window_start", "slot", "log_partition")
     )
     return features.aggregate(unique), counters
 
@@ -216,7 +216,7 @@ def rank(frames: Iterable[pl.DataFrame], shape: Shape) -> Iterator[Piece]:
     ranked = features.rank(pl.concat(frames))
     if ranked.is_empty():
         return
-    shards = _shard_expr(ranked, shape.shards)
+    shards = _slot_expr(ranked) % shape.shards
     yield from _pieces(ranked, shards, shape)
     if shape.lags:
         carried = features.carry(ranked, list(shape.lags), shape.windowing)
@@ -251,4 +251,4 @@ def build(
     built = features.build(
         pl.concat(own).filter(wanted), pl.concat(carried), list(shape.lags), shape.windowing
     )
-    return built, pl.concat(counters).filter(wanted).sort("window_start", "log_partition")
+    return built, pl.concat(counters).filter(wanted).sort("window_start", "slot", "log_partition")

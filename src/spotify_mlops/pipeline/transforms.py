@@ -77,7 +77,7 @@ class _SummariseDoFn(beam.DoFn):
         element: tuple[int, Iterable[pl.DataFrame]],
     ) -> Iterator[Any]:
         shard, frames = element
-        aggregates, counters = steps.summarise(shard, frames, self._shape)
+        aggregates, counters = steps.summarise(frames, self._shape)
         yield from _emit(steps.by_pane(aggregates, self._shape), self._shape)
         # Even when empty: the last stage acknowledges a shard's windows when it sees this.
         yield beam.pvalue.TaggedOutput(self.COUNTERS, (shard, counters))

@@ -2,73 +2,63 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 
 import polars as pl
 from apache_beam.io.filesystems import FileSystems
 
-from .. import clients
-from ..errors import IntegrityError
 from ..events import LOG_COLUMNS
 from ..params import Params
-from ..pipeline import steps
-from . import files
+from ..pipeline import archived, steps
+from . import files, positions
 from .buffered import BufferedDoFn
-
-_SPAN = re.compile(r"(\d+)-(\d+)-(\d+)")
-
-
-def raw_folder(params: Params) -> str:
-    """Return the folder of the topic's archive."""
-    return FileSystems.join(clients.archive_uri(params), "raw", params.topic)
-
-
-def file_name(rows: pl.DataFrame) -> str:
-    """Name a file by its first append time and its ranges, partition-first-last each.
-
-    Names sort in the order of appending; the ranges tell what the archive holds without opening
-    a file.
-    """
-    first = rows["append_time"].min()
-    assert isinstance(first, datetime)
-    ranges = (
-        rows.group_by("partition")
-        .agg(first=pl.col("offset").min(), last=pl.col("offset").max())
-        .sort("partition")
-    )
-    spans = "_".join(f"{p}-{low}-{high}" for p, low, high in ranges.iter_rows())
-    return f"{first:%Y%m%dT%H%M%S%f}_{spans}.parquet"
 
 
 def coverage(params: Params) -> dict[int, int]:
-    """Return per partition the record that follows the last one archived."""
-    following: dict[int, int] = {}
-    for partition, _, last in _spans(params):
-        following[partition] = max(following.get(partition, 0), last + 1)
-    return following
+    """Return per partition the record that follows the last one archived.
+
+    Raises:
+        IntegrityError: records before it are missing.
+    """
+    held = archived.coverage(archived.archived_files(params))
+    return {partition: following for partition, (_, following) in held.items()}
 
 
-def beginnings(params: Params) -> dict[int, int]:
-    """Return per partition the first record archived."""
-    firsts: dict[int, int] = {}
-    for partition, first, _ in _spans(params):
-        firsts[partition] = min(firsts.get(partition, first), first)
-    return firsts
+def extent(params: Params) -> tuple[dict[int, int], dict[int, int]]:
+    """Return per partition the first record archived and the one that follows the last.
+
+    Raises:
+        IntegrityError: records are missing between them, or after them up to where the job has
+            said that the archive holds them.
+    """
+    held = archived.coverage(archived.archived_files(params))
+    saved = positions.load(params)
+    acknowledged = saved.acknowledged if saved is not None else {}
+    lost = {
+        partition: (held[partition][1] if partition in held else 0, following)
+        for partition, following in acknowledged.items()
+        if following > (held[partition][1] if partition in held else 0)
+    }
+    if lost:
+        raise archived.missing(lost, "los últimos")
+    return {p: low for p, (low, _) in held.items()}, {p: high for p, (_, high) in held.items()}
 
 
-def _spans(params: Params) -> Iterator[tuple[int, int, int]]:
-    pattern = FileSystems.join(raw_folder(params), "*", "*.parquet")
-    for item in FileSystems.match([pattern])[0].metadata_list:
-        spans = item.path.rsplit("/", 1)[-1].removesuffix(".parquet").split("_")[1:]
-        for span in spans:
-            match = _SPAN.fullmatch(span)
-            if match is None:
-                raise IntegrityError(f"Nombre inesperado en el archivo: {item.path}.")
-            partition, first, last = (int(group) for group in match.groups())
-            yield partition, first, last
+def by_append_day(rows: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
+    """Cut rows by day so that a part has all records of a partition from its first to its last.
+
+    A partition's days come one after the other unless the broker's clock was set back: then
+    one is cut again where it goes on.
+    """
+    day = pl.col("append_time").dt.date()
+    turns = (day != day.shift()).fill_null(False).cum_sum().over("partition")
+    cut = rows.sort("partition", "offset").with_columns(_day=day, _turn=turns)
+    for (found, _), part in cut.partition_by(
+        ["_day", "_turn"], as_dict=True, include_key=False
+    ).items():
+        yield found, part
 
 
 class _WriteArchiveDoFn(BufferedDoFn):
@@ -82,15 +72,14 @@ class _WriteArchiveDoFn(BufferedDoFn):
         return unwritten.select(pl.lit(self._params.topic).alias("topic"), *LOG_COLUMNS)
 
     def write(self, rows: pl.DataFrame) -> None:
-        days = rows.with_columns(_day=pl.col("append_time").dt.date())
-        for (day,), part in days.partition_by("_day", as_dict=True, include_key=False).items():
+        for day, part in by_append_day(rows):
             self._write_day(day, part)
 
     def _write_day(self, day: date, rows: pl.DataFrame) -> None:
-        folder = FileSystems.join(raw_folder(self._params), f"append_day={day.isoformat()}")
-        files.write_parquet(
-            FileSystems.join(folder, file_name(rows)), rows.sort("partition", "offset")
+        folder = FileSystems.join(
+            archived.raw_folder(self._params), f"append_day={day.isoformat()}"
         )
+        files.write_parquet(FileSystems.join(folder, archived.file_name(rows)), rows)
 
 
 @dataclass(frozen=True)

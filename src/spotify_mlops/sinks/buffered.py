@@ -21,13 +21,14 @@ PATIENCE = 1.0
 
 
 @dataclass
-class _Buffer:
+class Buffer:
     """What one sink of one run of a job holds; kept in its `Progress`.
 
     A runner may give the bundles of a stage to several instances of a DoFn. They share this, so
     that none acknowledges records that wait in another.
     """
 
+    job: progress.Progress
     due: float
     waiting: list[pl.DataFrame] = field(default_factory=list)
     rows: int = 0
@@ -43,10 +44,10 @@ class _Buffer:
         return rows
 
     def settle(self) -> None:
-        """Wait for the write under way; raise what it raised."""
+        """Wait for the write under way; raise what it raised, from then on every time."""
         if self.under_way is not None:
-            under_way, self.under_way = self.under_way, None
-            under_way.result()
+            self.under_way.result()
+            self.under_way = None
 
 
 class BufferedDoFn(beam.DoFn):
@@ -72,16 +73,20 @@ class BufferedDoFn(beam.DoFn):
         """Write rows (at least one) durably."""
         raise NotImplementedError
 
-    @property
-    def _buffer(self) -> _Buffer:
-        buffers = progress.of(self._job).buffers
-        if self._name not in buffers:
-            buffers[self._name] = _Buffer(time.monotonic() + self._interval)
-        return cast(_Buffer, buffers[self._name])
+    def advance(self, job: progress.Progress) -> None:
+        """Do what the log's advance asks for, before a write or in its place; here nothing."""
+
+    _buffer: Buffer | None = None
+
+    def _shared_buffer(self) -> Buffer:
+        job = progress.of(self._job)
+        if self._name not in job.buffers:
+            job.buffers[self._name] = Buffer(job, time.monotonic() + self._interval)
+        return cast(Buffer, job.buffers[self._name])
 
     def process(self, marked: pl.DataFrame) -> None:
         """Take a marked batch."""
-        buffer = self._buffer
+        buffer = self._buffer = self._buffer or self._shared_buffer()
         for partition, last in marked.group_by("partition").agg(pl.col("offset").max()).iter_rows():
             buffer.following[partition] = last + 1
         rows = self.select(marked)
@@ -90,42 +95,44 @@ class BufferedDoFn(beam.DoFn):
             buffer.rows += rows.height
             buffer.bytes += _size(rows)
         if buffer.rows >= MAX_ROWS or buffer.bytes >= MAX_BYTES:
-            self._flush()
+            self._flush(buffer)
 
     def finish_bundle(self) -> None:
         """Write if it is time to; raise what an earlier write raised."""
         buffer = self._buffer
-        ending = progress.of(self._job).finishing.is_set()
+        if buffer is None:
+            return
+        ending = buffer.job.finishing.is_set()
         if buffer.under_way is not None and (ending or buffer.under_way.done()):
             buffer.settle()
         if ending or (buffer.under_way is None and self._is_due(buffer)):
-            self._flush()
+            self._flush(buffer)
         if ending:
             buffer.settle()
 
-    def _is_due(self, buffer: _Buffer) -> bool:
+    def _is_due(self, buffer: Buffer) -> bool:
         """Tell whether to write now: closed windows go first, for as long as ``PATIENCE``."""
         if not self._interval:
             return False
         overdue = time.monotonic() - buffer.due
-        return overdue >= 0 and (progress.of(self._job).backlog == 0 or overdue >= PATIENCE)
+        return overdue >= 0 and (buffer.job.backlog == 0 or overdue >= PATIENCE)
 
     def teardown(self) -> None:
         """Let the write under way end: it uses what this instance has open."""
-        if self._buffer.under_way is not None:
+        if self._buffer is not None and self._buffer.under_way is not None:
             wait([self._buffer.under_way])
 
-    def _flush(self) -> None:
-        buffer = self._buffer
+    def _flush(self, buffer: Buffer) -> None:
         buffer.settle()
         buffer.due = time.monotonic() + self._interval
         following = dict(buffer.following)
-        buffer.under_way = buffer.writer.submit(self._write, buffer.take(), following)
+        buffer.under_way = buffer.writer.submit(self._write, buffer, buffer.take(), following)
 
-    def _write(self, rows: pl.DataFrame | None, following: dict[int, int]) -> None:
+    def _write(self, buffer: Buffer, rows: pl.DataFrame | None, following: dict[int, int]) -> None:
+        self.advance(buffer.job)
         if rows is not None:
             self.write(rows)
-        progress.of(self._job).acknowledge_raw(self._name, following)
+        buffer.job.acknowledge_raw(self._name, following)
 
 
 def _size(rows: pl.DataFrame) -> int:

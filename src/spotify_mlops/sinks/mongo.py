@@ -5,26 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import bson
 import msgspec
 import polars as pl
 from pymongo import ReplaceOne
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError
+from pymongo.errors import AutoReconnect, BulkWriteError
 
 from .. import clients
+from ..errors import ServiceError
 from ..events import DUPLICATE_KEY, EVENT_COLUMNS, Kind
 from ..features import feature_names
 from ..params import Params
 from ..pipeline import progress
-from ..windows import EPOCH
-from .buffered import BufferedDoFn
+from ..windows import EPOCH, Windowing
+from .buffered import Buffer, BufferedDoFn
 
+_T = TypeVar("_T")
+_RETRY_SECONDS = 0.2
 _BULK = 500
 """Operations a command: the local server runs one at a time, and a track must not wait long."""
 _DUPLICATE_KEY = 11000
@@ -189,6 +193,34 @@ def upsert_tracks(
                 collection.bulk_write(operations, ordered=False)
 
 
+def kept_from(watermark: datetime | None, retention: timedelta) -> datetime:
+    """Return the event time from which on events are kept.
+
+    It moves in steps of a tenth of the retention, on a fixed grid: what is kept at the end is a
+    function of the log, whenever a job last deleted something.
+    """
+    if watermark is None:
+        return EPOCH
+    return max(Windowing(retention / 10).start(watermark - retention), EPOCH)
+
+
+def persistently(params: Params, write: Callable[[], _T]) -> _T:
+    """Call again what may be repeated, as long as the server is away, up to ``sink_deadline``.
+
+    Raises:
+        ServiceError: it stayed away.
+    """
+    deadline = time.monotonic() + params.sink_deadline.total_seconds()
+    while True:
+        try:
+            return write()
+        except AutoReconnect as error:
+            if time.monotonic() >= deadline:
+                reason = " ".join(str(error).split())[:160]
+                raise ServiceError(f"MongoDB no aceptó los documentos: {reason}.") from error
+            time.sleep(_RETRY_SECONDS)
+
+
 class _WriteEventsDoFn(BufferedDoFn):
     def __init__(self, job: str, params: Params, interval: float) -> None:
         super().__init__(job, "Operational", interval)
@@ -196,24 +228,20 @@ class _WriteEventsDoFn(BufferedDoFn):
 
     def setup(self) -> None:
         self._database = clients.mongo_database(self._params)
-        self._newest: datetime | None = None
-        self._pruned: datetime | None = None
+        self._oldest = EPOCH
 
     def select(self, marked: pl.DataFrame) -> pl.DataFrame:
-        return marked.filter(pl.col("kind") == Kind.EVENT).select(*DUPLICATE_KEY, "value", "late")
+        return marked.filter(pl.col("kind") == Kind.EVENT).select(*DUPLICATE_KEY, "value")
+
+    def advance(self, job: progress.Progress) -> None:
+        oldest = kept_from(job.watermark, self._params.operational_retention)
+        if oldest > self._oldest:
+            persistently(self._params, lambda: prune_events(self._database, oldest))
+            self._oldest = oldest
 
     def write(self, rows: pl.DataFrame) -> None:
-        retention = self._params.operational_retention
-        newest = rows.filter(~pl.col("late"))["event_time"].max()
-        if isinstance(newest, datetime) and (self._newest is None or newest > self._newest):
-            self._newest = newest
-        if self._newest is None:
-            return
-        oldest = self._newest - retention
-        insert_events(self._database, rows.filter(pl.col("event_time") >= oldest))
-        if self._pruned is None or oldest - self._pruned >= retention / 10:
-            prune_events(self._database, oldest)
-            self._pruned = oldest
+        kept = rows.filter(pl.col("event_time") >= self._oldest)
+        persistently(self._params, lambda: insert_events(self._database, kept))
 
 
 @dataclass(frozen=True)
@@ -232,16 +260,12 @@ class OperationalSink:
 class _WriteLatestDoFn(_WriteEventsDoFn):
     """Lets go of what retention has passed before anything is written."""
 
-    def _flush(self) -> None:
-        buffer = self._buffer
-        if progress.of(self._job).finishing.is_set() or not buffer.waiting:
-            super()._flush()
+    def _flush(self, buffer: Buffer) -> None:
+        if buffer.job.finishing.is_set() or not buffer.waiting:
+            super()._flush(buffer)
             return
-        rows = pl.concat(buffer.waiting)
-        newest = rows.filter(~pl.col("late"))["event_time"].max()
-        if isinstance(newest, datetime):
-            oldest = newest - self._params.operational_retention
-            rows = rows.filter(pl.col("event_time") >= oldest)
+        oldest = kept_from(buffer.job.watermark, self._params.operational_retention)
+        rows = pl.concat(buffer.waiting).filter(pl.col("event_time") >= oldest)
         buffer.waiting, buffer.rows, buffer.bytes = [rows], 0, 0
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import msgspec
 
 from .. import clients
-from ..errors import IntegrityError
+from ..errors import IntegrityError, ServiceError
+from ..local import state
 from ..params import Params
 from ..pipeline.progress import Position
 from . import files
@@ -14,6 +18,23 @@ from . import files
 def position_file(params: Params) -> str:
     """Return the file that holds the position of the params' streaming job."""
     return f"{clients.archive_uri(params)}/progress/{params.topic}.json"
+
+
+@contextmanager
+def held(params: Params) -> Iterator[None]:
+    """Be the one process of this checkout that writes a log's tables and moves its position.
+
+    Raises:
+        ServiceError: another one does.
+    """
+    try:
+        with state.locked(f"position-{params.profile}-{params.topic}", wait=False):
+            yield
+    except BlockingIOError:
+        raise ServiceError(
+            f"Otro proceso ya escribe las tablas de {params.topic} (perfil {params.profile}). "
+            "Espera a que acabe, o detenlo con «spotify-mlops down»."
+        ) from None
 
 
 def save(params: Params, position: Position) -> None:

@@ -65,7 +65,7 @@ def counter_rows(counters: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of ``spotify_counters`` of closed windows."""
     return counters.select(
         "window_start",
-        "shard",
+        pl.col("slot").alias("shard"),
         "log_partition",
         pl.lit(None, pl.Int64).alias("log_offset"),
         "counted",

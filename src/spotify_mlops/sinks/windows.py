@@ -37,7 +37,9 @@ class _WriteWindowsDoFn(beam.DoFn):
         now = progress.now()
         if features.height:
             tracks = self._pool.submit(
-                mongo.upsert_tracks, self._database, features, predictions, self._inputs
+                mongo.persistently,
+                self._params,
+                lambda: mongo.upsert_tracks(self._database, features, predictions, self._inputs),
             )
             # Predictions first: somebody waits for them.
             if predictions.height:

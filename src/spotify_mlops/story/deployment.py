@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,8 +28,6 @@ class Release:
     version: str
     since: datetime | None
     """First window of a new champion; None when the champion stays."""
-    first: bool
-    """Whether there was no champion before: its first windows are closed already."""
 
 
 def release(
@@ -37,6 +36,7 @@ def release(
     registry: Registry,
     folder: Path,
     next_window: datetime,
+    rewind: Callable[[datetime], object],
 ) -> Release:
     """Register the run's bundle, promote it if the gate approved it, and say who serves.
 
@@ -50,6 +50,9 @@ def release(
         registry: where.
         folder: the run's folder, with its ``bundle``.
         next_window: start of the first window that is not closed.
+        rewind: sends the streaming job back to the first champion's first window, which is
+            closed already. It is called before the promotion is recorded: cut off in between,
+            a deployment does both when it is repeated.
 
     Raises:
         UserError: the gate refused the model and there is no champion to go on with.
@@ -59,15 +62,17 @@ def release(
     if decision.approved and version != before:
         trained = datetime.fromisoformat(result.boundaries["training_end"])
         since = trained if before is None else max(trained, next_window)
+        if before is None:
+            rewind(since)
         registry.promote(version, since)
-        return Release(version, since, before is None)
+        return Release(version, since)
     if before is None:
         raise UserError(
             "El modelo no cumple los criterios y no hay otro en servicio: no se despliega nada. "
             "Mira la decisión del cuaderno 05, o cambia «gate_min_macro_f1» y "
             "«gate_min_accuracy»."
         )
-    return Release(before, None, False)
+    return Release(before, None)
 
 
 def release_finding(release: Release, decision: Decision, params: Params) -> Text:
