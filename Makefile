@@ -1,4 +1,4 @@
-# make run | test | bench | lab | stop | lock            (PARAMS=params/charts.yaml for another)
+# make run | test | bench | chaos | lab | stop | lock            (PARAMS=params/charts.yaml for another)
 PARAMS ?= params/local.yaml
 PYTHON ?= python3.11
 VENV := .venv
@@ -6,7 +6,7 @@ STAMP := $(VENV)/.locks
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench lab stop lock
+.PHONY: help setup run test bench chaos lab stop lock
 
 help: ## Muestra esta ayuda
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -37,6 +37,10 @@ test: $(STAMP) ## Revisa el código y pasa todas las pruebas
 bench: $(STAMP) ## Mide el rendimiento, con sus referencias en la misma ejecución
 	@for figure in pipeline freshness sinks; do \
 		$(BIN)/python -m spotify_mlops bench $$figure --params $(PARAMS) || exit $$?; done
+
+chaos: $(STAMP) ## Mata procesos a mitad y compara el resultado (SEED=, EVENTS=, RUNS=, KILLS=, NOTEBOOKS=)
+	@PYTHONPATH=tests $(BIN)/python -m chaos --seed $(or $(SEED),7) --events $(or $(EVENTS),520000) \
+		--runs $(or $(RUNS),3) --kills $(or $(KILLS),54) --notebooks $(or $(NOTEBOOKS),6)
 
 lab: $(STAMP) ## Abre los cuadernos en JupyterLab
 	@$(BIN)/python -m spotify_mlops up

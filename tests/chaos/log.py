@@ -1,0 +1,106 @@
+"""The fixed log of a campaign, and the champion that predicts in it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from spotify_mlops import clients, params, sources, topic
+from spotify_mlops.jobs import bounded
+from spotify_mlops.model.registry import Registry
+from spotify_mlops.model.train import train
+from spotify_mlops.params import Params
+from spotify_mlops.pipeline.progress import Position
+from spotify_mlops.windows import Windowing
+
+_BOTH = {
+    "simulator_tracks": 60,
+    "lags": [1, 2, 3],
+    "horizon": 2,
+    "live_duration": "12h",
+    "bootstrap_repetitions": 20,
+    "bootstrap_block": "12h",
+    "service_timeout": "10m",
+}
+SHORT = _BOTH | {
+    "simulator_events": 30_000,
+    "simulator_days": 3,
+    "window": "2h",
+    "batch_records": 500,
+}
+LONG = _BOTH | {"simulator_days": 15, "window": "6h", "batch_records": 4_000}
+"""Params of the two forms."""
+_PATIENCE = timedelta(seconds=20)
+"""How long a disturbed job waits for a service before it fails: less than the longest outage.
+The log itself is published with all the time that a busy machine needs."""
+
+
+@dataclass(frozen=True)
+class FixedLog:
+    """A topic that nobody publishes to any more, closed by heartbeats."""
+
+    params: Params
+    bundle: Path
+    """The model that every run registers."""
+    manifest: dict[str, Any]
+    """What the simulator published and injected."""
+    ends: dict[int, int]
+
+    @property
+    def records(self) -> int:
+        """How many records there are."""
+        return sum(self.ends.values())
+
+    def is_unchanged(self) -> bool:
+        """Whether no record was added: a job that reads a backlog must not write heartbeats."""
+        return _ends(self.params) == self.ends
+
+    def share_before(self, position: Position | None) -> float:
+        """Return the share, 0-1, of the windows that a job at ``position`` has written."""
+        if position is None or position.write_from is None:
+            return 0.0
+        start, end = _days(self.params)
+        return max(0.0, (position.write_from - start) / (end - start))
+
+    def fresh(self, name: str) -> Params:
+        """Return params of the same log with empty sinks of their own, and its champion."""
+        own = {
+            "profile": f"{self.params.profile}-{name}",
+            "dataset": f"{self.params.dataset}_{name.replace('-', '_')}",
+            "mongo_database": f"{self.params.mongo_database}_{name.replace('-', '_')}",
+            "service_timeout": _PATIENCE,
+            "sink_deadline": _PATIENCE,
+        }
+        settings = self.params.model_copy(update=own)
+        registry = Registry(settings)
+        # From the middle of the log on: windows before it have no predictions.
+        start, end = _days(settings)
+        middle = Windowing.of(settings).start(start + (end - start) / 2)
+        registry.promote(registry.register(self.bundle), middle)
+        return settings
+
+
+def publish(folder: Path, **overrides: Any) -> FixedLog:
+    """Publish a simulated history and train a small model on it."""
+    unique = f"chaos-{uuid.uuid4().hex[:8]}"
+    own = {"profile": unique, "topic": unique, "dataset": unique.replace("-", "_")}
+    settings = params.load("local", **(own | {"mongo_database": own["dataset"]} | overrides))
+    manifest = sources.ingest_simulator(settings)
+    bounded.run(settings, replay=True)
+    features = clients.query(settings, "SELECT * FROM {dataset}.spotify_features")
+    labels = clients.query(settings, "SELECT * FROM {dataset}.spotify_labels")
+    bundle = folder / "bundle"
+    train(settings, features, labels).write_bundle(bundle)
+    return FixedLog(settings, bundle, manifest, _ends(settings))
+
+
+def _ends(settings: Params) -> dict[int, int]:
+    return {p: high for p, (_, high) in topic.offsets(settings).items()}
+
+
+def _days(settings: Params) -> tuple[datetime, datetime]:
+    start = datetime.combine(settings.simulator_start, datetime.min.time(), UTC)
+    return start, start + timedelta(days=settings.simulator_days)
