@@ -104,7 +104,7 @@ def test_an_older_window_never_replaces_a_newer_one(world: World) -> None:
     features = content(settings, tables.features(settings))
     oldest = features.filter(pl.col("window_start") == pl.col("window_start").min())
     none = content(settings, tables.PREDICTIONS).clear()
-    mongo.upsert_tracks(database, oldest, none, mongo.model_inputs(settings))
+    mongo.Tracks(database, mongo.model_inputs(settings)).replace(oldest, none)
     after = {document["_id"]: document for document in database["tracks"].find()}
     gone = {name for name, document in before.items() if after[name] != document}
     assert gone == set()

@@ -337,4 +337,5 @@ def _latest_tracks(params: Params, staging: Staging) -> None:
     if predictions is None:
         predictions = pl.DataFrame(schema=PREDICTION_SCHEMA)
     wanted = predictions.join(latest, on=["window_start", "country", "track_id"], how="semi")
-    mongo.upsert_tracks(clients.mongo_database(params), latest, wanted, mongo.model_inputs(params))
+    tracks = mongo.Tracks(clients.mongo_database(params), mongo.model_inputs(params))
+    tracks.replace(latest, wanted)

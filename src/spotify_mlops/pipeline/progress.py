@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar, cast
 
 import msgspec
 import polars as pl
@@ -19,6 +20,7 @@ import polars as pl
 from ..windows import Windowing
 from .marks import Marks
 
+_T = TypeVar("_T")
 _RECENT = 200
 """Snapshots that are kept whatever they hold, so that a restart need not go far back."""
 
@@ -81,12 +83,15 @@ class Progress:
         self._write_from = start.write_from
         self._watermark: datetime | None = None
         self.acknowledged_windows = 0
-        self.buffers: dict[str, object] = {}
-        """What the raw sinks hold and have not written, by sink."""
+        self._shared: dict[str, object] = {}
         self.finishing = threading.Event()
         """Set by the source with its last batch: buffered sinks must write all they hold."""
         self.stopping = threading.Event()
         """Set by whoever wants the job to end: the log then ends for the source where it is."""
+
+    def shared(self, name: str, made: _T) -> _T:
+        """Return what the first caller made under this name: one for all instances of a DoFn."""
+        return cast(_T, self._shared.setdefault(name, made))
 
     def read(self, timely: pl.DataFrame, offsets: Mapping[int, int], marks: Marks) -> None:
         """Take note of a batch that the source has claimed.

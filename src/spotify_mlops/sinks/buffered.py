@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import cast
 
 import apache_beam as beam
 import polars as pl
@@ -80,9 +79,7 @@ class BufferedDoFn(beam.DoFn):
 
     def _shared_buffer(self) -> Buffer:
         job = progress.of(self._job)
-        if self._name not in job.buffers:
-            job.buffers[self._name] = Buffer(job, time.monotonic() + self._interval)
-        return cast(Buffer, job.buffers[self._name])
+        return job.shared(self._name, Buffer(job, time.monotonic() + self._interval))
 
     def process(self, marked: pl.DataFrame) -> None:
         """Take a marked batch."""

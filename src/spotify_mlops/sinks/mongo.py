@@ -157,40 +157,52 @@ def track_documents(
         }
 
 
-_tracks = threading.Lock()
-"""Between reading which windows are stored and replacing them, no other bundle writes. A shard's
-windows are one key's: where a runner has several workers, one of them has a key at a time."""
+class Tracks:
+    """The online feature store: the latest features and prediction of each track.
 
-
-def upsert_tracks(
-    database: Database[dict[str, Any]],
-    features: pl.DataFrame,
-    predictions: pl.DataFrame,
-    inputs: Sequence[str],
-) -> None:
-    """Replace each track's document unless a later window is there already.
-
-    The filter is the ``_id`` alone: with the window in it as well, the local server would look
-    at every document for each one.
+    Safe to use from several threads. A run of a job has one, so that it knows which windows are
+    stored without asking for a track twice; only one process writes a topic's tracks at a time.
     """
-    collection = database["tracks"]
-    documents = list(track_documents(features, predictions, inputs))
-    for start in range(0, len(documents), _BULK):
-        part = documents[start : start + _BULK]
-        wanted = {"_id": {"$in": [document["_id"] for document in part]}}
-        with _tracks:
-            stored = {
-                found["_id"]: found["window_start"].replace(tzinfo=UTC)
-                for found in collection.find(wanted, {"window_start": True})
-            }
-            operations = [
-                ReplaceOne({"_id": document["_id"]}, document, upsert=True)
-                for document in part
-                if document["_id"] not in stored
-                or stored[document["_id"]] <= document["window_start"]
-            ]
-            if operations:
-                collection.bulk_write(operations, ordered=False)
+
+    def __init__(self, database: Database[dict[str, Any]], inputs: Sequence[str]) -> None:
+        """Write to ``tracks`` of a database, with these features."""
+        self._collection = database["tracks"]
+        self._inputs = inputs
+        self._stored: dict[str, datetime] = {}
+        self._lock = threading.Lock()
+
+    def replace(self, features: pl.DataFrame, predictions: pl.DataFrame) -> None:
+        """Replace each track's document unless a later window is there already.
+
+        The filter is the ``_id`` alone: with the window in it as well, the local server would
+        look at every document for each one.
+        """
+        documents = list(track_documents(features, predictions, self._inputs))
+        for start in range(0, len(documents), _BULK):
+            part = documents[start : start + _BULK]
+            with self._lock:
+                self._learn(document["_id"] for document in part)
+                newer = [
+                    document
+                    for document in part
+                    if self._stored.get(document["_id"], document["window_start"])
+                    <= document["window_start"]
+                ]
+                if newer:
+                    self._collection.bulk_write(
+                        [ReplaceOne({"_id": new["_id"]}, new, upsert=True) for new in newer],
+                        ordered=False,
+                    )
+                self._stored.update((new["_id"], new["window_start"]) for new in newer)
+
+    def _learn(self, names: Iterable[str]) -> None:
+        unknown = [name for name in names if name not in self._stored]
+        if unknown:
+            found = self._collection.find({"_id": {"$in": unknown}}, {"window_start": True})
+            self._stored.update(
+                (document["_id"], document["window_start"].replace(tzinfo=UTC))
+                for document in found
+            )
 
 
 def kept_from(watermark: datetime | None, retention: timedelta) -> datetime:

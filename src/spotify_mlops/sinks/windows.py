@@ -28,8 +28,10 @@ class _WriteWindowsDoFn(beam.DoFn):
         self._features = Appender(self._params, tables.features(self._params))
         self._predictions = Appender(self._params, tables.PREDICTIONS)
         self._counters = Appender(self._params, tables.COUNTERS)
-        self._database = clients.mongo_database(self._params)
-        self._inputs = mongo.model_inputs(self._params)
+        tracks = mongo.Tracks(
+            clients.mongo_database(self._params), mongo.model_inputs(self._params)
+        )
+        self._tracks = progress.of(self._job).shared("tracks", tracks)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="tracks")
 
     def process(self, element: PredictedRows) -> None:
@@ -39,7 +41,7 @@ class _WriteWindowsDoFn(beam.DoFn):
             tracks = self._pool.submit(
                 mongo.persistently,
                 self._params,
-                lambda: mongo.upsert_tracks(self._database, features, predictions, self._inputs),
+                lambda: self._tracks.replace(features, predictions),
             )
             # Predictions first: somebody waits for them.
             if predictions.height:
