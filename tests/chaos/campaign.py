@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spotify_mlops.errors import IntegrityError
+from spotify_mlops.errors import IntegrityError, ServiceError
 from spotify_mlops.jobs import deploy
 from spotify_mlops.local import processes
 from spotify_mlops.local import services as local_services
@@ -26,6 +27,8 @@ from .log import FixedLog
 
 STALLED_SECONDS = 600.0
 """Without progress or faults for this long a run has failed."""
+_EXPECTED_EXITS = (0, -signal.SIGKILL, ServiceError.exit_code)
+"""Done, killed, or a service that stayed away; it is then started again."""
 _TESTS = Path(__file__).parents[1]
 Say = Callable[[str], None]
 
@@ -125,7 +128,7 @@ class _Run:
         """Stream until the log is answered for and every fault was executed.
 
         Raises:
-            IntegrityError: nothing moved for a long time.
+            IntegrityError: nothing moved for a long time, or the job ended as no fault explains.
         """
         try:
             while not self._step():
@@ -147,6 +150,8 @@ class _Run:
             pass
         else:
             self._process = None
+            if self.exits[-1] not in _EXPECTED_EXITS:
+                raise self._failure(f"La tarea terminó con {self.exits[-1]}")
             if self.exits[-1] == 0 and not self._ending:
                 self._waiting.clear()  # the log ended before them: they count for nothing
                 return True
@@ -201,10 +206,12 @@ class _Run:
 
     def _watch(self) -> None:
         if time.monotonic() - self._last > STALLED_SECONDS:
-            raise IntegrityError(
-                f"La ejecución no avanza: {self._reached:.1%} del registro, salidas {self.exits}.\n"
-                f"{processes.tail(self._output)}"
-            )
+            raise self._failure(f"La ejecución no avanza, salidas {self.exits}")
+
+    def _failure(self, what: str) -> IntegrityError:
+        return IntegrityError(
+            f"{what}, con el {self._reached:.1%} del registro.\n{processes.tail(self._output)}"
+        )
 
 
 def to_json(outcomes: Sequence[Outcome]) -> str:

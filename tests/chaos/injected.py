@@ -27,7 +27,7 @@ WRITERS: dict[str, tuple[Any, str]] = {
     "append": (warehouse.Appender, "append"),
     "letters": (dead_letters.DeadLetterTopic, "publish"),
     "events": (mongo, "insert_events"),
-    "tracks": (mongo, "upsert_tracks"),
+    "tracks": (mongo.Tracks, "replace"),
     "archive": (files, "write_parquet"),
 }
 """Name of a switch to the function of the sinks that writes."""
