@@ -50,7 +50,7 @@ OVERSIZED_LETTER = filled(with_field(b'"country": "XX", "x": "@"'), BEYOND, b"y"
 
 @pytest.fixture(scope="module")
 def settings(services: dict[str, state.Record]) -> Params:
-    return make(partitions=2)
+    return make(partitions=2, operational_retention="48h")
 
 
 def publish(settings: Params, values: list[bytes | None]) -> None:
