@@ -102,7 +102,9 @@ def test_ctrl_c_leaves_no_kernel_and_the_next_run_resumes(checkout):
         f"import os, pathlib, threading; pathlib.Path({str(flag)!r}).write_text(str(os.getpid()))",
         "threading.Event().wait()",
     )
-    command = "from spotify_mlops import notebooks; notebooks.run('local', start=2)"
+    # Whoever runs the tests in the background may have made them deaf to SIGINT.
+    hear = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = f"{hear}; from spotify_mlops import notebooks; notebooks.run('local', start=2)"
     process = subprocess.Popen(
         [sys.executable, "-c", command], env=os.environ.copy(), stderr=subprocess.DEVNULL
     )
