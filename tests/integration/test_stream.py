@@ -189,8 +189,9 @@ def test_a_killed_stream_loses_and_doubles_nothing(history: Callable[..., Params
 def test_killed_kafka_stops_nothing_and_loses_nothing(history: Callable[..., Params]) -> None:
     settings = history(live_clock=4_000)
     impatient = settings.model_copy(update={"service_timeout": timedelta(seconds=25)})
+    patient = settings.model_copy(update={"service_timeout": timedelta(minutes=5)})
     stream = deploy.start_stream(impatient)
-    deploy.start_simulator(settings)
+    deploy.start_simulator(patient)
     wait_until(lambda: windows_written(settings) >= 74, "no windows")
     kill(state.get("kafka"))
     try:
