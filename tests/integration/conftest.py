@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -43,18 +42,7 @@ def world(
 @pytest.fixture
 def local_params(services: dict[str, state.Record]) -> Callable[..., params.Params]:
     """Make params of the ``local`` profile with a topic, dataset and database of their own."""
-
-    def make(**overrides: object) -> params.Params:
-        unique = uuid.uuid4().hex[:10]
-        own = {
-            "topic": f"test-{unique}",
-            "dataset": f"test_{unique}",
-            "mongo_database": f"test_{unique}",
-            "profile": f"test-{unique}",
-        }
-        return params.load("local", **(own | overrides))
-
-    return make
+    return worlds.own_params
 
 
 @pytest.fixture

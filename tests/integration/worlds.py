@@ -33,7 +33,8 @@ SMALL = {
 }
 
 
-def make(**overrides: Any) -> Params:
+def own_params(**overrides: Any) -> Params:
+    """Make params of the ``local`` profile with a topic, dataset and database of their own."""
     unique = uuid.uuid4().hex[:10]
     own = {
         "topic": f"test-{unique}",
@@ -41,7 +42,12 @@ def make(**overrides: Any) -> Params:
         "mongo_database": f"test_{unique}",
         "profile": f"test-{unique}",
     }
-    return params.load("local", **(own | SMALL | overrides))
+    return params.load("local", **(own | overrides))
+
+
+def make(**overrides: Any) -> Params:
+    """Make params of their own for a small log."""
+    return own_params(**(SMALL | overrides))
 
 
 def command(
