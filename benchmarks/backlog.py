@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
+from workload import figure
 
 from spotify_mlops import clients, sources
 from spotify_mlops.errors import ServiceError
@@ -55,9 +56,9 @@ def run(params: Params, say: Say, events: int = 5_000_000) -> list[dict[str, Any
     small = _work_off(params, round(events * SMALL_SHARE), say)
     whole = _work_off(params, events, say)
     return [
-        _figure("backlog_rate", whole.rate, small.rate, "events/s"),
+        figure("backlog_rate", whole.rate, "events/s", small.rate),
         *(
-            _figure(f"backlog_memory_{name}", whole.peak(*parts), small.peak(*parts), "MB")
+            figure(f"backlog_memory_{name}", whole.peak(*parts), "MB", small.peak(*parts))
             for name, parts in (
                 ("peak", ("python", "prism")),
                 ("python", ("python",)),
@@ -65,16 +66,6 @@ def run(params: Params, say: Say, events: int = 5_000_000) -> list[dict[str, Any
             )
         ),
     ]
-
-
-def _figure(name: str, value: float, baseline: float, unit: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "value": round(value),
-        "unit": unit,
-        "baseline": round(baseline),
-        "ratio": round(value / baseline, 2),
-    }
 
 
 def _work_off(params: Params, events: int, say: Say) -> Run:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from google.cloud.bigquery_storage_v1 import types
+from workload import figure
 
 from spotify_mlops import clients, sources, tables, warehouse
 from spotify_mlops.errors import UserError
@@ -121,18 +122,9 @@ def _case(
         ("mongo", [d for window in windows if (d := seen.mongo_delay(window)) is not None]),
     ):
         p50, p99 = np.percentile(delays, [50, 99])
-        figures.append(_figure(f"freshness_{store}_p50_{label}", p50, floor))
-        figures.append(_figure(f"freshness_{store}_p99_{label}", p99, floor))
-    return [
-        *figures,
-        {
-            "name": f"freshness_windows_{label}",
-            "value": len(windows),
-            "unit": "windows",
-            "baseline": None,
-            "ratio": None,
-        },
-    ]
+        figures.append(figure(f"freshness_{store}_p50_{label}", float(p50), "s", floor, 3))
+        figures.append(figure(f"freshness_{store}_p99_{label}", float(p99), "s", floor, 3))
+    return [*figures, figure(f"freshness_windows_{label}", len(windows), "windows")]
 
 
 def _start_predictions_only(params: Params) -> Any:
@@ -145,16 +137,6 @@ def _start_predictions_only(params: Params) -> Any:
         ready=deploy.ready_file().exists,
         timeout=params.service_timeout.total_seconds(),
     )
-
-
-def _figure(name: str, value: float, baseline: float) -> dict[str, Any]:
-    return {
-        "name": name,
-        "value": round(float(value), 3),
-        "unit": "s",
-        "baseline": round(baseline, 3),
-        "ratio": round(float(value) / baseline, 2),
-    }
 
 
 @dataclass
