@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import workload
 from google.cloud.bigquery_storage_v1 import types
 from workload import figure
 
@@ -25,7 +26,7 @@ from spotify_mlops import clients, sources, tables, warehouse
 from spotify_mlops.errors import UserError
 from spotify_mlops.jobs import deploy
 from spotify_mlops.local import processes
-from spotify_mlops.model.registry import Registry
+from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.params import Params
 from spotify_mlops.topic import admin
 
@@ -58,10 +59,10 @@ def run(
     Raises:
         UserError: no model is registered yet, or too few windows were seen.
     """
-    champion = Registry(params).champion()
+    champion = Schedule(params).champion()
     if champion is None:
         raise UserError("Aún no hay un modelo registrado: ejecuta antes «make run».")
-    bundle = Registry(params).bundle_path(champion)
+    bundle = Schedule(params).bundle_path(champion)
     figures = []
     for each, everything in CASES if rate is None else ((rate, all_sinks),):
         with _bench(params, bundle) as bench:
@@ -88,8 +89,7 @@ def _bench(params: Params, bundle: Path) -> Iterator[Params]:
             "archive": f"{clients.archive_uri(params)}-bench/{name}",
         }
     )
-    registry = Registry(bench)
-    registry.promote(registry.register(bundle), datetime(2020, 1, 1, tzinfo=UTC))
+    workload.serve(bench, bundle)
     try:
         yield bench
     finally:
@@ -246,7 +246,7 @@ def _readable(params: Params, since: datetime) -> pl.DataFrame:
         max_stream_count=1,
     )
     rows = [client.read_rows(stream.name).to_arrow(session) for stream in session.streams]
-    frames = [pl.from_arrow(part) for part in rows if part.num_rows]
+    frames = [pl.DataFrame(part) for part in rows if part.num_rows]
     if not frames:
         return pl.DataFrame(schema={"window_start": pl.Datetime("us", "UTC"), "n": pl.UInt32})
     return pl.concat(frames).group_by("window_start").agg(pl.len().alias("n"))

@@ -25,7 +25,7 @@ from confluent_kafka import Consumer, TopicPartition
 from spotify_mlops import clients
 from spotify_mlops.events import COUNTRIES, EVENT_TYPES, SCHEMA_VERSIONS
 from spotify_mlops.model.predictor import Predictor
-from spotify_mlops.model.registry import Registry
+from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.params import Params
 
 DEAD, DUPLICATES = "dead", "duplicates"
@@ -45,9 +45,10 @@ class ReadKafka(beam.DoFn):
         left = high - low
         while left > 0:
             for message in consumer.consume(4000, 1.0):
-                if message.error() is None and message.offset() < high:
+                value, offset = message.value(), message.offset()
+                if value is not None and offset is not None and offset < high:
                     left -= 1
-                    yield message.value()
+                    yield value
         consumer.close()
 
 
@@ -210,8 +211,8 @@ def build(
         params: where the log and the registered model are, and the times.
         extents: partition, first record and end of what is read.
     """
-    registry = Registry(params)
-    bundle = registry.bundle_path(registry.schedule()[0][1])
+    schedule = Schedule(params)
+    bundle = schedule.bundle_path(schedule.terms()[0].version)
     window = params.window.total_seconds()
     records = (
         pipeline

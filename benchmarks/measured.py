@@ -92,8 +92,8 @@ class _CountWindowsDoFn(beam.DoFn):
             self._job,
             features=rows.stamped(features, now).height,
             predictions=rows.stamped(predictions, now).height,
-            counted=rows.counter_rows(counters)["counted"].sum(),
-            duplicates=counters["duplicates"].sum(),
+            counted=int(rows.counter_rows(counters)["counted"].sum()),
+            duplicates=int(counters["duplicates"].sum()),
         )
         job = progress.of(self._job)
         job.acknowledge_windows(shard, job.pending(shard, end.min.replace(tzinfo=end.tzinfo), end))

@@ -21,10 +21,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from workload import Run, Say, figure
 
-from spotify_mlops import topic
+from spotify_mlops import files, topic
 from spotify_mlops.params import Params
+from spotify_mlops.pipeline import archived
 from spotify_mlops.pipeline.predict import Champions
-from spotify_mlops.sinks import archive, files
+from spotify_mlops.sinks import archive
 
 IDIOMATIC_SHARE = 0.1
 """The idiomatic job reads this part of each partition: it would take minutes over all of it."""
@@ -104,9 +105,10 @@ def _archive(params: Params, log: pl.DataFrame) -> None:
     """Write the log as the archive sink does, 50,000 records a file, once."""
     if archive.coverage(params):
         return
-    folder = f"{archive.raw_folder(params)}/append_day=2026-01-01"
+    folder = f"{archived.raw_folder(params)}/append_day=2026-01-01"
     for rows in log.iter_slices(50_000):
-        files.write_parquet(f"{folder}/{archive.file_name(rows)}", rows.sort("partition", "offset"))
+        name = archived.file_name(rows)
+        files.write_parquet(f"{folder}/{name}", rows.sort("partition", "offset"))
 
 
 def _plain(log: pl.DataFrame, params: Params) -> dict[str, int]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import apache_beam as beam
@@ -24,7 +24,7 @@ from spotify_mlops.events import decode
 from spotify_mlops.jobs import deploy, stream
 from spotify_mlops.jobs.bounded import shape_of
 from spotify_mlops.local import processes
-from spotify_mlops.model.registry import Registry
+from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.params import Params
 from spotify_mlops.pipeline import marks, progress, steps
 from spotify_mlops.pipeline.predict import Champions
@@ -81,10 +81,7 @@ def _own(base: Params, name: str) -> Iterator[Params]:
             "archive": f"{base.archive}-{unique}",
         }
     )
-    known, own = Registry(base), Registry(params)
-    own.promote(
-        own.register(known.bundle_path(known.schedule()[0][1])), datetime(2020, 1, 1, tzinfo=UTC)
-    )
+    workload.serve(params, Schedule(base).bundle_path("1"))
     warehouse.ensure_dataset(params)
     try:
         yield params

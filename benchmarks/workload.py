@@ -20,7 +20,7 @@ from spotify_mlops import features, labels, paths, sources, topic
 from spotify_mlops.events import decode
 from spotify_mlops.jobs import prism
 from spotify_mlops.jobs.bounded import shape_of
-from spotify_mlops.model.registry import Registry
+from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.model.train import train
 from spotify_mlops.params import Params
 from spotify_mlops.pipeline import graph, marks, progress, steps
@@ -44,11 +44,16 @@ def prepare(params: Params, name: str, say: Say, **changes: Any) -> Params:
         The params that read it: own topic, own archive with the registry.
     """
     params = _publish(params, name, say, **changes)
-    registry = Registry(params)
-    if registry.champion() is None:
-        version = registry.register(_model(params, say))
-        registry.promote(version, datetime(2020, 1, 1, tzinfo=UTC))
+    if Schedule(params).champion() is None:
+        serve(params, _model(params, say))
     return params
+
+
+def serve(params: Params, bundle: Path) -> None:
+    """Make a model the champion of every window."""
+    schedule = Schedule(params)
+    schedule.keep("1", bundle)
+    schedule.promote("1", datetime(2020, 1, 1, tzinfo=UTC))
 
 
 def _publish(params: Params, name: str, say: Say, **changes: Any) -> Params:

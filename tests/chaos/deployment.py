@@ -18,7 +18,7 @@ from spotify_mlops.errors import IntegrityError
 from spotify_mlops.jobs import bounded, deploy
 from spotify_mlops.local import processes, state
 from spotify_mlops.model import gate
-from spotify_mlops.model.registry import Registry
+from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.model.train import TrainingResult, train
 from spotify_mlops.params import Params
 from spotify_mlops.story import evaluation, modeling
@@ -130,7 +130,7 @@ class Deployments:
             )
         running = True
         if kill is not None:
-            promoted = Registry(settings).champion
+            promoted = Schedule(settings).champion
             if kill.promoted:
                 _wait_until(lambda: promoted() is not None or process.poll() is not None, 0.02)
             try:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from chaos.faults import Switches
-from spotify_mlops import cli, warehouse
+from spotify_mlops import cli, files, warehouse
 from spotify_mlops.errors import ServiceError
 from spotify_mlops.pipeline import progress
-from spotify_mlops.sinks import dead_letters, files, mongo
+from spotify_mlops.sinks import dead_letters, mongo
 
 WRITERS: dict[str, tuple[Any, str]] = {
     "append": (warehouse.Appender, "append"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from spotify_mlops import clients, params, sources, topic
 from spotify_mlops.jobs import bounded
-from spotify_mlops.model.registry import Registry
+from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.model.train import train
 from spotify_mlops.params import Params
 from spotify_mlops.pipeline.progress import Position
@@ -75,11 +75,12 @@ class FixedLog:
             "sink_deadline": _PATIENCE,
         }
         settings = self.params.model_copy(update=own)
-        registry = Registry(settings)
         # From the middle of the log on: windows before it have no predictions.
         start, end = _days(settings)
         middle = Windowing.of(settings).start(start + (end - start) / 2)
-        registry.promote(registry.register(self.bundle), middle)
+        schedule = Schedule(settings)
+        schedule.keep("1", self.bundle)
+        schedule.promote("1", middle)
         return settings
 
 

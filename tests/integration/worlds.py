@@ -16,7 +16,7 @@ import polars as pl
 from spotify_mlops import clients, params, sources, tables
 from spotify_mlops.jobs import bounded, compare, deploy
 from spotify_mlops.model.predictor import Predictor
-from spotify_mlops.model.registry import Registry
+from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.model.train import train
 from spotify_mlops.params import Params
 
@@ -111,22 +111,26 @@ def build(folder: Path) -> World:
     settings = make(live_clock=100_000)
     sources.ingest_simulator(settings)
     history = bounded.run(settings)
-    first, second = (_trained(settings, folder / family, family) for family in ("dynamics", "seed"))
+    first, second = (
+        _trained(settings, folder, version, family)
+        for version, family in (("1", "dynamics"), ("2", "seed"))
+    )
     world = World(settings, history, (first, second), {}, {})
-    registry = Registry(settings)
-    registry.promote("1", next_window(settings))
-    registry.promote("2", world.change)
+    schedule = Schedule(settings)
+    schedule.promote("1", next_window(settings))
+    schedule.promote("2", world.change)
     stored = clients.mongo_database(settings)["tracks"]
     before = {document["_id"]: document["window_start"] for document in stored.find()}
     assert sources.live(settings)["state"] == "complete"
     return replace(world, summary=catch_up(settings), before=before)
 
 
-def _trained(settings: Params, folder: Path, family: str) -> Predictor:
-    """Train on the history and register the model."""
+def _trained(settings: Params, folder: Path, version: str, family: str) -> Predictor:
+    """Train on the history and keep the model as a version."""
     features = content(settings, tables.features(settings))
     labels = content(settings, tables.LABELS)
     settings = settings.model_copy(update={"family": family})
-    train(settings, features, labels).write_bundle(folder)
-    registry = Registry(settings)
-    return Predictor.load(registry.bundle_path(registry.register(folder)))
+    bundle = train(settings, features, labels).write_bundle(folder / family)
+    schedule = Schedule(settings)
+    schedule.keep(version, bundle.path)
+    return Predictor.load(schedule.bundle_path(version))

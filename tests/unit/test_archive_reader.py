@@ -8,13 +8,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from spotify_mlops import params
+from spotify_mlops import files, params
 from spotify_mlops.errors import IntegrityError
 from spotify_mlops.events import LOG_COLUMNS
 from spotify_mlops.params import Params
 from spotify_mlops.pipeline import archived
 from spotify_mlops.pipeline.readers import ArchiveReader
-from spotify_mlops.sinks import files
 
 APPENDED = datetime(2026, 1, 1, tzinfo=UTC)
 

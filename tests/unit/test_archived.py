@@ -8,13 +8,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from spotify_mlops import params
+from spotify_mlops import files, params
 from spotify_mlops.errors import IntegrityError
 from spotify_mlops.params import Params
 from spotify_mlops.pipeline import archived
 from spotify_mlops.pipeline.progress import Position
 from spotify_mlops.pipeline.readers import ArchiveReader
-from spotify_mlops.sinks import archive, files, positions
+from spotify_mlops.sinks import archive, positions
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from spotify_mlops import files
 from spotify_mlops.errors import ServiceError
 from spotify_mlops.pipeline import progress
-from spotify_mlops.sinks import files
 from spotify_mlops.sinks.buffered import BufferedDoFn
 from spotify_mlops.windows import Windowing
 

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotify_mlops import params
+from spotify_mlops import files, params
 from spotify_mlops.jobs import compare
 from spotify_mlops.pipeline import archived
-from spotify_mlops.sinks import files
 
 
 def unfolded(time: datetime) -> datetime:

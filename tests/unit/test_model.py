@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-from datetime import timedelta
 from itertools import chain
 from pathlib import Path
 
@@ -22,7 +20,7 @@ from spotify_mlops.model import bundle, dataset, diagnostics, effects, export, g
 from spotify_mlops.model.calibration import Calibration
 from spotify_mlops.model.learner import Hyperparameters, LevelModel, fit, truncate
 from spotify_mlops.model.predictor import PREDICTION_SCHEMA, Predictor
-from spotify_mlops.model.registry import Registry
+from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.model.train import FAMILY_OF, TrainingResult, train
 
 PARAMS = tiny_model.settings()
@@ -228,69 +226,6 @@ def test_nulls_are_not_predicted(bundle_dir: Path) -> None:
         Predictor.load(bundle_dir).predict(rows)
 
 
-# --- registry ---------------------------------------------------------------------------------
-
-
-def test_versions_promotions_and_schedule(bundle_dir: Path, tmp_path: Path) -> None:
-    registry = Registry(PARAMS, tmp_path)
-    assert (registry.versions(), registry.champion(), registry.schedule()) == ([], None, [])
-    assert registry.register(bundle_dir) == "1"
-    assert registry.register(bundle_dir) == "1"  # the same content keeps its version
-    for number in range(2, 12):
-        other = tmp_path / "candidate"
-        loaded = bundle.load(bundle_dir)
-        description = {k: v for k, v in loaded.description.items() if k not in ("files", "sha256")}
-        bundle.write(other, loaded.graph(), "card", description | {"number": number})
-        assert registry.register(other) == str(number)
-    assert registry.versions() == [str(n) for n in range(1, 12)]
-    day = timedelta(days=1)
-    start = tiny_model.START
-    registry.promote("1", start)
-    registry.promote("3", start + 2 * day)
-    registry.promote("2", start + day)  # says something else about all later windows
-    assert registry.schedule() == [(start, "1"), (start + day, "2")]
-    registry.promote("11", start + day)
-    assert registry.schedule() == [(start, "1"), (start + day, "11")]
-    assert registry.champion() == "11"
-    assert Predictor.load(registry.bundle_path("11")).name == "popularity@11"
-    with pytest.raises(InputError, match="No hay versión 99"):
-        registry.promote("99", start)
-    with pytest.raises(ValueError, match="time zone"):
-        registry.promote("1", start.replace(tzinfo=None))
-
-
-def test_a_spoilt_bundle_is_not_registered(bundle_dir: Path, tmp_path: Path) -> None:
-    spoilt = tmp_path / "spoilt"
-    spoilt.mkdir()
-    for file in bundle_dir.iterdir():
-        (spoilt / file.name).write_bytes(file.read_bytes() + b" ")
-    registry = Registry(PARAMS, tmp_path)
-    with pytest.raises(IntegrityError):
-        registry.register(spoilt)
-    assert registry.versions() == []
-
-
-def test_registering_at_once_gives_each_its_version(bundle_dir: Path, tmp_path: Path) -> None:
-    loaded = bundle.load(bundle_dir)
-    description = {k: v for k, v in loaded.description.items() if k not in ("files", "sha256")}
-    candidates = [
-        bundle.write(tmp_path / f"c{i}", loaded.graph(), "card", description | {"i": i}).path
-        for i in range(6)
-    ]
-    found: list[str] = []
-    threads = [
-        threading.Thread(
-            target=lambda path=path: found.append(Registry(PARAMS, tmp_path).register(path))
-        )
-        for path in candidates
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(found) == ["1", "2", "3", "4", "5", "6"]
-
-
 # --- gate -------------------------------------------------------------------------------------
 
 
@@ -325,11 +260,12 @@ def test_the_gate_wants_a_sure_advantage_over_persistence() -> None:
 
 def test_the_gate_compares_with_the_champion(bundle_dir: Path, tmp_path: Path) -> None:
     result, params = tiny_model.result(), lenient()
-    registry = Registry(params, tmp_path)
+    schedule = Schedule(params, tmp_path)
     features = tiny_model.data()[0]
-    assert gate.champion_predictions(registry, result, features) is None
-    registry.promote(registry.register(bundle_dir), tiny_model.START)
-    same = gate.champion_predictions(registry, result, features)
+    assert gate.champion_predictions(schedule, result, features) is None
+    schedule.keep("1", bundle_dir)
+    schedule.promote("1", tiny_model.START)
+    same = gate.champion_predictions(schedule, result, features)
     assert same is not None
     found = checks(gate.decide(result, params, same))
     assert {"champion", "champion:CO", "champion:ES", "champion:US"} <= set(found)

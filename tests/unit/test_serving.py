@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 
 from spotify_mlops.errors import InputError, IntegrityError, ServiceError
 from spotify_mlops.model.predictor import Predictor
-from spotify_mlops.model.registry import Registry
+from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.serving import client as official
 from spotify_mlops.serving.app import create_app
 from spotify_mlops.serving.models import ChampionModel, FixedModel
@@ -195,32 +195,29 @@ def test_a_silent_endpoint_is_said() -> None:
 
 
 def test_a_new_champion_answers_without_a_restart(bundle_dir: Path, tmp_path: Path) -> None:
-    registry = Registry(tiny_model.settings(), tmp_path)
+    schedule = Schedule(tiny_model.settings(), tmp_path)
     with pytest.raises(InputError, match="No hay modelo campeón"):
-        ChampionModel(registry)
-    first = registry.register(bundle_dir)
-    registry.promote(first, tiny_model.START)
-    client = TestClient(create_app(ChampionModel(registry), lambda keys: {}))
+        ChampionModel(schedule)
+    schedule.keep("1", bundle_dir)
+    schedule.promote("1", tiny_model.START)
+    client = TestClient(create_app(ChampionModel(schedule), lambda keys: {}))
     assert client.get("/health").json() == {"status": "ok", "model": "popularity@1"}
     other = tiny_model.result().description | {"note": "another"}
     result = tiny_model.result()
     changed = type(result)(**(vars(result) | {"description": other}))
-    second = registry.register(changed.write_bundle(tmp_path / "second").path)
+    schedule.keep("2", changed.write_bundle(tmp_path / "second").path)
     assert client.get("/health").json()["model"] == "popularity@1"
-    registry.promote(second, tiny_model.START + timedelta(hours=1))
+    schedule.promote("2", tiny_model.START + timedelta(hours=1))
     body = {"instances": [good(bundle_dir)]}
     assert client.post("/predict", json=body).json()["predictions"][0]["model"] == "popularity@2"
     # A champion whose files changed does not take the place of one that answers.
-    third = registry.register(
-        type(result)(**(vars(result) | {"description": other | {"note": "third"}}))
-        .write_bundle(tmp_path / "third")
-        .path
-    )
-    (registry.bundle_path(third) / "model.onnx").write_bytes(b"spoilt")
-    registry.promote(third, tiny_model.START + timedelta(hours=2))
+    third = type(result)(**(vars(result) | {"description": other | {"note": "third"}}))
+    schedule.keep("3", third.write_bundle(tmp_path / "third").path)
+    (schedule.bundle_path("3") / "model.onnx").write_bytes(b"spoilt")
+    schedule.promote("3", tiny_model.START + timedelta(hours=2))
     assert client.get("/health").json()["model"] == "popularity@2"
     with pytest.raises(IntegrityError):
-        ChampionModel(registry)
+        ChampionModel(schedule)
 
 
 def test_a_wrong_hash_ends_the_server_with_status_6(bundle_dir: Path, tmp_path: Path) -> None:

@@ -23,16 +23,16 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from .. import clients, errors, labels, paths, tables, topic, warehouse
+from .. import clients, errors, files, labels, paths, tables, topic, warehouse
 from ..local import state
-from ..model.registry import Registry
+from ..model.schedule import Schedule
 from ..params import Params
 from ..pipeline import graph, progress
 from ..pipeline.marks import watermark
 from ..pipeline.predict import PREDICTION_SCHEMA
 from ..pipeline.source import LogSource
 from ..pipeline.steps import Shape
-from ..sinks import archive, files, mongo, positions, rows
+from ..sinks import archive, mongo, positions, rows
 from ..sinks.dead_letters import DeadLettersSink
 from ..sinks.staging import StageRaw, StageWindows, Staging
 from ..windows import Windowing
@@ -254,7 +254,7 @@ def _fingerprint(params: Params) -> str:
     digest = hashlib.sha256()
     digest.update(params.model_dump_json().encode())
     digest.update(repr(sorted(topic.offsets(params).items())).encode())
-    digest.update(repr(Registry(params).schedule()).encode())
+    digest.update(repr(Schedule(params).terms()).encode())
     package = Path(__file__).resolve().parents[1]
     for source in sorted(package.rglob("*.py")):
         if source.relative_to(package).parts[0] in _DECISIVE:

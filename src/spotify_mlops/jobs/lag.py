@@ -19,12 +19,12 @@ from typing import Any, Literal
 import msgspec
 import polars as pl
 
-from .. import paths, topic
+from .. import files, paths, topic
 from ..events import LOG_COLUMNS, Kind, decode
 from ..local import processes, state
 from ..params import Params
 from ..pipeline.progress import Position, Progress
-from ..sinks import files, positions
+from ..sinks import positions
 
 REPORT_SECONDS = 1.0
 _LAST_RECORDS = 200
@@ -135,7 +135,8 @@ def measure(params: Params) -> Lag:
     position = positions.load(params)
     if position is None:
         return _lag("none", None, Position({}, {}), ends, newest)
-    age = now.timestamp() - files.modified(positions.position_file(params))
+    written = files.modified(positions.position_file(params)) or now.timestamp()
+    age = now.timestamp() - written
     return _lag("position", max(age, 0.0), position, ends, newest)
 
 

@@ -21,7 +21,7 @@ from ..features.schema import Schema
 from ..labels import LEVELS
 from ..model import dataset
 from ..model.metrics import PROBABILITIES
-from ..model.registry import Registry
+from ..model.schedule import Schedule
 from ..params import Params
 from ..pipeline.predict import PREDICTION_SCHEMA
 from ..serving import client
@@ -268,7 +268,7 @@ def _predictions_endpoint(
     found = _predictions(tracks, {key: answers[key] for key in tracks if key in answers})
     expected = _of_latest(computed)
     # The endpoint answers with today's champion; the latest row may be an earlier one's.
-    champion = f"{params.model_name}@{Registry(params).champion()}"
+    champion = f"{params.model_name}@{Schedule(params).champion()}"
     others = expected.filter(pl.col("model") != champion)
     expected = expected.filter(pl.col("model") == champion)
     found = found.join(others, on=TRACK, how="anti")

@@ -13,7 +13,7 @@ from . import metrics
 from .dataset import ROW_KEY
 from .metrics import PROBABILITIES
 from .predictor import Predictor
-from .registry import Registry
+from .schedule import Schedule
 from .train import TrainingResult
 
 _SCHEMA = {
@@ -71,7 +71,7 @@ def decide(
 
 
 def champion_predictions(
-    registry: Registry, result: TrainingResult, features: pl.DataFrame
+    schedule: Schedule, result: TrainingResult, features: pl.DataFrame
 ) -> pl.DataFrame | None:
     """Return what today's champion predicts for the run's test rows, in `TrainingResult.of` form.
 
@@ -81,10 +81,10 @@ def champion_predictions(
     Raises:
         IntegrityError: the champion's bundle is not what was registered.
     """
-    version = registry.champion()
+    version = schedule.champion()
     if version is None:
         return None
-    predictor = Predictor.load(registry.bundle_path(version))
+    predictor = Predictor.load(schedule.bundle_path(version))
     same_task = predictor.bundle.description["horizon"] == result.horizon
     if not same_task or not set(predictor.features) <= set(features.columns):
         return None

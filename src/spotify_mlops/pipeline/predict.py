@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -10,7 +11,7 @@ import polars as pl
 
 from ..features.schema import Schema
 from ..model.predictor import Predictor
-from ..model.registry import Registry
+from ..model.schedule import Schedule, Term
 from ..params import Params
 from .transforms import Rows
 
@@ -31,30 +32,29 @@ PredictedRows = tuple[int, datetime, pl.DataFrame, pl.DataFrame, pl.DataFrame]
 
 
 class Champions:
-    """The registered champions, each from the window on at which it took over."""
+    """The champions of the schedule, each from the window on at which it took over."""
 
     def __init__(self, params: Params) -> None:
-        """Look at the registry; models are loaded when a window needs them."""
-        self._registry = Registry(params)
+        """Look at the schedule; models are loaded when a window needs them."""
+        self._schedule = Schedule(params)
         self._horizon = params.horizon
         self._loaded: dict[str, Predictor] = {}
 
     def predict(self, features: pl.DataFrame) -> pl.DataFrame:
         """Predict the rows whose window has a champion; ``PREDICTION_SCHEMA``."""
-        schedule = sorted(self._registry.schedule())
+        terms = self._schedule.terms()
         parts = [pl.DataFrame(schema=PREDICTION_SCHEMA)]
-        for index, (start, version) in enumerate(schedule):
-            mine = pl.col("window_start") >= start
-            if index + 1 < len(schedule):
-                mine &= pl.col("window_start") < schedule[index + 1][0]
-            rows = features.filter(mine)
-            if rows.height:
-                parts.append(self._with(version, rows))
+        for index, term in enumerate(terms):
+            mine = pl.col("window_start") >= term.effective_from
+            if index + 1 < len(terms):
+                mine &= pl.col("window_start") < terms[index + 1].effective_from
+            shares = _shared_out(features.filter(mine), term)
+            parts += [self._with(version, rows) for version, rows in shares if rows.height]
         return pl.concat(parts).sort("window_start", "country", "track_id")
 
     def _with(self, version: str, rows: pl.DataFrame) -> pl.DataFrame:
         if version not in self._loaded:
-            self._loaded[version] = Predictor.load(self._registry.bundle_path(version))
+            self._loaded[version] = Predictor.load(self._schedule.bundle_path(version))
         predictor = self._loaded[version]
         predicted = rows.select("window_start", "country", "track_id").hstack(
             predictor.predict(rows)
@@ -62,6 +62,29 @@ class Champions:
         return predicted.with_columns(
             model=pl.lit(predictor.name), horizon=pl.lit(self._horizon, pl.Int64)
         ).select(*PREDICTION_SCHEMA)
+
+
+def _shared_out(rows: pl.DataFrame, term: Term) -> list[tuple[str, pl.DataFrame]]:
+    """Return the versions that predict in a term, each with its rows."""
+    if term.canary is None:
+        return [(term.version, rows)]
+    mine = in_canary(rows, term.canary.share)
+    return [(term.version, rows.filter(~mine)), (term.canary.version, rows.filter(mine))]
+
+
+def in_canary(rows: pl.DataFrame, share: float) -> pl.Series:
+    """Tell which rows a canary predicts: those of the same tracks in every window and run.
+
+    A track is in when CRC-32 of ``country:track_id``, as a part of all its values, is below
+    ``share``.
+
+    Args:
+        rows: with ``country`` and ``track_id``.
+        share: of the tracks, 0-1.
+    """
+    keys = rows.select(pl.concat_str("country", "track_id", separator=":")).to_series()
+    below = [zlib.crc32(key.encode()) < share * 2**32 for key in keys]
+    return pl.Series("canary", below, dtype=pl.Boolean)
 
 
 class _PredictDoFn(beam.DoFn):

@@ -12,7 +12,7 @@ import uvicorn
 
 from .. import params as parameters
 from ..errors import ServiceError, UserError
-from ..model.registry import Registry
+from ..model.schedule import Schedule
 from .app import create_app
 from .models import ChampionModel, FixedModel, ModelSource
 from .store import OnlineStore
@@ -21,7 +21,7 @@ from .store import OnlineStore
 def main(arguments: list[str] | None = None) -> int:
     """Serve until a signal comes; return the exit status.
 
-    The model is the bundle at ``AIP_STORAGE_URI``, or else the registry's champion. The port is
+    The model is the bundle at ``AIP_STORAGE_URI``, or else the schedule's champion. The port is
     ``AIP_HTTP_PORT`` (8080 without it).
     """
     parser = argparse.ArgumentParser(
@@ -48,7 +48,7 @@ def serve(params: parameters.Params, host: str, on_port: int) -> None:
     """
     with _bound(host, on_port) as listener:
         uri = os.environ.get("AIP_STORAGE_URI")
-        models: ModelSource = FixedModel(uri) if uri else ChampionModel(Registry(params))
+        models: ModelSource = FixedModel(uri) if uri else ChampionModel(Schedule(params))
         app = create_app(models, OnlineStore(params))
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
         with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how one ends it by hand

@@ -1,4 +1,4 @@
-"""Which model answers: the registry's champion, or the bundle that the platform hands over."""
+"""Which model answers: the schedule's champion, or the bundle that the platform hands over."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError, UserError
 from ..model.predictor import Predictor
-from ..model.registry import Registry
+from ..model.schedule import Schedule
 
 _log = logging.getLogger(__name__)
 
@@ -41,17 +41,17 @@ class FixedModel:
 
 
 class ChampionModel:
-    """The registry's champion; a new promotion is noticed at the next request."""
+    """The schedule's champion; a new promotion is noticed at the next request."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, schedule: Schedule) -> None:
         """Load and check the champion.
 
         Raises:
             InputError, IntegrityError: there is no champion, or its files have changed.
         """
-        self._registry = registry
+        self._schedule = schedule
         self._lock = threading.Lock()
-        self._stamp = registry.stamp()
+        self._stamp = schedule.stamp()
         self._predictor = self._load()
 
     def current(self) -> Predictor:
@@ -60,9 +60,9 @@ class ChampionModel:
         One that cannot be loaded does not take the place of one that answers: the error is
         logged, and the next promotion is tried again.
         """
-        if self._registry.stamp() != self._stamp:
+        if self._schedule.stamp() != self._stamp:
             with self._lock:
-                stamp = self._registry.stamp()
+                stamp = self._schedule.stamp()
                 if stamp != self._stamp:
                     self._stamp = stamp
                     try:
@@ -72,13 +72,13 @@ class ChampionModel:
         return self._predictor
 
     def _load(self) -> Predictor:
-        version = self._registry.champion()
+        version = self._schedule.champion()
         if version is None:
             raise InputError(
-                f"No hay modelo campeón en {self._registry.directory}: ejecuta el cuaderno 06 o "
+                f"No hay modelo campeón en {self._schedule.uri}: ejecuta el cuaderno 06 o "
                 "promueva una versión."
             )
-        return _checked(Predictor.load(self._registry.bundle_path(version)))
+        return _checked(Predictor.load(self._schedule.bundle_path(version)))
 
 
 def _checked(predictor: Predictor) -> Predictor:

@@ -9,10 +9,11 @@ from datetime import date
 import polars as pl
 from apache_beam.io.filesystems import FileSystems
 
+from .. import files
 from ..events import LOG_COLUMNS
 from ..params import Params
 from ..pipeline import archived, steps
-from . import files, positions
+from . import positions
 from .buffered import BufferedDoFn
 
 

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 
 import msgspec
 
-from .. import clients
+from .. import clients, files
 from ..errors import IntegrityError, ServiceError
 from ..local import state
 from ..params import Params
 from ..pipeline.progress import Position
-from . import files
 
 
 def position_file(params: Params) -> str:

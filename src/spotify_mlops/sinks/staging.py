@@ -10,9 +10,10 @@ from pathlib import Path
 import apache_beam as beam
 import polars as pl
 
+from .. import files
 from ..pipeline import progress
 from ..pipeline.predict import PredictedRows
-from . import files, rows
+from . import rows
 from .buffered import BufferedDoFn
 
 

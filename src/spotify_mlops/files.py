@@ -1,0 +1,137 @@
+"""Whole files on any file system that Beam opens: there entirely, or not at all.
+
+A local path needs no Beam, whose import takes seconds.
+"""
+
+from __future__ import annotations
+
+import atexit
+import io
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import polars as pl
+
+from .errors import ServiceError
+
+
+def write_bytes(uri: str, content: bytes) -> None:
+    """Write a file; a reader never sees a part of it.
+
+    Raises:
+        ServiceError: the folder cannot be written.
+    """
+    try:
+        if "://" in uri:
+            from apache_beam.io.filesystems import FileSystems
+
+            with FileSystems.create(uri) as stream:  # an object appears when it is closed
+                stream.write(content)
+            return
+        path = Path(uri)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with partial.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(path)
+        except OSError:
+            partial.unlink(missing_ok=True)  # a full disk must not keep what is of no use
+            raise
+    except OSError as error:
+        raise ServiceError(f"No se puede escribir {uri}: {error.strerror or error}.") from error
+
+
+def read_bytes(uri: str) -> bytes | None:
+    """Return a file's content, or None when there is no such file."""
+    if "://" not in uri:
+        path = Path(uri)
+        return path.read_bytes() if path.exists() else None
+    from apache_beam.io.filesystems import FileSystems
+
+    if not FileSystems.exists(uri):
+        return None
+    with FileSystems.open(uri) as stream:
+        return stream.read()
+
+
+def modified(uri: str) -> float | None:
+    """Return when a file was last written, in seconds since the epoch; None without a file."""
+    if "://" not in uri:
+        try:
+            return Path(uri).stat().st_mtime
+        except FileNotFoundError:
+            return None
+    from apache_beam.io.filesystems import FileSystems
+
+    found = FileSystems.match([uri])[0].metadata_list
+    return float(found[0].last_updated_in_seconds) if found else None
+
+
+def exists(uri: str) -> bool:
+    """Tell whether there is such a file."""
+    if "://" not in uri:
+        return Path(uri).is_file()
+    from apache_beam.io.filesystems import FileSystems
+
+    return FileSystems.exists(uri)
+
+
+def folders(uri: str) -> list[str]:
+    """Return the names of the folders in a folder; none when it is not there."""
+    if "://" not in uri:
+        path = Path(uri)
+        return sorted(p.name for p in path.iterdir() if p.is_dir()) if path.is_dir() else []
+    return sorted({name.partition("/")[0] for name in _objects(uri) if "/" in name})
+
+
+def local_folder(uri: str) -> Path:
+    """Return a folder of this machine with the files of a folder: itself, or a copy.
+
+    The copy carries the folder's own name and lasts as long as the process.
+    """
+    if "://" not in uri:
+        return Path(uri)
+    from apache_beam.io.filesystems import FileSystems
+
+    holder = tempfile.mkdtemp(prefix="spotify-mlops-")
+    atexit.register(shutil.rmtree, holder, ignore_errors=True)
+    copy = Path(holder) / uri.rstrip("/").rpartition("/")[2]
+    copy.mkdir()
+    for name in _objects(uri):
+        with FileSystems.open(f"{uri}/{name}") as stream:
+            (copy / name).write_bytes(stream.read())
+    return copy
+
+
+def remove_folder(uri: str) -> None:
+    """Remove a folder with all that is in it, if it is there."""
+    if "://" not in uri:
+        if Path(uri).is_dir():
+            shutil.rmtree(uri)
+        return
+    from apache_beam.io.filesystems import FileSystems
+
+    names = _objects(uri)
+    if names:
+        FileSystems.delete([f"{uri}/{name}" for name in names])
+
+
+def _objects(uri: str) -> list[str]:
+    """Return the names, below a folder in a bucket, of what is in it."""
+    from apache_beam.io.filesystems import FileSystems
+
+    prefix = f"{uri}/"
+    found = FileSystems.match([f"{prefix}**"])[0].metadata_list
+    return [item.path.removeprefix(prefix) for item in found]
+
+
+def write_parquet(uri: str, rows: pl.DataFrame) -> None:
+    """Write rows as one Parquet file (Zstandard)."""
+    buffer = io.BytesIO()
+    rows.write_parquet(buffer, compression="zstd", compression_level=1)
+    write_bytes(uri, buffer.getvalue())
