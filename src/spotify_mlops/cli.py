@@ -53,7 +53,7 @@ def app(debug: bool) -> None:
 
 @app.command()
 def up() -> None:
-    """Arranca los servicios locales (Kafka, BigQuery, MongoDB) y espera a que respondan."""
+    """Arranca los servicios (Kafka, BigQuery, MongoDB, Vertex AI) y espera a que respondan."""
     from .local import services
 
     for record in services.up(progress=say).values():

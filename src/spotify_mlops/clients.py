@@ -7,17 +7,21 @@ library's own: the cloud). Clients of a loopback server carry no credentials and
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import paths
 from .errors import ServiceError
 from .local import state
+from .local.vertex import HEALTH as _VERTEX_HEALTH
 from .params import LOCAL, Params
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import grpc
     import pandas as pd
     import polars as pl
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from pymongo import MongoClient
     from pymongo.database import Database
 
+ServiceClient = TypeVar("ServiceClient")
 DEFAULT = "default"
 _PING_SECONDS = 5.0
 _FIRST_PAGE = 1000
@@ -114,6 +119,54 @@ def endpoint_url(params: Params) -> str:
     return address(params.endpoint, "endpoint", "url").rstrip("/")
 
 
+def vertex(params: Params) -> ModuleType:
+    """Return the ``aiplatform`` module, initialised for the params' project and API.
+
+    Importing it takes seconds (3 s of CPU, 250 MB): call this only where it is used, and prefer
+    ``vertex_client`` where one of Google's service clients is enough. The module is initialised
+    for the whole process: the last call holds.
+
+    ``Model.upload`` takes ``gs://`` artifacts as they are and copies any other to the staging
+    bucket. One in a folder is registered in place by ``vertex_client``'s ``upload_model``.
+
+    Raises:
+        ServiceError: it is the local one and is not up.
+    """
+    url = address(params.vertex, "vertex", "url")
+    # The SDK tells each call on stdout, where answers go, unless it finds a handler.
+    told = logging.getLogger("google.cloud.aiplatform")
+    if not told.handlers:
+        told.addHandler(logging.StreamHandler())
+        told.handlers[0].setLevel(logging.WARNING)
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import aiplatform
+
+    archive = archive_uri(params)
+    options: dict[str, Any] = {}
+    if url != DEFAULT:
+        options["api_endpoint"] = url
+    if _is_plain(url):
+        options |= {"api_transport": "rest", "credentials": AnonymousCredentials()}
+    if archive.startswith("gs://"):
+        options["staging_bucket"] = archive
+    aiplatform.init(project=params.project, location=params.location, **options)
+    return aiplatform
+
+
+def vertex_client(params: Params, kind: type[ServiceClient]) -> ServiceClient:
+    """Return one of Google's service clients of Vertex AI; one for each process and address.
+
+    Args:
+        params: where the API is.
+        kind: its class, such as ``aiplatform_v1.ModelServiceClient``.
+
+    Raises:
+        ServiceError: it is the local one and is not up.
+    """
+    url = address(params.vertex, "vertex", "url")
+    return _vertex_client(kind, url, params.location, os.getpid())  # type: ignore[arg-type,return-value]
+
+
 def query(params: Params, sql: str, **parameters: Any) -> pl.DataFrame:
     """Run a query and return its rows; ``{dataset}`` in it stands for the params' dataset.
 
@@ -143,13 +196,22 @@ def query_pandas(params: Params, sql: str, **parameters: Any) -> pd.DataFrame:
 
 
 def require(params: Params, *services: str) -> None:
-    """Check that services answer now: any of ``kafka``, ``bigquery``, ``mongo`` (default: all).
+    """Check that services answer now.
+
+    Args:
+        params: where they are.
+        services: any of ``kafka``, ``bigquery``, ``mongo`` (default: these) and ``vertex``.
 
     Raises:
         ServiceError: one does not; the message names it and its address.
     """
-    checks = {"kafka": _ping_kafka, "bigquery": _ping_bigquery, "mongo": _ping_mongo}
-    for service in services or checks:
+    checks = {
+        "kafka": _ping_kafka,
+        "bigquery": _ping_bigquery,
+        "mongo": _ping_mongo,
+        "vertex": _ping_vertex,
+    }
+    for service in services or ("kafka", "bigquery", "mongo"):
         checks[service](params)
 
 
@@ -190,6 +252,29 @@ def _ping_mongo(params: Params) -> None:
             mongo_client(params).admin.command("ping")
     except PyMongoError as error:
         raise _unreachable("MongoDB", params.mongo_uri, error) from error
+
+
+def _ping_vertex(params: Params) -> None:
+    url = address(params.vertex, "vertex", "url")
+    if _is_plain(url):  # the clients take seconds to import
+        import urllib.request
+
+        try:
+            urllib.request.urlopen(url + _VERTEX_HEALTH, timeout=_PING_SECONDS).close()
+        except OSError as error:
+            raise _unreachable("Vertex AI", url, error) from error
+        return
+    from google.api_core.exceptions import GoogleAPICallError
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud import aiplatform_v1
+
+    parent = f"projects/{params.project}/locations/{params.location}"
+    request = aiplatform_v1.ListModelsRequest(parent=parent, page_size=1)
+    try:
+        client = vertex_client(params, aiplatform_v1.ModelServiceClient)
+        client.list_models(request, timeout=_PING_SECONDS)
+    except (GoogleAPICallError, GoogleAuthError) as error:
+        raise _unreachable("Vertex AI", url, error) from error
 
 
 def _unreachable(title: str, where: str, error: Exception) -> ServiceError:
@@ -298,3 +383,16 @@ def _mongo_client(uri: str, pid: int) -> MongoClient[dict[str, Any]]:
     from pymongo import MongoClient
 
     return MongoClient(uri, tz_aware=True, serverSelectionTimeoutMS=10_000)
+
+
+@functools.cache
+def _vertex_client(kind: Any, url: str, location: str, pid: int) -> Any:
+    from google.api_core.client_options import ClientOptions
+    from google.auth.credentials import AnonymousCredentials
+
+    if url == DEFAULT:
+        url = f"{location}-aiplatform.googleapis.com"
+    options = ClientOptions(api_endpoint=url)
+    if not _is_plain(url):
+        return kind(client_options=options)
+    return kind(transport="rest", client_options=options, credentials=AnonymousCredentials())

@@ -97,6 +97,8 @@ class Params(BaseModel):
     mongo_uri: str = LOCAL
     mongo_database: str = Field(default="spotify_db", pattern=r"^[A-Za-z0-9_]+$")
     archive: str = LOCAL
+    vertex: str = LOCAL
+    """Address of the Vertex AI API; ``default`` is Google's own for the location."""
     endpoint: str = LOCAL
 
     # Time and shape of the pipeline

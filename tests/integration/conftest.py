@@ -16,7 +16,7 @@ from spotify_mlops.local import state
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, state.Record]]:
-    """Kafka, BigQuery and MongoDB, up for the whole session; every process ends with it."""
+    """The local services, up for the whole session; every process ends with it."""
     folder = tmp_path_factory.mktemp("state")
     before = os.environ.get("SPOTIFY_MLOPS_STATE")
     os.environ["SPOTIFY_MLOPS_STATE"] = str(folder)

@@ -78,7 +78,7 @@ def test_up_again_is_harmless_and_all_run(services: Records) -> None:
     assert running.keys() == services.keys()
     assert local_services.up() == running
     found = {status.name: status for status in local_services.status()}
-    assert {found[name].state for name in ("kafka", "bigquery", "mongo")} == {"running"}
+    assert {found[name].state for name in ("kafka", "bigquery", "mongo", "vertex")} == {"running"}
 
 
 def test_the_clients_reach_the_services(local_params: MakeParams) -> None:

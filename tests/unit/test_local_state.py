@@ -183,6 +183,7 @@ def test_services_that_were_never_started_are_stopped() -> None:
         "kafka": "stopped",
         "bigquery": "stopped",
         "mongo": "stopped",
+        "vertex": "stopped",
     }
     services.down()  # harmless
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import ServiceError
-from . import bigquery, cache, kafka, mongo, ports, processes, state
+from . import bigquery, cache, kafka, mongo, ports, processes, state, vertex
 
 _ATTEMPTS = 3
 
@@ -31,6 +31,7 @@ SERVICES = tuple(
         ("kafka", "Apache Kafka", kafka),
         ("bigquery", "BigQuery (emulador)", bigquery),
         ("mongo", "MongoDB (servidor compatible)", mongo),
+        ("vertex", "Vertex AI (local)", vertex),
     )
 )
 

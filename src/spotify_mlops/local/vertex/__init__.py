@@ -1,0 +1,51 @@
+"""The Vertex AI stand-in: the REST routes that Google's own client calls, on this machine.
+
+Registry, endpoints and jobs as in Vertex AI, requests and answers made of Google's own
+``aiplatform_v1`` messages, state in one SQLite file. Where Vertex AI runs an image, this runs the
+container spec's command as a process of this machine, with the same environment variables. What
+it does not implement it refuses with UNIMPLEMENTED.
+"""
+
+from __future__ import annotations
+
+import http.client
+import sys
+from collections.abc import Mapping
+
+from .. import cache, ports, state
+
+PORTS = ("http",)
+HEALTH = "/healthz"
+
+
+def addresses(chosen: Mapping[str, int]) -> dict[str, str]:
+    """Return what clients need: ``url``."""
+    return {"url": f"http://{ports.HOST}:{chosen['http']}"}
+
+
+def command(
+    chosen: Mapping[str, int], progress: cache.Progress
+) -> tuple[list[str], dict[str, str]]:
+    """Return argv and environment."""
+    argv = [
+        sys.executable,
+        "-m",
+        "spotify_mlops.local.vertex",
+        str(state.folder("vertex")),
+        str(chosen["http"]),
+    ]
+    return argv, {}
+
+
+def is_ready(chosen: Mapping[str, int]) -> bool:
+    """Ask the server itself; deployed models may still be starting."""
+    if not ports.listens(chosen["http"]):
+        return False
+    connection = http.client.HTTPConnection(ports.HOST, chosen["http"], timeout=2)
+    try:
+        connection.request("GET", HEALTH)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

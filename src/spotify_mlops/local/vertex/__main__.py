@@ -1,0 +1,28 @@
+"""Run the stand-in: ``python -m spotify_mlops.local.vertex FOLDER PORT``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from .. import ports
+from .server import Server
+
+
+def main(folder: Path, port: int) -> None:
+    """Serve until TERM."""
+    server = Server(folder)
+    uvicorn.run(
+        server.app,
+        host=ports.HOST,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,97 @@
+"""Filters, order and pages of the list calls."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .errors import ApiError
+
+PAGE = 100
+_TERM = re.compile(
+    r"""(?P<field>[A-Za-z_]+)
+        (?:\.(?P<key>"[^"]*"|[^\s=:!]+))?
+        \s*(?:(?P<operator>!=|=|:)\s*(?P<value>"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"']+))?""",
+    re.VERBOSE,
+)
+Fields = Mapping[str, Callable[[Any], str]]
+"""How a filter reads each field that it may name."""
+
+
+def select(items: list[Any], text: str, fields: Fields) -> list[Any]:
+    """Return the items for which every term of a filter holds.
+
+    Terms are joined by AND: ``display_name="x"``, ``labels.key=value``, ``labels.key:*``,
+    ``labels.key`` (it is there), and ``!=``. Names may be written in camel case.
+
+    Raises:
+        ApiError: it is no such filter; the message has it.
+    """
+    for term in re.split(r"\s+AND\s+", text.strip()) if text.strip() else []:
+        match = _TERM.fullmatch(term.strip())
+        if match is None:
+            raise _refused(text, f"no se entiende «{term.strip()}»")
+        holds = _predicate(match, text, fields)
+        items = [item for item in items if holds(item)]
+    return items
+
+
+def _predicate(match: re.Match[str], text: str, fields: Fields) -> Callable[[Any], bool]:
+    name = re.sub(r"(?<!^)([A-Z])", r"_\1", match["field"]).lower()
+    operator, value = match["operator"], _unquoted(match["value"] or "")
+    if name == "labels" and match["key"]:
+        key = _unquoted(match["key"])
+        if operator is None or (operator == ":" and value == "*"):
+            return lambda item: key in item.labels
+        if operator == "!=":
+            return lambda item: item.labels.get(key) != value
+        return lambda item: item.labels.get(key) == value
+    if match["key"] or name not in fields or operator not in ("=", "!="):
+        raise _refused(text, f"se puede filtrar por labels.CLAVE, {', '.join(sorted(fields))}")
+    read = fields[name]
+    return lambda item: (read(item) == value) == (operator == "=")
+
+
+def _unquoted(text: str) -> str:
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
+        return re.sub(r"\\(.)", r"\1", text[1:-1])
+    return text
+
+
+def _refused(text: str, why: str) -> ApiError:
+    return ApiError.invalid("filter", f"«filter» = «{text}»: {why}.")
+
+
+def order(items: list[Any], text: str, default: str = "") -> list[Any]:
+    """Return the items ordered by ``display_name``, ``create_time`` or ``update_time``.
+
+    Raises:
+        ApiError: another field is named.
+    """
+    keys: dict[str, Callable[[Any], Any]] = {
+        "display_name": lambda item: item.display_name,
+        "create_time": lambda item: item.create_time.ToNanoseconds(),
+        "update_time": lambda item: item.update_time.ToNanoseconds(),
+    }
+    for part in reversed([part.split() for part in (text or default).split(",") if part.strip()]):
+        name = re.sub(r"(?<!^)([A-Z])", r"_\1", part[0]).lower()
+        if name not in keys or part[1:] not in ([], ["desc"], ["asc"]):
+            raise ApiError.invalid("order_by", f"«order_by» = «{text}»: usa {', '.join(keys)}.")
+        items = sorted(items, key=keys[name], reverse=part[1:] == ["desc"])
+    return items
+
+
+def page(items: list[Any], size: int, token: str) -> tuple[list[Any], str]:
+    """Return one page and the token of the next, empty at the end.
+
+    Raises:
+        ApiError: size or token are not valid.
+    """
+    if size < 0:
+        raise ApiError.invalid("page_size", "«page_size» no puede ser negativo.")
+    if token and not token.isdecimal():
+        raise ApiError.invalid("page_token", f"«page_token» = «{token}» no es de esta lista.")
+    start = int(token or 0)
+    end = start + (size or PAGE)
+    return items[start:end], str(end) if end < len(items) else ""

@@ -1,0 +1,70 @@
+"""The Vertex AI stand-in of a test: its own port and state, killed and started at will."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from spotify_mlops import params
+from spotify_mlops.local import cache, ports, processes, state, vertex
+from spotify_mlops.params import Params
+
+
+class VertexServer:
+    """One stand-in whose state is in the folder that ``SPOTIFY_MLOPS_STATE`` names."""
+
+    def __init__(self) -> None:
+        """Start it."""
+        self._ports = ports.choose(vertex.PORTS, {})
+        self.params: Params = params.load("local", vertex=vertex.addresses(self._ports)["url"])
+        self.start()
+
+    def start(self) -> None:
+        """Start it again on the same port and state."""
+        argv, env = vertex.command(self._ports, cache.silent)
+        self.record = processes.start(
+            "vertex",
+            argv,
+            env=env,
+            ready=lambda: vertex.is_ready(self._ports),
+            kind="service",
+            ports=self._ports,
+            addresses=vertex.addresses(self._ports),
+        )
+
+    @property
+    def process(self) -> psutil.Process:
+        """Return its process."""
+        return psutil.Process(self.record.pid)
+
+    def kill(self) -> None:
+        """End it as the out-of-memory killer would."""
+        process = self.process
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(10)
+
+    def stop(self) -> None:
+        """End it in order."""
+        processes.stop(self.record)
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[VertexServer]:
+    """Run a stand-in with its state in ``folder``; nothing of it stays."""
+    before = os.environ.get("SPOTIFY_MLOPS_STATE")
+    os.environ["SPOTIFY_MLOPS_STATE"] = str(folder)
+    try:
+        yield VertexServer()
+    finally:
+        for record in state.read().values():
+            processes.stop(record)
+        processes.sweep()
+        if before is None:
+            del os.environ["SPOTIFY_MLOPS_STATE"]
+        else:
+            os.environ["SPOTIFY_MLOPS_STATE"] = before
