@@ -153,6 +153,10 @@ class Params(BaseModel):
     gate_min_macro_f1: Share = 0.60
     gate_country_regression: Share = 0.03
     gate_max_ece: Share = 0.05
+    gate_max_latency: PositiveDuration = timedelta(milliseconds=5)
+    """Of processor for a one-row prediction, 99 of 100 times."""
+    gate_max_row_time: PositiveDuration = timedelta(microseconds=200)
+    """Of processor for a row in a batch."""
     cost_missed_alta: float = Field(default=5, ge=0)
     cost_false_alta: float = Field(default=2, ge=0)
     cost_one_level: float = Field(default=1, ge=0)

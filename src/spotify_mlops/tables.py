@@ -137,9 +137,10 @@ MODEL_METRICS = Table(
         F("low", "FLOAT64"),
         F("high", "FLOAT64"),
         F("rows", "INT64"),
+        F("passed", "BOOL"),  # of a check of the gate; null for a score
     ),
     key=("run_id", "model", "split", "slice", "metric"),
-    order="written_at",
+    order="written_at DESC",  # a run that is evaluated again has its latest verdict
     day="written_at",
 )
 DEAD_LETTERS = Table(

@@ -54,7 +54,8 @@ def ensure_dataset(params: Params, progress: Callable[[str], None] = _LOG.info) 
     """Make the dataset, its tables and its views as declared; what is right stays as it is.
 
     The table of features follows the lag list: with other columns it is made anew, empty,
-    because a run rebuilds it from the log. It says so to ``progress``.
+    because a run rebuilds it from the log. It says so to ``progress``. Nullable columns that
+    are new at a table's end are added to it.
 
     Raises:
         UserError: another table has other columns than declared.
@@ -309,7 +310,13 @@ def _ensure_rows(
 ) -> None:
     reference = f"{params.project}.{params.dataset}.{table.rows}"
     if table.rows in existing:
-        if _columns(client.get_table(reference).schema) == _columns(table.schema):
+        present, declared_columns = client.get_table(reference), _columns(table.schema)
+        columns = _columns(present.schema)
+        if columns == declared_columns:
+            return
+        added = table.schema[len(columns) :]
+        if columns == declared_columns[: len(columns)] and not any(map(_is_required, added)):
+            _add_columns(client, present, table, added)
             return
         if table.name != tables.features(params).name:
             raise UserError(
@@ -324,6 +331,28 @@ def _ensure_rows(
     if any(field.name == "country" for field in table.schema):
         declared.clustering_fields = ["country"]
     client.create_table(declared)
+
+
+def _add_columns(
+    client: bigquery.Client,
+    present: bigquery.Table,
+    table: Table,
+    added: Sequence[bigquery.SchemaField],
+) -> None:
+    """Add nullable columns at the end; the rows that are there have null in them."""
+    for field in added:
+        client.query_and_wait(
+            f"ALTER TABLE `{present.reference}` "
+            f"ADD COLUMN IF NOT EXISTS `{field.name}` {field.field_type}"
+        )
+    present = client.get_table(present.reference)
+    # BigQuery has done this already; the emulator keeps rows and schema apart.
+    present.schema = list(table.schema)
+    client.update_table(present, ["schema"])
+
+
+def _is_required(field: bigquery.SchemaField) -> bool:
+    return field.mode == "REQUIRED"
 
 
 def _ensure_view(client: bigquery.Client, params: Params, table: Table, existing: set[str]) -> None:

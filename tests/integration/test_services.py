@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from google.api_core.exceptions import BadRequest, NotFound
+from google.cloud import bigquery
 
 from spotify_mlops import clients, params, tables, warehouse
 from spotify_mlops.errors import ServiceError, UserError
@@ -136,6 +138,27 @@ def test_query_gives_types_parameters_and_empty_results(local_params: MakeParams
     frame = clients.query_pandas(local, "SELECT * FROM {dataset}.spotify_predictions")
     assert len(frame) == 10
     assert str(frame["window_start"].dt.tz) == "UTC"
+
+
+def test_a_new_nullable_column_is_added_to_a_table_with_rows(
+    local_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = local_params()
+    warehouse.ensure_dataset(local)
+    warehouse.append(local, tables.PREDICTIONS, predictions(3))
+    note = bigquery.SchemaField("note", "STRING")
+    wider = replace(tables.PREDICTIONS, schema=(*tables.PREDICTIONS.schema, note))
+    monkeypatch.setattr(tables, "all_tables", lambda params: (wider,))
+    warehouse.ensure_dataset(local)
+    warehouse.append(local, wider, predictions(2, 3).with_columns(note=pl.lit("new")))
+    found = clients.query(local, "SELECT track_id, note FROM {dataset}.spotify_predictions")
+    assert dict(found.rows()) == {"t0": None, "t1": None, "t2": None, "t3": "new", "t4": "new"}
+    other = replace(
+        wider, schema=(*wider.schema, bigquery.SchemaField("more", "INT64", "REQUIRED"))
+    )
+    monkeypatch.setattr(tables, "all_tables", lambda params: (other,))
+    with pytest.raises(UserError, match="otras columnas"):
+        warehouse.ensure_dataset(local)
 
 
 def test_large_results_come_whole(local_params: MakeParams, tmp_path: Path) -> None:

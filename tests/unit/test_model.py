@@ -16,11 +16,10 @@ from scipy.special import softmax
 from spotify_mlops.errors import InputError, IntegrityError
 from spotify_mlops.features import feature_names
 from spotify_mlops.labels import LEVELS
-from spotify_mlops.model import bundle, dataset, diagnostics, effects, export, gate, metrics
+from spotify_mlops.model import bundle, dataset, diagnostics, effects, export, metrics
 from spotify_mlops.model.calibration import Calibration
 from spotify_mlops.model.learner import Hyperparameters, LevelModel, fit, truncate
 from spotify_mlops.model.predictor import PREDICTION_SCHEMA, Predictor
-from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.model.train import FAMILY_OF, TrainingResult, train
 
 PARAMS = tiny_model.settings()
@@ -226,60 +225,6 @@ def test_nulls_are_not_predicted(bundle_dir: Path) -> None:
         Predictor.load(bundle_dir).predict(rows)
 
 
-# --- gate -------------------------------------------------------------------------------------
-
-
-def lenient(**changes: object):
-    base = {"gate_min_accuracy": 0.3, "gate_min_macro_f1": 0.3, "gate_max_ece": 0.5}
-    return PARAMS.model_copy(update=base | changes)
-
-
-def checks(decision: gate.Decision) -> dict[str, bool]:
-    return dict(decision.checks.select("check", "passed").rows())
-
-
-def test_the_gate_names_the_floor_that_is_missed() -> None:
-    decision = gate.decide(tiny_model.result(), lenient(gate_min_macro_f1=0.999))
-    assert not decision.approved and not checks(decision)["macro_f1"]
-    assert checks(decision)["accuracy"]
-    reason = decision.checks.filter(check="macro_f1")["reason"].item()
-    assert "no alcanza" in reason and "1,00" in reason
-
-
-def test_the_gate_wants_a_sure_advantage_over_persistence() -> None:
-    result = tiny_model.result()
-    as_persistence = result.predictions.filter(model="persistence", split="test").with_columns(
-        model=pl.lit("dynamics")
-    )
-    rest = result.predictions.filter(
-        ~((pl.col("model") == "dynamics") & (pl.col("split") == "test"))
-    )
-    twin = TrainingResult(**(vars(result) | {"predictions": pl.concat([rest, as_persistence])}))
-    assert not checks(gate.decide(twin, lenient()))["persistence"]
-
-
-def test_the_gate_compares_with_the_champion(bundle_dir: Path, tmp_path: Path) -> None:
-    result, params = tiny_model.result(), lenient()
-    schedule = Schedule(params, tmp_path)
-    features = tiny_model.data()[0]
-    assert gate.champion_predictions(schedule, result, features) is None
-    schedule.keep("1", bundle_dir)
-    schedule.promote("1", tiny_model.START)
-    same = gate.champion_predictions(schedule, result, features)
-    assert same is not None
-    found = checks(gate.decide(result, params, same))
-    assert {"champion", "champion:CO", "champion:ES", "champion:US"} <= set(found)
-    assert all(passed for name, passed in found.items() if name.startswith("champion"))
-    # A champion that knows the answers in Spain: there the challenger loses.
-    perfect = same.with_columns(
-        predicted=pl.when(pl.col("country") == "ES").then("level").otherwise("predicted")
-    )
-    decision = gate.decide(result, params, perfect)
-    assert not decision.approved and not checks(decision)["champion:ES"]
-    assert checks(decision)["champion:CO"]
-    assert "España" in decision.checks.filter(check="champion:ES")["reason"].item()
-
-
 # --- looks into the model ---------------------------------------------------------------------
 
 
@@ -289,12 +234,6 @@ def test_learning_curve_grows_from_little_data() -> None:
     assert dynamics["rows"][-1] == ranges().train.height
     assert dynamics["macro_f1"][-1] > dynamics["macro_f1"][0]
     assert set(curve["family"]) == {"seed", "dynamics"}
-
-
-def test_shuffled_levels_teach_nothing() -> None:
-    table = diagnostics.shuffled_label_check(ranges(), PARAMS)
-    found = dict(table.select("name", "value").rows())
-    assert found["levels"] > found["shuffled"] + 0.15
 
 
 def test_importance_finds_what_matters(bundle_dir: Path) -> None:

@@ -120,4 +120,4 @@ def test_rows_for_the_table() -> None:
     )
     assert table.columns == [field.name for field in MODEL_METRICS.schema]
     assert table.select(MODEL_METRICS.key).is_unique().all()
-    assert table.drop("value", "low", "high").null_count().sum_horizontal().item() == 0
+    assert table.drop("value", "low", "high", "passed").null_count().sum_horizontal().item() == 0

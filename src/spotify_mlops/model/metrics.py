@@ -120,6 +120,26 @@ def macro_f1(counts: Counts) -> np.ndarray:
     return f1_by_level(counts).mean(axis=-1)
 
 
+def macro_f1_of(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the macro-F1 of predicted levels; both are indices into `LEVELS` (rows,)."""
+    table = np.bincount(truth * _K + predicted, minlength=_K * _K).reshape(1, _K, _K)
+    return float(macro_f1(Counts(table.astype(float), None, None))[0])
+
+
+def chance_macro_f1(
+    truth: np.ndarray, predicted: np.ndarray, random: np.random.Generator, draws: int
+) -> np.ndarray:
+    """Return what the same predictions score when they are dealt out at random among the rows.
+
+    Args:
+        truth: indices into `LEVELS` (rows,).
+        predicted: likewise; only how often each level is predicted matters.
+        random: of the draws.
+        draws: how many.
+    """
+    return np.array([macro_f1_of(truth, random.permutation(predicted)) for _ in range(draws)])
+
+
 def calibration_error(counts: Counts) -> np.ndarray:
     """Return the expected calibration error of the predicted level's probability.
 
@@ -286,10 +306,12 @@ def metrics_rows(
     """Return rows of the table ``spotify_model_metrics``.
 
     Args:
-        metrics: ``model``, ``family``, ``split`` and the columns of `score`.
+        metrics: ``model``, ``family``, ``split``, the columns of `score`, and for the checks of
+            a verdict ``passed``.
         run_id: of the training run.
         written_at: UTC.
     """
+    passed = pl.col("passed") if "passed" in metrics.columns else pl.lit(None, pl.Boolean)
     return metrics.select(
         pl.lit(written_at).cast(pl.Datetime("us", "UTC")).alias("written_at"),
         pl.lit(run_id).alias("run_id"),
@@ -303,4 +325,5 @@ def metrics_rows(
         "low",
         "high",
         "rows",
+        passed.alias("passed"),
     )

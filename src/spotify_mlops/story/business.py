@@ -83,9 +83,19 @@ def criteria(params: Params) -> Table:
             ("Macro-F1 en prueba", f"al menos {number(params.gate_min_macro_f1, 2)}"),
             ("Frente a la persistencia", "mejor, y con el intervalo de la diferencia sobre cero"),
             (
-                "Por país",
-                "ninguno pierde más de "
-                f"{number(params.gate_country_regression, 2)} frente al modelo en servicio",
+                "Error de calibración",
+                f"como mucho {number(params.gate_max_ece, 2)}: la probabilidad es de fiar",
+            ),
+            (
+                "Frente al modelo en servicio",
+                "en filas que ninguno conocía, ni el conjunto (con su intervalo) ni un país "
+                f"pierden más de {number(params.gate_country_regression, 2)}",
+            ),
+            (
+                "Latencia del modelo",
+                f"{number(params.gate_max_latency.total_seconds() * 1000)} ms por petición "
+                f"(percentil 99), {number(params.gate_max_row_time.total_seconds() * 1e6)} µs "
+                "por fila en lote",
             ),
             ("Ni un registro perdido", "la auditoría cuadra, partición por partición"),
         ),
