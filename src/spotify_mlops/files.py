@@ -81,6 +81,14 @@ def exists(uri: str) -> bool:
     return FileSystems.exists(uri)
 
 
+def names(uri: str) -> list[str]:
+    """Return the names of the files in a folder; none when it is not there."""
+    if "://" not in uri:
+        path = Path(uri)
+        return sorted(p.name for p in path.iterdir() if p.is_file()) if path.is_dir() else []
+    return sorted(name for name in _objects(uri) if "/" not in name)
+
+
 def folders(uri: str) -> list[str]:
     """Return the names of the folders in a folder; none when it is not there."""
     if "://" not in uri:

@@ -31,8 +31,8 @@ def settings() -> Params:
 
 
 @cache
-def data() -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return features and labels of 24 tracks in three countries."""
+def events() -> pl.DataFrame:
+    """Return the events of 24 tracks in three countries."""
     random = np.random.default_rng(3)
     rows = []
     for country in ("CO", "ES", "US"):
@@ -47,7 +47,7 @@ def data() -> tuple[pl.DataFrame, pl.DataFrame]:
                 for kind, count in (("play", plays[i]), ("search_result", searches[i]))
                 if count
             ]
-    events = pl.DataFrame(
+    return pl.DataFrame(
         rows,
         schema={"event_time": pl.Datetime("us", "UTC"), "country": pl.String,
                 "track_id": pl.String, "event_type": pl.String, "count": pl.Int64},
@@ -58,8 +58,13 @@ def data() -> tuple[pl.DataFrame, pl.DataFrame]:
         release_date=pl.lit(None, pl.Date),
         popularity=pl.lit(None, pl.Int16),
     )  # fmt: skip
+
+
+@cache
+def data() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the features and labels of those events."""
     windowing = Windowing.of(settings())
-    built = features.reference(events, windowing, settings().lags)
+    built = features.reference(events(), windowing, settings().lags)
     end = START + timedelta(hours=WINDOWS)
     return built, labels.label(built, settings().horizon, windowing, end, (70, 40))
 

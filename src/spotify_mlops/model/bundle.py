@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from .. import files
 from ..errors import InputError, IntegrityError
 from ..labels import LEVELS
 from ..params import Params, format_duration
@@ -111,8 +112,8 @@ def write(directory: Path, graph: bytes, card: str, description: dict[str, Any])
         contents = {GRAPH: graph, CARD: card.encode()}
         for name, content in contents.items():
             (staged / name).write_bytes(content)
-        files = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-        sealed = description | {"files": files}
+        hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+        sealed = description | {"files": hashes}
         sealed["sha256"] = _seal(sealed)
         text = json.dumps(sealed, indent=2, ensure_ascii=False, sort_keys=True)
         (staged / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
@@ -123,6 +124,18 @@ def write(directory: Path, graph: bytes, card: str, description: dict[str, Any])
         shutil.rmtree(staged, ignore_errors=True)
         raise
     return load(directory)
+
+
+def publish(loaded: Bundle, uri: str) -> None:
+    """Copy a bundle's files to a folder on any file system that Beam opens.
+
+    The description comes last: until then the folder is no bundle, or not a valid one.
+
+    Raises:
+        ServiceError: the folder cannot be written.
+    """
+    for name in (*loaded.description["files"], DESCRIPTION):
+        files.write_bytes(f"{uri}/{name}", (loaded.path / name).read_bytes())
 
 
 def load(directory: Path) -> Bundle:

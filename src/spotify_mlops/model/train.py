@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -312,9 +313,7 @@ def choose(
         losses = dict(staged_scores(member, x_valid[::stride], y_valid[::stride], _EVERY))
         best = min(losses, key=losses.__getitem__)
         truncate(member, best)
-        table = np.zeros((1, len(LEVELS), len(LEVELS)))
-        np.add.at(table[0], (y_valid, member.decision_function(x_valid).argmax(axis=1)), 1)
-        f1 = float(metrics.macro_f1(metrics.Counts(table, None, None))[0])
+        f1 = metrics.macro_f1_of(y_valid, member.decision_function(x_valid).argmax(axis=1))
         return replace(hyperparameters, max_iter=best), losses[best], member, f1
 
     return in_parallel(try_one, grid)
@@ -368,3 +367,9 @@ def _boundaries(ranges: Split) -> dict[str, str]:
         "development_rows": str(ranges.development.height),
         "test_rows": str(ranges.test.height),
     }
+
+
+if __name__ == "__main__":
+    from .job import main
+
+    sys.exit(main())

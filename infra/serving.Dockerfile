@@ -1,0 +1,24 @@
+# The prediction server of Vertex AI:  docker build -f infra/serving.Dockerfile .
+FROM python:3.11.13-slim-bookworm
+
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    SPOTIFY_MLOPS_HOME=/app
+WORKDIR /app
+
+# Exact versions with their hashes; a layer that changes only with the lock.
+COPY requirements-bootstrap.lock requirements.lock ./
+RUN python -m pip install --no-cache-dir --require-hashes -r requirements-bootstrap.lock \
+    && uv pip install --no-cache --system --require-hashes -r requirements.lock
+
+COPY pyproject.toml README.md ./
+COPY src ./src
+COPY params ./params
+RUN uv pip install --no-cache --system --no-deps --no-build-isolation .
+
+RUN useradd --create-home --uid 10001 server
+USER server
+
+# Vertex AI gives AIP_STORAGE_URI, AIP_HTTP_PORT and the routes; arguments such as --params follow.
+EXPOSE 8080
+ENTRYPOINT ["python", "-m", "spotify_mlops.serving", "--host", "0.0.0.0"]
