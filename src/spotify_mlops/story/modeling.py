@@ -152,21 +152,26 @@ def curve_finding(frame: pl.DataFrame) -> Text:
 
 
 def shuffled_finding(frame: pl.DataFrame) -> Text:
-    """Say whether a model with shuffled levels does better than guessing (it must not)."""
+    """Say whether a model with shuffled levels does better than chance (it must not)."""
     found = {row["name"]: row for row in frame.to_dicts()}
-    true, shuffled, guess = found["levels"], found["shuffled"], found["majority"]
-    honest = shuffled["value"] < (true["value"] + guess["value"]) / 2
+    true, shuffled, chance = found["levels"], found["shuffled"], found["chance"]
+    honest = shuffled["low"] <= chance["high"]
     verdict = (
         "no hay por dónde se cuele la respuesta"
         if honest
         else "**algo le da la respuesta: no se puede confiar en las cifras**"
     )
     return Text(
-        f"Con los niveles barajados, el mismo método se queda en {number(shuffled['value'], 3)} de "
-        f"macro-F1 (con los de verdad, {number(true['value'], 3)}; diciendo siempre lo mismo, "
-        f"{number(guess['value'], 3)}): {verdict}.",
+        f"Con los niveles barajados, el mismo método se queda en "
+        f"{interval(*_values(shuffled))} de macro-F1; repartir "
+        f"al azar esas mismas respuestas da {interval(*_values(chance))}, y con los niveles de "
+        f"verdad llega a {number(true['value'], 3)}: {verdict}.",
         "finding" if honest else "warning",
     )
+
+
+def _values(row: dict[str, Any]) -> tuple[float, float, float]:
+    return row["value"], row["low"], row["high"]
 
 
 def calibration_finding(result: TrainingResult) -> Text:
