@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -117,7 +119,11 @@ def small_problem(rows: int = 600) -> tuple[np.ndarray, np.ndarray]:
 
 def small_model(members: int = 2) -> LevelModel:
     settings = Hyperparameters(max_iter=12, min_samples_leaf=10, members=members)
-    return LevelModel(fit(*small_problem(), settings, 1).members, Calibration(1.2, (0, 0.1, -0.2)))
+    return LevelModel(
+        fit(*small_problem(), settings, 1).members,
+        Calibration(1.2, (0, 0.1, -0.2)),
+        (0.1, 0.4, 0.0),
+    )
 
 
 @pytest.mark.parametrize("members", [1, 3])
@@ -127,8 +133,11 @@ def test_the_graph_is_the_model(members: int) -> None:
     assert export.check(model, export.to_onnx(model, 4), x) <= 5.1e-7  # the rounding
 
 
-def test_a_graph_of_another_model_is_refused() -> None:
-    other = LevelModel(small_model().members, Calibration(1.2, (0, 0.1, 0.5)))
+@pytest.mark.parametrize(
+    "change", [{"calibration": Calibration(1.2, (0, 0.1, 0.5))}, {"offsets": (0.0, 0.0, 0.0)}]
+)
+def test_a_graph_of_another_model_is_refused(change: dict[str, Any]) -> None:
+    other = replace(small_model(), **change)
     with pytest.raises(IntegrityError, match="no es el entrenado"):
         export.check(small_model(), export.to_onnx(other, 4), small_problem()[0])
 

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from ..labels import LEVELS
+from . import decision
 from .dataset import level_codes, matrix
 
 Prediction = tuple[np.ndarray, np.ndarray]
@@ -42,13 +43,20 @@ def persistence(train: pl.DataFrame, rows: pl.DataFrame) -> Prediction:
 def logistic(
     train: pl.DataFrame, rows: Sequence[pl.DataFrame], names: Sequence[str]
 ) -> list[Prediction]:
-    """Predict each frame with a multinomial logistic regression on standardised inputs."""
+    """Predict each frame with a multinomial logistic regression on standardised inputs.
+
+    Its level is decided by the rule of the model that it is a baseline of (`decision`), so that
+    what the trees gain over it is not the rule.
+    """
     model = make_pipeline(
         StandardScaler(),
         # Far more rows than inputs: Newton steps with an exact Hessian need few passes.
         LogisticRegression(solver="newton-cholesky", C=1.0, max_iter=50),
     )
     with threadpool_limits(limits=1):
-        model.fit(matrix(train, names), level_codes(train["level"]))
+        x = matrix(train, names)
+        model.fit(x, level_codes(train["level"]))
+        # Few parameters: what it says of the rows it has learned from is as good as of others.
+        offsets = decision.fit(model.predict_proba(x))
         found = [model.predict_proba(matrix(part, names)) for part in rows]
-    return [(p.argmax(axis=1), p) for p in found]
+    return [(decision.decide(p, offsets), p) for p in found]

@@ -51,6 +51,7 @@ def to_onnx(model: LevelModel, features: int) -> onnx.ModelProto:
         "baseline": baseline.reshape(1, -1),
         "slope": np.array(model.calibration.slope),
         "intercepts": np.array([model.calibration.intercepts]),
+        "offsets": np.array([model.offsets]),
         "decimals": np.array(_DECIMALS),
     }
     node = helper.make_node
@@ -59,7 +60,8 @@ def to_onnx(model: LevelModel, features: int) -> onnx.ModelProto:
         node("Add", ["sum_of_trees", "baseline"], ["scores"]),
         node("Mul", ["scores", "slope"], ["scaled"]),
         node("Add", ["scaled", "intercepts"], ["calibrated"]),
-        node("ArgMax", ["calibrated"], ["level"], axis=1, keepdims=0),
+        node("Add", ["calibrated", "offsets"], ["decided"]),
+        node("ArgMax", ["decided"], ["level"], axis=1, keepdims=0),
         node("Softmax", ["calibrated"], ["exact"], axis=1),
         node("Mul", ["exact", "decimals"], ["multiplied"]),
         node("Round", ["multiplied"], ["rounded"]),
@@ -99,7 +101,7 @@ def check(model: LevelModel, graph: onnx.ModelProto, x: np.ndarray) -> float:
     """
     level, probabilities = session(graph.SerializeToString()).run(OUTPUTS, {INPUT: x})
     expected = model.calibrated(x)
-    other = int((level != expected.argmax(axis=1)).sum())
+    other = int((level != model.decide(expected)).sum())
     worst = float(np.abs(probabilities - softmax(expected, axis=1)).max(initial=0.0))
     if other or worst > TOLERANCE:
         raise IntegrityError(

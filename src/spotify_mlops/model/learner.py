@@ -14,6 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
 from ..labels import LEVELS
+from . import decision
 from .calibration import Calibration
 
 T = TypeVar("T")
@@ -50,13 +51,15 @@ class Hyperparameters:
 
 @dataclass(frozen=True)
 class LevelModel:
-    """Averaged members and the calibration of their probabilities.
+    """Averaged members, the calibration of their probabilities, and the rule of decision.
 
-    The level is the one with the highest calibrated log-odds; ties go to the more popular one.
+    The level is the one whose calibrated score plus its offset is highest; ties go to the more
+    popular one.
     """
 
     members: tuple[HistGradientBoostingClassifier, ...]
     calibration: Calibration = field(default_factory=Calibration.identity)
+    offsets: decision.Offsets = decision.NONE
 
     def log_odds(self, x: np.ndarray) -> np.ndarray:
         """Return the uncalibrated scores (rows, 3) in the order of `LEVELS`."""
@@ -72,9 +75,13 @@ class LevelModel:
         """Return calibrated probabilities (rows, 3)."""
         return softmax(self.calibrated(x), axis=1)
 
+    def decide(self, calibrated: np.ndarray) -> np.ndarray:
+        """Return the levels of calibrated scores: indices into `LEVELS` (rows,)."""
+        return (calibrated + self.offsets).argmax(axis=1)
+
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return indices into `LEVELS` (rows,)."""
-        return self.calibrated(x).argmax(axis=1)
+        return self.decide(self.calibrated(x))
 
 
 def fit(x: np.ndarray, y: np.ndarray, hyperparameters: Hyperparameters, seed: int) -> LevelModel:

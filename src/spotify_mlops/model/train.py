@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..features import ROW_KEY
 from ..labels import LEVELS
 from ..params import Params
-from . import baselines, bundle, dataset, export, metrics
+from . import baselines, bundle, dataset, decision, export, metrics
 from .baselines import Prediction
 from .bundle import Bundle
 from .calibration import Calibration
@@ -199,6 +199,7 @@ class _Run:
             .row(0, named=True),
             "rows_learned_from": min(ranges.development.height, FINAL_ROWS),
             "calibration": asdict(model.calibration),
+            "decision_offsets": model.offsets,
             "onnx_largest_difference": worst,
             "onnx_rows_checked": ranges.test.height,
             "seed": params.model_seed,
@@ -272,12 +273,14 @@ class _Run:
             trial = LevelModel((found[best][2], *others))
         with self._step(f"{family}: calibración"):
             scores = trial.log_odds(x_valid)
-            trial = LevelModel(trial.members, Calibration.fit(scores, y_valid))
+            calibration = Calibration.fit(scores, y_valid)
+            offsets = decision.fit(softmax(calibration.apply(scores), axis=1))
+            trial = LevelModel(trial.members, calibration, offsets)
             self._keep(family, "validation", ranges.validation, _predict(trial, x_valid))
         with self._step(f"{family}: modelo final"):
             learned = dataset.sample(ranges.development, FINAL_ROWS, seed)
             final = fit(matrix(learned, names), level_codes(learned["level"]), chosen, seed)
-            final = LevelModel(final.members, trial.calibration)
+            final = replace(trial, members=final.members)
             prediction = _predict(final, matrix(ranges.test, names))
             self._keep(family, "test", ranges.test, prediction)
         tried = pl.DataFrame(
@@ -335,7 +338,7 @@ def _grid(family: str, rows: int) -> list[Hyperparameters]:
 
 def _predict(model: LevelModel, x: np.ndarray) -> Prediction:
     scores = model.calibrated(x)
-    return scores.argmax(axis=1), softmax(scores, axis=1)
+    return model.decide(scores), softmax(scores, axis=1)
 
 
 def _score(predictions: pl.DataFrame, params: Params) -> pl.DataFrame:
