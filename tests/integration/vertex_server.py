@@ -18,8 +18,9 @@ from spotify_mlops.params import Params
 class VertexServer:
     """One stand-in whose state is in the folder that ``SPOTIFY_MLOPS_STATE`` names."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         """Start it."""
+        self.folder = folder
         self._ports = ports.choose(vertex.PORTS, {})
         self.params: Params = params.load("local", vertex=vertex.addresses(self._ports)["url"])
         self.start()
@@ -59,7 +60,7 @@ def running(folder: Path) -> Iterator[VertexServer]:
     before = os.environ.get("SPOTIFY_MLOPS_STATE")
     os.environ["SPOTIFY_MLOPS_STATE"] = str(folder)
     try:
-        yield VertexServer()
+        yield VertexServer(folder)
     finally:
         for record in state.read().values():
             processes.stop(record)

@@ -20,7 +20,8 @@ def main(folder: Path, port: int) -> None:
         port=port,
         log_level="warning",
         access_log=False,
-        lifespan="off",
+        lifespan="on",
+        timeout_graceful_shutdown=30,
     )
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
 from . import HEALTH, messages
 from .errors import ApiError
-from .routes import Route, Router
+from .routes import BareRoute, Reply, Route, Router
 
 _log = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-_JSON = ((b"content-type", b"application/json; charset=utf-8"),)
+Step = Callable[[], Awaitable[None]]
+_JSON = "application/json; charset=utf-8"
 _ENUMS_AS_INTEGERS = "json;enum-encoding=int"
 
 
@@ -27,48 +28,73 @@ class HangUpError(Exception):
 class App:
     """Answers HTTP requests."""
 
-    def __init__(self, routes: list[Route]) -> None:
-        """Serve these calls and no others."""
+    def __init__(self, routes: Sequence[Route | BareRoute], start: Step, stop: Step) -> None:
+        """Serve these calls and no others, between ``start`` and ``stop``."""
         self._router = Router(routes)
+        self._start = start
+        self._stop = stop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["type"] != "http":
-            raise RuntimeError(f"unexpected scope {scope['type']}")
+        """Answer one request, or live through the server's start and end."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
         try:
-            status, headers, body = await self._answer(scope, receive)
+            reply = await self._answer(scope, receive)
         except HangUpError:
             return
         except ApiError as error:
-            status, headers, body = _refusal(error)
+            reply = _refusal(error)
         except Exception:  # a defect: the client is told, and the others go on
             _log.exception("%s %s", scope["method"], scope["path"])
-            status, headers, body = _refusal(
+            reply = _refusal(
                 ApiError("INTERNAL", "Error interno del Vertex AI local: mira su registro.")
             )
-        length = (b"content-length", str(len(body)).encode())
-        await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-        await send({"type": "http.response.body", "body": body})
+        headers = [
+            ("content-type", reply.content_type),
+            ("content-length", str(len(reply.body))),
+            *reply.headers,
+        ]
+        await send(
+            {
+                "type": "http.response.start",
+                "status": reply.status,
+                "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
+            }
+        )
+        await send({"type": "http.response.body", "body": reply.body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, Any, bytes]:
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self._start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Reply:
         method, path = scope["method"], scope["path"]
         if path == HEALTH:
-            return 200, _JSON, b"{}"
+            return Reply(200, _JSON, b"{}")
         found = self._router.find(method, path)
         if found is None:
             raise ApiError.unimplemented(f"La ruta «{method} {path}»")
         route, names = found
         body = await _body(receive)
+        if isinstance(route, BareRoute):
+            headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+            return await route.handler(names, headers, body)
         query = dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
         integers = query.get("$alt") == _ENUMS_AS_INTEGERS
         query = {name: value for name, value in query.items() if not name.startswith("$")}
         content = _read(body) if route.body else None
         response = await route.handler(route.parse(names, query, content))
-        return 200, _JSON, messages.to_json(response, integers=integers)
+        return Reply(200, _JSON, messages.to_json(response, integers=integers))
 
 
-def _refusal(error: ApiError) -> tuple[int, Any, bytes]:
-    return error.http_status, _JSON, json.dumps(error.to_dict(), ensure_ascii=False).encode()
+def _refusal(error: ApiError) -> Reply:
+    body = json.dumps(error.to_dict(), ensure_ascii=False).encode()
+    return Reply(error.http_status, _JSON, body)
 
 
 async def _body(receive: Receive) -> bytes:

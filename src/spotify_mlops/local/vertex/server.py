@@ -8,13 +8,18 @@ from google.longrunning import operations_pb2
 
 from . import messages
 from .app import App
+from .endpoints import Endpoints
 from .evaluations import Evaluations
 from .models import Models
 from .operations import Operations
-from .routes import Route
+from .prediction import Prediction
+from .routes import BareRoute, Route
 from .store import Store
+from .traffic import Traffic
 
-_MODEL = "projects/*/locations/*/models/*"
+_LOCATION = "projects/*/locations/*"
+_MODEL = f"{_LOCATION}/models/*"
+_ENDPOINT = f"{_LOCATION}/endpoints/*"
 
 
 class Server:
@@ -26,21 +31,52 @@ class Server:
         self.operations = Operations(self.store)
         self.models = Models(self.store, self.operations)
         self.evaluations = Evaluations(self.store, self.models)
-        self.app = App(self.routes())
+        self.traffic = Traffic()
+        logs = folder / "logs"
+        self.endpoints = Endpoints(self.store, self.operations, self.models, self.traffic, logs)
+        self.prediction = Prediction(self.traffic)
+        routes: list[Route | BareRoute] = [
+            *self._prediction_routes(),
+            *self._operation_routes(),
+            *self._model_routes(),
+            *self._endpoint_routes(),
+        ]
+        self.app = App(routes, self.start, self.stop)
 
-    def routes(self) -> list[Route]:
-        """Return the calls that are implemented."""
-        m, models, evaluations = messages, self.models, self.evaluations
+    async def start(self) -> None:
+        """Start what was running when the server ended."""
+        self.traffic.open()
+        self.endpoints.start()
+
+    async def stop(self) -> None:
+        """End what the server started."""
+        await self.endpoints.stop()
+        await self.traffic.close()
+        self.store.close()
+
+    def _prediction_routes(self) -> list[BareRoute]:
+        endpoint = f"/v1/{{endpoint={_ENDPOINT}}}"
+        return [
+            BareRoute("Predict", "POST", f"{endpoint}:predict", self.prediction.predict),
+            BareRoute("RawPredict", "POST", f"{endpoint}:rawPredict", self.prediction.raw_predict),
+        ]
+
+    def _operation_routes(self) -> list[Route]:
         get_operation = operations_pb2.GetOperationRequest
-        operation = "{name=projects/*/locations/*/operations/*}"
+        operation = f"{{name={_LOCATION}/operations/*}}"
         return [
             Route("GetOperation", "GET", f"/v1/{operation}", get_operation, self.operations.get),
             # The client's operations transport takes the first of Google's templates.
             Route("GetOperation", "GET", f"/ui/{operation}", get_operation, self.operations.get),
+        ]
+
+    def _model_routes(self) -> list[Route]:
+        m, models, evaluations = messages, self.models, self.evaluations
+        return [
             Route(
                 "UploadModel",
                 "POST",
-                "/v1/{parent=projects/*/locations/*}/models:upload",
+                f"/v1/{{parent={_LOCATION}}}/models:upload",
                 m.UploadModelRequest,
                 models.upload,
                 "*",
@@ -49,7 +85,7 @@ class Server:
             Route(
                 "ListModels",
                 "GET",
-                "/v1/{parent=projects/*/locations/*}/models",
+                f"/v1/{{parent={_LOCATION}}}/models",
                 m.ListModelsRequest,
                 models.list_,
             ),
@@ -111,5 +147,63 @@ class Server:
                 f"/v1/{{parent={_MODEL}}}/evaluations",
                 m.ListModelEvaluationsRequest,
                 evaluations.list_,
+            ),
+        ]
+
+    def _endpoint_routes(self) -> list[Route]:
+        m, endpoints = messages, self.endpoints
+        return [
+            Route(
+                "CreateEndpoint",
+                "POST",
+                f"/v1/{{parent={_LOCATION}}}/endpoints",
+                m.CreateEndpointRequest,
+                endpoints.create,
+                "endpoint",
+            ),
+            Route(
+                "GetEndpoint",
+                "GET",
+                f"/v1/{{name={_ENDPOINT}}}",
+                m.GetEndpointRequest,
+                endpoints.get,
+            ),
+            Route(
+                "ListEndpoints",
+                "GET",
+                f"/v1/{{parent={_LOCATION}}}/endpoints",
+                m.ListEndpointsRequest,
+                endpoints.list_,
+            ),
+            Route(
+                "UpdateEndpoint",
+                "PATCH",
+                f"/v1/{{endpoint.name={_ENDPOINT}}}",
+                m.UpdateEndpointRequest,
+                endpoints.update,
+                "endpoint",
+            ),
+            Route(
+                "DeleteEndpoint",
+                "DELETE",
+                f"/v1/{{name={_ENDPOINT}}}",
+                m.DeleteEndpointRequest,
+                endpoints.delete,
+            ),
+            Route(
+                "DeployModel",
+                "POST",
+                f"/v1/{{endpoint={_ENDPOINT}}}:deployModel",
+                m.DeployModelRequest,
+                endpoints.deploy,
+                "*",
+            ),
+            Route(
+                "UndeployModel",
+                "POST",
+                f"/v1/{{endpoint={_ENDPOINT}}}:undeployModel",
+                m.UndeployModelRequest,
+                endpoints.undeploy,
+                "*",
             ),
         ]
