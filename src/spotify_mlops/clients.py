@@ -141,15 +141,17 @@ def vertex(params: Params) -> ModuleType:
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import aiplatform
 
-    archive = archive_uri(params)
     options: dict[str, Any] = {}
     if url != DEFAULT:
         options["api_endpoint"] = url
     if _is_plain(url):
         options |= {"api_transport": "rest", "credentials": AnonymousCredentials()}
-    if archive.startswith("gs://"):
-        options["staging_bucket"] = archive
-    aiplatform.init(project=params.project, location=params.location, **options)
+    aiplatform.init(
+        project=params.project,
+        location=params.location,
+        staging_bucket=archive_uri(params),  # a job is not made without one
+        **options,
+    )
     return aiplatform
 
 

@@ -644,6 +644,122 @@ class TestEndpoints:
         assert endpoint.predict([{}]).predictions
 
 
+def job(
+    sdk: ModuleType, code: str, output: Path | None = None, **container: Any
+) -> aiplatform.CustomJob:
+    """Make a job that runs a few lines of Python; not submitted yet."""
+    spec = {"image_uri": IMAGE, "command": ["python", "-c"], "args": [code]} | container
+    pool = {
+        "container_spec": spec,
+        "machine_spec": {"machine_type": "n1-standard-4"},
+        "replica_count": 1,
+    }
+    return sdk.CustomJob(
+        display_name=unique("job"),
+        worker_pool_specs=[pool],
+        base_output_dir=str(output) if output else None,
+        labels={"kind": "test"},
+    )
+
+
+def finished(started: aiplatform.CustomJob) -> str:
+    """Wait for a job's end, oftener than the SDK does; return its state."""
+    wait_for(started.done)
+    return started.state.name
+
+
+class TestJobs:
+    """A training container's command as a process."""
+
+    def test_a_job_runs_with_vertexs_variables(
+        self, sdk: ModuleType, server: VertexServer, tmp_path: Path
+    ) -> None:
+        code = (
+            "import json, os, pathlib\n"
+            "names = [n for n in os.environ if n.startswith(('AIP_', 'CLOUD_ML_', 'MINE'))]\n"
+            "out = pathlib.Path(os.environ['AIP_MODEL_DIR']) / 'told.json'\n"
+            "out.write_text(json.dumps({n: os.environ[n] for n in names}))\n"
+        )
+        started = job(
+            sdk,
+            code,
+            tmp_path / "out",
+            env=[{"name": "MINE", "value": "$(CLOUD_ML_JOB_ID)/$$(X)/$(UNKNOWN)"}],
+        )
+        started.submit()
+        assert finished(started) == "JOB_STATE_SUCCEEDED"
+        assert started.start_time <= started.end_time
+        assert json.loads((tmp_path / "out" / "model" / "told.json").read_text()) == {
+            "AIP_MODEL_DIR": f"{tmp_path}/out/model/",
+            "AIP_CHECKPOINT_DIR": f"{tmp_path}/out/checkpoints/",
+            "AIP_TENSORBOARD_LOG_DIR": f"{tmp_path}/out/logs/",
+            "CLOUD_ML_JOB_ID": started.name,
+            "CLOUD_ML_PROJECT_ID": server.params.project,
+            "CLOUD_ML_REGION": server.params.location,
+            "MINE": f"{started.name}/$(X)/$(UNKNOWN)",
+        }
+        listed = sdk.CustomJob.list(filter='labels.kind=test AND state="JOB_STATE_SUCCEEDED"')
+        assert started.name in [found.name for found in listed]
+        started.delete()
+        with pytest.raises(exceptions.NotFound, match=started.name):
+            sdk.CustomJob.get(started.resource_name)
+
+    def test_a_job_that_fails_says_how_its_log_ends(self, sdk: ModuleType) -> None:
+        started = job(sdk, "import sys; print('epoch 1'); sys.exit('sin datos')")
+        started.submit()
+        assert finished(started) == "JOB_STATE_FAILED"
+        assert "código 1" in started.error.message
+        assert "epoch 1" in started.error.message and "sin datos" in started.error.message
+        with pytest.raises(RuntimeError, match="sin datos"):
+            started._block_until_complete()
+
+    def test_a_job_is_cancelled(self, sdk: ModuleType, server: VertexServer) -> None:
+        started = job(sdk, "import time; print('working', flush=True); time.sleep(600)")
+        started.submit()
+        wait_for(lambda: started.state.name == "JOB_STATE_RUNNING")
+        with pytest.raises(exceptions.BadRequest, match="en marcha"):
+            started.delete()
+        started.cancel()
+        assert finished(started) == "JOB_STATE_CANCELLED"
+        assert not running_containers(server)
+        with pytest.raises(exceptions.BadRequest, match="ya terminó"):
+            started.cancel()
+
+    def test_a_job_has_its_time(self, sdk: ModuleType) -> None:
+        started = job(sdk, "import time; time.sleep(600)")
+        started.submit(timeout=1)
+        assert finished(started) == "JOB_STATE_FAILED"
+        assert "No terminó en 1 s" in started.error.message
+
+    def test_a_job_dies_with_the_server_and_says_so(self, tmp_path: Path) -> None:
+        with running(tmp_path) as own:
+            sdk = clients.vertex(own.params)
+            started = job(sdk, "import time; time.sleep(600)")
+            started.submit()
+            wait_for(lambda: started.state.name == "JOB_STATE_RUNNING")
+            (process,) = running_containers(own)
+            own.kill()
+            process.wait(10)
+            own.start()
+            assert started.state.name == "JOB_STATE_FAILED"
+            assert "se detuvo" in started.error.message
+
+    def test_jobs_that_cannot_run_are_refused(self, sdk: ModuleType) -> None:
+        with pytest.raises(exceptions.BadRequest, match="command") as refused:
+            job(sdk, "pass", command=[]).submit()
+        assert status_of(refused.value) == "FAILED_PRECONDITION"
+        two = job(sdk, "pass")
+        two.job_spec.worker_pool_specs[0].replica_count = 2
+        with pytest.raises(exceptions.MethodNotImplemented, match="worker_pool_specs"):
+            two.submit()
+        gpu = job(sdk, "pass")
+        gpu.job_spec.worker_pool_specs[0].machine_spec.accelerator_count = 1
+        with pytest.raises(exceptions.MethodNotImplemented, match="accelerator_count"):
+            gpu.submit()
+        with pytest.raises(exceptions.MethodNotImplemented, match="network"):
+            job(sdk, "pass").submit(network="projects/1/global/networks/n")
+
+
 class TestEvaluations:
     """Imported, listed and read."""
 

@@ -115,6 +115,24 @@ DeployedModel, Endpoint = _types("endpoint", "DeployedModel", "Endpoint")
     "UndeployModelResponse",
     "UpdateEndpointRequest",
 )
+(CustomJob,) = _types("custom_job", "CustomJob")
+(
+    CancelCustomJobRequest,
+    CreateCustomJobRequest,
+    DeleteCustomJobRequest,
+    GetCustomJobRequest,
+    ListCustomJobsRequest,
+    ListCustomJobsResponse,
+) = _types(
+    "job_service",
+    "CancelCustomJobRequest",
+    "CreateCustomJobRequest",
+    "DeleteCustomJobRequest",
+    "GetCustomJobRequest",
+    "ListCustomJobsRequest",
+    "ListCustomJobsResponse",
+)
+JobState = importlib.import_module(f"{_PACKAGE}.types.job_state").JobState
 (ModelEvaluation,) = _types("model_evaluation", "ModelEvaluation")
 (DeleteOperationMetadata,) = _types("operation", "DeleteOperationMetadata")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from google.longrunning import operations_pb2
@@ -10,6 +11,7 @@ from . import messages
 from .app import App
 from .endpoints import Endpoints
 from .evaluations import Evaluations
+from .jobs import Jobs
 from .models import Models
 from .operations import Operations
 from .prediction import Prediction
@@ -20,6 +22,7 @@ from .traffic import Traffic
 _LOCATION = "projects/*/locations/*"
 _MODEL = f"{_LOCATION}/models/*"
 _ENDPOINT = f"{_LOCATION}/endpoints/*"
+_JOB = f"{_LOCATION}/customJobs/*"
 
 
 class Server:
@@ -35,11 +38,13 @@ class Server:
         logs = folder / "logs"
         self.endpoints = Endpoints(self.store, self.operations, self.models, self.traffic, logs)
         self.prediction = Prediction(self.traffic)
+        self.jobs = Jobs(self.store, self.operations, logs)
         routes: list[Route | BareRoute] = [
             *self._prediction_routes(),
             *self._operation_routes(),
             *self._model_routes(),
             *self._endpoint_routes(),
+            *self._job_routes(),
         ]
         self.app = App(routes, self.start, self.stop)
 
@@ -47,10 +52,11 @@ class Server:
         """Start what was running when the server ended."""
         self.traffic.open()
         self.endpoints.start()
+        self.jobs.start()
 
     async def stop(self) -> None:
         """End what the server started."""
-        await self.endpoints.stop()
+        await asyncio.gather(self.endpoints.stop(), self.jobs.stop())
         await self.traffic.close()
         self.store.close()
 
@@ -206,4 +212,29 @@ class Server:
                 endpoints.undeploy,
                 "*",
             ),
+        ]
+
+    def _job_routes(self) -> list[Route]:
+        m, jobs = messages, self.jobs
+        parent, name = f"/v1/{{parent={_LOCATION}}}/customJobs", f"/v1/{{name={_JOB}}}"
+        return [
+            Route(
+                "CreateCustomJob",
+                "POST",
+                parent,
+                m.CreateCustomJobRequest,
+                jobs.create,
+                "custom_job",
+            ),
+            Route("GetCustomJob", "GET", name, m.GetCustomJobRequest, jobs.get),
+            Route("ListCustomJobs", "GET", parent, m.ListCustomJobsRequest, jobs.list_),
+            Route(
+                "CancelCustomJob",
+                "POST",
+                f"{name}:cancel",
+                m.CancelCustomJobRequest,
+                jobs.cancel,
+                "*",
+            ),
+            Route("DeleteCustomJob", "DELETE", name, m.DeleteCustomJobRequest, jobs.delete),
         ]
