@@ -22,12 +22,13 @@ import psutil
 import pytest
 from google.api import httpbody_pb2
 from google.api_core import exceptions
-from google.cloud import aiplatform, aiplatform_v1
+from google.cloud import aiplatform, aiplatform_v1, storage
 from google.protobuf import field_mask_pb2, json_format, struct_pb2
 from vertex_server import VertexServer, running
 
 from spotify_mlops import clients
 from spotify_mlops.errors import ServiceError
+from spotify_mlops.local import ports
 
 CONTAINER = Path(__file__).with_name("container.py")
 IMAGE = "europe-docker.pkg.dev/p/r/serving:1"
@@ -338,6 +339,41 @@ def endpoint(sdk: ModuleType) -> Iterator[aiplatform.Endpoint]:
     created.delete(force=True)
 
 
+class TestBucket:
+    """Artifacts under ``gs://``, with an emulator of Cloud Storage in its place."""
+
+    @pytest.fixture
+    def bucket(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+        """An empty bucket; the stand-in must start after it."""
+        from gcp_storage_emulator.server import create_server
+
+        port = ports.free()
+        emulator = create_server(ports.HOST, port, in_memory=True, default_bucket="models")
+        emulator.start()
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://{ports.HOST}:{port}")
+        try:
+            yield storage.Client(project="test").bucket("models")
+        finally:
+            emulator.stop()
+
+    def test_an_artifact_in_a_bucket_is_registered_and_verified(
+        self, bucket: Any, tmp_path: Path
+    ) -> None:
+        bucket.blob("popularity/1/model.onnx").upload_from_string(b"x")
+        with running(tmp_path) as own:
+            sdk = clients.vertex(own.params)
+            with pytest.raises(exceptions.BadRequest, match="ningún archivo"):
+                deployable(sdk, unique(), artifact_uri="gs://models/nothing")
+            model = deployable(sdk, unique(), artifact_uri="gs://models/popularity/1")
+            assert model.uri == "gs://models/popularity/1"
+            endpoint = sdk.Endpoint.create(display_name="e")
+            endpoint.deploy(model, machine_type="n1-standard-2")
+            bucket.blob("popularity/1/model.onnx").upload_from_string(b"y")
+            with pytest.raises(exceptions.FailedPrecondition, match=r"cambiado «model\.onnx»"):
+                endpoint.deploy(model, machine_type="n1-standard-2")
+            assert endpoint.predict([{}]).predictions  # what serves is left alone
+
+
 class TestEndpoints:
     """Create, deploy, split, predict, undeploy, delete."""
 
@@ -380,6 +416,11 @@ class TestEndpoints:
         assert answer.model_version_id == "1"
         (listed,) = sdk.Model(name).gca_resource.deployed_models
         assert (listed.endpoint, listed.deployed_model_id) == (endpoint.resource_name, deployed.id)
+
+    def test_a_model_makes_its_endpoint(self, sdk: ModuleType) -> None:
+        made = deployable(sdk, unique()).deploy(machine_type="n1-standard-2")
+        assert made.predict([{}]).predictions
+        made.delete(force=True)
 
     def test_the_container_is_told_what_vertex_tells(
         self, sdk: ModuleType, server: VertexServer, endpoint: aiplatform.Endpoint, tmp_path: Path
@@ -579,7 +620,9 @@ class TestEndpoints:
         host, port = server.params.vertex.removeprefix("http://").split(":")
         path = f"/v1/{endpoint.resource_name}:predict"
         body = json.dumps({"instances": [{"wait": str(gate)}]}).encode()
-        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        )
         for sent in (head + body[:5], head + body):  # before the request's end, and after it
             with socket.create_connection((host, int(port))) as hasty:
                 hasty.sendall(sent)
@@ -828,6 +871,32 @@ class TestServer:
             (container,) = running_containers(own)
             own.stop()
             assert not container.is_running()
+
+    def test_a_deployment_cut_short_is_told_as_aborted(self, tmp_path: Path) -> None:
+        with running(tmp_path) as own:
+            sdk = clients.vertex(own.params)
+            endpoint = sdk.Endpoint.create(display_name="e")
+            never = upload(sdk, unique(), serving_container_command=["sleep", "600"])
+            client = clients.vertex_client(own.params, aiplatform_v1.EndpointServiceClient)
+            operation = client.deploy_model(
+                endpoint=endpoint.resource_name,
+                deployed_model={"model": never.resource_name, "dedicated_resources": {}},
+            )
+            wait_for(lambda: bool(running_containers(own)))
+            assert not operation.done()
+            own.kill()
+            own.start()
+            with pytest.raises(exceptions.Aborted, match="se detuvo"):
+                operation.result()
+            assert sdk.Endpoint(endpoint.name).list_models() == []
+            assert not running_containers(own)
+
+    def test_a_web_page_can_call_nothing(self, server: VertexServer) -> None:
+        for header in ({"Origin": "https://example.org"}, {"Host": "example.org"}):
+            request = urllib.request.Request(f"{server.params.vertex}/healthz", headers=header)
+            with pytest.raises(urllib.request.HTTPError) as refused:
+                urllib.request.urlopen(request)
+            assert refused.value.code == 403
 
     def test_what_is_not_implemented_says_its_name(
         self, sdk: ModuleType, server: VertexServer

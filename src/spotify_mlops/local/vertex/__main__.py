@@ -21,7 +21,7 @@ def main(folder: Path, port: int) -> None:
         log_level="warning",
         access_log=False,
         lifespan="on",
-        timeout_graceful_shutdown=30,
+        timeout_graceful_shutdown=10,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -19,6 +19,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Step = Callable[[], Awaitable[None]]
 _JSON = "application/json; charset=utf-8"
 _ENUMS_AS_INTEGERS = "json;enum-encoding=int"
+_LONGEST_BODY = 128 * 1024 * 1024
+_HOSTS = ("127.0.0.1", "localhost")
 
 
 class HangUpError(Exception):
@@ -74,6 +76,8 @@ class App:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Reply:
         method, path = scope["method"], scope["path"]
+        headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+        _refuse_browsers(headers)
         if path == HEALTH:
             return Reply(200, _JSON, b"{}")
         found = self._router.find(method, path)
@@ -82,7 +86,6 @@ class App:
         route, names = found
         body = await _body(receive)
         if isinstance(route, BareRoute):
-            headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
             return await route.handler(names, headers, body)
         query = dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
         integers = query.get("$alt") == _ENUMS_AS_INTEGERS
@@ -97,13 +100,30 @@ def _refusal(error: ApiError) -> Reply:
     return Reply(error.http_status, _JSON, body)
 
 
+def _refuse_browsers(headers: Mapping[str, str]) -> None:
+    """Refuse what a web page sends: whoever may call the API may run commands here."""
+    host = headers.get("host", "").partition(":")[0]
+    if "origin" in headers or host not in _HOSTS:
+        raise ApiError(
+            "PERMISSION_DENIED", "El Vertex AI local solo atiende a programas de esta máquina."
+        )
+
+
 async def _body(receive: Receive) -> bytes:
     chunks = []
+    length = 0
     while True:
         event = await receive()
         if event["type"] == "http.disconnect":
             raise HangUpError
         chunks.append(event.get("body", b""))
+        length += len(chunks[-1])
+        if length > _LONGEST_BODY:
+            raise ApiError(
+                "INVALID_ARGUMENT",
+                f"La petición pasa de {_LONGEST_BODY >> 20} MiB: divídela.",
+                http_status=413,
+            )
         if not event.get("more_body"):
             return b"".join(chunks)
 

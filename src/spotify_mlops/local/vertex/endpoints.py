@@ -221,6 +221,8 @@ class Endpoints:
         try:
             await replica.start()
             row = self._get(endpoint)  # it may have changed meanwhile
+            if deployed.id in {model.id for model in row.message.deployed_models}:
+                raise ApiError.exists(f"{endpoint}, modelo desplegado {deployed.id}")
             self._models.version(f"{deployed.model}@{deployed.model_version_id}", "model")
             messages.stamp(deployed.create_time)
             row.message.deployed_models.append(deployed)
