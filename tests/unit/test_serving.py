@@ -200,7 +200,8 @@ def test_a_new_champion_answers_without_a_restart(bundle_dir: Path, tmp_path: Pa
         ChampionModel(schedule)
     schedule.keep("1", bundle_dir)
     schedule.promote("1", tiny_model.START)
-    client = TestClient(create_app(ChampionModel(schedule), lambda keys: {}))
+    models = ChampionModel(schedule)
+    client = TestClient(create_app(models, lambda keys: {}))
     assert client.get("/health").json() == {"status": "ok", "model": "popularity@1"}
     other = tiny_model.result().description | {"note": "another"}
     result = tiny_model.result()
@@ -208,6 +209,7 @@ def test_a_new_champion_answers_without_a_restart(bundle_dir: Path, tmp_path: Pa
     schedule.keep("2", changed.write_bundle(tmp_path / "second").path)
     assert client.get("/health").json()["model"] == "popularity@1"
     schedule.promote("2", tiny_model.START + timedelta(hours=1))
+    models.refresh()
     body = {"instances": [good(bundle_dir)]}
     assert client.post("/predict", json=body).json()["predictions"][0]["model"] == "popularity@2"
     # A champion whose files changed does not take the place of one that answers.
@@ -215,6 +217,8 @@ def test_a_new_champion_answers_without_a_restart(bundle_dir: Path, tmp_path: Pa
     schedule.keep("3", third.write_bundle(tmp_path / "third").path)
     (schedule.bundle_path("3") / "model.onnx").write_bytes(b"spoilt")
     schedule.promote("3", tiny_model.START + timedelta(hours=2))
+    with pytest.raises(IntegrityError):
+        models.refresh()
     assert client.get("/health").json()["model"] == "popularity@2"
     with pytest.raises(IntegrityError):
         ChampionModel(schedule)

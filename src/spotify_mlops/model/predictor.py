@@ -68,7 +68,7 @@ class Predictor:
         x = np.ascontiguousarray(x, dtype=np.float64)
         if np.isnan(x).any():
             raise ValueError("model inputs must be neither null nor NaN")
-        level, p = self._run(x)
+        level, p = self.run(x)
         return pl.DataFrame(
             {
                 "level": np.array(LEVELS)[level],
@@ -78,8 +78,15 @@ class Predictor:
             schema=PREDICTION_SCHEMA,
         )
 
-    def _run(self, x: np.ndarray) -> list[np.ndarray]:
-        """Return the graph's outputs; many rows are shared out among the cores."""
+    def run(self, x: np.ndarray) -> list[np.ndarray]:
+        """Return the graph's outputs; many rows are shared out among the cores.
+
+        Args:
+            x: float64 (rows, ``self.features``), without NaN.
+
+        Returns:
+            Indices into `LEVELS`, int64 (rows,), and probabilities, float64 (rows, 3).
+        """
         blocks = [x[i : i + _BLOCK] for i in range(0, len(x), _BLOCK)]
         if len(blocks) == 1:
             return self._session.run(export.OUTPUTS, {export.INPUT: x})

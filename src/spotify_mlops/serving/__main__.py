@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
+import signal
 import socket
 import sys
+import threading
+from typing import Any
 
 import uvicorn
 
@@ -14,8 +16,15 @@ from .. import params as parameters
 from ..errors import ServiceError, UserError
 from ..model.schedule import Schedule
 from .app import create_app
-from .models import ChampionModel, FixedModel, ModelSource
+from .metrics import Metrics
+from .models import Background, ChampionModel, FixedModel
 from .store import OnlineStore
+
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than the proxies before it keep a connection, so that they are the ones to close it."""
+_STOP_SECONDS = 30
+"""For the answers under way when the server is told to stop."""
+_SWITCH_SECONDS = 0.001
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,11 +57,60 @@ def serve(params: parameters.Params, host: str, on_port: int) -> None:
     """
     with _bound(host, on_port) as listener:
         uri = os.environ.get("AIP_STORAGE_URI")
-        models: ModelSource = FixedModel(uri) if uri else ChampionModel(Schedule(params))
-        app = create_app(models, OnlineStore(params))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
-        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how one ends it by hand
-            server.run(sockets=[listener])
+        metrics = Metrics()
+        models = Background(
+            lambda: FixedModel(uri) if uri else ChampionModel(Schedule(params)), metrics
+        )
+        server = uvicorn.Server(server_config(create_app(models, OnlineStore(params), metrics)))
+        _run(server, listener, models)
+
+
+def server_config(app: Any) -> uvicorn.Config:
+    """Return how uvicorn runs an ASGI app here: nothing that a prediction has no use for."""
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_level="warning",
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+    )
+
+
+def _run(server: uvicorn.Server, listener: socket.socket, models: Background) -> None:
+    """Answer while the model is loaded (health says 503 until then), and until a signal comes.
+
+    Raises:
+        UserError: the model could not be loaded.
+    """
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def load() -> None:
+        try:
+            models.run(stop)
+        except BaseException as error:
+            failures.append(error)
+            server.should_exit = True
+
+    # A thread that works on a batch hands over to the event loop after this time.
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    # uvicorn stops at these, and raises them again when the last answer is sent: the end is good.
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, lambda *_: sys.exit(0))
+    loader = threading.Thread(target=load, name="models", daemon=True)
+    loader.start()
+    try:
+        server.run(sockets=[listener])
+    finally:
+        stop.set()
+    if failures:
+        raise failures[0]
 
 
 def _bound(host: str, on_port: int) -> socket.socket:

@@ -1,136 +1,243 @@
-"""The ASGI app: health, Vertex's predict route, and the REST route of the official client."""
+"""The ASGI app: health, metrics, Vertex's predict route, the REST route of its client.
+
+Plain ASGI without a framework: a request for one row takes less time here than a router and its
+middleware would. Such a request is answered on the event loop; whatever takes longer, a large
+body or a question to the store, is handed to a thread.
+"""
 
 from __future__ import annotations
 
-import json
+import asyncio
+import copy
+import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from google.cloud import aiplatform_v1
-from google.protobuf import json_format
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+import msgspec
+import numpy as np
 
 from ..errors import UserError
-from . import contract
-from .contract import Lookup, RequestError
+from ..model.predictor import Predictor
+from . import contract, limits
+from .contract import Asked, Form, Prediction, RequestError
+from .metrics import CONTENT_TYPE, Metrics
 from .models import ModelSource
 
 HEALTH_ROUTE = "/health"
 PREDICT_ROUTE = "/predict"
-REST_ROUTE = "/v1/projects/{project}/locations/{location}/endpoints/{endpoint}:predict"
+METRICS_ROUTE = "/metrics"
+REST_ROUTE = re.compile(r"/v1/(projects/[^/]+/locations/[^/]+)/endpoints/[^/]+:predict")
 
 Store = Callable[[Sequence[str]], Mapping[str, Any]]
 """Finds documents of ``tracks`` by ``_id``; unknown ones are absent from the answer."""
 
-_CODES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "FAILED_PRECONDITION",
-          413: "OUT_OF_RANGE", 503: "UNAVAILABLE"}  # fmt: skip
+Scope = MutableMapping[str, Any]
+Send = Callable[[limits.Message], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
+
+_CODES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 405: "INVALID_ARGUMENT",
+          408: "DEADLINE_EXCEEDED", 409: "FAILED_PRECONDITION", 413: "OUT_OF_RANGE",
+          429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 503: "UNAVAILABLE"}  # fmt: skip
+_JSON = b"application/json"
+_encode = msgspec.json.Encoder().encode
+_BLOCK = 4096
+"""Rows given to the model at a time."""
+_LOOKUP_THREADS = 16
+_CLIENT_GONE = 499
 
 
-def create_app(models: ModelSource, store: Store) -> Starlette:
+class Answer(msgspec.Struct):
+    """What Vertex AI expects of a container."""
+
+    predictions: list[Prediction]
+
+
+class RestAnswer(msgspec.Struct, rename="camel"):
+    """What Vertex AI's own endpoint answers: ``PredictResponse`` in JSON."""
+
+    predictions: list[Prediction]
+    deployed_model_id: str
+    model: str
+    model_display_name: str
+    model_version_id: str
+
+
+def create_app(models: ModelSource, store: Store, metrics: Metrics | None = None) -> Endpoint:
     """Return the server's app.
 
     Args:
         models: gives the model that answers.
-        store: the online feature store, asked for instances that name a track.
+        store: the online feature store, asked from a thread for instances that name a track.
+        metrics: where to count.
 
     The environment variables ``AIP_HEALTH_ROUTE`` and ``AIP_PREDICT_ROUTE`` name the routes.
     """
-    endpoint = _Endpoint(models, store)
-    return Starlette(
-        routes=[
-            Route(os.environ.get("AIP_HEALTH_ROUTE", HEALTH_ROUTE), endpoint.health),
-            Route(
-                os.environ.get("AIP_PREDICT_ROUTE", PREDICT_ROUTE),
-                endpoint.predict,
-                methods=["POST"],
-            ),
-            Route(REST_ROUTE, endpoint.predict_rest, methods=["POST"]),
-        ],
-        exception_handlers={RequestError: _refuse, UserError: _unavailable},
-    )
+    return Endpoint(models, store, metrics or Metrics())
 
 
-class _Endpoint:
-    def __init__(self, models: ModelSource, store: Store) -> None:
+class Endpoint:
+    """The app. Its state belongs to the event loop."""
+
+    def __init__(self, models: ModelSource, store: Store, metrics: Metrics) -> None:
+        """Keep the parts; see `create_app`."""
         self._models = models
         self._store = store
+        self._metrics = metrics
+        self._gate = limits.Gate()
+        metrics.watch_under_way(lambda: self._gate.requests)
+        self._routes = {
+            os.environ.get("AIP_PREDICT_ROUTE", PREDICT_ROUTE): self._predict,
+            os.environ.get("AIP_HEALTH_ROUTE", HEALTH_ROUTE): self._health,
+            METRICS_ROUTE: self._show_metrics,
+        }
+        self._served: _Served | None = None
+        # One core stays with the event loop.
+        self._batches = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), "batch")
+        self._lookups = ThreadPoolExecutor(_LOOKUP_THREADS, "lookup")
 
-    async def health(self, request: Request) -> Response:
-        """Say which model answers; it answered once already, or there would be none."""
-        return JSONResponse({"status": "ok", "model": self._models.current().name})
+    async def __call__(self, scope: Scope, receive: limits.Receive, send: Send) -> None:
+        """Answer one request."""
+        assert scope["type"] == "http"
+        path = scope["path"]
+        handler = self._routes.get(path)
+        if handler is not None:
+            await handler(scope, receive, send)
+        elif rest := REST_ROUTE.fullmatch(path):
+            await self._predict(scope, receive, send, rest[1])
+        else:
+            await self._refuse(send, RequestError(f"No existe la ruta {path}.", status=404))
 
-    async def predict(self, request: Request) -> Response:
-        """Answer ``{"instances": [...]}`` as a custom container does."""
-        instances = contract.parse_body(_json(await request.body()))
-        predictions, _ = await self._answer(instances)
-        return JSONResponse({"predictions": predictions})
-
-    async def predict_rest(self, request: Request) -> Response:
-        """Answer ``PredictionService.Predict`` as Vertex AI's REST endpoint does."""
-        message = aiplatform_v1.PredictRequest.pb(aiplatform_v1.PredictRequest())
-        body = _json(await request.body())
-        contract.parse_body(body)
+    async def _predict(
+        self, scope: Scope, receive: limits.Receive, send: Send, parent: str | None = None
+    ) -> None:
+        """Answer ``{"instances": [...]}``, as a container or (``parent``) as the platform."""
+        began = time.perf_counter()
         try:
-            json_format.ParseDict(body, message)
-        except json_format.ParseError as error:
-            raise RequestError(f"La petición no es un PredictRequest: {error}") from error
-        instances = [json_format.MessageToDict(value) for value in message.instances]
-        predictions, model = await self._answer(instances)
-        response = aiplatform_v1.PredictResponse(
-            deployed_model_id=model,
-            model=f"{_parent(request)}/models/{model.partition('@')[0]}",
-            model_display_name=model.partition("@")[0],
-            model_version_id=model.partition("@")[2],
-        )
-        raw = aiplatform_v1.PredictResponse.pb(response)
-        for prediction in predictions:
-            json_format.ParseDict(prediction, raw.predictions.add())
-        return Response(json_format.MessageToJson(raw, indent=None), media_type="application/json")
+            if scope["method"] != "POST":
+                raise RequestError(f"{scope['path']} solo atiende POST.", status=405)
+            first = await receive()
+            if first.get("more_body", False):
+                limits.check_size(_announced(scope))
+            body = await limits.read_body(first, receive, self._gate)
+            content, instances = await self._answer(self._serving(parent), body)
+            await _send(send, 200, content)
+        except limits.HangupError:
+            self._metrics.refused(_CLIENT_GONE, time.perf_counter() - began)
+        except Exception as error:
+            status = await self._refuse(send, error)
+            self._metrics.refused(status, time.perf_counter() - began)
+        else:
+            self._metrics.answered(instances, time.perf_counter() - began)
 
-    async def _answer(self, instances: list[Any]) -> tuple[list[dict[str, Any]], str]:
-        """Return the predictions and the name of the model that made all of them."""
+    async def _answer(self, served: _Served, body: bytes | bytearray) -> tuple[bytes, int]:
+        """Return what is sent, and how many instances it answers."""
+        if len(body) > contract.SMALL_BODY:
+            return await self._in(self._batches, len(body), self._answer_batch, served, body)
+        asked = served.form.read(body)
+        if asked.lookups:
+            return await self._in(self._lookups, len(body), self._look_up, served, asked)
+        return served.answer(asked.values), len(asked.values)
+
+    async def _in(
+        self, pool: ThreadPoolExecutor, size: int, work: Callable[..., Any], *given: Any
+    ) -> Any:
+        with self._gate.enter(size):
+            return await asyncio.get_running_loop().run_in_executor(pool, work, *given)
+
+    def _answer_batch(self, served: _Served, body: bytes | bytearray) -> tuple[bytes, int]:
+        return self._look_up(served, served.form.read(body))
+
+    def _look_up(self, served: _Served, asked: Asked) -> tuple[bytes, int]:
+        """Fill in what the store knows, with one question for all tracks of the request."""
+        if asked.lookups:
+            documents = self._store([lookup.key for lookup in asked.lookups.values()])
+            for i, lookup in asked.lookups.items():
+                document = documents.get(lookup.key)
+                asked.values[i] = contract.stored_values(i, lookup, document, served.features)
+        return served.answer(asked.values), len(asked.values)
+
+    def _serving(self, parent: str | None) -> _Served:
+        """Return the model in force; a request keeps the one that it began with."""
         model = self._models.current()
-        parsed = [contract.parse_instance(i, v, model.features) for i, v in enumerate(instances)]
-        keys = [item.key for item in parsed if isinstance(item, Lookup)]
-        # Only a question to the store can wait; the model itself takes microseconds.
-        documents = await run_in_threadpool(self._store, keys) if keys else {}
-        values = [
-            contract.stored_values(i, item, documents.get(item.key), model.features)
-            if isinstance(item, Lookup)
-            else item
-            for i, item in enumerate(parsed)
-        ]
-        predicted = model.predict_array(contract.as_matrix(values))
-        return contract.answers(predicted, model.name), model.name
+        if self._served is None or self._served.model is not model:
+            self._served = _Served(model)
+        return self._served if parent is None else self._served.on_platform(parent)
+
+    async def _health(self, scope: Scope, receive: limits.Receive, send: Send) -> None:
+        """Say which model answers; it answered once already, or there would be none."""
+        try:
+            name = self._models.current().name
+        except UserError as error:
+            await self._refuse(send, error)
+        else:
+            await _send(send, 200, _encode({"status": "ok", "model": name}))
+
+    async def _show_metrics(self, scope: Scope, receive: limits.Receive, send: Send) -> None:
+        await _send(send, 200, self._metrics.text(), CONTENT_TYPE)
+
+    async def _refuse(self, send: Send, error: Exception) -> int:
+        """Send an error; return its status."""
+        where: dict[str, Any] = {}
+        if isinstance(error, RequestError):
+            status, message = error.status, str(error)
+            where = {"instance": error.instance, "field": error.field}
+        elif isinstance(error, UserError):
+            status, message = 503, str(error)
+        else:
+            _log.error("Una petición falló.", exc_info=error)
+            status, message = 500, "Fallo inesperado del servidor: está en su registro."
+        content = {"code": status, "message": message, "status": _CODES[status]}
+        content |= {name: value for name, value in where.items() if value is not None}
+        await _send(send, status, _encode({"error": content}))
+        return status
 
 
-def _parent(request: Request) -> str:
-    names = request.path_params
-    return f"projects/{names['project']}/locations/{names['location']}"
+class _Served:
+    """A model, the form of its requests, and the form of its answers."""
+
+    def __init__(self, model: Predictor) -> None:
+        self.model = model
+        self.features = model.features
+        self.form = Form(model.features)
+        self._parent: str | None = None
+
+    def on_platform(self, parent: str) -> _Served:
+        """Return the same model with the answers of the platform's own route."""
+        served = copy.copy(self)
+        served._parent = parent
+        return served
+
+    def answer(self, values: np.ndarray) -> bytes:
+        """Return predictions as they are sent: those of ``Predictor.predict``, bit by bit."""
+        predictions: list[Prediction] = []
+        for start in range(0, len(values), _BLOCK):
+            levels, probabilities = self.model.run(values[start : start + _BLOCK])
+            predictions += contract.predictions(levels, probabilities, self.model.name)
+        if self._parent is None:
+            return _encode(Answer(predictions))
+        name, _, version = self.model.name.partition("@")
+        model = f"{self._parent}/models/{name}"
+        return _encode(RestAnswer(predictions, self.model.name, model, name, version))
 
 
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise RequestError("El cuerpo de la petición no es JSON válido.") from error
+def _announced(scope: Scope) -> int:
+    """Return the size that a body says it has, 0 if it says none."""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value)
+    return 0
 
 
-def _error(status: int, message: str, **where: Any) -> JSONResponse:
-    error = {"code": status, "message": message, "status": _CODES.get(status, "UNKNOWN")}
-    error |= {name: value for name, value in where.items() if value is not None}
-    return JSONResponse({"error": error}, status_code=status)
-
-
-async def _refuse(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestError)
-    return _error(error.status, str(error), instance=error.instance, field=error.field)
-
-
-async def _unavailable(request: Request, error: Exception) -> Response:
-    return _error(503, str(error))
+async def _send(send: Send, status: int, body: bytes, kind: bytes = _JSON) -> None:
+    headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
+    if status in (429, 503):
+        headers.append((b"retry-after", b"1"))
+    elif status == 405:
+        headers.append((b"allow", b"POST"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+import msgspec
 import numpy as np
-import polars as pl
 
 from ..events import COUNTRIES
 from ..labels import LEVELS
-from ..model.metrics import PROBABILITIES
+
+T = TypeVar("T")
 
 LOOKUP_FIELDS = ("country", "track_id")
 MAX_INSTANCES = 10_000
+MAX_INSTANCE_BYTES = 1 << 16
+SMALL_BODY = 1 << 15
+"""Bytes up to which a body is decoded in one go."""
 
 
 class RequestError(Exception):
@@ -32,8 +37,7 @@ class RequestError(Exception):
         self.field = field
 
 
-@dataclass(frozen=True)
-class Lookup:
+class Lookup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An instance that names a track: its latest features are in the online store."""
 
     country: str
@@ -45,15 +49,122 @@ class Lookup:
         return f"{self.country}:{self.track_id}"
 
 
-def parse_body(body: Any) -> list[Any]:
-    """Return the instances of a request's JSON.
+@dataclass(frozen=True)
+class Asked:
+    """The instances of a request."""
+
+    values: np.ndarray
+    """float64 (instances, features); the rows of ``lookups`` are still to be filled."""
+    lookups: dict[int, Lookup]
+    """By index of the instance."""
+
+
+class Probabilities(msgspec.Struct, gc=False, rename="pascal"):
+    """Probability of each level, with six decimals."""
+
+    alta: float
+    media: float
+    baja: float
+
+
+class Prediction(msgspec.Struct, gc=False):
+    """The answer to one instance."""
+
+    level: str
+    score: float
+    """Probability of the level."""
+    probabilities: Probabilities
+    model: str
+    """``name@version`` of the model that made it."""
+
+
+class _Request(msgspec.Struct, Generic[T]):
+    instances: list[T]
+
+
+_split = msgspec.json.Decoder(_Request[msgspec.Raw])
+_lookup = msgspec.json.Decoder(Lookup)
+
+
+class Form:
+    """Reads requests for a model with certain inputs.
+
+    A sound instance is decoded straight into a structure of floats. Only one that is not sound
+    is looked at value by value, to say what is wrong with it.
+    """
+
+    def __init__(self, features: Sequence[str]) -> None:
+        """Make the decoders of a model's instances; ``features`` are its inputs in order."""
+        self._features = tuple(features)
+        # A name need not be an identifier: the fields are numbered and renamed.
+        names = {f"x{i}": name for i, name in enumerate(features)}
+        instance = msgspec.defstruct(
+            "Instance",
+            [(field, float) for field in names],
+            rename=names,
+            forbid_unknown_fields=True,
+            gc=False,
+        )
+        self._request = msgspec.json.Decoder(_Request[instance])  # type: ignore[valid-type]
+        self._instance = msgspec.json.Decoder(instance)
+
+    def read(self, body: bytes | bytearray) -> Asked:
+        """Return what a request's JSON asks.
+
+        A large body is decoded instance by instance, so that a thread that does it lets others
+        run in between.
+
+        Raises:
+            RequestError: it is not ``{"instances": [...]}``, or has too many, or one has a
+                field that is missing, unknown, not a number, or not finite.
+        """
+        if len(body) <= SMALL_BODY:
+            try:
+                instances = self._request.decode(body).instances
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass  # a lookup, or something wrong
+            else:
+                if 0 < len(instances) <= MAX_INSTANCES:
+                    rows = [msgspec.structs.astuple(instance) for instance in instances]
+                    return Asked(np.array(rows, dtype=np.float64), {})
+        return self._read_each(_instances(body))
+
+    def _read_each(self, instances: list[msgspec.Raw]) -> Asked:
+        values = np.empty((len(instances), len(self._features)))
+        lookups = {}
+        for i, raw in enumerate(instances):
+            parsed = self._parse(i, raw)
+            if isinstance(parsed, Lookup):
+                lookups[i] = parsed
+            else:
+                values[i] = parsed
+        return Asked(values, lookups)
+
+    def _parse(self, index: int, raw: msgspec.Raw) -> Lookup | Sequence[float]:
+        try:
+            return msgspec.structs.astuple(self._instance.decode(raw))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+        try:
+            return _known(index, _lookup.decode(raw))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return _parse_instance(index, _loads(index, raw), self._features)
+
+
+def _instances(body: bytes | bytearray) -> list[msgspec.Raw]:
+    """Return the instances of a request's JSON, each still as it was sent.
 
     Raises:
         RequestError: it is not ``{"instances": [...]}``, or it has too many.
     """
-    if not isinstance(body, dict) or not isinstance(body.get("instances"), list):
-        raise RequestError('Se espera un objeto JSON {"instances": [...]}.', field="instances")
-    instances = body["instances"]
+    try:
+        instances = _decoded(body).instances
+    except msgspec.ValidationError as error:
+        raise RequestError(
+            'Se espera un objeto JSON {"instances": [...]}.', field="instances"
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError("El cuerpo de la petición no es JSON válido.") from error
     if not instances:
         raise RequestError("«instances» está vacía.", field="instances")
     if len(instances) > MAX_INSTANCES:
@@ -65,7 +176,21 @@ def parse_body(body: Any) -> list[Any]:
     return instances
 
 
-def parse_instance(index: int, instance: Any, features: Sequence[str]) -> Lookup | list[float]:
+def _decoded(body: bytes | bytearray) -> _Request[msgspec.Raw]:
+    """Decode a body, even if it has what some writers put for numbers that JSON has not.
+
+    NaN and the infinities become a number out of all range: so the instance and the field that
+    have it can be named.
+    """
+    try:
+        return _split.decode(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return _split.decode(body.replace(b"NaN", b"1e999").replace(b"Infinity", b"1e999"))
+
+
+def _parse_instance(index: int, instance: Any, features: Sequence[str]) -> Lookup | list[float]:
     """Return what an instance asks: a track, or values in the order of ``features``.
 
     Raises:
@@ -89,26 +214,43 @@ def _parse_lookup(index: int, instance: Mapping[str, Any]) -> Lookup:
     for name in LOOKUP_FIELDS:
         if name not in instance:
             raise _wrong(index, name, "falta")
-        if not isinstance(instance[name], str) or not instance[name]:
+        if not isinstance(instance[name], str):
             raise _wrong(index, name, "debe ser un texto")
     for name in instance:
         if name not in LOOKUP_FIELDS:
             raise _wrong(index, str(name), "sobra junto a «country» y «track_id»")
-    if instance["country"] not in COUNTRIES:
+    return _known(index, Lookup(instance["country"], instance["track_id"]))
+
+
+def _known(index: int, lookup: Lookup) -> Lookup:
+    if lookup.country not in COUNTRIES:
         raise _wrong(index, "country", "no es un código de país ISO 3166-1 de dos letras")
-    return Lookup(instance["country"], instance["track_id"])
+    if not lookup.track_id:
+        raise _wrong(index, "track_id", "no puede estar vacío")
+    return lookup
 
 
 def _number(index: int, name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not isinstance(value, float):
         raise _wrong(index, name, "debe ser un número")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
+    if not math.isfinite(value):
         raise _wrong(index, name, "debe ser un número finito")
-    return number
+    return value
+
+
+def _loads(index: int, raw: msgspec.Raw) -> Any:
+    """Decode one instance with Python's own reader; every number, of any size, as a float."""
+    text = bytes(raw)
+    if len(text) > MAX_INSTANCE_BYTES:
+        raise RequestError(
+            f"La instancia {index} ocupa {len(text)} bytes; el máximo es {MAX_INSTANCE_BYTES}.",
+            status=413,
+            instance=index,
+        )
+    try:
+        return json.loads(text, parse_int=float)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"La instancia {index} no es JSON válido.", instance=index) from error
 
 
 def stored_values(
@@ -128,7 +270,8 @@ def stored_values(
         )
     values = document.get("features") or {}
     for name in features:
-        if not isinstance(values.get(name), int | float):
+        value = values.get(name)
+        if not isinstance(value, int | float) or not math.isfinite(value):
             raise RequestError(
                 f"Instancia {index}: las variables guardadas de «{lookup.key}» no tienen "
                 f"«{name}», que este modelo necesita.",
@@ -139,23 +282,12 @@ def stored_values(
     return [float(values[name]) for name in features]
 
 
-def answers(predicted: pl.DataFrame, model: str) -> list[dict[str, Any]]:
-    """Return the predictions as they are sent, in order."""
-    columns = [predicted[name].to_list() for name in ("level", "score", *PROBABILITIES)]
+def predictions(levels: np.ndarray, probabilities: np.ndarray, model: str) -> list[Prediction]:
+    """Return the graph's outputs as they are sent, in order."""
     return [
-        {
-            "level": level,
-            "score": score,
-            "probabilities": dict(zip(LEVELS, p, strict=True)),
-            "model": model,
-        }
-        for level, score, *p in zip(*columns, strict=True)
+        Prediction(LEVELS[level], p[level], Probabilities(*p), model)
+        for level, p in zip(levels.tolist(), probabilities.tolist(), strict=True)
     ]
-
-
-def as_matrix(values: list[list[float]]) -> np.ndarray:
-    """Return parsed instances as an array (instances, features)."""
-    return np.array(values, dtype=np.float64)
 
 
 def _wrong(index: int, name: str, problem: str) -> RequestError:

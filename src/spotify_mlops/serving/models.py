@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from ..errors import InputError, UserError
+from ..errors import InputError, ServiceError, UserError
 from ..model.predictor import Predictor
 from ..model.schedule import Schedule
+from .metrics import Metrics
 
 _log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5
+"""Between two looks for a new champion."""
 
 
 class ModelSource(Protocol):
     """Gives the model that answers now."""
 
     def current(self) -> Predictor:
-        """Return a checked model; raise UserError when there is none."""
+        """Return a checked model at once, without I/O; raise ServiceError while there is none."""
+
+    def refresh(self) -> None:
+        """Look whether another model is to answer, and load it; the present one goes on."""
 
 
 class FixedModel:
@@ -39,9 +48,12 @@ class FixedModel:
         """Return the model."""
         return self._predictor
 
+    def refresh(self) -> None:
+        """Do nothing: Vertex AI starts another server for another model."""
+
 
 class ChampionModel:
-    """The schedule's champion; a new promotion is noticed at the next request."""
+    """The schedule's champion."""
 
     def __init__(self, schedule: Schedule) -> None:
         """Load and check the champion.
@@ -50,26 +62,24 @@ class ChampionModel:
             InputError, IntegrityError: there is no champion, or its files have changed.
         """
         self._schedule = schedule
-        self._lock = threading.Lock()
         self._stamp = schedule.stamp()
         self._predictor = self._load()
 
     def current(self) -> Predictor:
-        """Return today's champion.
-
-        One that cannot be loaded does not take the place of one that answers: the error is
-        logged, and the next promotion is tried again.
-        """
-        if self._schedule.stamp() != self._stamp:
-            with self._lock:
-                stamp = self._schedule.stamp()
-                if stamp != self._stamp:
-                    self._stamp = stamp
-                    try:
-                        self._predictor = self._load()
-                    except UserError as error:
-                        _log.error("El nuevo campeón no se puede cargar: %s", error)
+        """Return the champion as it was at the last look."""
         return self._predictor
+
+    def refresh(self) -> None:
+        """Load the champion if there was a promotion since the last look.
+
+        Raises:
+            InputError, IntegrityError: the new one cannot be loaded. It does not take the place
+                of one that answers, and is not tried again before the next promotion.
+        """
+        stamp = self._schedule.stamp()
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self._predictor = self._load()
 
     def _load(self) -> Predictor:
         version = self._schedule.champion()
@@ -79,6 +89,55 @@ class ChampionModel:
                 "promueva una versión."
             )
         return _checked(Predictor.load(self._schedule.bundle_path(version)))
+
+
+class Background:
+    """A model source that a thread makes and keeps up to date: no request waits for a model."""
+
+    def __init__(self, make: Callable[[], ModelSource], metrics: Metrics) -> None:
+        """Remember how the source is made; `run` makes it."""
+        self._make = make
+        self._metrics = metrics
+        self._source: ModelSource | None = None
+
+    def current(self) -> Predictor:
+        """Return the model.
+
+        Raises:
+            ServiceError: it is still being loaded.
+        """
+        if self._source is None:
+            raise ServiceError("El modelo se está cargando: pregunte dentro de un segundo.")
+        return self._source.current()
+
+    def refresh(self) -> None:
+        """Look for another model; one that cannot be loaded is logged and counted."""
+        before = self.current()
+        try:
+            assert self._source is not None
+            self._source.refresh()
+        except Exception as error:
+            self._metrics.load_failed()
+            # What is no user's error has a trace that someone will want.
+            _log.error("El nuevo campeón no se puede cargar: %s", error,
+                       exc_info=not isinstance(error, UserError))  # fmt: skip
+        if self.current() is not before:
+            self._metrics.loaded(self.current().name)
+
+    def run(self, stop: threading.Event) -> None:
+        """Make the source, then look for another model until ``stop`` is set.
+
+        Raises:
+            InputError, IntegrityError: there is no model, or it is not what its hashes say.
+        """
+        source = self._make()
+        # What is here now stays: the collector need not walk it at every turn.
+        gc.collect()
+        gc.freeze()
+        self._metrics.loaded(source.current().name)
+        self._source = source
+        while not stop.wait(LOOK_SECONDS):
+            self.refresh()
 
 
 def _checked(predictor: Predictor) -> Predictor:
