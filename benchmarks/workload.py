@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import joblib
 import measured
 import polars as pl
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -72,7 +73,7 @@ def _model(params: Params, say: Say) -> Path:
     """Train as notebook 04 does on a log of its own, once; return the bundle."""
     params = _publish(params, "model", say, simulator_events=MODEL_EVENTS)
     folder = Path(params.archive) / "bundle"
-    if not folder.exists():
+    if not (folder.exists() and _fitted(folder).exists()):
         say("Entrenando un modelo (una vez)")
         built = plain_features(read(params), params)
         end = built["window_start"].max()
@@ -82,8 +83,19 @@ def _model(params: Params, say: Say) -> Path:
             built, params.horizon, Windowing.of(params), end + params.window, levels
         )
         few = params.model_copy(update={"bootstrap_repetitions": 20})
-        train(few, built, known).write_bundle(folder)
+        result = train(few, built, known)
+        result.write_bundle(folder)
+        joblib.dump(result.model, _fitted(folder))
     return folder
+
+
+def fitted(params: Params, say: Say) -> Path:
+    """Return the file with the same model as scikit-learn fitted it: a ``LevelModel``."""
+    return _fitted(_model(params, say))
+
+
+def _fitted(bundle: Path) -> Path:
+    return bundle.with_name("fitted.joblib")
 
 
 def read(params: Params) -> pl.DataFrame:

@@ -285,7 +285,10 @@ def serve_endpoint(params_file: str, overrides: dict[str, Any]) -> None:
 
 
 @app.command()
-@click.argument("what", type=click.Choice(["pipeline", "freshness", "sinks", "growth", "backlog"]))
+@click.argument(
+    "what",
+    type=click.Choice(["pipeline", "freshness", "endpoint", "sinks", "growth", "backlog"]),
+)
 @click.option(
     "--events",
     metavar="N",
@@ -299,7 +302,10 @@ def serve_endpoint(params_file: str, overrides: dict[str, Any]) -> None:
     help="Eventos por segundo (freshness); sin ella, cuatro casos, uno tras otro.",
 )
 @click.option(
-    "--seconds", metavar="N", type=float, help="Duración de un caso (freshness) o de todo (sinks)."
+    "--seconds",
+    metavar="N",
+    type=float,
+    help="Duración de un caso (freshness, endpoint) o de todo (sinks).",
 )
 @with_params
 @json_option

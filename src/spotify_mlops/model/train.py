@@ -75,6 +75,8 @@ class TrainingResult:
     description: dict[str, Any]
     card: str
     graph: bytes
+    model: LevelModel | None = None
+    """What scikit-learn fitted. Of this process only: a saved run has the graph."""
 
     def of(self, model: str, split: str = "test") -> pl.DataFrame:
         """Return one model's predictions of a range, sorted by key."""
@@ -225,6 +227,7 @@ class _Run:
             description=description,
             card=write_card(params, description, scored),
             graph=graph.SerializeToString(),
+            model=model,
         )
 
     def _keep(self, model: str, split: str, rows: pl.DataFrame, prediction: Prediction) -> None:
