@@ -1,0 +1,214 @@
+"""The prediction server as a process: signals, a new champion under load, rude clients."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_model
+import yaml
+
+from spotify_mlops.model import bundle
+from spotify_mlops.model.predictor import Predictor
+from spotify_mlops.model.schedule import Schedule
+
+WAIT = 60.0
+
+
+class Server:
+    """A running server."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+        self.process = process
+        self.port = port
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT)
+
+    def ask(self, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        connection = self.connect()
+        connection.request("POST" if body else "GET", path, body)
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, content
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Wait until something holds; fail if the server ends before, or it takes too long."""
+        deadline, pause = time.monotonic() + WAIT, threading.Event()
+        while not condition():
+            assert self.process.poll() is None
+            assert time.monotonic() < deadline
+            pause.wait(0.02)
+
+    def lets_nobody_in(self) -> bool:
+        with contextlib.suppress(ConnectionResetError):
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+            except ConnectionRefusedError:
+                return True
+        return False
+
+    def counts(self, line: str) -> bool:
+        return f"\n{line}\n".encode() in self.ask("/metrics")[1]
+
+
+@contextlib.contextmanager
+def serving(*arguments: str, **environment: str) -> Iterator[Server]:
+    """Run a server; it is healthy when the context begins, and must end with status 0."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spotify_mlops.serving", *arguments],
+        env=os.environ | {"AIP_HTTP_PORT": str(port)} | environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    server = Server(process, port)
+
+    def is_healthy() -> bool:
+        with contextlib.suppress(OSError):
+            return server.ask("/health")[0] == 200
+        return False
+
+    try:
+        server.wait_for(is_healthy)
+        yield server
+        process.terminate()
+        assert process.communicate(timeout=WAIT)[1] == ""
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model.result().write_bundle(tmp_path_factory.mktemp("bundle") / "1").path
+
+
+@pytest.fixture(scope="module")
+def server(bundle_dir: Path) -> Iterator[Server]:
+    with serving(AIP_STORAGE_URI=str(bundle_dir)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def body(bundle_dir: Path) -> bytes:
+    instance = dict.fromkeys(Predictor.load(bundle_dir).features, 1.0)
+    return json.dumps({"instances": [instance]}).encode()
+
+
+def half_sent(server: Server, body: bytes) -> http.client.HTTPConnection:
+    """Begin a request and wait until the server has begun to receive it."""
+    connection = server.connect()
+    connection.putrequest("POST", "/predict")
+    connection.putheader("content-length", str(len(body)))
+    connection.endheaders(body[: len(body) // 2])
+    server.wait_for(lambda: server.counts("endpoint_requests_under_way 1.0"))
+    return connection
+
+
+def test_a_signal_lets_what_is_under_way_be_answered(bundle_dir: Path, body: bytes) -> None:
+    with serving(AIP_STORAGE_URI=str(bundle_dir)) as server:
+        connection = half_sent(server, body)
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for(server.lets_nobody_in)
+        connection.send(body[len(body) // 2 :])
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert len(json.loads(answer.read())["predictions"]) == 1
+
+
+def test_a_client_that_hangs_up_disturbs_nothing(server: Server, body: bytes) -> None:
+    half_sent(server, body).close()
+    server.wait_for(lambda: server.counts('endpoint_requests_total{status="499"} 1.0'))
+    assert server.counts("endpoint_requests_under_way 0.0")
+    impatient = server.connect()
+    impatient.request("POST", "/predict", body)
+    impatient.close()
+    assert server.ask("/predict", body)[0] == 200
+
+
+def test_a_hundred_thousand_instances_disturb_nobody(server: Server, body: bytes) -> None:
+    lookups = [{"country": "CO", "track_id": "t"}] * 100_000
+    instance = json.loads(body)["instances"][0]
+    too_many = [json.dumps({"instances": lookups}), json.dumps({"instances": [instance] * 100_000})]
+    statuses: list[int] = []
+    stop = threading.Event()
+
+    def keep_asking() -> None:
+        connection = server.connect()
+        while not stop.is_set():
+            connection.request("POST", "/predict", body)
+            answer = connection.getresponse()
+            answer.read()
+            statuses.append(answer.status)
+
+    thread = threading.Thread(target=keep_asking)
+    thread.start()
+    try:
+        for content in too_many:
+            status, answer = server.ask("/predict", content.encode())
+            assert status == 413
+            assert "Divida la petición" in json.loads(answer)["error"]["message"]
+    finally:
+        stop.set()
+        thread.join()
+    assert set(statuses) == {200}
+
+
+def test_a_new_champion_takes_over_under_load(
+    bundle_dir: Path, tmp_path: Path, body: bytes
+) -> None:
+    settings = tiny_model.settings().model_copy(update={"archive": str(tmp_path)})
+    schedule = Schedule(settings)
+    first = bundle.load(bundle_dir)
+    card = (bundle_dir / bundle.CARD).read_text(encoding="utf-8")
+    note = first.description | {"note": "the same model, as another version"}
+    second = bundle.write(tmp_path / "second", first.graph(), card, note)
+    schedule.keep("1", bundle_dir)
+    schedule.keep("2", second.path)
+    schedule.promote("1", tiny_model.START)
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(settings.model_dump(mode="json")), encoding="utf-8")
+    answers: list[list[Any]] = [[] for _ in range(4)]
+    stop = threading.Event()
+
+    def keep_asking(server: Server, mine: list[Any]) -> None:
+        connection = server.connect()
+        while not stop.is_set():
+            connection.request("POST", "/predict", body)
+            answer = connection.getresponse()
+            mine.append((answer.status, json.loads(answer.read())["predictions"][0]["model"]))
+
+    with serving("--params", str(file)) as server:
+        threads = [threading.Thread(target=keep_asking, args=(server, mine)) for mine in answers]
+        for thread in threads:
+            thread.start()
+        try:
+            server.wait_for(lambda: all(answers))
+            schedule.promote("2", tiny_model.START + timedelta(hours=1))
+            new = (200, "popularity@2")
+            server.wait_for(lambda: all(mine[-1] == new for mine in answers))
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+    for mine in answers:
+        assert mine == sorted(mine)  # the first champion's answers, then the second's
+        assert {status for status, _ in mine} == {200}
