@@ -56,7 +56,8 @@ def create_app(model: LevelModel, description: dict[str, Any]) -> FastAPI:
 
     @app.post("/predict")
     async def predict(body: request) -> Answer:  # type: ignore[valid-type]
-        frame = pd.DataFrame([item.model_dump() for item in body.instances], columns=features)
+        instances = body.instances  # type: ignore[attr-defined]
+        frame = pd.DataFrame([item.model_dump() for item in instances], columns=features)
         x = frame.to_numpy()
         scores = sum(member.decision_function(x) for member in model.members) / len(model.members)
         calibrated = model.calibration.apply(scores)
