@@ -167,27 +167,57 @@ def test_a_client_that_hangs_up(app: Endpoint, metrics: Metrics) -> None:
 def test_lookups_that_wait_let_others_be_answered_up_to_a_limit(
     bundle_dir: Path, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "MAX_REQUESTS", 2)
-    asked, answer = threading.Semaphore(0), threading.Event()
+    questions: list[Sequence[str]] = []
+    asked, answer = threading.Event(), threading.Event()
 
     def slow_store(keys: Sequence[str]) -> Mapping[str, Any]:
-        asked.release()
+        questions.append(keys)
+        asked.set()
         assert answer.wait(WAIT)
         return {}
 
     app = create_app(FixedModel(str(bundle_dir)), slow_store, metrics)
+    monkeypatch.setattr(limits, "MAX_REQUESTS", 3)
 
     async def scenario() -> None:
-        waiting = [asyncio.create_task(ask(app, body_of(LOOKUP))) for _ in range(2)]
-        for _ in waiting:
-            assert await asyncio.to_thread(asked.acquire, timeout=WAIT)
+        waiting = [asyncio.create_task(ask(app, body_of(LOOKUP)))]
+        assert await asyncio.to_thread(asked.wait, WAIT)
+        for name in ("u", "v"):
+            waiting.append(asyncio.create_task(ask(app, body_of(LOOKUP | {"track_id": name}))))
+        while b"endpoint_requests_under_way 3.0" not in metrics.text():
+            await asyncio.sleep(0)
         assert (await ask(app, body_of(instance(bundle_dir))))[0] == 200
-        assert b"endpoint_requests_under_way 2.0" in metrics.text()
         status, headers, refused = await ask(app, body_of(LOOKUP))
         assert (status, headers[b"retry-after"]) == (429, b"1")
         assert refused["error"]["status"] == "RESOURCE_EXHAUSTED"
         answer.set()
-        assert [(await task)[0] for task in waiting] == [404, 404]
+        assert [(await task)[0] for task in waiting] == [404, 404, 404]
+
+    asyncio.run(scenario())
+    # What came while the first question was under way was asked in one.
+    assert questions == [["CO:t"], ["CO:u", "CO:v"]]
+
+
+def test_a_large_lookup_keeps_neither_batches_nor_lookups_waiting(bundle_dir: Path) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def store(keys: Sequence[str]) -> Mapping[str, Any]:
+        if len(keys) > 1:
+            asked.set()
+            assert answer.wait(WAIT)
+        return {}
+
+    app = create_app(FixedModel(str(bundle_dir)), store)
+
+    async def scenario() -> None:
+        many = asyncio.create_task(ask(app, body_of(*[LOOKUP] * 1000)))
+        assert await asyncio.to_thread(asked.wait, WAIT)
+        batch = body_of(*[instance(bundle_dir)] * 200)
+        assert len(batch) > contract.SMALL_BODY
+        assert (await ask(app, batch))[0] == 200
+        assert (await ask(app, body_of(LOOKUP)))[0] == 404
+        answer.set()
+        assert (await many)[2]["error"]["instance"] == 0
 
     asyncio.run(scenario())
 

@@ -13,9 +13,9 @@ import logging
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -26,15 +26,14 @@ from . import contract, limits
 from .contract import Asked, Form, Prediction, RequestError
 from .metrics import CONTENT_TYPE, Metrics
 from .models import ModelSource
+from .store import Questions, Store
 
 HEALTH_ROUTE = "/health"
 PREDICT_ROUTE = "/predict"
 METRICS_ROUTE = "/metrics"
 REST_ROUTE = re.compile(r"/v1/(projects/[^/]+/locations/[^/]+)/endpoints/[^/]+:predict")
 
-Store = Callable[[Sequence[str]], Mapping[str, Any]]
-"""Finds documents of ``tracks`` by ``_id``; unknown ones are absent from the answer."""
-
+T = TypeVar("T")
 Scope = MutableMapping[str, Any]
 Send = Callable[[limits.Message], Awaitable[None]]
 
@@ -47,7 +46,8 @@ _JSON = b"application/json"
 _encode = msgspec.json.Encoder().encode
 _BLOCK = 4096
 """Rows given to the model at a time."""
-_LOOKUP_THREADS = 16
+_FEW_ROWS = 32
+"""That are answered on the event loop."""
 _CLIENT_GONE = 499
 
 
@@ -86,7 +86,7 @@ class Endpoint:
     def __init__(self, models: ModelSource, store: Store, metrics: Metrics) -> None:
         """Keep the parts; see `create_app`."""
         self._models = models
-        self._store = store
+        self._questions = Questions(store)
         self._metrics = metrics
         self._gate = limits.Gate()
         metrics.watch_under_way(lambda: self._gate.requests)
@@ -98,7 +98,6 @@ class Endpoint:
         self._served: _Served | None = None
         # One core stays with the event loop.
         self._batches = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), "batch")
-        self._lookups = ThreadPoolExecutor(_LOOKUP_THREADS, "lookup")
 
     async def __call__(self, scope: Scope, receive: limits.Receive, send: Send) -> None:
         """Answer one request."""
@@ -136,30 +135,21 @@ class Endpoint:
 
     async def _answer(self, served: _Served, body: bytes | bytearray) -> tuple[bytes, int]:
         """Return what is sent, and how many instances it answers."""
-        if len(body) > contract.SMALL_BODY:
-            return await self._in(self._batches, len(body), self._answer_batch, served, body)
-        asked = served.form.read(body)
-        if asked.lookups:
-            return await self._in(self._lookups, len(body), self._look_up, served, asked)
-        return served.answer(asked.values), len(asked.values)
+        asked: Asked | None = None
+        if len(body) <= contract.SMALL_BODY:
+            asked = served.form.read(body)
+            if not asked.lookups:
+                return served.answer(asked.values), len(asked.values)
+        with self._gate.enter(len(body)):
+            if asked is None:
+                asked = await self._in_thread(served.form.read, body)
+            found = await self._questions.find(asked.keys()) if asked.lookups else {}
+            if len(asked.values) <= _FEW_ROWS:
+                return served.answer_asked(asked, found)
+            return await self._in_thread(served.answer_asked, asked, found)
 
-    async def _in(
-        self, pool: ThreadPoolExecutor, size: int, work: Callable[..., Any], *given: Any
-    ) -> Any:
-        with self._gate.enter(size):
-            return await asyncio.get_running_loop().run_in_executor(pool, work, *given)
-
-    def _answer_batch(self, served: _Served, body: bytes | bytearray) -> tuple[bytes, int]:
-        return self._look_up(served, served.form.read(body))
-
-    def _look_up(self, served: _Served, asked: Asked) -> tuple[bytes, int]:
-        """Fill in what the store knows, with one question for all tracks of the request."""
-        if asked.lookups:
-            documents = self._store([lookup.key for lookup in asked.lookups.values()])
-            for i, lookup in asked.lookups.items():
-                document = documents.get(lookup.key)
-                asked.values[i] = contract.stored_values(i, lookup, document, served.features)
-        return served.answer(asked.values), len(asked.values)
+    async def _in_thread(self, work: Callable[..., T], *given: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._batches, work, *given)
 
     def _serving(self, parent: str | None) -> _Served:
         """Return the model in force; a request keeps the one that it began with."""
@@ -202,7 +192,7 @@ class _Served:
 
     def __init__(self, model: Predictor) -> None:
         self.model = model
-        self.features = model.features
+        self._features = model.features
         self.form = Form(model.features)
         self._parent: str | None = None
 
@@ -211,6 +201,13 @@ class _Served:
         served = copy.copy(self)
         served._parent = parent
         return served
+
+    def answer_asked(self, asked: Asked, documents: Mapping[str, Any]) -> tuple[bytes, int]:
+        """Fill in the tracks that a request names; return what is sent and for how many."""
+        for i, lookup in asked.lookups.items():
+            document = documents.get(lookup.key)
+            asked.values[i] = contract.stored_values(i, lookup, document, self._features)
+        return self.answer(asked.values), len(asked.values)
 
     def answer(self, values: np.ndarray) -> bytes:
         """Return predictions as they are sent: those of ``Predictor.predict``, bit by bit."""

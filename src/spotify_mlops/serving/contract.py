@@ -58,6 +58,10 @@ class Asked:
     lookups: dict[int, Lookup]
     """By index of the instance."""
 
+    def keys(self) -> list[str]:
+        """Return the ``_id`` of every track that is named."""
+        return [lookup.key for lookup in self.lookups.values()]
+
 
 class Probabilities(msgspec.Struct, gc=False, rename="pascal"):
     """Probability of each level, with six decimals."""
