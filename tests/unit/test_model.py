@@ -18,7 +18,7 @@ from scipy.special import softmax
 from spotify_mlops.errors import InputError, IntegrityError
 from spotify_mlops.features import feature_names
 from spotify_mlops.labels import LEVELS
-from spotify_mlops.model import bundle, dataset, diagnostics, effects, export, metrics
+from spotify_mlops.model import bundle, dataset, diagnostics, effects, export, metrics, runtime
 from spotify_mlops.model.calibration import Calibration
 from spotify_mlops.model.learner import Hyperparameters, LevelModel, fit, truncate
 from spotify_mlops.model.predictor import PREDICTION_SCHEMA, Predictor
@@ -150,12 +150,12 @@ def test_a_tree_without_splits_is_exported() -> None:
 
 
 def test_a_row_gets_the_same_bits_in_any_batch() -> None:
-    session = export.session(export.to_onnx(small_model(), 4).SerializeToString())
+    session = runtime.session(export.to_onnx(small_model(), 4).SerializeToString())
     x, _ = small_problem(997)
-    whole = session.run(export.OUTPUTS, {export.INPUT: x})
+    whole = session.run(runtime.OUTPUTS, {runtime.INPUT: x})
     for size in (1, 2, 7, 64, 500):
         parts = [
-            session.run(export.OUTPUTS, {export.INPUT: x[i : i + size]})
+            session.run(runtime.OUTPUTS, {runtime.INPUT: x[i : i + size]})
             for i in range(0, len(x), size)
         ]
         for i, expected in enumerate(whole):

@@ -212,3 +212,12 @@ def test_a_new_champion_takes_over_under_load(
     for mine in answers:
         assert mine == sorted(mine)  # the first champion's answers, then the second's
         assert {status for status, _ in mine} == {200}
+
+
+def test_serving_needs_no_library_of_training() -> None:
+    check = (
+        "import sys, spotify_mlops.serving.__main__\n"
+        "print(*sys.modules.keys() & {'sklearn', 'scipy', 'onnx', 'pandas', 'apache_beam'})"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

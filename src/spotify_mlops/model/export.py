@@ -13,19 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from scipy.special import softmax
 
 from ..errors import IntegrityError
 from ..labels import LEVELS
 from .learner import LevelModel
-
-INPUT = "inputs"
-"""Name of the graph's input: float64 (rows, features)."""
-
-OUTPUTS = ("level", "probabilities")
-"""Names of its outputs: int64 (rows,), index into `LEVELS`; float64 (rows, 3)."""
+from .runtime import INPUT, OUTPUTS, session
 
 TOLERANCE = 1e-5
 """Largest accepted difference of a probability from scikit-learn's."""
@@ -82,15 +76,6 @@ def to_onnx(model: LevelModel, features: int) -> onnx.ModelProto:
     proto = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     onnx.checker.check_model(proto)
     return proto
-
-
-def session(graph: bytes) -> onnxruntime.InferenceSession:
-    """Return a session on one thread: more threads add in another order, and change bits."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def check(model: LevelModel, graph: onnx.ModelProto, x: np.ndarray) -> float:

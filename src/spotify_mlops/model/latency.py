@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import export
+from . import runtime
 
 ROUNDS = 7
 CALLS = 200
@@ -39,13 +39,13 @@ def measure(graph: bytes, inputs: int) -> Latency:
         graph: serialized, as in a bundle.
         inputs: how many a row has.
     """
-    session = export.session(graph)
+    session = runtime.session(graph)
     batch = np.random.default_rng(0).uniform(-100.0, 100.0, (BATCH_ROWS, inputs))
     rows = [batch[i : i + 1] for i in range(CALLS)]
 
     def seconds(block: np.ndarray) -> float:
         start = time.thread_time()
-        session.run(export.OUTPUTS, {export.INPUT: block})
+        session.run(runtime.OUTPUTS, {runtime.INPUT: block})
         return time.thread_time() - start
 
     seconds(batch)  # the first call allocates

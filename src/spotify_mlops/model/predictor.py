@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from ..labels import LEVELS
-from . import bundle, export
+from . import bundle, runtime
 from .bundle import Bundle
 from .metrics import PROBABILITIES
 
@@ -33,7 +33,7 @@ class Predictor:
         self.bundle = loaded
         self.name = name
         self.features = loaded.features
-        self._session = export.session(loaded.graph())
+        self._session = runtime.session(loaded.graph())
 
     @classmethod
     def load(cls, directory: Path | str, name: str | None = None) -> Self:
@@ -89,7 +89,9 @@ class Predictor:
         """
         blocks = [x[i : i + _BLOCK] for i in range(0, len(x), _BLOCK)]
         if len(blocks) == 1:
-            return self._session.run(export.OUTPUTS, {export.INPUT: x})
+            return self._session.run(runtime.OUTPUTS, {runtime.INPUT: x})
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            parts = pool.map(lambda b: self._session.run(export.OUTPUTS, {export.INPUT: b}), blocks)
+            parts = pool.map(
+                lambda b: self._session.run(runtime.OUTPUTS, {runtime.INPUT: b}), blocks
+            )
             return [np.concatenate(part) for part in zip(*parts, strict=True)]
