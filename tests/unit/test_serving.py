@@ -17,9 +17,12 @@ import polars as pl
 import pytest
 import tiny_model
 import uvicorn
+from gcp_storage_emulator.server import create_server
+from google.cloud import storage
 from starlette.testclient import TestClient
 
 from spotify_mlops.errors import InputError, IntegrityError, ServiceError
+from spotify_mlops.local import ports
 from spotify_mlops.model.predictor import Predictor
 from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.serving import client as official
@@ -222,6 +225,29 @@ def test_a_new_champion_answers_without_a_restart(bundle_dir: Path, tmp_path: Pa
     assert client.get("/health").json()["model"] == "popularity@2"
     with pytest.raises(IntegrityError):
         ChampionModel(schedule)
+
+
+def test_a_bundle_in_a_bucket_is_fetched_and_verified(
+    bundle_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = ports.free()
+    emulator = create_server(ports.HOST, port, in_memory=True, default_bucket="models")
+    emulator.start()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://{ports.HOST}:{port}")
+    try:
+        bucket = storage.Client(project="test").bucket("models")
+        for file in bundle_dir.iterdir():
+            bucket.blob(f"popularity/7/{file.name}").upload_from_filename(str(file))
+        assert FixedModel("gs://models/popularity/7/").current().name == "popularity@7"
+        bucket.blob("popularity/7/model.onnx").upload_from_string(b"changed")
+        with pytest.raises(IntegrityError, match="SHA-256"):
+            FixedModel("gs://models/popularity/7")
+        with pytest.raises(InputError, match="no es un modelo"):
+            FixedModel("gs://models/nothing")
+        with pytest.raises(ServiceError, match="gs://other/popularity"):
+            FixedModel("gs://other/popularity")
+    finally:
+        emulator.stop()
 
 
 def test_a_wrong_hash_ends_the_server_with_status_6(bundle_dir: Path, tmp_path: Path) -> None:

@@ -147,14 +147,27 @@ def _checked(predictor: Predictor) -> Predictor:
 
 
 def _fetched(uri: str) -> Path:
+    """Return the folder of a bundle: itself, or a copy that keeps its name, the version.
+
+    Raises:
+        ServiceError: the bucket does not answer, or does not let us read.
+    """
     if not uri.startswith("gs://"):
         return Path(uri.removeprefix("file://"))
+    from google.api_core.exceptions import GoogleAPICallError
+    from google.auth.exceptions import GoogleAuthError
     from google.cloud import storage  # type: ignore[attr-defined]
 
     bucket, _, prefix = uri.removeprefix("gs://").rstrip("/").partition("/")
-    folder = Path(tempfile.mkdtemp(prefix="spotify-mlops-model-"))
-    for blob in storage.Client().list_blobs(bucket, prefix=f"{prefix}/"):
-        name = blob.name.removeprefix(f"{prefix}/")
-        if name and "/" not in name:
-            blob.download_to_filename(str(folder / name))
+    folder = Path(tempfile.mkdtemp(prefix="spotify-mlops-model-")) / prefix.rpartition("/")[2]
+    folder.mkdir(exist_ok=True)
+    try:
+        for blob in storage.Client().list_blobs(bucket, prefix=f"{prefix}/"):
+            name = blob.name.removeprefix(f"{prefix}/")
+            if name and "/" not in name:
+                blob.download_to_filename(str(folder / name))
+    except (GoogleAPICallError, GoogleAuthError) as error:
+        raise ServiceError(
+            f"No se puede leer el modelo de {uri}: {error}. Revise AIP_STORAGE_URI y los permisos."
+        ) from error
     return folder
