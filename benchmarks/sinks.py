@@ -18,8 +18,8 @@ import psutil
 import workload
 from workload import Say, figure
 
-from spotify_mlops import clients, warehouse
-from spotify_mlops.errors import ServiceError
+from spotify_mlops import clients, topic, warehouse
+from spotify_mlops.errors import ServiceError, UserError
 from spotify_mlops.events import decode
 from spotify_mlops.jobs import deploy, stream
 from spotify_mlops.jobs.bounded import shape_of
@@ -28,10 +28,11 @@ from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.params import Params
 from spotify_mlops.pipeline import marks, progress, steps
 from spotify_mlops.pipeline.predict import Champions
+from spotify_mlops.pipeline.readers import KafkaReader
 from spotify_mlops.sinks import positions
 from spotify_mlops.windows import Windowing
 
-EVENTS = 2_000_000
+EVENTS = 7_000_000
 """The log is full when the job starts: what limits it is never who publishes."""
 ALONE_RECORDS = 500_000
 ALONE_SECONDS = 15.0
@@ -45,6 +46,7 @@ def run(params: Params, say: Say, seconds: float = 300.0) -> list[dict[str, Any]
 
     Raises:
         ServiceError: the job ended.
+        UserError: the log ended first.
     """
     base = workload.prepare(params, "sinks", say, simulator_events=EVENTS)
     with _own(base, "alone") as own:
@@ -93,22 +95,45 @@ def _own(base: Params, name: str) -> Iterator[Params]:
 
 def _ceilings(params: Params, say: Say) -> dict[str, float]:
     """Return the events a second that each sink takes alone: the job's own code, without Beam."""
-    log = workload.read(params)[:ALONE_RECORDS]
-    decoded = decode(log, params.clock_skew)
-    start = dict.fromkeys(range(params.partitions))
-    marked, _ = marks.mark(decoded, start, params.allowed_lateness)
+    decoded = decode(_beginning(params), params.clock_skew)
     sinks = stream.live_sinks(params)
     ceilings = {}
     for sink in sinks.raw:
         say(f"Solo el destino {sink.name}")
-        elements = ((part, part.height) for part in marked.iter_slices(2_000))
-        ceilings[sink.name] = _alone(params, sink, elements)
+        ceilings[sink.name] = _alone(params, sink, _batches(decoded, params))
     say("Solo las filas de las ventanas")
+    marked, _ = marks.mark(decoded, _start(params), params.allowed_lateness)
     ceilings["Windows"] = _alone(params, sinks.windows, _windows(marked, params))
     return ceilings
 
 
-def _alone(params: Params, sink: Any, elements: Iterable[tuple[Any, int]]) -> float:
+def _start(params: Params) -> marks.Marks:
+    return dict.fromkeys(range(params.partitions))
+
+
+def _beginning(params: Params) -> pl.DataFrame:
+    """Return the first records of the log in the order in which the job reads them."""
+    reader = KafkaReader(params, dict.fromkeys(range(params.partitions), 0))
+    batches, left = [], ALONE_RECORDS
+    while left > 0:
+        batches.append(reader.poll())
+        left -= batches[-1].height
+    reader.close()
+    return pl.concat(batches)
+
+
+_Element = tuple[Any, int, datetime | None]
+"""What a sink gets, how many events are in it, and the watermark after it."""
+
+
+def _batches(decoded: pl.DataFrame, params: Params) -> Iterator[_Element]:
+    known = _start(params)
+    for part in decoded.iter_slices(2_000):
+        marked, known = marks.mark(part, known, params.allowed_lateness)
+        yield marked, marked.height, marks.watermark(known, params.allowed_lateness)
+
+
+def _alone(params: Params, sink: Any, elements: Iterable[_Element]) -> float:
     job = f"{params.dataset}-{getattr(sink, 'name', 'Windows')}"
     shape = shape_of(params, pane=1)
     kept = progress.Progress(
@@ -123,7 +148,9 @@ def _alone(params: Params, sink: Any, elements: Iterable[tuple[Any, int]]) -> fl
     dofn.setup()
     written = 0
     began = time.perf_counter()
-    for element, events in elements:
+    for element, events, watermark in elements:
+        if watermark is not None:
+            kept.close(watermark)  # what is old then is deleted, as in the job
         for _ in dofn.process(element) or ():
             pass
         dofn.finish_bundle()
@@ -137,7 +164,7 @@ def _alone(params: Params, sink: Any, elements: Iterable[tuple[Any, int]]) -> fl
     return written / seconds
 
 
-def _windows(marked: pl.DataFrame, params: Params) -> Iterator[tuple[Any, int]]:
+def _windows(marked: pl.DataFrame, params: Params) -> Iterator[_Element]:
     """Yield what the last stage gets, one element a window, and how many events are in it."""
     windowing = Windowing.of(params)
     built = workload.features_of(marked, params)
@@ -150,7 +177,7 @@ def _windows(marked: pl.DataFrame, params: Params) -> Iterator[tuple[Any, int]]:
         counters = pl.DataFrame(
             [(window, 0, 0, sizes[window], 0)], steps.COUNTERS_SCHEMA, orient="row"
         )
-        yield (0, window + params.window, rows, counters, pieces[window,]), sizes[window]
+        yield (0, window + params.window, rows, counters, pieces[window,]), sizes[window], None
 
 
 @dataclass(frozen=True)
@@ -164,6 +191,7 @@ class _Sample:
 
 
 def _watch(params: Params, seconds: float) -> list[_Sample]:
+    total = sum(high for _, high in topic.offsets(params).values())
     job = deploy.start_stream(params)
     try:
         process = psutil.Process(job.pid)
@@ -179,6 +207,8 @@ def _watch(params: Params, seconds: float) -> list[_Sample]:
             parts = [process, *process.children(recursive=True)]
             memory = sum(part.memory_full_info().pss for part in parts) / MEGABYTE
             seen.append(_Sample(time.monotonic() - began, records, memory))
+            if records >= total:
+                raise UserError(f"Los {total} registros se acabaron antes que la medida.")
         return seen
     finally:
         processes.stop(job)

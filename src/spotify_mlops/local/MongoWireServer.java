@@ -1,16 +1,27 @@
+import de.bwaldvogel.mongo.MongoCollection;
 import de.bwaldvogel.mongo.MongoDatabase;
 import de.bwaldvogel.mongo.MongoServer;
 import de.bwaldvogel.mongo.MongoVersion;
+import de.bwaldvogel.mongo.backend.AbstractUniqueIndex;
+import de.bwaldvogel.mongo.backend.CollectionOptions;
 import de.bwaldvogel.mongo.backend.Index;
 import de.bwaldvogel.mongo.backend.IndexKey;
 import de.bwaldvogel.mongo.backend.KeyValue;
+import de.bwaldvogel.mongo.backend.Missing;
 import de.bwaldvogel.mongo.backend.h2.H2Backend;
 import de.bwaldvogel.mongo.backend.h2.H2Database;
 import de.bwaldvogel.mongo.bson.Document;
 import de.bwaldvogel.mongo.wire.message.MongoMessage;
+import de.bwaldvogel.mongo.wire.bson.BsonDecoder;
+import de.bwaldvogel.mongo.wire.bson.BsonEncoder;
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
 import java.nio.ByteBuffer;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import org.h2.mvstore.Cursor;
 import org.h2.mvstore.DataUtils;
 import org.h2.mvstore.MVMap;
 import org.h2.mvstore.MVStore;
@@ -88,6 +99,110 @@ public final class MongoWireServer {
         }
     }
 
+    /** Documents as BSON: H2 alone would keep them as serialized Java objects. */
+    private static final class Bson extends BasicDataType<Document> {
+        private static final int FIELD_BYTES = 80;
+
+        @Override
+        public int getMemory(Document document) {
+            return FIELD_BYTES * (1 + document.size());
+        }
+
+        @Override
+        public void write(WriteBuffer target, Document document) {
+            ByteBuf bytes = Unpooled.buffer(512);
+            BsonEncoder.encodeDocument(document, bytes);
+            target.putVarInt(bytes.readableBytes()).put(bytes.nioBuffer());
+        }
+
+        @Override
+        public Document read(ByteBuffer source) {
+            int length = DataUtils.readVarInt(source);
+            ByteBuf bytes = Unpooled.wrappedBuffer(source.slice(source.position(), length));
+            source.position(source.position() + length);
+            return BsonDecoder.decodeBson(bytes);
+        }
+
+        @Override
+        public Document[] createStorage(int size) {
+            return new Document[size];
+        }
+    }
+
+    /**
+     * A unique index that also answers "text below a bound" ({@code {_id: {$lt: "..."}}}).
+     *
+     * <p>The backend's own looks at every document for that: old events could not be deleted
+     * without reading all the others.
+     */
+    private static final class Ordered extends AbstractUniqueIndex<Object> {
+        private final MVMap<KeyValue, Object> map;
+
+        Ordered(MVMap<KeyValue, Object> map, String name, List<IndexKey> keys, boolean sparse) {
+            super(name, keys, sparse);
+            this.map = map;
+        }
+
+        /** The bound of a query that asks for what is below a text, and for nothing else. */
+        private String bound(Document query) {
+            if (keys().size() != 1 || !query.keySet().equals(Set.copyOf(keys()))) {
+                return null;
+            }
+            return query.get(keys().get(0)) instanceof Document asked
+                && asked.size() == 1 && asked.get("$lt") instanceof String text ? text : null;
+        }
+
+        @Override
+        public synchronized boolean canHandle(Document query) {
+            return bound(query) != null || super.canHandle(query);
+        }
+
+        @Override
+        public synchronized Iterable<Object> getPositions(Document query) {
+            String bound = bound(query);
+            if (bound == null) {
+                return super.getPositions(query);
+            }
+            List<Object> found = new ArrayList<>();
+            Cursor<KeyValue, Object> below = map.cursor(null, new KeyValue(bound), false);
+            while (below.hasNext()) {
+                below.next();
+                found.add(below.getValue());
+            }
+            return found; // the collection compares each document with the query once more
+        }
+
+        @Override
+        protected Object removeDocument(KeyValue key) {
+            return map.remove(key);
+        }
+
+        @Override
+        protected boolean putKeyPosition(KeyValue key, Object position) {
+            return map.putIfAbsent(key, Missing.ofNullable(position)) == null;
+        }
+
+        @Override
+        protected Iterable<Map.Entry<KeyValue, Object>> getIterable() {
+            return map.entrySet();
+        }
+
+        @Override
+        protected Object getPosition(KeyValue key) {
+            return map.get(key);
+        }
+
+        @Override
+        public long getCount() {
+            return map.sizeAsLong();
+        }
+
+        @Override
+        public long getDataSize() {
+            return getCount();
+        }
+    }
+
     /** Commits before it answers a write: what was acknowledged survives kill -9. */
     private static final class Durable extends H2Backend {
         Durable(MVStore store) { super(store); }
@@ -107,12 +222,21 @@ public final class MongoWireServer {
             MVStore store = getMvStore();
             return new H2Database(name, store, getCursorRegistry()) {
                 @Override
+                protected MongoCollection<Object> openOrCreateCollection(
+                        String collection, CollectionOptions options) {
+                    // Whoever opens the map first says how its values are kept.
+                    String map = "databases." + getFullCollectionNamespace(collection);
+                    store.openMap(map, new MVMap.Builder<Object, Document>().valueType(new Bson()));
+                    return super.openOrCreateCollection(collection, options);
+                }
+
+                @Override
                 protected Index<Object> openOrCreateUniqueIndex(
                         String collection, String index, List<IndexKey> keys, boolean sparse) {
-                    // Whoever opens the map first says how its keys are kept.
                     String map = getFullCollectionNamespace(collection) + "._index_" + index;
-                    store.openMap(map, new MVMap.Builder<KeyValue, Object>().keyType(new Keys()));
-                    return super.openOrCreateUniqueIndex(collection, index, keys, sparse);
+                    MVMap.Builder<KeyValue, Object> builder = new MVMap.Builder<>();
+                    return new Ordered(
+                        store.openMap(map, builder.keyType(new Keys())), index, keys, sparse);
                 }
             };
         }

@@ -50,7 +50,7 @@ class KafkaReader:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
                 "fetch.wait.max.ms": 20,
-                "fetch.message.max.bytes": 8 << 20,
+                "fetch.message.max.bytes": 512 << 10,
                 "queued.min.messages": 100_000,
                 "queued.max.messages.kbytes": 128 << 10,
                 "check.crcs": False,

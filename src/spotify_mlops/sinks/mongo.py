@@ -53,8 +53,12 @@ def event_id(fields: Sequence[object]) -> str:
     text = msgspec.json.encode([str(field) for field in fields])
     event_time = fields[DUPLICATE_KEY.index("event_time")]
     assert isinstance(event_time, datetime)
-    microseconds = (event_time - EPOCH) // timedelta(microseconds=1)
-    return f"{microseconds:016x}{hashlib.blake2b(text, digest_size=16).hexdigest()}"
+    digest = hashlib.blake2b(text, digest_size=16).hexdigest()
+    return f"{_microseconds(event_time):016x}{digest}"
+
+
+def _microseconds(time: datetime) -> int:
+    return (time - EPOCH) // timedelta(microseconds=1)
 
 
 def event_documents(events: pl.DataFrame) -> Iterable[dict[str, Any]]:
@@ -122,8 +126,12 @@ def insert_events(database: Database[dict[str, Any]], events: pl.DataFrame) -> N
 
 
 def prune_events(database: Database[dict[str, Any]], before: datetime) -> int:
-    """Delete the events older than ``before``; return how many."""
-    return database["events"].delete_many({"event_time": {"$lt": before}}).deleted_count
+    """Delete the events older than ``before``; return how many.
+
+    By ``_id``, which begins with the event time: an index that every server has.
+    """
+    oldest = f"{_microseconds(before):016x}"
+    return database["events"].delete_many({"_id": {"$lt": oldest}}).deleted_count
 
 
 def track_documents(
