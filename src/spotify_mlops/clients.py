@@ -110,15 +110,6 @@ def archive_uri(params: Params) -> str:
     return str(paths.state_dir() / "archive" / params.profile)
 
 
-def endpoint_url(params: Params) -> str:
-    """Return the base URL of the prediction endpoint.
-
-    Raises:
-        ServiceError: it is the local one and was never started.
-    """
-    return address(params.endpoint, "endpoint", "url").rstrip("/")
-
-
 def vertex(params: Params) -> ModuleType:
     """Return the ``aiplatform`` module, initialised for the params' project and API.
 

@@ -99,7 +99,9 @@ class Params(BaseModel):
     archive: str = LOCAL
     vertex: str = LOCAL
     """Address of the Vertex AI API; ``default`` is Google's own for the location."""
-    endpoint: str = LOCAL
+    serving_image: str = "spotify-mlops-serving:0.1.0"
+    """Where Vertex AI finds the image of infra/; the local one runs its command as it is."""
+    serving_machine: str = "n2-standard-2"
 
     # Time and shape of the pipeline
     window: PositiveDuration = timedelta(hours=1)
@@ -217,6 +219,15 @@ def load(profile_or_path: str | Path = "local", /, **overrides: Any) -> Params:
         return Params.model_validate(content)
     except ValidationError as error:
         raise ParamsError(f"{path.name}: {_explain(error)}") from error
+
+
+def params_file(params: Params) -> Path:
+    """Write the params as they are in force, for a process of their own; return the file."""
+    path = paths.state_dir() / "run" / f"{params.profile}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = params.model_dump(mode="json", exclude_defaults=True) | {"profile": params.profile}
+    path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+    return path
 
 
 def names() -> frozenset[str]:

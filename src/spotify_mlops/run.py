@@ -120,11 +120,11 @@ def _say(message: str) -> None:
 
 
 def _farewell(params: Params, index: Path, seconds: float) -> None:
-    from . import clients
+    from .serving.endpoint import Endpoint
 
     click.secho(f"\nListo en {seconds:.0f} s.", bold=True)
     click.echo(f"  Informes    {index}")
-    click.echo(f"  Endpoint    {clients.endpoint_url(params)}")
+    click.echo(f"  Endpoint    {Endpoint(params).name}")
     click.echo("  Estado      spotify-mlops status")
     click.echo("  Auditoría   spotify-mlops audit")
     click.echo("  Explorar    make lab")

@@ -15,10 +15,13 @@ from worlds import World, command, content
 
 from spotify_mlops import clients, features, tables, warehouse
 from spotify_mlops.events import LOG_COLUMNS, decode
-from spotify_mlops.jobs import bounded, compare, deploy, late, skew
+from spotify_mlops.jobs import bounded, compare, late, skew
 from spotify_mlops.model import dataset as data
+from spotify_mlops.model.registry import Registry
+from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.params import Params
 from spotify_mlops.pipeline import archived, marks, steps
+from spotify_mlops.serving.endpoint import Endpoint
 from spotify_mlops.sources import manifest
 from spotify_mlops.windows import Windowing
 
@@ -132,11 +135,13 @@ def test_the_command_says_what_late_events_change(world: World) -> None:
 
 
 @pytest.fixture(scope="module")
-def recomputed(world: World) -> Iterator[skew.Computed]:
+def recomputed(world: World) -> skew.Computed:
     """What the log gives, computed once, while the endpoint is up."""
-    deploy.start_endpoint(world.settings)
-    yield skew.compute(world.settings)
-    deploy.stop_apps()
+    registry = Registry(world.settings)
+    for champion in world.champions:
+        assert registry.register(champion.bundle.path) == champion.name.partition("@")[2]
+    Endpoint(world.settings).serve(Schedule(world.settings).terms()[-1])
+    return skew.compute(world.settings)
 
 
 def test_every_place_has_the_values_that_the_log_gives(

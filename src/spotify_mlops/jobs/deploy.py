@@ -1,34 +1,19 @@
-"""The processes that stay: streaming job, prediction endpoint, live simulator."""
+"""The processes that stay: streaming job and live simulator."""
 
 from __future__ import annotations
 
 import sys
 import time
-import urllib.error
-import urllib.request
 from datetime import datetime
-from pathlib import Path
 from threading import Event
 
-import yaml
-
-from .. import clients, paths
+from .. import clients
 from ..errors import ServiceError
-from ..local import ports, processes, services, state
-from ..params import Params
+from ..local import processes, services, state
+from ..params import Params, params_file
 from .stream import ready_file
 
-STREAM, ENDPOINT, SIMULATOR = "stream", "endpoint", "simulator"
-_HEALTH = "/health"
-
-
-def params_file(params: Params) -> Path:
-    """Write the params as they are in force, for a process of their own; return the file."""
-    path = paths.state_dir() / "run" / f"{params.profile}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = params.model_dump(mode="json", exclude_defaults=True) | {"profile": params.profile}
-    path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
-    return path
+STREAM, SIMULATOR = "stream", "simulator"
 
 
 def start_stream(params: Params) -> state.Record:
@@ -46,25 +31,9 @@ def start_simulator(params: Params) -> state.Record:
     return _start(params, SIMULATOR, ["ingest", "simulator", "--live"], None)
 
 
-def start_endpoint(params: Params) -> state.Record:
-    """Start the prediction endpoint and wait until its model answers."""
-    known = state.get(ENDPOINT)
-    port = ports.choose(["http"], known.ports if known else {})["http"]
-    url = f"http://127.0.0.1:{port}"
-    return _start(
-        params,
-        ENDPOINT,
-        ["serve"],
-        lambda: _is_healthy(url + _HEALTH),
-        env={"AIP_HTTP_PORT": str(port), "AIP_HEALTH_ROUTE": _HEALTH},
-        ports={"http": port},
-        addresses={"url": url},
-    )
-
-
 def stop_apps() -> None:
-    """Stop streaming job, endpoint and simulator; the services stay."""
-    for name in (SIMULATOR, STREAM, ENDPOINT):
+    """Stop streaming job and simulator; the services stay, the endpoint too."""
+    for name in (SIMULATOR, STREAM):
         record = state.get(name)
         if record is not None and record.pid is not None:
             processes.stop(record)
@@ -103,10 +72,6 @@ def _start(
     name: str,
     command: list[str],
     ready: object,
-    *,
-    env: dict[str, str] | None = None,
-    ports: dict[str, int] | None = None,
-    addresses: dict[str, str] | None = None,
 ) -> state.Record:
     running = state.get(name)
     if running is not None and running.pid is not None:
@@ -117,15 +82,4 @@ def _start(
         argv,
         ready=ready,  # type: ignore[arg-type]
         timeout=params.service_timeout.total_seconds(),
-        env=env,
-        ports=ports,
-        addresses=addresses,
     )
-
-
-def _is_healthy(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return answer.status == 200
-    except (urllib.error.URLError, OSError):
-        return False

@@ -25,6 +25,7 @@ from ..model.schedule import Schedule
 from ..params import Params
 from ..pipeline.predict import PREDICTION_SCHEMA
 from ..serving import client
+from ..serving.endpoint import Endpoint
 from ..serving.store import OnlineStore
 from ..sinks.mongo import model_inputs
 from ..spanish import aligned, number
@@ -245,7 +246,8 @@ def _asked(params: Params, tracks: _Tracks) -> dict[str, dict[str, Any]] | str:
     """Ask the endpoint for every track that has a prediction; say why, where it does not answer."""
     answers: dict[str, dict[str, Any]] = {}
     try:
-        clients.endpoint_url(params)
+        if not Endpoint(params).traffic():
+            return "no tiene ningún modelo desplegado"
         for keys in _batches([key for key, track in tracks.items() if track[3] is not None]):
             asked = [dict(zip(TRACK, tracks[key][:2], strict=True)) for key in keys]
             answers |= zip(keys, client.predict(params, asked), strict=True)

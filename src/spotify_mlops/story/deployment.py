@@ -13,6 +13,7 @@ import pandas as pd
 from ..errors import UserError
 from ..jobs.audit import AuditReport
 from ..labels import LEVELS
+from ..model import gate
 from ..model.gate import Decision
 from ..model.registry import Registry
 from ..model.train import TrainingResult
@@ -58,7 +59,7 @@ def release(
         UserError: the gate refused the model and there is no champion to go on with.
     """
     before = registry.champion()
-    version = registry.register(folder / "bundle")
+    version = registry.register(folder / "bundle", gate.labels(decision))
     if decision.approved and version != before:
         trained = datetime.fromisoformat(result.boundaries["training_end"])
         since = trained if before is None else max(trained, next_window)
@@ -72,6 +73,7 @@ def release(
             "Mira la decisión del cuaderno 05, o cambia «gate_min_macro_f1» y "
             "«gate_min_accuracy»."
         )
+    registry.align()  # a deployment that was cut off may have promoted it already
     return Release(before, None)
 
 

@@ -1,0 +1,108 @@
+"""The endpoint in Vertex AI (here in its local stand-in): which versions answer, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from google.api_core import exceptions
+from google.cloud import aiplatform_v1
+
+from .. import clients
+from ..errors import ServiceError
+from ..model.registry import model_id
+from ..model.schedule import Term
+from ..params import Params
+
+
+class Endpoint:
+    """The endpoint of the params' model; it is made when something is first deployed."""
+
+    def __init__(self, params: Params) -> None:
+        """Remember where it is; the first question connects."""
+        self._params = params
+        parent = f"projects/{params.project}/locations/{params.location}"
+        self._parent = parent
+        self.name = f"{parent}/endpoints/{model_id(params)}"
+        self._model = f"{parent}/models/{model_id(params)}"
+
+    def serve(self, term: Term) -> None:
+        """Let the versions of a term answer, and no other.
+
+        The new ones are deployed first and answer before the others go, so no request fails.
+
+        Raises:
+            ServiceError: a version does not start, or Vertex AI does not answer.
+        """
+        shares = {term.version: 100}
+        if term.canary is not None:
+            share = round(100 * term.canary.share)
+            shares = {term.version: 100 - share, term.canary.version: share}
+        try:
+            deployed = self._deployed()
+            for version in shares.keys() - deployed.keys():
+                self._deploy(version)
+            deployed = self._deployed()
+            self._split({deployed[version]: share for version, share in shares.items()})
+            for version in deployed.keys() - shares.keys():
+                self._client().undeploy_model(
+                    endpoint=self.name, deployed_model_id=deployed[version]
+                ).result(self._timeout)
+        except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
+            raise ServiceError(f"El endpoint {self.name} no cambia: {error.message}") from error
+
+    def traffic(self) -> dict[str, int]:
+        """Return the percentage of the requests that each deployed version answers."""
+        try:
+            endpoint = self._client().get_endpoint(name=self.name)
+        except exceptions.NotFound:
+            return {}
+        return {
+            model.model_version_id: endpoint.traffic_split.get(model.id, 0)
+            for model in endpoint.deployed_models
+        }
+
+    @property
+    def _timeout(self) -> float:
+        return self._params.service_timeout.total_seconds()
+
+    def _client(self) -> aiplatform_v1.EndpointServiceClient:
+        return clients.vertex_client(self._params, aiplatform_v1.EndpointServiceClient)
+
+    def _deployed(self) -> dict[str, str]:
+        """Return the id under which each version is deployed; the endpoint is made if need be."""
+        try:
+            endpoint = self._client().get_endpoint(name=self.name)
+        except exceptions.NotFound:
+            endpoint = (
+                self._client()
+                .create_endpoint(
+                    parent=self._parent,
+                    endpoint=aiplatform_v1.Endpoint(display_name=model_id(self._params)),
+                    endpoint_id=model_id(self._params),
+                )
+                .result(self._timeout)
+            )
+        return {model.model_version_id: model.id for model in endpoint.deployed_models}
+
+    def _deploy(self, version: str) -> None:
+        """Start a version beside those that answer; it gets no requests yet, but the first."""
+        first = not self._deployed()
+        self._client().deploy_model(
+            endpoint=self.name,
+            deployed_model=aiplatform_v1.DeployedModel(
+                model=f"{self._model}@{version}",
+                display_name=f"{self._params.model_name}@{version}",
+                dedicated_resources={
+                    "machine_spec": {"machine_type": self._params.serving_machine},
+                    "min_replica_count": 1,
+                },
+            ),
+            traffic_split={"0": 100} if first else None,
+        ).result(self._timeout)
+
+    def _split(self, traffic: Mapping[str, int]) -> None:
+        endpoint = self._client().get_endpoint(name=self.name)
+        if dict(endpoint.traffic_split) == dict(traffic):
+            return
+        endpoint.traffic_split = dict(traffic)
+        self._client().update_endpoint(endpoint=endpoint, update_mask={"paths": ["traffic_split"]})

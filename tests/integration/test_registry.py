@@ -1,0 +1,121 @@
+"""Versions in Vertex AI, their aliases, and the endpoint that serves what the schedule says."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+import tiny_model
+from vertex_server import VertexServer, running
+
+from spotify_mlops.errors import InputError, IntegrityError, ServiceError
+from spotify_mlops.model import bundle
+from spotify_mlops.model.registry import CHALLENGER, CHAMPION, DIGEST, Registry, digest_label
+from spotify_mlops.model.schedule import Canary, Schedule
+from spotify_mlops.params import Params
+from spotify_mlops.serving import client
+from spotify_mlops.serving.endpoint import Endpoint
+
+START = tiny_model.START
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VertexServer]:
+    with running(tmp_path_factory.mktemp("vertex")) as started:
+        yield started
+
+
+@pytest.fixture
+def params(server: VertexServer, tmp_path: Path) -> Params:
+    """Return params with a model, an archive and an endpoint of their own."""
+    own = {
+        "profile": f"test-{uuid.uuid4().hex[:8]}",
+        "archive": str(tmp_path / "archive"),
+        "vertex": server.params.vertex,
+    }
+    return tiny_model.settings().model_copy(update=own)
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("bundles")
+    result = tiny_model.result()
+    return [
+        bundle.write(folder / f"b{i}", result.graph, "card", result.description | {"i": i}).path
+        for i in range(3)
+    ]
+
+
+def test_a_bundle_keeps_its_version_and_its_labels_are_brought_up_to_date(
+    params: Params, bundles: list[Path]
+) -> None:
+    registry = Registry(params)
+    assert (registry.versions(), registry.aliases()) == ([], {})
+    assert registry.register(bundles[0], {"gate": "failed"}) == "1"
+    assert registry.register(bundles[1]) == "2"
+    assert registry.register(bundles[0], {"gate": "passed"}) == "1"
+    assert registry.versions() == ["1", "2"]
+    digest = digest_label(bundle.load(bundles[0]).digest)
+    assert registry.labels("1") == {"gate": "passed", DIGEST: digest}
+    assert Schedule(params).versions() == ["1", "2"]
+
+
+def test_what_was_kept_but_not_registered_is_registered_first(
+    params: Params, bundles: list[Path]
+) -> None:
+    Schedule(params).keep("1", bundles[0])  # the process was killed here
+    registry = Registry(params)
+    assert registry.register(bundles[1]) == "2"
+    assert registry.register(bundles[0]) == "1"
+    assert registry.versions() == ["1", "2"]
+
+
+def test_numbers_that_do_not_agree_are_an_error(params: Params, bundles: list[Path]) -> None:
+    Schedule(params).keep("5", bundles[0])
+    with pytest.raises(IntegrityError, match="es la 5"):
+        Registry(params).register(bundles[1])
+
+
+def test_the_aliases_follow_the_schedule(params: Params, bundles: list[Path]) -> None:
+    registry = Registry(params)
+    first, second = (registry.register(path) for path in bundles[:2])
+    registry.promote(first, START)
+    assert registry.aliases()[CHAMPION] == first
+    registry.promote(first, START + timedelta(hours=1), Canary(second, 0.1))
+    assert registry.aliases() == {"default": first, CHAMPION: first, CHALLENGER: second}
+    # A process that was killed between the schedule and the aliases leaves this:
+    Schedule(params).promote(second, START + timedelta(hours=2))
+    registry.align()
+    assert registry.aliases() == {"default": first, CHAMPION: second}
+    with pytest.raises(InputError, match="No hay versión 9"):
+        registry.promote("9", START)
+
+
+def test_the_endpoint_serves_the_versions_of_the_term(params: Params, bundles: list[Path]) -> None:
+    registry, schedule, endpoint = Registry(params), Schedule(params), Endpoint(params)
+    first, second = (registry.register(path) for path in bundles[:2])
+    rows = tiny_model.data()[0].tail(1)
+    instance = rows.select(bundle.load(bundles[0]).features).to_dicts()
+    with pytest.raises(ServiceError):
+        client.predict(params, instance)
+    assert endpoint.traffic() == {}
+    registry.promote(first, START)
+    endpoint.serve(schedule.terms()[-1])
+    assert endpoint.traffic() == {first: 100}
+    assert client.predict(params, instance)[0]["model"] == f"popularity@{first}"
+    registry.promote(first, START + timedelta(hours=1), Canary(second, 0.5))
+    endpoint.serve(schedule.terms()[-1])
+    assert endpoint.traffic() == {first: 50, second: 50}
+    models = {client.predict(params, instance)[0]["model"] for _ in range(40)}
+    assert models == {f"popularity@{first}", f"popularity@{second}"}
+    registry.promote(second, START + timedelta(hours=2))
+    endpoint.serve(schedule.terms()[-1])
+    assert endpoint.traffic() == {second: 100}
+    assert client.predict(params, instance)[0]["model"] == f"popularity@{second}"
+    endpoint.serve(schedule.terms()[-1])  # harmless
