@@ -152,7 +152,15 @@ def test_leak_checks_decide():
 
 
 def decision(*passed: bool) -> Decision:
-    checks = pl.DataFrame({"passed": passed, "reason": [f"Razón {i}." for i in range(len(passed))]})
+    numbers = range(len(passed))
+    checks = pl.DataFrame(
+        {
+            "check": [f"check{i}" for i in numbers],
+            "value": [0.5] * len(passed),
+            "passed": passed,
+            "reason": [f"Razón {i}." for i in numbers],
+        }
+    )
     return Decision(all(passed), checks)
 
 
