@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -113,6 +114,17 @@ def _await_ready(
         raise ServiceError(
             f"«{record.name}» terminó al arrancar (código {status}). {explain(record)}"
         )
+
+
+def answers(record: state.Record, ready: Callable[[], bool], timeout: float) -> bool:
+    """Tell whether a process that was started before answers within ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    pause = threading.Event()
+    while not (owns_ports(record) and ready()):
+        if time.monotonic() >= deadline or not is_alive(record):
+            return False
+        pause.wait(_POLL)
+    return True
 
 
 def owns_ports(record: state.Record) -> bool:

@@ -110,7 +110,8 @@ def status() -> list[ServiceStatus]:
 def _start(service: Service, progress: cache.Progress, timeout: float) -> state.Record:
     before = state.get(service.name)
     if before is not None and processes.is_alive(before):
-        if processes.owns_ports(before) and service.is_ready(before.ports):
+        # A busy one, or one that is starting, may take a while to answer.
+        if processes.answers(before, lambda: service.is_ready(before.ports), timeout):
             return before
         raise ServiceError(
             f"{service.title} está en marcha pero no responde: prueba «spotify-mlops down» y "
