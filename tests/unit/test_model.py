@@ -15,10 +15,20 @@ import tiny_model
 from polars.testing import assert_frame_equal
 from scipy.special import softmax
 
+from spotify_mlops import spanish
 from spotify_mlops.errors import InputError, IntegrityError
 from spotify_mlops.features import feature_names
 from spotify_mlops.labels import LEVELS
-from spotify_mlops.model import bundle, dataset, diagnostics, effects, export, metrics, runtime
+from spotify_mlops.model import (
+    bundle,
+    dataset,
+    diagnostics,
+    effects,
+    export,
+    metrics,
+    runtime,
+    weaknesses,
+)
 from spotify_mlops.model.calibration import Calibration
 from spotify_mlops.model.learner import Hyperparameters, LevelModel, fit, truncate
 from spotify_mlops.model.predictor import PREDICTION_SCHEMA, Predictor
@@ -290,3 +300,38 @@ def test_partial_dependence_moves_only_what_it_sets(bundle_dir: Path) -> None:
 def test_the_description_is_plain_json(bundle_dir: Path) -> None:
     text = (bundle_dir / bundle.DESCRIPTION).read_text(encoding="utf-8")
     assert json.loads(text)["training"]["boundaries"]["test_rows"] == str(ranges().test.height)
+
+
+# --- what it cannot do ------------------------------------------------------------------------
+
+
+def test_weak_groups_are_the_rows_that_they_say() -> None:
+    own = tiny_model.result().of("dynamics")
+    split = ranges()
+    # Tracks that were there in training are taken from it: in the test range they are new.
+    gone = split.development.filter(~pl.col("track_id").is_in(["t3", "t4"]))
+    late = split.test.with_columns(
+        lags_present=pl.when(pl.col("track_id") == "t5").then(0.0).otherwise("lags_present")
+    )
+    found = weaknesses.score(own, replace(split, development=gone, test=late), PARAMS)
+    rows = dict(found.filter(metric="macro_f1").select("slice", "rows").iter_rows())
+    assert rows["track:unseen"] == own.filter(pl.col("track_id").is_in(["t3", "t4"])).height
+    assert rows["track:unseen"] + rows["track:seen"] == own.height
+    assert rows["history:none"] == late.filter(pl.col("lags_present") == 0).height
+    parts = [rows[f"part:{i}"] for i in (1, 2, 3)]
+    assert sum(parts) == own.height and "part:4" not in rows
+    windows = own["window_start"].unique().sort()
+    first = own.filter(pl.col("window_start") <= windows[-(-len(windows) // 3) - 1])
+    assert parts[0] == first.height
+
+
+def test_the_card_says_in_numbers_what_the_model_cannot_do() -> None:
+    result = tiny_model.result()
+    card = result.card.partition("## Lo que no puede hacer")[2].partition("\n## ")[0]
+    own = result.metrics.filter(model="dynamics", split="test", metric="macro_f1")
+    worst = own.filter(pl.col("slice").str.starts_with("country:")).sort("value")
+    assert spanish.country(worst["slice"][0].partition(":")[2]) in card
+    assert spanish.number(worst["value"][0], 3) in card
+    assert "a 2 horas vista" in card and "no hubo ninguna en la prueba" in card
+    for part in ("part:1", "part:3"):
+        assert spanish.number(own.filter(slice=part)["value"].item(), 3) in card

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import tiny_model
 
 from spotify_mlops import params, spanish
 from spotify_mlops.errors import UserError
+from spotify_mlops.model import leaks
 from spotify_mlops.model.gate import Decision
 from spotify_mlops.story import business, deployment, eda, evaluation, preparation
 from spotify_mlops.story.show import Facts, Text, table
@@ -273,3 +275,30 @@ def test_release(tmp_path, approved, before, version, serves, since, first):
 def test_release_without_any_acceptable_model_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no se despliega nada"):
         deployment.release(Run(), decision(False), Versions("1", None), tmp_path, NEXT, print)
+
+
+def test_the_evaluation_says_where_the_model_is_weak_and_whether_an_input_leaks():
+    result = tiny_model.result()
+    groups = evaluation.weak_slices(result)
+    assert {"canciones ya conocidas", "último tercio"} <= set(groups["name"])
+    assert "No hubo filas de" in evaluation.weak_finding(result).markdown
+    own = result.metrics.filter(model="dynamics", split="test", slice="all", metric="ece")
+    shown = evaluation.calibration_finding(result).markdown
+    assert spanish.number(own["value"].item(), 3) in shown
+    schema = ("input", "compared", "different", "example")
+    clean = [("momentum", 10, 0, None), ("age", 10, 0, None)]
+    planted = [("momentum", 10, 4, "CO, t1: en la tabla 1.0, sin el futuro 2.0"), clean[1]]
+    good, bad = (
+        evaluation.audit_finding(pl.DataFrame(rows, schema, orient="row"), 3)
+        for rows in (clean, planted)
+    )
+    assert "20 valores" in good.markdown and good.kind == "finding"
+    assert "`momentum`" in bad.markdown and "sin el futuro" in bad.markdown
+    assert bad.kind == "warning"
+    nothing = [("momentum", 0, 0, None)]
+    assert (
+        evaluation.audit_finding(pl.DataFrame(nothing, schema, orient="row"), 0).kind == "warning"
+    )
+    told = pl.DataFrame([("momentum", 0.5, 0.4, 0.35, False)], leaks.ALARM_SCHEMA, orient="row")
+    assert "`momentum`" in evaluation.alarm_finding(told).markdown
+    assert evaluation.alarm_finding(told.with_columns(suspect=True)).kind == "warning"

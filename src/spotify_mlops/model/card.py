@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from ..params import Params
-from ..spanish import duration, interval, moment, number
+from ..spanish import country, duration, interval, moment, number
 from ..spanish import join as join_words
 
 _NAMES = {
@@ -35,6 +35,7 @@ def write_card(params: Params, description: dict[str, Any], metrics: pl.DataFram
         _results(metrics, family),
         _groups(metrics, family),
         _how(description),
+        _cannot(params, metrics, family),
         _limits(params),
     )
     return "\n\n".join(sections) + "\n"
@@ -107,7 +108,8 @@ Entre corchetes, intervalos del 95 % por remuestreo de bloques de tiempo."""
 
 
 def _groups(metrics: pl.DataFrame, family: str) -> str:
-    own = metrics.filter(model=family, split="test").filter(pl.col("slice") != "all")
+    kinds = pl.col("slice").str.split(":").list.first()
+    own = metrics.filter(model=family, split="test").filter(kinds.is_in(["country", "level"]))
     rows = [
         f"| {row['slice'].partition(':')[2]} | {row['metric'].replace('macro_f1', 'macro-F1')} | "
         f"{interval(row['value'], row['low'], row['high'])} | {number(row['rows'])} |"
@@ -125,16 +127,77 @@ def _how(description: dict[str, Any]) -> str:
         for name, value in training["hyperparameters"].items()
         if name not in ("log_loss", "macro_f1")
     )
+    offsets = ", ".join(
+        f"{level} {number(offset, 3)}"
+        for level, offset in zip(description["levels"], training["decision_offsets"], strict=True)
+    )
     return f"""## Cómo está hecho
 
 Árboles potenciados por gradiente ({chosen}), elegidos por su pérdida logarítmica en validación
 entre unos pocos candidatos. Las probabilidades se calibran con una pendiente y un término por
-nivel, ajustados en validación.
+nivel, ajustados en validación. El nivel anunciado no es siempre el más probable: a cada logaritmo
+de probabilidad se le suma un término ({offsets}) con el que el macro-F1 esperado es mayor.
 
 Se sirve como grafo ONNX en doble precisión. Comparado con scikit-learn en las {
         number(training["onnx_rows_checked"])
     } filas de prueba: los mismos niveles, y probabilidades a {
         training["onnx_largest_difference"]:.1e} como mucho (se redondean a seis decimales)."""
+
+
+def _cannot(params: Params, metrics: pl.DataFrame, family: str) -> str:
+    """Return what the run found to be weak, in its own numbers."""
+    own = metrics.filter(model=family, split="test")
+    without = metrics.filter(model="persistence", split="test")
+    groups = own.filter(metric="macro_f1").filter(pl.col("slice").str.starts_with("country:"))
+    place = groups.sort("value").row(0, named=True)
+    level = own.filter(metric="f1").sort("value").row(0, named=True)
+    recall = own.filter(slice=level["slice"], metric="recall").row(0, named=True)
+    ahead = duration(params.horizon * params.window)
+    lines = [
+        f"Donde peor predice es en {country(_name(place))} (macro-F1 {_written(place)}) y el nivel "
+        f"{_name(level)} (F1 {_written(level)}): de cada cien que lo son, se le escapan "
+        f"{number(100 * (1 - recall['value']))}.",
+        f"Solo se ha probado a {ahead} vista. Más allá, o más acá, no se sabe lo que vale.",
+        _weak(own, without, "track:unseen", "Canciones que su país no oyó antes de la prueba"),
+        _weak(own, without, "history:none", "Filas sin nada en las ventanas anteriores"),
+        _fading(own),
+    ]
+    return "## Lo que no puede hacer\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _weak(own: pl.DataFrame, without: pl.DataFrame, group: str, who: str) -> str:
+    found = own.filter(slice=group, metric="macro_f1")
+    if found.is_empty():
+        return f"{who}: no hubo ninguna en la prueba, así que no se sabe."
+    row = found.row(0, named=True)
+    whole = own.filter(slice="all", metric="macro_f1")["value"].item()
+    other = without.filter(slice=group, metric="macro_f1")["value"].item()
+    return (
+        f"{who} ({number(row['rows'])} filas): macro-F1 {_written(row)}, frente a "
+        f"{number(whole, 3)} en el conjunto y {number(other, 3)} de la persistencia ahí mismo."
+    )
+
+
+def _fading(own: pl.DataFrame) -> str:
+    parts = own.filter(metric="macro_f1").filter(pl.col("slice").str.starts_with("part:"))
+    first, last = (parts.sort("slice").row(i, named=True) for i in (0, -1))
+    if last["low"] <= first["value"] and last["high"] >= first["value"]:
+        verdict = "no se aprecia que envejezca"
+    else:
+        verdict = "envejece" if last["value"] < first["value"] else "no empeora"
+    return (
+        f"Con el tiempo: en el primer tercio de la prueba, macro-F1 {_written(first)}; en el "
+        f"último, {_written(last)}: dentro de este rango {verdict}. Pasado el rango, no se sabe: "
+        "hay que volver a medirlo y a entrenar."
+    )
+
+
+def _name(row: dict[str, Any]) -> str:
+    return row["slice"].partition(":")[2]
+
+
+def _written(row: dict[str, Any]) -> str:
+    return interval(row["value"], row["low"], row["high"])
 
 
 def _limits(params: Params) -> str:
@@ -143,7 +206,6 @@ def _limits(params: Params) -> str:
 
 - Solo se ha evaluado en {countries}; en otro país las variables de país son cero y la calidad no
   se conoce.
-- Una canción nueva no tiene historia: ahí la incertidumbre es mayor.
 - El pasado popular pesa mucho. Usado para decidir qué se promociona, refuerza lo que ya suena;
   conviene vigilar cuántas canciones nuevas y artistas pequeños quedan fuera.
 - Un cambio en cómo se escucha (una campaña, unas fiestas, una pandemia) puede degradarlo: el

@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..features import ROW_KEY
 from ..labels import LEVELS
 from ..params import Params
-from . import baselines, bundle, dataset, decision, export, metrics
+from . import baselines, bundle, dataset, decision, export, metrics, weaknesses
 from .baselines import Prediction
 from .bundle import Bundle
 from .calibration import Calibration
@@ -191,7 +191,7 @@ class _Run:
             worst = export.check(model, graph, matrix(ranges.test, inputs))
         with self._step("métricas"):
             predictions = pl.concat(self._predictions)
-            scored = _score(predictions, params)
+            scored = _score(predictions, ranges, params)
         boundaries = _boundaries(ranges)
         training = {
             "boundaries": boundaries,
@@ -344,12 +344,13 @@ def _predict(model: LevelModel, x: np.ndarray) -> Prediction:
     return model.decide(scores), softmax(scores, axis=1)
 
 
-def _score(predictions: pl.DataFrame, params: Params) -> pl.DataFrame:
+def _score(predictions: pl.DataFrame, ranges: Split, params: Params) -> pl.DataFrame:
     parts = []
     for (model, split), rows in predictions.group_by("model", "split", maintain_order=True):
         scored = [metrics.score(rows, params)]
         if split == "test":
             scored.append(metrics.slices(rows, "country", params))
+            scored.append(weaknesses.score(rows, ranges, params))
         parts.append(
             pl.concat(scored).select(
                 pl.lit(model).alias("model"),

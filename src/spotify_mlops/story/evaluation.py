@@ -146,6 +146,100 @@ def over_time_finding(frame: pd.DataFrame) -> Text:
     )
 
 
+_WEAK = {
+    "track:seen": "canciones ya conocidas",
+    "track:unseen": "canciones nunca oídas allí",
+    "history:some": "con historia",
+    "history:none": "sin historia",
+    "part:1": "primer tercio de la prueba",
+    "part:2": "segundo tercio",
+    "part:3": "último tercio",
+}
+"""Slices of `model.weaknesses` and how a reader knows them."""
+
+
+def weak_slices(result: TrainingResult) -> pd.DataFrame:
+    """Return the model's macro-F1 where it may be weak, for ``figures.model.scores``."""
+    own = result.metrics.filter(model=result.family, split="test", metric="macro_f1")
+    found = {row["slice"]: row for row in own.to_dicts()}
+    rows = [
+        (name, r["value"], r["low"], r["high"], r["rows"])
+        for slice_, name in _WEAK.items()
+        if (r := found.get(slice_))
+    ]
+    return pd.DataFrame(rows, columns=["name", "value", "low", "high", "rows"])
+
+
+def weak_finding(result: TrainingResult) -> Text:
+    """Say where the model should be believed less."""
+    frame = weak_slices(result).set_index("name")
+    whole = float(score_of(result, result.family, "test")["value"])
+    weak = [
+        f"{name} ({number(row['value'], 3)}, {number(int(row['rows']))} filas)"
+        for name, row in frame.iterrows()
+        if row["high"] < whole
+    ]
+    unknown = [name for name in _WEAK.values() if name not in frame.index]
+    said = (
+        f"Frente a {number(whole, 3)} en el conjunto, cae claramente en {join(weak)}."
+        if weak
+        else f"En ninguno de estos grupos cae claramente por debajo de {number(whole, 3)}."
+    )
+    absent = f" No hubo filas de: {join(unknown)}." if unknown else ""
+    return Text(
+        f"{said}{absent} Está escrito en la ficha del modelo, con lo demás que no puede hacer.",
+        "warning" if weak else "finding",
+    )
+
+
+def calibration_finding(result: TrainingResult) -> Text:
+    """Say whether the announced probabilities held in the test range."""
+    seen = score_of(result, result.family, "test", "ece")
+    before = score_of(result, result.family, "validation", "ece")
+    return Text(
+        f"En la prueba, el error medio de calibración es "
+        f"{interval(seen['value'], seen['low'], seen['high'])}; en validación, donde se ajustó, "
+        f"era {number(before['value'], 3)}."
+    )
+
+
+def audit_finding(audited: pl.DataFrame, windows: int) -> Text:
+    """Say whether some input knows the future, from `model.leaks.audit`."""
+    compared = int(audited["compared"].sum())
+    wrong = audited.filter(pl.col("different") > 0)
+    if wrong.is_empty() and compared:
+        return Text(
+            f"{number(compared)} valores de {number(audited.height)} variables, en "
+            f"{number(windows)} ventanas al azar, recalculados con el registro cortado donde acaba "
+            "la ventana: **todos iguales, bit a bit**. Ninguna variable sabe nada posterior."
+        )
+    first = wrong.row(0, named=True) if wrong.height else {"example": "no había qué comparar"}
+    names = join(f"`{name}`" for name in wrong["input"].head(5))
+    return Text(
+        f"**Alguna variable sabe el futuro o no es la que se entrenó**: {names}. "
+        f"{first['example']}.",
+        "warning",
+    )
+
+
+def alarm_finding(found: pl.DataFrame) -> Text:
+    """Say whether some input tells more than its age explains, from `model.leaks.alarm`."""
+    top = found.row(0, named=True)
+    suspect = found.filter("suspect")["input"].to_list()
+    if suspect:
+        return Text(
+            f"**Alarma**: {join(f'`{name}`' for name in suspect)} dice mucho más del nivel que una "
+            "ventana antes. Puede saber la respuesta: hay que mirar de dónde sale.",
+            "warning",
+        )
+    return Text(
+        f"La que más pierde al atrasarla una ventana es `{top['input']}`: sola, explica el "
+        f"{number(100 * top['now'], 1)} % de la incertidumbre del nivel; una ventana antes, el "
+        f"{number(100 * top['earlier'], 1)} %, y dos, el {number(100 * top['before'], 1)} %. Se "
+        "apaga poco a poco, como se apaga lo que solo sabe el pasado."
+    )
+
+
 def effect_panels(
     predictor: Predictor, rows: pl.DataFrame, params: Params
 ) -> tuple[dict[str, pd.DataFrame], dict[str, float]]:
