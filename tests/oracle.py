@@ -335,7 +335,7 @@ def _features(events: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     rows = _elsewhere(rows)
     for lag in rules.lags:
         rows = _lagged(rows, lag, rules)
-    return _summaries(rows, rules).sort(KEY)
+    return _in_each_country(_summaries(rows, rules)).sort(KEY)
 
 
 def _ranked(rows: pl.DataFrame) -> pl.DataFrame:
@@ -481,9 +481,36 @@ def _summaries(rows: pl.DataFrame, rules: Rules) -> pl.DataFrame:
         plays_momentum=pl.col("plays_over_p40") - pl.col(f"plays_lag_{first}")
         if lags
         else pl.lit(0.0),
+        plays_acceleration=pl.col("plays_over_p40")
+        - 2 * pl.col(f"plays_lag_{first}")
+        + pl.col(f"plays_lag_{lags[1]}")
+        if len(lags) > 1
+        else pl.lit(0.0),
+        **{
+            f"plays_change_{lag}": pl.col("plays_over_p40") - pl.col(f"plays_lag_{lag}")
+            for lag in lags
+        },
         mean_score=pl.mean_horizontal(*scores),
         peak_score=pl.max_horizontal(*scores),
     )
+
+
+def _in_each_country(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add what the track does in each of the model's countries in the window, this one too."""
+    by_place = {
+        row[:3]: row[3:] for row in rows.select(*KEY, "plays_over_p40", "plays_momentum").rows()
+    }
+    found: dict[str, list[float | None]] = {}
+    for code in ("CO", "ES", "MX", "US"):
+        there = [
+            by_place.get((start, code, track), (None, 0.0))
+            for start, track in rows.select("window_start", "track_id").rows()
+        ]
+        found[f"plays_in_{code}"] = [plays for plays, _ in there]
+        found[f"plays_momentum_in_{code}"] = [momentum for _, momentum in there]
+    added = pl.DataFrame(found, schema=dict.fromkeys(found, pl.Float64))
+    plays = pl.col("^plays_in_.*$").fill_null(-_log(pl.col("p40")))
+    return rows.hstack(added).with_columns(plays)
 
 
 # Labels

@@ -149,6 +149,11 @@ class Params(BaseModel):
     bootstrap_repetitions: int = Field(default=500, ge=20)
     bootstrap_block: PositiveDuration = timedelta(days=1)
     model_seed: int = Field(default=7, ge=0)
+    model_members: int = Field(default=2, ge=1, le=32)
+    """Models of the ``dynamics`` family, with other random draws, whose scores are averaged."""
+    model_iterations: int = Field(default=120, ge=10, le=2000)
+    """Most trees a level in one of them; validation may stop it before."""
+    model_learning_rate: float = Field(default=0.1, gt=0, le=1)
 
     # Success criteria and costs (notebook 01 states them, notebook 05 applies them)
     gate_min_accuracy: Share = 0.65

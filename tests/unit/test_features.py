@@ -187,12 +187,22 @@ def test_build_reads_lags_and_other_countries() -> None:
     assert here["peak_score"] == 100.0 and here["mean_score"] == 150 / 4
     assert here["hour_of_day"] == 4.0 and here["day_of_week"] == 0.0
     assert math.isclose(here["plays_lag_1"], math.log(9 / 2))
+    # Here 1 play against 5 now, 8 against 1 an hour ago and nothing before: p40 is 1 both times.
+    now, before, absent = math.log(2 / 2), math.log(9 / 2), -math.log(2)
+    assert math.isclose(here["plays_change_1"], now - before)
+    assert math.isclose(here["plays_change_4"], now - absent)
+    assert math.isclose(here["plays_acceleration"], (now - before) - (before - absent))
+    brazil = row_of(built, 4, "BR", "t1")
+    for row in (here, brazil):
+        assert math.isclose(row["plays_in_CO"], now)
+        assert math.isclose(row["plays_momentum_in_CO"], now - before)
+        assert row["plays_momentum_in_US"] == 0
+    assert here["plays_in_US"] == absent and math.isclose(brazil["plays_in_MX"], -math.log(6))
     there = row_of(built, 4, "ES", "t1")
     assert there["play_score"] is None and there["country_rank"] == 0.0
     assert there["event_type_search_result"] == 1.0
     assert math.isclose(there["signals_lag_1"], math.log(2))
     assert (there["country_ES"], there["country_CO"], there["age"]) == (1.0, 0.0, 4.0)
-    brazil = row_of(built, 4, "BR", "t1")
     assert [brazil[f"country_{code}"] for code in features.MODEL_COUNTRIES] == [0.0] * 4
 
 

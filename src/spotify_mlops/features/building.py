@@ -43,10 +43,13 @@ def build(
     rows = _with_other_countries(rows)
     for lag in lags:
         rows = _with_lag(rows, earlier.filter(pl.col("lag") == lag), lag)
-    return (
+    rows = (
         rows.join(_releases(rows, earlier), on=TRACK, how="left")
         .with_columns(_own_window())
         .with_columns(_lag_summaries(lags, windowing))
+    )
+    return (
+        _with_each_country(rows)
         .select(
             *ROW_KEY, *DESCRIPTIVE_SCHEMA, pl.col(feature_names("dynamics", lags)).cast(pl.Float64)
         )
@@ -147,6 +150,23 @@ def _with_lag(rows: pl.DataFrame, lagged: pl.DataFrame, lag: int) -> pl.DataFram
     )
 
 
+def _with_each_country(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add the track's relative plays and their momentum in each country of the model."""
+    # Absent: as in `_with_lag`, and still.
+    absent = -(pl.col("plays_p40") + 1).log()
+    for code in MODEL_COUNTRIES:
+        plays, momentum = f"plays_in_{code}", f"plays_momentum_in_{code}"
+        there = rows.filter(pl.col("country") == code).select(
+            TRACK,
+            pl.col("plays_over_p40").alias(plays),
+            pl.col("plays_momentum").alias(momentum),
+        )
+        rows = rows.join(there, on=TRACK, how="left").with_columns(
+            pl.col(plays).fill_null(absent), pl.col(momentum).fill_null(0.0)
+        )
+    return rows
+
+
 def _releases(rows: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:
     """Return the release date of each track, told by any country or any looked-at window."""
     told = pl.concat([rows.select(TRACK, "release_date"), earlier.select(TRACK, "release_date")])
@@ -157,16 +177,23 @@ def _lag_summaries(lags: Sequence[int], windowing: Windowing) -> list[pl.Expr]:
     current = pl.col("country_rank")
     scores = [pl.col(f"score_lag_{lag}") for lag in lags]
     present = [pl.col(f"_present_{lag}").cast(pl.Int64) for lag in lags]
-    momentum = plays_momentum = pl.lit(0.0)
+    momentum = pl.lit(0.0)
+    changes = [pl.col("plays_over_p40") - pl.col(f"plays_lag_{lag}") for lag in lags]
+    plays_momentum = acceleration = pl.lit(0.0)
     if lags:
         momentum = current - pl.col(f"score_lag_{lags[0]}")
-        plays_momentum = pl.col("plays_over_p40") - pl.col(f"plays_lag_{lags[0]}")
+        plays_momentum = changes[0]
+    if len(lags) > 1:
+        before = pl.col(f"plays_lag_{lags[0]}") - pl.col(f"plays_lag_{lags[1]}")
+        acceleration = changes[0] - before
     return [
         _age(lags, windowing).alias("age"),
         pl.col("_released").is_not_null().alias("age_from_release"),
         pl.sum_horizontal(pl.lit(0, pl.Int64), *present).alias("lags_present"),
         momentum.alias("momentum"),
         plays_momentum.alias("plays_momentum"),
+        acceleration.alias("plays_acceleration"),
+        *(change.alias(f"plays_change_{lag}") for lag, change in zip(lags, changes, strict=True)),
         pl.mean_horizontal(current, *scores).alias("mean_score"),
         pl.max_horizontal(current, *scores).alias("peak_score"),
     ]

@@ -32,12 +32,19 @@ OWN_FEATURES = (
     "other_best_score",
     "other_mean_score",
 )
+COUNTRY_FEATURES = (
+    *(f"plays_in_{code}" for code in MODEL_COUNTRIES),
+    *(f"plays_momentum_in_{code}" for code in MODEL_COUNTRIES),
+)
+"""What the track does in each country of the model, whatever country the row is of."""
+
 LAG_SUMMARIES = (
     "age",
     "age_from_release",
     "lags_present",
     "momentum",
     "plays_momentum",
+    "plays_acceleration",
     "mean_score",
     "peak_score",
 )
@@ -49,6 +56,7 @@ def lag_features(lag: int) -> tuple[str, ...]:
     return (
         f"score_lag_{lag}",
         f"plays_lag_{lag}",
+        f"plays_change_{lag}",
         f"signals_lag_{lag}",
         f"other_score_lag_{lag}",
     )
@@ -68,7 +76,7 @@ def feature_names(family: str, lags: Sequence[int]) -> list[str]:
         raise ValueError(f"unknown feature family {family!r}; known: {', '.join(FAMILIES)}")
     names = list(SEED_FEATURES)
     if family == "dynamics":
-        names += [*SEASON_FEATURES, *OWN_FEATURES, *LAG_SUMMARIES]
+        names += [*SEASON_FEATURES, *OWN_FEATURES, *COUNTRY_FEATURES, *LAG_SUMMARIES]
         for lag in lags:
             names += lag_features(lag)
     return names

@@ -18,7 +18,7 @@ _LIGHT = Hyperparameters(max_iter=60, learning_rate=0.1, min_samples_leaf=100)
 """A quick form of the model: these checks compare, they do not compete."""
 
 SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
-MOST_ROWS = 60_000
+MOST_ROWS = 40_000
 CHANCE_DRAWS = 200
 
 
@@ -159,7 +159,8 @@ def _group_of(name: str) -> str:
     for group, members in _GROUPS.items():
         if name in members:
             return group
-    return "otros países" if name.startswith("other_") else "historia (retardos e impulso)"
+    elsewhere = name.startswith(("other_", "plays_in_", "plays_momentum_in_"))
+    return "otros países" if elsewhere else "historia (retardos e impulso)"
 
 
 def _scaled(rows: int) -> Hyperparameters:

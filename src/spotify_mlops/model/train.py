@@ -30,7 +30,7 @@ from .dataset import Split, level_codes, matrix
 from .learner import Hyperparameters, LevelModel, fit, in_parallel, staged_scores, truncate
 from .metrics import PROBABILITIES
 
-CANDIDATE_ROWS = 60_000
+CANDIDATE_ROWS = 50_000
 """Most rows that a candidate learns from; more are sampled, with ``model_seed``."""
 
 FINAL_ROWS = 125_000
@@ -41,9 +41,7 @@ STAGE_ROWS = 30_000
 
 LOGISTIC_ROWS = 50_000
 
-MAX_ITERATIONS = 120
 _EVERY = 10
-_MEMBERS = 2
 
 FAMILY_OF = {
     "majority": "baseline",
@@ -267,10 +265,11 @@ class _Run:
                 matrix(ranges.validation, names),
                 level_codes(ranges.validation["level"]),
             )
-            grid = _grid(family, len(y))
+            grid = _grid(family, len(y), self._params)
             found = choose(grid, (x, y), (x_valid, y_valid), seed)
             best = min(range(len(grid)), key=lambda i: found[i][1])
-            chosen = replace(found[best][0], members=1 if family == "seed" else _MEMBERS)
+            members = 1 if family == "seed" else self._params.model_members
+            chosen = replace(found[best][0], members=members)
             rest = replace(chosen, members=chosen.members - 1)
             others = fit(x, y, rest, seed + 1).members if rest.members else ()
             trial = LevelModel((found[best][2], *others))
@@ -325,13 +324,17 @@ def choose(
     return in_parallel(try_one, grid)
 
 
-def _grid(family: str, rows: int) -> list[Hyperparameters]:
+def _grid(family: str, rows: int, params: Params) -> list[Hyperparameters]:
     """Return the candidates: few, from smooth to detailed, for the time that a run may take."""
     if family == "seed":
         # Six inputs with few values: one form, only its length is chosen.
         return [Hyperparameters(max_features=1.0, learning_rate=0.1, max_iter=80)]
     wide = min(400, max(20, rows // 250))
-    base = Hyperparameters(min_samples_leaf=wide, max_iter=MAX_ITERATIONS)
+    base = Hyperparameters(
+        min_samples_leaf=wide,
+        learning_rate=params.model_learning_rate,
+        max_iter=params.model_iterations,
+    )
     return [
         base,
         replace(base, max_leaf_nodes=31),
