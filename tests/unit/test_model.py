@@ -248,11 +248,13 @@ def test_nulls_are_not_predicted(bundle_dir: Path) -> None:
 
 
 def test_learning_curve_grows_from_little_data() -> None:
-    curve = diagnostics.learning_curve(ranges(), PARAMS, (0.05, 1.0))
-    dynamics = curve.filter(family="dynamics").sort("rows")
-    assert dynamics["rows"][-1] == ranges().train.height
-    assert dynamics["macro_f1"][-1] > dynamics["macro_f1"][0]
+    curve = diagnostics.learning_curve(ranges(), PARAMS, (0.05, 1.0)).sort("rows")
     assert set(curve["family"]) == {"seed", "dynamics"}
+    for family in ("seed", "dynamics"):
+        assert curve.filter(family=family)["rows"][-1] == ranges().train.height
+    # What a track did lately says it all in this world, even to a few rows.
+    seed = curve.filter(family="seed")["macro_f1"]
+    assert seed[-1] > seed[0] + 0.02
 
 
 def test_importance_finds_what_matters(bundle_dir: Path) -> None:
