@@ -113,7 +113,7 @@ def archive_uri(params: Params) -> str:
 def vertex(params: Params) -> ModuleType:
     """Return the ``aiplatform`` module, initialised for the params' project and API.
 
-    Importing it takes seconds (3 s of CPU, 250 MB): call this only where it is used, and prefer
+    Importing it takes seconds (4 s of CPU, 240 MB): call this only where it is used, and prefer
     ``vertex_client`` where one of Google's service clients is enough. The module is initialised
     for the whole process: the last call holds.
 

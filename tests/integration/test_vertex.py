@@ -236,8 +236,10 @@ class TestModels:
         assert listed(f"{mine} AND labels.parity:*") == ["n0", "n1", "n2", "n3", "n4"]
         assert listed(f"{mine} AND labels.nothing:*") == []
         assert listed(f'model="{mark}-0"') == ["n4"]
-        with pytest.raises(exceptions.BadRequest, match="filter"):
-            listed("size > 3")
+        assert listed(f"display_name='a AND b' AND {mine}") == []
+        for wrong in ("size > 3", f"{mine} AND", f"{mine} OR {mine}", "labels.", f"NOT {mine}"):
+            with pytest.raises(exceptions.BadRequest, match="filter"):
+                listed(wrong)
         with pytest.raises(exceptions.BadRequest, match="order_by"):
             listed(mine, "colour")
         client = clients.vertex_client(server.params, aiplatform_v1.ModelServiceClient)
@@ -829,6 +831,8 @@ class TestEvaluations:
         assert sdk.Model(name).list_model_evaluations() == []  # of the default version
         (listed,) = sdk.ModelEvaluation.list(model=model.versioned_resource_name)
         assert listed.metrics == found.metrics
+        with pytest.raises(exceptions.BadRequest, match="filter"):
+            sdk.ModelEvaluation.list(model=model.versioned_resource_name, filter="labels.a=b")
         with pytest.raises(exceptions.NotFound):
             sdk.ModelEvaluation(f"{model.resource_name}/evaluations/1")
 

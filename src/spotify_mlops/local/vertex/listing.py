@@ -12,14 +12,15 @@ PAGE = 100
 _TERM = re.compile(
     r"""(?P<field>[A-Za-z_]+)
         (?:\.(?P<key>"[^"]*"|[^\s=:!]+))?
-        \s*(?:(?P<operator>!=|=|:)\s*(?P<value>"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"']+))?""",
+        (?:\s*(?P<operator>!=|=|:)\s*(?P<value>"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"']+))?
+        (?P<next>\s+AND(?:\s+|$))?""",
     re.VERBOSE,
 )
 Fields = Mapping[str, Callable[[Any], str]]
 """How a filter reads each field that it may name."""
 
 
-def select(items: list[Any], text: str, fields: Fields) -> list[Any]:
+def select(items: list[Any], text: str, fields: Fields, *, labelled: bool = True) -> list[Any]:
     """Return the items for which every term of a filter holds.
 
     Terms are joined by AND: ``display_name="x"``, ``labels.key=value``, ``labels.key:*``,
@@ -28,19 +29,25 @@ def select(items: list[Any], text: str, fields: Fields) -> list[Any]:
     Raises:
         ApiError: it is no such filter; the message has it.
     """
-    for term in re.split(r"\s+AND\s+", text.strip()) if text.strip() else []:
-        match = _TERM.fullmatch(term.strip())
-        if match is None:
-            raise _refused(text, f"no se entiende «{term.strip()}»")
-        holds = _predicate(match, text, fields)
+    rest = text.strip()
+    while rest:
+        match = _TERM.match(rest)
+        if match is None or (match["next"] is None and match.end() < len(rest)):
+            raise _refused(text, f"no se entiende «{rest}»")
+        holds = _predicate(match, text, fields, labelled)
         items = [item for item in items if holds(item)]
+        rest = rest[match.end() :]
+        if match["next"] and not rest:
+            raise _refused(text, "falta un término después de AND")
     return items
 
 
-def _predicate(match: re.Match[str], text: str, fields: Fields) -> Callable[[Any], bool]:
+def _predicate(
+    match: re.Match[str], text: str, fields: Fields, labelled: bool
+) -> Callable[[Any], bool]:
     name = re.sub(r"(?<!^)([A-Z])", r"_\1", match["field"]).lower()
     operator, value = match["operator"], _unquoted(match["value"] or "")
-    if name == "labels" and match["key"]:
+    if name == "labels" and match["key"] and labelled:
         key = _unquoted(match["key"])
         if operator is None or (operator == ":" and value == "*"):
             return lambda item: key in item.labels
@@ -48,7 +55,8 @@ def _predicate(match: re.Match[str], text: str, fields: Fields) -> Callable[[Any
             return lambda item: item.labels.get(key) != value
         return lambda item: item.labels.get(key) == value
     if match["key"] or name not in fields or operator not in ("=", "!="):
-        raise _refused(text, f"se puede filtrar por labels.CLAVE, {', '.join(sorted(fields))}")
+        known = [*(["labels.CLAVE"] if labelled else []), *sorted(fields)]
+        raise _refused(text, f"se puede filtrar por {', '.join(known)}")
     read = fields[name]
     return lambda item: (read(item) == value) == (operator == "=")
 
