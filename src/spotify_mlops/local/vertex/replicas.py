@@ -17,6 +17,7 @@ from .errors import ApiError
 _log = logging.getLogger(__name__)
 _POLL = 0.05
 _LONGEST_PAUSE = 10.0
+_SETTLING = 1.0
 DRAIN = 60.0
 """Seconds that requests under way have to end when a model is undeployed."""
 
@@ -51,6 +52,7 @@ class Replica:
         self._url = ""
         self._failure: ApiError | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ended: asyncio.Task[int] | None = None
 
     async def start(self) -> None:
         """Start it and wait until it is healthy.
@@ -89,6 +91,11 @@ class Replica:
                 raise ApiError("UNAVAILABLE", f"{self._title} todavía está arrancando.") from None
         return self._url
 
+    async def settle(self) -> None:
+        """After a broken connection, give the process's end a moment to be noticed."""
+        if self._ended is not None:
+            await asyncio.wait({self._ended}, timeout=_SETTLING)
+
     @contextlib.contextmanager
     def request(self) -> Iterator[None]:
         """Count a request as under way."""
@@ -124,7 +131,8 @@ class Replica:
         port = ports.choose(["http"], {})["http"]
         launch = plan.launch(port)
         process = await containers.start(launch)
-        ended = asyncio.create_task(process.wait())
+        ended = self._ended = asyncio.create_task(process.wait())
+        ended.add_done_callback(lambda _: self._healthy.clear())
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await self._until_healthy(process, port, launch, ended)

@@ -140,6 +140,7 @@ class Traffic:
                         raise ApiError(
                             "UNAVAILABLE", f"El modelo desplegado se cortó: {error}"
                         ) from error
+                    await target.replica.settle()
                 except aiohttp.ClientError as error:
                     raise ApiError(
                         "INTERNAL", f"El modelo desplegado no habla HTTP: {error}"
