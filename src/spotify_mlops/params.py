@@ -102,6 +102,8 @@ class Params(BaseModel):
     serving_image: str = "spotify-mlops-serving:0.1.0"
     """Where Vertex AI finds the image of infra/; the local one runs its command as it is."""
     serving_machine: str = "n2-standard-2"
+    training_image: str = "spotify-mlops-training:0.1.0"
+    training_machine: str = "n2-standard-4"
 
     # Time and shape of the pipeline
     window: PositiveDuration = timedelta(hours=1)
@@ -130,6 +132,8 @@ class Params(BaseModel):
     duplicate_share: Share = 0.02
     late_share: Share = 0.01
     malformed_share: Share = 0.01
+    simulator_regime_day: float | None = Field(default=None, ge=0)
+    """Day of simulated time from which fashions change: what a model learned before it fails."""
     live_clock: float = Field(default=360, gt=0)
     """Simulated seconds per real second in the live part."""
     live_duration: PositiveDuration = timedelta(days=30)
@@ -167,6 +171,29 @@ class Params(BaseModel):
     cost_missed_alta: float = Field(default=5, ge=0)
     cost_false_alta: float = Field(default=2, ge=0)
     cost_one_level: float = Field(default=1, ge=0)
+
+    # The model's life after deployment (numbers of windows)
+    monitor_windows: int = Field(default=24, ge=1)
+    """The champion's score is judged over this many windows."""
+    retrain_min_accuracy: Share | None = None
+    """Below this accuracy it is retrained; without it, its held-out score less the margin."""
+    retrain_margin: Share = 0.05
+    retrain_cooldown: int = Field(default=48, ge=0)
+    retrain_history: PositiveDuration | None = None
+    """A retraining learns from this much of the past; from all of it without."""
+    drift_windows: int = Field(default=24, ge=1)
+    """Windows that are compared together with the usual: a day, so that its hours even out."""
+    drift_margin: float = Field(default=5, ge=1)
+    """An alarm is this many times further from the usual than the usual's own worst."""
+    drift_patience: int = Field(default=12, ge=1)
+    shadow_windows: int = Field(default=12, ge=1)
+    canary_windows: int = Field(default=12, ge=1)
+    canary_share: Share = 0.1
+    probation_windows: int = Field(default=24, ge=1)
+    promotion_regression: Share = 0.02
+    """A challenger may lose this much macro-F1 to the champion and go on."""
+    promotion_lead: int = Field(default=2, ge=1)
+    """A change takes effect this many windows after the last that is written."""
 
     # Waiting
     service_timeout: PositiveDuration = timedelta(seconds=60)

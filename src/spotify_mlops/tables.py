@@ -143,6 +143,23 @@ MODEL_METRICS = Table(
     order="written_at DESC",  # a run that is evaluated again has its latest verdict
     day="written_at",
 )
+DECISIONS = Table(
+    "spotify_decisions",
+    (
+        F("decided_at", "TIMESTAMP", "REQUIRED"),
+        F("step", "STRING", "REQUIRED"),
+        F("window_start", "TIMESTAMP", "REQUIRED"),  # the last that the evidence holds
+        F("model", "STRING", "REQUIRED"),
+        F("other", "STRING"),
+        F("reason", "STRING", "REQUIRED"),
+        F("value", "FLOAT64"),
+        F("limit", "FLOAT64"),
+        F("effective_from", "TIMESTAMP"),
+    ),
+    key=("window_start", "step", "model"),
+    order="decided_at",
+    day="decided_at",
+)
 DEAD_LETTERS = Table(
     "spotify_dead_letters",
     (
@@ -208,6 +225,7 @@ def all_tables(params: Params) -> tuple[Table, ...]:
         LABELS,
         PREDICTIONS,
         MODEL_METRICS,
+        DECISIONS,
         DEAD_LETTERS,
         COUNTERS,
     )

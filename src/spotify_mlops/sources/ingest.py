@@ -139,6 +139,8 @@ def simulator_key(params: Params) -> str:
             "allowed_lateness", "window", "window_offset", "partitions", "live_duration",
         )
     }  # fmt: skip
+    if params.simulator_regime_day is not None:
+        decisive["simulator_regime_day"] = str(params.simulator_regime_day)
     text = json.dumps([VERSION, decisive], sort_keys=True)
     return f"simulator:{params.simulator_seed}:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 

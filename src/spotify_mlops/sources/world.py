@@ -10,6 +10,7 @@ part meets the same world as the history before it. The mechanisms, in hours sin
 - searches follow interest at once and recommendations follow playlists at once, while plays
   follow both `LEAD` hours later: that is why searches and recommendations predict plays;
 - listeners skip what is on its way down;
+- in the other regime (``simulator_regime_day``) tracks take turns: up half a day, then down;
 - a country's total follows the hour and the weekend of its own time zone.
 """
 
@@ -41,6 +42,8 @@ FORGOTTEN = 0.04
 """A release below this part of its peak is not heard any more."""
 ANNOUNCED = 36.0
 """Hours for which a release is announced (``new_release`` events)."""
+FASHION, FASHION_HOURS = 4.0, 24.0
+"""Height (of a logarithm) and period of the other regime's turns."""
 
 # Relative listening volume, time zone, neighbours in taste.
 _COUNTRIES: dict[str, tuple[float, str]] = {
@@ -108,6 +111,9 @@ class World:
     wobble: NDArray[np.float64]  # 3, K: amplitude, period in hours, phase
     viral: NDArray[np.float64]  # 3, B, K: time, height, decay in hours
     playlist: NDArray[np.float64]  # 3, B, K
+    fashion: NDArray[np.float64]  # K: phase
+    regime: float
+    """Hour from which tracks come and go by turns; infinite where that never begins."""
 
     @classmethod
     def of(cls, params: Params) -> World:
@@ -163,6 +169,10 @@ class World:
             ),
             viral=_bursts(rng, tracks, span, every=20 * 24, height=3.0, decay=40.0),
             playlist=_bursts(rng, tracks, span, every=14 * 24, height=2.0, decay=70.0),
+            fashion=np.random.default_rng([params.simulator_seed, 3]).uniform(0, 2 * np.pi, tracks),
+            regime=np.inf
+            if params.simulator_regime_day is None
+            else 24 * params.simulator_regime_day,
             **_names(params, start, tracks, released, artists),
         )
 
@@ -222,12 +232,17 @@ class World:
         life = _life(age, self.rise, self.half_life, self.shape) * born
         amplitude, period, phase = self.wobble
         wobble = np.exp(amplitude * np.sin(2 * np.pi * hours[:, None] / period + phase))
-        level = self.quality * self.taste * wobble[:, None, :]
+        level = self.quality * self.taste * (wobble * self._fashion(hours))[:, None, :]
         # A burst needs something to grow from: the part of the life that is left, and a floor.
         fuel = level * (life > 0) * (0.15 * born + 0.85 * life)
         viral = fuel * _burst_height(hours, self.viral)[:, None, :]
         playlist = fuel * _burst_height(hours, self.playlist)[:, None, :]
         return level * life + viral, playlist
+
+    def _fashion(self, hours: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the factor of the other regime, shape (hours, K): up half a day, then down."""
+        turn = np.exp(FASHION * np.sin(2 * np.pi * hours[:, None] / FASHION_HOURS + self.fashion))
+        return np.where(hours[:, None] < self.regime, 1.0, turn)
 
 
 def _history_hours(start: datetime, params: Params) -> int:

@@ -1,0 +1,1 @@
+"""The model's life after deployment: live scores, drift, retraining, canary, rollback."""

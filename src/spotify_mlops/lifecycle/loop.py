@@ -1,0 +1,327 @@
+"""One step of the loop: score what is known by now, decide, and do what was decided.
+
+A step may run at any time and as often as one likes; cut off, it does again what it had not
+written down. Only one process of a checkout takes steps at a time.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from .. import clients, labels, tables, warehouse
+from ..errors import ServiceError, UserError
+from ..features import ROW_KEY
+from ..local import state as local_state
+from ..model import dataset, gate, metrics
+from ..model.metrics import PROBABILITIES
+from ..model.predictor import Predictor
+from ..model.registry import Registry
+from ..model.schedule import Canary, Schedule
+from ..params import Params
+from ..pipeline.predict import in_canary
+from ..serving.endpoint import Endpoint
+from ..sinks import positions
+from ..windows import Windowing
+from . import decisions, drift, policy, retraining, scores
+from .decisions import Decision
+from .policy import Comparison, Evidence, Quality, State
+
+Say = Callable[[str], None]
+_references: dict[tuple[str, str], drift.Reference | None] = {}
+"""What is usual, by digest of the model and its dataset; None where there is too little of it."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a step did."""
+
+    closed_until: datetime | None
+    scored_windows: int
+    state: State | None
+    evidence: Evidence | None
+    decisions: tuple[Decision, ...]
+
+
+def step(params: Params, say: Say = lambda _: None) -> Report:
+    """Score, decide, act.
+
+    Raises:
+        ServiceError: a service does not answer, or another process takes a step.
+        GoogleAPICallError: Vertex AI or BigQuery refuse something.
+    """
+    try:
+        with local_state.locked(f"lifecycle-{params.profile}", wait=False):
+            return _Step(params, say).take()
+    except BlockingIOError:
+        raise ServiceError("Otro proceso está dando este paso: espera a que acabe.") from None
+
+
+class _Step:
+    def __init__(self, params: Params, say: Say) -> None:
+        self._params = params
+        self._say = say
+        self._windowing = Windowing.of(params)
+        self._schedule = Schedule(params)
+        self._registry = Registry(params)
+        self._loaded: dict[str, Predictor] = {}
+
+    def take(self) -> Report:
+        warehouse.ensure_dataset(self._params)
+        position = positions.load(self._params)
+        closed = position.write_from if position is not None else None
+        champion = self._schedule.champion()
+        if closed is None or champion is None:
+            return Report(closed, 0, None, None, ())
+        scored = self._score(closed)
+        log = decisions.read(self._params)
+        state = State.of(log, champion)
+        evidence = self._evidence(state, closed)
+        if evidence is None:
+            return Report(closed, scored, state, None, ())
+        decision = policy.decide(state, evidence, self._params)
+        done: list[Decision] = []
+        if decision is not None:
+            self._say(f"{decision.step}: {decision.reason}")
+            done = self._act(decision, closed)
+            for each in done:
+                decisions.write(self._params, each, datetime.now(UTC))
+        return Report(closed, scored, State.of([*log, *done], self._champion()), evidence,
+                      tuple(done))  # fmt: skip
+
+    # What is known
+
+    def _last_labelled(self, closed: datetime) -> datetime:
+        """Return the last window whose labels are known when all before ``closed`` is closed."""
+        return closed - self._params.window * (self._params.horizon + 1)
+
+    def _score(self, closed: datetime) -> int:
+        """Write the scores of the windows that became known; return how many."""
+        params = self._params
+        sql = "SELECT MAX(run_id) FROM `{dataset}.spotify_model_metrics` WHERE split = @split"
+        last = clients.query(params, sql, split=scores.SPLIT).item()
+        since = (
+            datetime.strptime(last, "live-%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+            if last
+            else datetime(1970, 1, 1, tzinfo=UTC)
+        )
+        rows = self._outcomes(since + timedelta(microseconds=1), closed)
+        if rows.is_empty():
+            return 0
+        trained = {
+            name: self._predictor(name.rpartition("@")[2]).bundle.training_end
+            for name in rows["model"].unique()
+        }
+        scored = scores.score(rows, trained, params)
+        if scored.height:
+            written = scores.metric_rows(scored, params, datetime.now(UTC))
+            warehouse.append(params, tables.MODEL_METRICS, written)
+        return scored["window_start"].n_unique()
+
+    def _outcomes(self, since: datetime, closed: datetime) -> pl.DataFrame:
+        """Return what was predicted for windows from ``since`` on, with what came true."""
+        params = self._params
+        predictions = clients.query(
+            params,
+            "SELECT * FROM `{dataset}.spotify_predictions` "
+            "WHERE window_start >= @since AND window_start <= @last",
+            since=since,
+            last=self._last_labelled(closed),
+        )
+        return scores.joined(predictions, self._labels(since, closed))
+
+    def _labels(self, since: datetime, closed: datetime) -> pl.DataFrame:
+        slim = clients.query(
+            self._params,
+            "SELECT window_start, country, track_id, play_score "
+            "FROM `{dataset}.spotify_features` "
+            "WHERE window_start >= @since AND window_start < @closed",
+            since=since,
+            closed=closed,
+        )
+        horizon, levels = self._params.horizon, dataset.thresholds(self._params)
+        return labels.label(slim, horizon, self._windowing, closed, levels)
+
+    def _features(self, since: datetime, until: datetime) -> pl.DataFrame:
+        return clients.query(
+            self._params,
+            "SELECT * FROM `{dataset}.spotify_features` "
+            "WHERE window_start >= @since AND window_start < @until",
+            since=since,
+            until=until,
+        )
+
+    def _evidence(self, state: State, closed: datetime) -> Evidence | None:
+        last = self._last_labelled(closed)
+        champion = self._predictor(state.champion)
+        if last < champion.bundle.training_end:
+            return None
+        if state.stage == "steady":
+            return Evidence(last, self._quality(champion, closed), self._drift(champion, closed),
+                            None)  # fmt: skip
+        return Evidence(last, None, None, self._comparison(state, closed))
+
+    def _quality(self, champion: Predictor, closed: datetime) -> Quality | None:
+        params = self._params
+        since = self._last_labelled(closed) - params.window * (params.monitor_windows - 1)
+        rows = self._outcomes(max(since, champion.bundle.training_end), closed)
+        rows = rows.filter(pl.col("model") == champion.name)
+        if rows.is_empty():
+            return None
+        accuracy = float((rows["level"] == rows["predicted"]).mean())  # type: ignore[arg-type]
+        floor = params.retrain_min_accuracy
+        if floor is None:
+            floor = _held_out(champion) - params.retrain_margin
+        return Quality(rows["window_start"].n_unique(), accuracy, floor)
+
+    def _drift(self, champion: Predictor, closed: datetime) -> drift.Alarm | None:
+        params = self._params
+        reference = self._reference(champion)
+        windows = params.drift_windows + params.drift_patience - 1
+        since = max(closed - params.window * windows, champion.bundle.training_end)
+        if reference is None:
+            return None
+        rows = self._features(since, closed)
+        if rows.is_empty():
+            return None
+        alarms = reference.alarms(_with_predictions(champion, rows))
+        return drift.persisting(alarms, params.drift_patience)
+
+    def _reference(self, champion: Predictor) -> drift.Reference | None:
+        params = self._params
+        key = (champion.bundle.digest, params.dataset)
+        if key not in _references:
+            begin = datetime(1970, 1, 1, tzinfo=UTC)
+            if params.retrain_history is not None:
+                begin = champion.bundle.training_end - params.retrain_history
+            rows = self._features(begin, champion.bundle.training_end)
+            enough = rows["window_start"].n_unique() >= 4 * params.drift_windows
+            _references[key] = (
+                drift.Reference.fit(
+                    _with_predictions(champion, rows),
+                    champion.features,
+                    params.drift_windows,
+                    params.drift_margin,
+                )
+                if enough
+                else None
+            )
+        return _references[key]
+
+    def _comparison(self, state: State, closed: datetime) -> Comparison | None:
+        """Compare the two models of a stage on what both say of the same stored features."""
+        assert state.challenger is not None
+        assert state.since is not None
+        known = self._labels(state.since, closed)
+        rows = self._features(state.since, self._last_labelled(closed) + self._params.window)
+        rows = rows.join(known.select(*ROW_KEY, "level"), on=ROW_KEY).sort(ROW_KEY)
+        if state.stage == "canary":
+            rows = rows.filter(in_canary(rows, self._params.canary_share))
+        if rows.is_empty():
+            return None
+        pair = (state.challenger, state.champion)
+        new, old = (
+            rows.select(*ROW_KEY, "level").hstack(
+                self._predictor(version)
+                .predict(rows)
+                .rename({"level": "predicted"})
+                .select("predicted", *PROBABILITIES)
+            )
+            for version in (reversed(pair) if state.stage == "probation" else pair)
+        )
+        # A stage lasts a day or so: its windows are the blocks.
+        blocks = self._params.model_copy(update={"bootstrap_block": self._params.window})
+        difference = metrics.difference(new, old, blocks)
+        return Comparison(rows["window_start"].n_unique(), *difference)
+
+    # What is done
+
+    def _act(self, decision: Decision, closed: datetime) -> list[Decision]:
+        params = self._params
+        soon = closed + params.window * params.promotion_lead
+        match decision.step:
+            case "retrain":
+                return self._retrain(decision, closed)
+            case "canary":
+                canary = Canary(decision.model, params.canary_share)
+                self._serve(str(decision.other), soon, canary)
+            case "promoted":
+                self._serve(decision.model, soon)
+            case "rolled_back":
+                self._serve(str(decision.other), soon)
+        return [replace(decision, effective_from=soon)]
+
+    def _serve(self, version: str, since: datetime, canary: Canary | None = None) -> None:
+        self._registry.promote(version, since, canary)
+        Endpoint(self._params).serve(self._schedule.terms()[-1])
+
+    def _retrain(self, asked: Decision, closed: datetime) -> list[Decision]:
+        """Train a challenger and register it with the gate's verdict."""
+        params = self._params
+        try:
+            result, features = retraining.retrain(params, closed, self._say)
+        except UserError as error:
+            reason = f"El entrenamiento no acabó: {error}"
+            return [asked, replace(asked, step="refused", reason=reason)]
+        champion = gate.champion_predictions(self._schedule, result, features)
+        verdict = gate.decide(result, params, champion)
+        with tempfile.TemporaryDirectory(prefix="spotify-mlops-") as folder:
+            result.write_bundle(Path(folder) / "bundle")
+            version = self._registry.register(Path(folder) / "bundle", gate.labels(verdict))
+        measured = pl.concat([
+            result.metrics.with_columns(passed=pl.lit(None, pl.Boolean)),
+            gate.metrics_of(verdict, result),
+        ], how="diagonal_relaxed")  # fmt: skip
+        warehouse.append(
+            params,
+            tables.MODEL_METRICS,
+            metrics.metrics_rows(
+                measured, run_id=result.run_id, params=params, written_at=datetime.now(UTC)
+            ),
+        )
+        failed = verdict.checks.filter(~pl.col("passed"))["reason"].to_list()
+        if verdict.approved:
+            reason = "La puerta lo aprueba: predice a la sombra del campeón."
+        else:
+            reason = " ".join(failed)
+        outcome = Decision(
+            "shadow" if verdict.approved else "refused",
+            asked.window_start,
+            version,
+            self._champion(),
+            reason,
+            effective_from=closed,
+        )
+        return [asked, outcome]
+
+    def _champion(self) -> str:
+        champion = self._schedule.champion()
+        assert champion is not None
+        return champion
+
+    def _predictor(self, version: str) -> Predictor:
+        if version not in self._loaded:
+            self._loaded[version] = Predictor.load(self._schedule.bundle_path(version))
+        return self._loaded[version]
+
+
+def _with_predictions(predictor: Predictor, rows: pl.DataFrame) -> pl.DataFrame:
+    predicted = predictor.predict(rows)["level"].alias("predicted")
+    return rows.select("window_start", *predictor.features).hstack([predicted])
+
+
+def _held_out(predictor: Predictor) -> float:
+    """Return the accuracy that the model had on its own test range."""
+    description = predictor.bundle.description
+    return next(
+        float(row["value"])
+        for row in description["metrics"]
+        if (row["family"], row["slice"], row["metric"])
+        == (description["family"], "all", "accuracy")
+        and row["model"] == description["family"]
+    )

@@ -1,0 +1,96 @@
+"""Retraining as a custom job of Vertex AI: the training container on the latest windows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+from google.cloud import aiplatform_v1
+
+from .. import clients, files, labels
+from ..errors import ServiceError
+from ..model import dataset, job, training_set
+from ..model.registry import model_id
+from ..model.train import TrainingResult
+from ..params import Params, params_file
+from ..windows import Windowing
+
+POLL_SECONDS = 1.0
+_ENDED = {
+    aiplatform_v1.JobState.JOB_STATE_SUCCEEDED,
+    aiplatform_v1.JobState.JOB_STATE_FAILED,
+    aiplatform_v1.JobState.JOB_STATE_CANCELLED,
+    aiplatform_v1.JobState.JOB_STATE_EXPIRED,
+}
+
+
+def retrain(
+    params: Params, closed_until: datetime, say: Callable[[str], None]
+) -> tuple[TrainingResult, pl.DataFrame]:
+    """Train on the windows before ``closed_until`` and return the run and its features.
+
+    Args:
+        params: ``retrain_history`` says how far back.
+        closed_until: end of the last closed window.
+        say: called with each step (Spanish).
+
+    Raises:
+        ServiceError: the job failed; the message has the end of its log.
+    """
+    features = closed_features(params, closed_until)
+    known = labels.label(
+        features, params.horizon, Windowing.of(params), closed_until, dataset.thresholds(params)
+    )
+    data = training_set.export(params, features, known)
+    say(f"Entrenando con {features.height} filas hasta el {closed_until:%Y-%m-%d %H:%M}")
+    run_dir = f"{clients.archive_uri(params)}/{training_set.FOLDER}/runs/{Path(data).name}"
+    _run_job(params, data, run_dir)
+    local = files.local_folder(run_dir)
+    return TrainingResult.load(local), features
+
+
+def closed_features(params: Params, closed_until: datetime) -> pl.DataFrame:
+    """Return the features of the closed windows of the last ``retrain_history``."""
+    where = "window_start < @closed_until"
+    given = {"closed_until": closed_until}
+    if params.retrain_history is not None:
+        where += " AND window_start >= @since"
+        given["since"] = closed_until - params.retrain_history
+    sql = f"SELECT * FROM `{{dataset}}.spotify_features` WHERE {where}"
+    return clients.query(params, sql, **given)
+
+
+def _run_job(params: Params, data: str, run_dir: str) -> None:
+    client = clients.vertex_client(params, aiplatform_v1.JobServiceClient)
+    name = f"{model_id(params)}-{Path(data).name}"
+    local = "://" not in data
+    arguments = ["--params", str(params_file(params)) if local else params.profile]
+    created = client.create_custom_job(
+        parent=f"projects/{params.project}/locations/{params.location}",
+        custom_job=aiplatform_v1.CustomJob(
+            display_name=name,
+            job_spec={
+                "worker_pool_specs": [
+                    {
+                        "machine_spec": {"machine_type": params.training_machine},
+                        "replica_count": 1,
+                        "container_spec": {
+                            "image_uri": params.training_image,
+                            "command": ["python", "-m", "spotify_mlops.model.train"],
+                            "args": [*arguments, "--run-dir", run_dir],
+                            "env": [{"name": job.TRAINING_DATA, "value": data}],
+                        },
+                    }
+                ],
+                "base_output_directory": {"output_uri_prefix": f"{run_dir}/output"},
+            },
+        ),
+    )
+    pause = threading.Event()
+    while (found := client.get_custom_job(name=created.name)).state not in _ENDED:
+        pause.wait(POLL_SECONDS)
+    if found.state != aiplatform_v1.JobState.JOB_STATE_SUCCEEDED:
+        raise ServiceError(f"El entrenamiento {name} no acabó: {found.error.message}")

@@ -1,0 +1,99 @@
+"""How past predictions turned out, once their labels are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from ..features import ROW_KEY
+from ..features.schema import Schema
+from ..model import metrics
+from ..model.metrics import PROBABILITIES
+from ..params import Params
+
+SPLIT = "live"
+SCORED_SCHEMA: Schema = {
+    "window_start": pl.Datetime("us", "UTC"),
+    "model": pl.String,
+    "slice": pl.String,
+    "metric": pl.String,
+    "value": pl.Float64,
+    "rows": pl.Int64,
+}
+_METRICS = {
+    "accuracy": metrics.accuracy,
+    "macro_f1": metrics.macro_f1,
+    "ece": metrics.calibration_error,
+}
+
+
+def joined(predictions: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
+    """Return the predictions whose label is known, as the metrics want them.
+
+    Args:
+        predictions: rows of ``spotify_predictions``.
+        labels: ``labels.LABEL_SCHEMA``.
+
+    Returns:
+        Row key, ``model``, ``level`` (true), ``predicted`` and `PROBABILITIES`, sorted by key.
+    """
+    return (
+        predictions.rename({"level": "predicted"})
+        .join(labels.select(*ROW_KEY, "level"), on=ROW_KEY)
+        .select(*ROW_KEY, "model", "level", "predicted", *PROBABILITIES)
+        .sort(ROW_KEY)
+    )
+
+
+def score(rows: pl.DataFrame, trained: Mapping[str, datetime], params: Params) -> pl.DataFrame:
+    """Score each model in each window: whole, by country, and by the model's age.
+
+    Args:
+        rows: what `joined` gives.
+        trained: the end of each model's training. Windows before it are left out: the model has
+            learned from them.
+        params: thresholds of the metrics.
+
+    Returns:
+        ``SCORED_SCHEMA``; ``slice`` is ``all``, ``country:CO`` or ``age:3`` (whole days since
+        the end of the training; a window has one age, so it equals ``all``).
+    """
+    found = [
+        (window, model, name, metric, float(function(counts)[0]), part.height)
+        for (window, model), group in rows.group_by("window_start", "model", maintain_order=True)
+        if window >= trained[str(model)]
+        for name, part in _slices(group, window - trained[str(model)])
+        for counts in [metrics.count(part, params)]  # a window is within one block
+        for metric, function in _METRICS.items()
+    ]
+    return pl.DataFrame(found, schema=SCORED_SCHEMA, orient="row").sort(
+        "window_start", "model", "slice", "metric"
+    )
+
+
+def _slices(rows: pl.DataFrame, age: timedelta) -> Iterator[tuple[str, pl.DataFrame]]:
+    yield "all", rows
+    yield f"age:{age.days}", rows
+    for (country,), part in sorted(rows.group_by("country"), key=lambda item: str(item[0][0])):
+        yield f"country:{country}", part
+
+
+def metric_rows(scored: pl.DataFrame, params: Params, written_at: datetime) -> pl.DataFrame:
+    """Return live scores as rows of ``spotify_model_metrics``: a window is a run."""
+    return scored.select(
+        pl.lit(written_at).cast(pl.Datetime("us", "UTC")).alias("written_at"),
+        pl.format("live-{}", pl.col("window_start").dt.strftime("%Y%m%dT%H%M%S")).alias("run_id"),
+        "model",
+        pl.lit(params.family).alias("family"),
+        pl.lit(params.horizon, pl.Int64).alias("horizon"),
+        pl.lit(SPLIT).alias("split"),
+        "slice",
+        "metric",
+        "value",
+        pl.lit(None, pl.Float64).alias("low"),
+        pl.lit(None, pl.Float64).alias("high"),
+        "rows",
+        pl.lit(None, pl.Boolean).alias("passed"),
+    )

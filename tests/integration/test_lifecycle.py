@@ -1,0 +1,205 @@
+"""The loop, whole: quality falls, a challenger is trained, proves itself and serves; or does not.
+
+The market is the simulator's, with the features and predictions that the live job would write;
+BigQuery, Vertex AI, its training job and its endpoint are real.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import worlds
+
+from spotify_mlops import clients, features, labels, tables, warehouse
+from spotify_mlops.lifecycle import decisions, loop
+from spotify_mlops.lifecycle.decisions import Decision
+from spotify_mlops.local import state
+from spotify_mlops.model import dataset
+from spotify_mlops.model.registry import CHAMPION, Registry
+from spotify_mlops.model.schedule import Schedule
+from spotify_mlops.model.train import train
+from spotify_mlops.params import Params
+from spotify_mlops.pipeline.predict import Champions
+from spotify_mlops.pipeline.progress import Position
+from spotify_mlops.serving.endpoint import Endpoint
+from spotify_mlops.sinks import positions, rows
+from spotify_mlops.sources.simulator import Simulator
+from spotify_mlops.windows import Windowing
+
+REGIME_DAY = 10.0
+SETTINGS: dict[str, Any] = {
+    "simulator_days": 20,
+    "simulator_events": 120_000,
+    "simulator_tracks": 120,
+    "simulator_regime_day": REGIME_DAY,
+    "duplicate_share": 0,
+    "late_share": 0,
+    "malformed_share": 0,
+    "horizon": 6,
+    "bootstrap_repetitions": 50,
+    "bootstrap_block": "6h",
+    "monitor_windows": 12,
+    "retrain_margin": 0.1,
+    "retrain_cooldown": 12,
+    "retrain_history": "6d",
+    "shadow_windows": 8,
+    "canary_windows": 8,
+    "canary_share": 0.3,
+    "probation_windows": 12,
+    "gate_min_accuracy": 0.5,
+    "gate_min_macro_f1": 0.5,
+    "gate_max_ece": 0.2,
+    "drift_patience": 24,
+}
+
+
+class Market:
+    """Writes, window by window, what the live job would write."""
+
+    def __init__(self, params: Params) -> None:
+        """Draw the whole log and compute the features of all its windows."""
+        self.params = params
+        windowing = Windowing.of(params)
+        events = pl.concat(list(Simulator(params).history()))
+        self.rows = features.reference(events, windowing, params.lags)
+        self.start = self.rows["window_start"].min()
+        self.reached = self.start
+        self._champions = Champions(params)
+        warehouse.ensure_dataset(params)
+
+    def train_until(self, day: float) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the features and labels of the first days."""
+        end = self.start + timedelta(days=day)
+        known = self.rows.filter(pl.col("window_start") < end)
+        levels = dataset.thresholds(self.params)
+        return known, labels.label(
+            known, self.params.horizon, Windowing.of(self.params), end, levels
+        )
+
+    def live(self, until: datetime) -> None:
+        """Let the live job come as far as a window."""
+        fresh = self.rows.filter(
+            (pl.col("window_start") >= self.reached) & (pl.col("window_start") < until)
+        )
+        now = datetime.now(UTC)
+        written = rows.stamped(fresh, now)
+        warehouse.append(self.params, tables.features(self.params), written)
+        predicted = rows.stamped(self._champions.predict(fresh), now)
+        if predicted.height:
+            warehouse.append(self.params, tables.PREDICTIONS, predicted)
+        self.reached = until
+        positions.save(self.params, Position({}, {}, write_from=until))
+
+    def step(self, hours: int) -> loop.Report:
+        """Go on for some hours and take a step of the loop."""
+        self.live(self.reached + timedelta(hours=hours))
+        return loop.step(self.params)
+
+
+@pytest.fixture
+def market(services: dict[str, state.Record]) -> Market:
+    return Market(worlds.own_params(**SETTINGS))
+
+
+def promoted(market: Market, folder: Path, day: float = 8.0) -> str:
+    """Train on the first days, and let the model serve what comes after."""
+    result = train(market.params, *market.train_until(day))
+    registry = Registry(market.params)
+    version = registry.register(result.write_bundle(folder / "first").path)
+    registry.promote(version, datetime.fromisoformat(result.boundaries["training_end"]))
+    Endpoint(market.params).serve(Schedule(market.params).terms()[-1])
+    return version
+
+
+def accuracy(params: Params, model: str) -> pl.DataFrame:
+    """Return the live accuracy of a model by window, as the table of metrics has it."""
+    return clients.query(
+        params,
+        "SELECT run_id, value FROM `{dataset}.spotify_model_metrics` WHERE split = 'live' "
+        "AND slice = 'all' AND metric = 'accuracy' AND model = @model ORDER BY run_id",
+        model=f"{params.model_name}@{model}",
+    )
+
+
+def test_quality_falls_retraining_fires_and_quality_returns(market: Market, tmp_path: Path) -> None:
+    params = market.params
+    first = promoted(market, tmp_path)
+    taken: list[Decision] = []
+    end = market.start + timedelta(days=params.simulator_days) - timedelta(hours=12)
+    market.live(market.start + timedelta(days=8))
+    while market.reached < end and "confirmed" not in [d.step for d in taken]:
+        taken += market.step(4).decisions
+    steps = [decision.step for decision in taken]
+    # The first challengers know little of the new fashions, and the gate may refuse them.
+    assert [step for step in steps if step not in ("retrain", "refused")] == [
+        "shadow",
+        "canary",
+        "promoted",
+        "confirmed",
+    ]
+    regime = market.start + timedelta(days=REGIME_DAY)
+    assert taken[0].step == "retrain"
+    assert taken[0].window_start >= regime - timedelta(hours=params.horizon)
+    new = taken[-1].model
+    assert (Schedule(params).champion(), Registry(params).aliases()[CHAMPION]) == (new, new)
+    assert Endpoint(params).traffic() == {new: 100}
+    assert decisions.read(params) == taken
+    hours = params.monitor_windows
+    before, after = accuracy(params, first)["value"], accuracy(params, new)["value"]
+    fallen = before.rolling_mean(hours).min()
+    returned = after.tail(hours).mean()
+    assert fallen < before.head(24).mean() - params.retrain_margin
+    assert returned > fallen + params.retrain_margin, (before.head(24).mean(), fallen, returned)
+    assert Registry(params).labels(new)["gate"] == "passed"
+
+
+def test_a_worse_challenger_is_rolled_back(market: Market, tmp_path: Path) -> None:
+    """The gate and the shadow are made blind; the live score is not."""
+    market.params = params = market.params.model_copy(
+        update={"promotion_regression": 1.0, "retrain_min_accuracy": 0.0}
+    )
+    first = promoted(market, tmp_path)
+    known, truth = market.train_until(8.0)
+    shuffled = truth.with_columns(pl.col("level").shuffle(seed=1))
+    worse = train(params, known, shuffled).write_bundle(tmp_path / "worse")
+    bad = Registry(params).register(worse.path)
+    market.live(market.start + timedelta(days=8))
+    closed = positions.load(params).write_from  # type: ignore[union-attr]
+    began = Decision("shadow", closed, bad, first, "Puesto a mano.", effective_from=closed)
+    decisions.write(params, began, datetime.now(UTC))
+    taken: list[Decision] = []
+    traffic = []
+    while market.reached < market.start + timedelta(days=REGIME_DAY + 3):
+        done = market.step(4).decisions
+        taken += done
+        traffic += [Endpoint(params).traffic() for _ in done]
+        if "rolled_back" in [decision.step for decision in done]:
+            break
+    assert [decision.step for decision in taken] == ["canary", "promoted", "rolled_back"]
+    assert traffic == [{first: 70, bad: 30}, {bad: 100}, {first: 100}]
+    assert Schedule(params).champion() == Registry(params).aliases()[CHAMPION] == first
+    assert taken[-1].value is not None
+    assert taken[-1].value < 0
+    terms = Schedule(params).terms()
+    assert [term.version for term in terms] == [first, first, bad, first]
+    # What the canary predicted live is its share of the tracks and no more.
+    term = terms[1]
+    shared = clients.query(
+        params,
+        "SELECT model, COUNT(*) AS n FROM `{dataset}.spotify_predictions` "
+        "WHERE window_start >= @since AND window_start < @until GROUP BY 1",
+        since=term.effective_from,
+        until=terms[2].effective_from,
+    )
+    counts = dict(shared.iter_rows())
+    assert set(counts) == {f"popularity@{first}", f"popularity@{bad}"}
+    assert 0.1 < counts[f"popularity@{bad}"] / sum(counts.values()) < 0.5
+
+
+def test_a_step_before_anything_is_deployed_does_nothing(market: Market) -> None:
+    report = loop.step(market.params)
+    assert (report.scored_windows, report.decisions) == (0, ())
