@@ -14,6 +14,7 @@ from . import params as parameters
 from . import usage
 from .errors import UserError
 from .letters_cli import dead_letters
+from .monitor_cli import monitor
 from .options import answer, json_option, number, say, with_params
 from .params import Params
 from .replay_cli import replay
@@ -273,6 +274,9 @@ def _skew(params: Params, wait: float, as_json: bool) -> None:
 
 app.add_command(dead_letters)
 app.add_command(replay)
+
+
+app.add_command(monitor)
 
 
 @app.command("serve")

@@ -1,0 +1,102 @@
+"""``monitor``: the scheduled step of the model's life."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import params as parameters
+from . import usage
+from .options import answer, json_option, say, with_params
+
+if TYPE_CHECKING:
+    from .lifecycle.decisions import Decision
+    from .lifecycle.loop import Report
+
+_STEPS = {
+    "retrain": "se reentrena",
+    "refused": "candidato rechazado",
+    "shadow": "candidato a la sombra",
+    "canary": "candidato en pruebas",
+    "promoted": "nuevo campeón",
+    "rolled_back": "se vuelve atrás",
+    "confirmed": "campeón confirmado",
+}
+_STAGES = {
+    "steady": "estable",
+    "shadow": "con un candidato a la sombra",
+    "canary": "con un candidato en pruebas",
+    "probation": "campeón nuevo, a prueba",
+}
+
+
+@click.command(cls=usage.Command)
+@click.option(
+    "--every",
+    metavar="S",
+    type=click.FloatRange(min=1),
+    help="Repite el paso cada tantos segundos, hasta que se interrumpa; sin ella, uno.",
+)
+@click.option("--log", "only_log", is_flag=True, help="Solo muestra las decisiones tomadas.")
+@with_params
+@json_option
+def monitor(
+    every: float | None,
+    only_log: bool,
+    params_file: str,
+    overrides: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Puntúa las predicciones pasadas, vigila la deriva y cuida del campeón.
+
+    Reentrena si hace falta; el candidato va de la sombra al canario y a campeón, y se vuelve
+    atrás si acierta menos. Cada decisión queda en spotify_decisions.
+    """
+    from . import clients
+
+    params = parameters.load(params_file, **overrides)
+    clients.require(params, "bigquery", "vertex")
+    if only_log:
+        from . import warehouse
+        from .lifecycle import decisions
+
+        warehouse.ensure_dataset(params)
+        taken = decisions.read(params)
+        content = {"decisions": [asdict(decision) for decision in taken]}
+        answer(as_json, content, [_line(decision) for decision in taken] or ["Ninguna decisión."])
+        return
+    from .lifecycle import loop
+
+    stop = threading.Event()
+    if every is not None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+    while True:
+        report = loop.step(params, say)
+        answer(as_json, asdict(report), _lines(report))
+        if every is None or stop.wait(every):
+            return
+
+
+def _lines(report: Report) -> list[str]:
+    if report.state is None:
+        return ["Todavía no hay campeón, o nada procesado: ejecuta «make run»."]
+    champion, stage = report.state.champion, _STAGES[report.state.stage]
+    lines = [f"Ventanas puntuadas: {report.scored_windows}. Campeón: versión {champion}, {stage}."]
+    evidence = report.evidence
+    if evidence is None:
+        lines.append("Aún no se conoce ninguna etiqueta posterior a su entrenamiento.")
+    elif evidence.quality is not None:
+        quality = evidence.quality
+        shown = f"{quality.accuracy:.3f} (mínimo {quality.floor:.3f})".replace(".", ",")
+        lines.append(f"Exactitud de las últimas {quality.windows} ventanas: {shown}.")
+    return lines + [_line(decision) for decision in report.decisions]
+
+
+def _line(decision: Decision) -> str:
+    when = f"{decision.window_start:%Y-%m-%d %H:%M}"
+    return f"{when}  versión {decision.model}: {_STEPS[decision.step]}. {decision.reason}"
