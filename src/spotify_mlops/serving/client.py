@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 from google.api_core import exceptions
@@ -36,12 +37,16 @@ def predict(params: Params, instances: Sequence[dict[str, Any]]) -> list[dict[st
     name = Endpoint(params).name
     try:
         response = client.predict(endpoint=name, instances=values, timeout=timeout)
-    except exceptions.ClientError as error:
+    except exceptions.GoogleAPICallError as error:
         text = _WHERE.sub("", error.message)
         if isinstance(error, exceptions.NotFound) and name in text:
             raise ServiceError(f"No hay endpoint {name}: ejecuta el cuaderno 06.") from error
-        raise InputError(f"El servidor de predicciones no acepta la petición: {text}") from error
-    except (exceptions.GoogleAPICallError, exceptions.RetryError, OSError) as error:
+        if error.code is not None and error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise InputError(
+                f"El servidor de predicciones no acepta la petición: {text}"
+            ) from error
+        raise ServiceError(f"El servidor de predicciones no puede contestar: {text}") from error
+    except (exceptions.RetryError, OSError) as error:
         raise ServiceError(
             "El servidor de predicciones no responde: comprueba «spotify-mlops status»."
         ) from error
