@@ -266,7 +266,7 @@ def _against_whole(own: pl.DataFrame, champion: Champion, params: Params, limit:
     _, low, high = found
     reason = (
         f"Frente a {champion.name}, en {number(own.height)} filas que ninguno conocía, "
-        f"{_change(found)} de macro-F1."
+        f"diferencia de {interval(*found)} de macro-F1."
     )
     if low < -limit:
         reason += f" No se descarta que pierda más de {number(limit, 2)}."
@@ -280,11 +280,7 @@ def _against_country(
 ) -> tuple:
     found = metrics.difference(own, other, params)
     passed = found[0] >= -limit
-    reason = f"En {country(code)} {_change(found)}."
+    reason = f"En {country(code)}, diferencia de {interval(*found)}."
     if not passed:
         reason += f" Se acepta perder como mucho {number(limit, 2)}."
     return f"champion:{code}", -limit, *found, passed, reason, own.height
-
-
-def _change(found: Found) -> str:
-    return f"{'gana' if found[0] >= 0 else 'pierde'} {interval(*found)}"
