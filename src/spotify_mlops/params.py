@@ -120,6 +120,8 @@ class Params(BaseModel):
     clock_skew: Duration = timedelta(days=1)
     """An event this far in the future of its append time is a dead letter."""
     stream_runner: Literal["prism", "dataflow", "flink"] = "prism"
+    predictor: Literal["in_process", "endpoint"] = "in_process"
+    """Whom the live job asks: the champion's bundle in its own process, or the endpoint."""
 
     # Source
     source: Literal["simulator", "charts"] = "simulator"

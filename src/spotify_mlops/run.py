@@ -120,7 +120,7 @@ def _say(message: str) -> None:
 
 
 def _farewell(params: Params, index: Path, seconds: float) -> None:
-    from .serving.endpoint import Endpoint
+    from .model.endpoint import Endpoint
 
     click.secho(f"\nListo en {seconds:.0f} s.", bold=True)
     click.echo(f"  Informes    {index}")

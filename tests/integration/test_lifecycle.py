@@ -19,13 +19,13 @@ from spotify_mlops.lifecycle import decisions, loop
 from spotify_mlops.lifecycle.decisions import Decision
 from spotify_mlops.local import state
 from spotify_mlops.model import dataset
+from spotify_mlops.model.endpoint import Endpoint
 from spotify_mlops.model.registry import CHAMPION, Registry
 from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.model.train import train
 from spotify_mlops.params import Params
 from spotify_mlops.pipeline.predict import Champions
 from spotify_mlops.pipeline.progress import Position
-from spotify_mlops.serving.endpoint import Endpoint
 from spotify_mlops.sinks import positions, rows
 from spotify_mlops.sources.simulator import Simulator
 from spotify_mlops.windows import Windowing

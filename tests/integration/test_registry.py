@@ -7,7 +7,9 @@ import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
@@ -15,12 +17,12 @@ import tiny_model
 from vertex_server import VertexServer, running
 
 from spotify_mlops.errors import InputError, IntegrityError, ServiceError
-from spotify_mlops.model import bundle
+from spotify_mlops.model import bundle, client
+from spotify_mlops.model.endpoint import Endpoint
 from spotify_mlops.model.registry import CHALLENGER, CHAMPION, DIGEST, Registry, digest_label
 from spotify_mlops.model.schedule import Canary, Schedule
 from spotify_mlops.params import Params
-from spotify_mlops.serving import client
-from spotify_mlops.serving.endpoint import Endpoint
+from spotify_mlops.pipeline.predict import Champions
 
 START = tiny_model.START
 
@@ -119,3 +121,40 @@ def test_the_endpoint_serves_the_versions_of_the_term(params: Params, bundles: l
     assert endpoint.traffic() == {second: 100}
     assert client.predict(params, instance)[0]["model"] == f"popularity@{second}"
     endpoint.serve(schedule.terms()[-1])  # harmless
+
+
+def test_the_pipeline_may_ask_the_endpoint_and_says_the_same(
+    params: Params, bundles: list[Path]
+) -> None:
+    registry, schedule = Registry(params), Schedule(params)
+    first, second = (registry.register(path) for path in bundles[:2])
+    features = tiny_model.data()[0]
+    change = START + timedelta(hours=40)
+    registry.promote(first, START)
+    Endpoint(params).serve(schedule.terms()[-1])
+    remote = params.model_copy(update={"predictor": "endpoint"})
+    asked: list[str] = []
+
+    def spied(*given: Any) -> pl.DataFrame:
+        answers = predict_rows(*given)
+        asked.extend(answers["model"].unique())
+        return answers
+
+    predict_rows = client.predict_rows
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "predict_rows", spied)
+        assert Champions(remote).predict(features).equals(Champions(params).predict(features))
+        assert asked == [f"popularity@{first}"]
+        # Another version is due from a window on, and the endpoint does not serve it yet.
+        registry.promote(second, change)
+        late, here = (Champions(p).predict(features) for p in (remote, params))
+    assert late.equals(here)
+    assert set(late.filter(pl.col("window_start") >= change)["model"]) == {f"popularity@{second}"}
+
+
+def test_an_endpoint_that_stays_away_is_said(params: Params, bundles: list[Path]) -> None:
+    registry = Registry(params)
+    registry.promote(registry.register(bundles[0]), START)
+    away = {"predictor": "endpoint", "sink_deadline": timedelta(seconds=1)}
+    with pytest.raises(ServiceError, match="No hay endpoint"):
+        Champions(params.model_copy(update=away)).predict(tiny_model.data()[0])

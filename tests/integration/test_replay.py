@@ -17,11 +17,11 @@ from spotify_mlops import clients, features, tables, warehouse
 from spotify_mlops.events import LOG_COLUMNS, decode
 from spotify_mlops.jobs import bounded, compare, late, skew
 from spotify_mlops.model import dataset as data
+from spotify_mlops.model.endpoint import Endpoint
 from spotify_mlops.model.registry import Registry
 from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.params import Params
 from spotify_mlops.pipeline import archived, marks, steps
-from spotify_mlops.serving.endpoint import Endpoint
 from spotify_mlops.sources import manifest
 from spotify_mlops.windows import Windowing
 

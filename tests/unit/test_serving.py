@@ -23,9 +23,9 @@ from starlette.testclient import TestClient
 
 from spotify_mlops.errors import InputError, IntegrityError, ServiceError
 from spotify_mlops.local import ports
+from spotify_mlops.model import client as official
 from spotify_mlops.model.predictor import Predictor
 from spotify_mlops.model.schedule import Schedule
-from spotify_mlops.serving import client as official
 from spotify_mlops.serving.app import create_app
 from spotify_mlops.serving.models import ChampionModel, FixedModel
 

@@ -19,13 +19,12 @@ from ..errors import InputError, ServiceError
 from ..features import DESCRIPTIVE_SCHEMA, ROW_KEY
 from ..features.schema import Schema
 from ..labels import LEVELS
-from ..model import dataset
+from ..model import client, dataset
+from ..model.endpoint import Endpoint
 from ..model.metrics import PROBABILITIES
 from ..model.schedule import Schedule
 from ..params import Params
 from ..pipeline.predict import PREDICTION_SCHEMA
-from ..serving import client
-from ..serving.endpoint import Endpoint
 from ..serving.store import OnlineStore
 from ..sinks.mongo import model_inputs
 from ..spanish import aligned, number

@@ -19,13 +19,13 @@ from ..errors import ServiceError, UserError
 from ..features import ROW_KEY
 from ..local import state as local_state
 from ..model import dataset, gate, metrics
+from ..model.endpoint import Endpoint
 from ..model.metrics import PROBABILITIES
 from ..model.predictor import Predictor
 from ..model.registry import Registry
 from ..model.schedule import Canary, Schedule
 from ..params import Params
 from ..pipeline.predict import in_canary
-from ..serving.endpoint import Endpoint
 from ..sinks import positions
 from ..windows import Windowing
 from . import decisions, drift, policy, retraining, scores

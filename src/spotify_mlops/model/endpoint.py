@@ -9,9 +9,9 @@ from google.cloud import aiplatform_v1
 
 from .. import clients
 from ..errors import ServiceError
-from ..model.registry import model_id
-from ..model.schedule import Term
 from ..params import Params
+from .registry import model_id
+from .schedule import Term
 
 
 class Endpoint:

@@ -1,0 +1,127 @@
+"""Ask the endpoint, here or in the cloud, with Google's own client."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from threading import Event
+from typing import Any
+
+import msgspec
+import polars as pl
+from google.api import httpbody_pb2
+from google.api_core import exceptions
+from google.cloud import aiplatform_v1
+from google.protobuf import json_format, struct_pb2
+
+from .. import clients
+from ..errors import InputError, ServiceError
+from ..labels import LEVELS
+from ..params import Params
+from .endpoint import Endpoint
+from .metrics import PROBABILITIES
+from .predictor import PREDICTION_SCHEMA
+
+BATCH = 2_000
+"""Rows in a request of `predict_rows`."""
+_RETRY_SECONDS = 0.5
+_WHERE = re.compile(r"^[A-Z]+ \S+: ")
+"""What Google's client puts before a message: method and URL."""
+
+
+def predict(params: Params, instances: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the endpoint's prediction of each instance, in order.
+
+    Args:
+        params: where the endpoint is.
+        instances: feature values by name, or ``{"country", "track_id"}``.
+
+    Raises:
+        InputError: the endpoint refused an instance; the message says which and why.
+        ServiceError: it does not answer, or nothing is deployed.
+    """
+    values = [json_format.ParseDict(dict(item), struct_pb2.Value()) for item in instances]
+    name = Endpoint(params).name
+    with _errors(name):
+        response = _client(params).predict(
+            endpoint=name, instances=values, timeout=params.service_timeout.total_seconds()
+        )
+    raw = aiplatform_v1.PredictResponse.pb(response)
+    return [json_format.MessageToDict(value) for value in raw.predictions]
+
+
+def predict_rows(params: Params, features: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Return the endpoint's prediction of each row of features.
+
+    Asked in batches as plain JSON (``rawPredict``): the typed route makes an object of each
+    value. While the endpoint is away it is asked again, up to ``sink_deadline``.
+
+    Args:
+        params: where the endpoint is.
+        features: at least the columns ``names``.
+        names: the model's inputs.
+
+    Returns:
+        ``PREDICTION_SCHEMA`` and ``model``, in the order of the rows: equal, bit by bit, to what
+        the model that answered says in process.
+
+    Raises:
+        InputError: the endpoint refused a row.
+        ServiceError: it stayed away.
+    """
+    deadline = time.monotonic() + params.sink_deadline.total_seconds()
+    parts = [pl.DataFrame(schema=PREDICTION_SCHEMA | {"model": pl.String})]
+    for rows in features.select(names).iter_slices(BATCH):
+        body = msgspec.json.encode({"instances": rows.to_dicts()})
+        parts.append(_frame(_persistently(params, body, deadline)))
+    return pl.concat(parts)
+
+
+def _persistently(params: Params, body: bytes, deadline: float) -> list[dict[str, Any]]:
+    name = Endpoint(params).name
+    pause = Event()
+    while True:
+        try:
+            with _errors(name):
+                answer = _client(params).raw_predict(
+                    endpoint=name,
+                    http_body=httpbody_pb2.HttpBody(data=body, content_type="application/json"),
+                    timeout=params.service_timeout.total_seconds(),
+                )
+            return msgspec.json.decode(answer.data)["predictions"]
+        except ServiceError:
+            if time.monotonic() >= deadline:
+                raise
+            pause.wait(_RETRY_SECONDS)
+
+
+def _frame(answers: Sequence[dict[str, Any]]) -> pl.DataFrame:
+    rows = [
+        (a["level"], a["score"], *(a["probabilities"][level] for level in LEVELS), a["model"])
+        for a in answers
+    ]
+    assert tuple(PREDICTION_SCHEMA) == ("level", "score", *PROBABILITIES)
+    return pl.DataFrame(rows, schema=PREDICTION_SCHEMA | {"model": pl.String}, orient="row")
+
+
+def _client(params: Params) -> aiplatform_v1.PredictionServiceClient:
+    return clients.vertex_client(params, aiplatform_v1.PredictionServiceClient)
+
+
+@contextmanager
+def _errors(name: str) -> Iterator[None]:
+    """Turn what the client raises into what users read."""
+    try:
+        yield
+    except exceptions.GoogleAPICallError as error:
+        text = _WHERE.sub("", error.message)
+        if isinstance(error, exceptions.NotFound) and name in text:
+            raise ServiceError(f"No hay endpoint {name}: ejecuta el cuaderno 06.") from error
+        if error.code is not None and error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise InputError(f"El endpoint no acepta la petición: {text}") from error
+        raise ServiceError(f"El endpoint no puede contestar: {text}") from error
+    except (exceptions.RetryError, OSError) as error:
+        raise ServiceError("El endpoint no responde: comprueba «spotify-mlops status».") from error
