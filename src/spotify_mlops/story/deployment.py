@@ -222,6 +222,7 @@ def commands() -> Table:
         (
             ("ver qué está en marcha", "spotify-mlops status"),
             ("auditar otra vez", "spotify-mlops audit"),
+            ("vigilar el modelo, y reentrenarlo si hace falta", "spotify-mlops monitor --every 60"),
             ("repetir todo el registro en otro sitio", "spotify-mlops replay --dataset repeticion"),
             ("abrir estos cuadernos", "make lab"),
             ("detenerlo todo (los datos se quedan)", "make stop"),
