@@ -40,7 +40,7 @@ bench: $(STAMP) ## Mide el rendimiento, con sus referencias en la misma ejecuci√
 
 chaos: $(STAMP) ## Mata procesos a mitad y compara el resultado (SEED=, EVENTS=, RUNS=, KILLS=, NOTEBOOKS=)
 	@PYTHONPATH=tests $(BIN)/python -m chaos --seed $(or $(SEED),7) --events $(or $(EVENTS),520000) \
-		--runs $(or $(RUNS),3) --kills $(or $(KILLS),54) --notebooks $(or $(NOTEBOOKS),6)
+		--runs $(or $(RUNS),2) --kills $(or $(KILLS),64) --notebooks $(or $(NOTEBOOKS),6)
 
 lab: $(STAMP) ## Abre los cuadernos en JupyterLab
 	@$(BIN)/python -m spotify_mlops up

@@ -20,8 +20,8 @@ from spotify_mlops.local import services
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--seed", default=7, show_default=True, metavar="N", help="Decide qué, cuándo.")
 @click.option("--events", default=520_000, show_default=True, metavar="N", help="Eventos.")
-@click.option("--runs", default=3, show_default=True, metavar="N", help="Ejecuciones perturbadas.")
-@click.option("--kills", default=54, show_default=True, metavar="N", help="Muertes en total.")
+@click.option("--runs", default=2, show_default=True, metavar="N", help="Ejecuciones perturbadas.")
+@click.option("--kills", default=64, show_default=True, metavar="N", help="Muertes en total.")
 @click.option(
     "--notebooks", default=6, show_default=True, metavar="N", help="Muertes del cuaderno 06."
 )
