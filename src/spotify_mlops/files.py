@@ -116,19 +116,6 @@ def local_folder(uri: str) -> Path:
     return copy
 
 
-def remove_folder(uri: str) -> None:
-    """Remove a folder with all that is in it, if it is there."""
-    if "://" not in uri:
-        if Path(uri).is_dir():
-            shutil.rmtree(uri)
-        return
-    from apache_beam.io.filesystems import FileSystems
-
-    names = _objects(uri)
-    if names:
-        FileSystems.delete([f"{uri}/{name}" for name in names])
-
-
 def _objects(uri: str) -> list[str]:
     """Return the names, below a folder in a bucket, of what is in it."""
     from apache_beam.io.filesystems import FileSystems

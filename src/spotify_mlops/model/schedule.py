@@ -68,22 +68,8 @@ class Schedule:
                         f"{self.uri} con otro contenido: no se cambia lo que pudo haber predicho."
                     )
                 return candidate
-            # The description comes last: a folder that has it is whole.
-            names = [*candidate.description["files"], bundle.DESCRIPTION]
-            for name in names:
-                content = (candidate.path / name).read_bytes()
-                files.write_bytes(f"{self.uri}/{version}/{name}", content)
+            bundle.publish(candidate, f"{self.uri}/{version}")
         return candidate
-
-    def discard(self, version: str) -> None:
-        """Remove a bundle that was kept for a version which never came to be.
-
-        Raises:
-            InputError: the version has a term.
-        """
-        if version in {term.version for term in self.terms()}:
-            raise InputError(f"La versión {version} ha sido campeona: su modelo no se borra.")
-        files.remove_folder(f"{self.uri}/{version}")
 
     def versions(self) -> list[str]:
         """Return the versions whose bundle is kept, oldest first."""
