@@ -48,7 +48,7 @@ def run(params: Params, say: Say, seconds: float = 300.0) -> list[dict[str, Any]
         ServiceError: the job ended.
         UserError: the log ended first.
     """
-    base = workload.prepare(params, "sinks", say, simulator_events=EVENTS)
+    base = workload.prepare(params, f"sinks-{EVENTS}", say, simulator_events=EVENTS)
     with _own(base, "alone") as own:
         ceilings = _ceilings(own, say)
     slowest = min(ceilings, key=lambda name: ceilings[name])
