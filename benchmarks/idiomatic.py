@@ -45,10 +45,10 @@ class ReadKafka(beam.DoFn):
         left = high - low
         while left > 0:
             for message in consumer.consume(4000, 1.0):
-                value, offset = message.value(), message.offset()
-                if value is not None and offset is not None and offset < high:
+                offset = message.offset()
+                if message.error() is None and offset is not None and offset < high:
                     left -= 1
-                    yield value
+                    yield message.value() or b""  # a record may have none
         consumer.close()
 
 
