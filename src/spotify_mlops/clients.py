@@ -146,6 +146,11 @@ def vertex(params: Params) -> ModuleType:
     return aiplatform
 
 
+def vertex_parent(params: Params) -> str:
+    """Return what the names of all resources in Vertex AI begin with."""
+    return f"projects/{params.project}/locations/{params.location}"
+
+
 def vertex_client(params: Params, kind: type[ServiceClient]) -> ServiceClient:
     """Return one of Google's service clients of Vertex AI; one for each process and address.
 
@@ -261,8 +266,7 @@ def _ping_vertex(params: Params) -> None:
     from google.auth.exceptions import GoogleAuthError
     from google.cloud import aiplatform_v1
 
-    parent = f"projects/{params.project}/locations/{params.location}"
-    request = aiplatform_v1.ListModelsRequest(parent=parent, page_size=1)
+    request = aiplatform_v1.ListModelsRequest(parent=vertex_parent(params), page_size=1)
     try:
         client = vertex_client(params, aiplatform_v1.ModelServiceClient)
         client.list_models(request, timeout=_PING_SECONDS)

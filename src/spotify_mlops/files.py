@@ -111,6 +111,7 @@ def local_folder(uri: str) -> Path:
     copy = Path(holder) / uri.rstrip("/").rpartition("/")[2]
     copy.mkdir()
     for name in _objects(uri):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
         with FileSystems.open(f"{uri}/{name}") as stream:
             (copy / name).write_bytes(stream.read())
     return copy

@@ -79,10 +79,7 @@ class Campaign:
     def disturbed(self, name: str, faults: Sequence[Fault]) -> Outcome:
         """Stream the log with faults and compare."""
         outcome, found = self._run(name, faults)
-        for what, expected in self.reference.items():
-            difference = expected.difference(found[what])
-            if difference is not None:
-                outcome.differences.append(f"{what}: {difference}")
+        outcome.differences += contents.differences(self.reference, found)
         return outcome
 
     def _run(

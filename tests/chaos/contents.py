@@ -70,6 +70,12 @@ def _archived(params: Params) -> pl.DataFrame:
     return rows.unique()
 
 
+def differences(expected: dict[str, Content], found: dict[str, Content]) -> list[str]:
+    """Return where contents differ, one Spanish sentence each."""
+    pairs = {name: content.difference(found[name]) for name, content in expected.items()}
+    return [f"{name}: {different}" for name, different in pairs.items() if different is not None]
+
+
 def faults(params: Params) -> list[str]:
     """Return what is not whole in itself, one Spanish sentence each."""
     found = list(audit.audit(params, wait=5).differences)

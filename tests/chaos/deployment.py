@@ -64,10 +64,7 @@ class Deployments:
     def disturbed(self, name: str, kills: Sequence[Kill]) -> Outcome:
         """Deploy with kills and compare."""
         outcome, found = self._deploy(name, kills)
-        for what, expected in self._reference.items():
-            difference = expected.difference(found[what])
-            if difference is not None:
-                outcome.differences.append(f"{what}: {difference}")
+        outcome.differences += contents.differences(self._reference, found)
         return outcome
 
     def _deploy(

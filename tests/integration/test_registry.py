@@ -46,12 +46,7 @@ def params(server: VertexServer, tmp_path: Path) -> Params:
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("bundles")
-    result = tiny_model.result()
-    return [
-        bundle.write(folder / f"b{i}", result.graph, "card", result.description | {"i": i}).path
-        for i in range(3)
-    ]
+    return tiny_model.bundles(tmp_path_factory.mktemp("bundles"), 3)
 
 
 def test_a_bundle_keeps_its_version_and_its_labels_are_brought_up_to_date(

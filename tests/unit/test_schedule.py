@@ -10,7 +10,6 @@ import pytest
 import tiny_model
 
 from spotify_mlops.errors import InputError, IntegrityError
-from spotify_mlops.model import bundle
 from spotify_mlops.model.predictor import Predictor
 from spotify_mlops.model.schedule import Canary, Schedule, Term
 from spotify_mlops.pipeline.predict import Champions, in_canary
@@ -22,12 +21,7 @@ DAY = timedelta(days=1)
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Return three bundles that differ."""
-    folder = tmp_path_factory.mktemp("bundles")
-    result = tiny_model.result()
-    return [
-        bundle.write(folder / f"b{i}", result.graph, "card", result.description | {"i": i}).path
-        for i in range(3)
-    ]
+    return tiny_model.bundles(tmp_path_factory.mktemp("bundles"), 3)
 
 
 @pytest.fixture

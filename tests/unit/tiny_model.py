@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from spotify_mlops import features, labels, params
+from spotify_mlops.model import bundle
 from spotify_mlops.model.train import TrainingResult, train
 from spotify_mlops.params import Params
 from spotify_mlops.windows import Windowing
@@ -67,6 +69,14 @@ def data() -> tuple[pl.DataFrame, pl.DataFrame]:
     built = features.reference(events(), windowing, settings().lags)
     end = START + timedelta(hours=WINDOWS)
     return built, labels.label(built, settings().horizon, windowing, end, (70, 40))
+
+
+def bundles(folder: Path, number: int) -> list[Path]:
+    """Write bundles that differ in their description alone, and return their folders."""
+    return [
+        bundle.write(folder / f"b{i}", result().graph, "card", result().description | {"i": i}).path
+        for i in range(number)
+    ]
 
 
 @cache

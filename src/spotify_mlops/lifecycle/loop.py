@@ -27,7 +27,7 @@ from ..model.schedule import Canary, Schedule
 from ..params import Params
 from ..pipeline.predict import in_canary
 from ..sinks import positions
-from ..windows import Windowing
+from ..windows import EPOCH, Windowing
 from . import decisions, drift, policy, retraining, scores
 from .decisions import Decision
 from .policy import Comparison, Evidence, Quality, State
@@ -105,11 +105,7 @@ class _Step:
         params = self._params
         sql = "SELECT MAX(run_id) FROM `{dataset}.spotify_model_metrics` WHERE split = @split"
         last = clients.query(params, sql, split=scores.SPLIT).item()
-        since = (
-            datetime.strptime(last, "live-%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-            if last
-            else datetime(1970, 1, 1, tzinfo=UTC)
-        )
+        since = datetime.strptime(last, scores.RUN_ID).replace(tzinfo=UTC) if last else EPOCH
         rows = self._outcomes(since + timedelta(microseconds=1), closed)
         if rows.is_empty():
             return 0
@@ -156,6 +152,11 @@ class _Step:
             until=until,
         )
 
+    def _history(self, until: datetime) -> pl.DataFrame:
+        """Return the features that a model learns from which is trained at ``until``."""
+        reach = self._params.retrain_history
+        return self._features(EPOCH if reach is None else until - reach, until)
+
     def _evidence(self, state: State, closed: datetime) -> Evidence | None:
         last = self._last_labelled(closed)
         champion = self._predictor(state.champion)
@@ -196,10 +197,7 @@ class _Step:
         params = self._params
         key = (champion.bundle.digest, params.dataset)
         if key not in _references:
-            begin = datetime(1970, 1, 1, tzinfo=UTC)
-            if params.retrain_history is not None:
-                begin = champion.bundle.training_end - params.retrain_history
-            rows = self._features(begin, champion.bundle.training_end)
+            rows = self._history(champion.bundle.training_end)
             enough = rows["window_start"].n_unique() >= 4 * params.drift_windows
             _references[key] = (
                 drift.Reference.fit(
@@ -264,7 +262,8 @@ class _Step:
         """Train a challenger and register it with the gate's verdict."""
         params = self._params
         try:
-            result, features = retraining.retrain(params, closed, self._say)
+            features = self._history(closed)
+            result = retraining.retrain(params, features, closed, self._say)
         except UserError as error:
             reason = f"El entrenamiento no acabó: {error}"
             return [asked, replace(asked, step="refused", reason=reason)]
@@ -273,17 +272,12 @@ class _Step:
         with tempfile.TemporaryDirectory(prefix="spotify-mlops-") as folder:
             result.write_bundle(Path(folder) / "bundle")
             version = self._registry.register(Path(folder) / "bundle", gate.labels(verdict))
-        measured = pl.concat([
-            result.metrics.with_columns(passed=pl.lit(None, pl.Boolean)),
-            gate.metrics_of(verdict, result),
-        ], how="diagonal_relaxed")  # fmt: skip
-        warehouse.append(
-            params,
-            tables.MODEL_METRICS,
-            metrics.metrics_rows(
-                measured, run_id=result.run_id, params=params, written_at=datetime.now(UTC)
-            ),
-        )
+        now = datetime.now(UTC)
+        for scored in (result.metrics, gate.metrics_of(verdict, result)):
+            measured = metrics.metrics_rows(
+                scored, run_id=result.run_id, params=params, written_at=now
+            )
+            warehouse.append(params, tables.MODEL_METRICS, measured)
         failed = verdict.checks.filter(~pl.col("passed"))["reason"].to_list()
         if verdict.approved:
             reason = "La puerta lo aprueba: predice a la sombra del campeón."
@@ -318,10 +312,9 @@ def _with_predictions(predictor: Predictor, rows: pl.DataFrame) -> pl.DataFrame:
 def _held_out(predictor: Predictor) -> float:
     """Return the accuracy that the model had on its own test range."""
     description = predictor.bundle.description
+    wanted = (description["family"], "all", "accuracy")
     return next(
         float(row["value"])
         for row in description["metrics"]
-        if (row["family"], row["slice"], row["metric"])
-        == (description["family"], "all", "accuracy")
-        and row["model"] == description["family"]
+        if (row["model"], row["slice"], row["metric"]) == wanted
     )

@@ -13,9 +13,9 @@ from google.cloud import aiplatform_v1
 from .. import clients, files, labels
 from ..errors import ServiceError
 from ..model import dataset, job, training_set
-from ..model.registry import model_id
+from ..model.registry import container_arguments, model_id
 from ..model.train import TrainingResult
-from ..params import Params, params_file
+from ..params import Params
 from ..windows import Windowing
 
 POLL_SECONDS = 1.0
@@ -28,19 +28,19 @@ _ENDED = {
 
 
 def retrain(
-    params: Params, closed_until: datetime, say: Callable[[str], None]
-) -> tuple[TrainingResult, pl.DataFrame]:
-    """Train on the windows before ``closed_until`` and return the run and its features.
+    params: Params, features: pl.DataFrame, closed_until: datetime, say: Callable[[str], None]
+) -> TrainingResult:
+    """Train on the features of closed windows and return the run.
 
     Args:
-        params: ``retrain_history`` says how far back.
-        closed_until: end of the last closed window.
+        params: of the model.
+        features: of the windows to learn from.
+        closed_until: end of the last of them.
         say: called with each step (Spanish).
 
     Raises:
         ServiceError: the job failed; the message has the end of its log.
     """
-    features = closed_features(params, closed_until)
     known = labels.label(
         features, params.horizon, Windowing.of(params), closed_until, dataset.thresholds(params)
     )
@@ -48,28 +48,14 @@ def retrain(
     say(f"Entrenando con {features.height} filas hasta el {closed_until:%Y-%m-%d %H:%M}")
     run_dir = f"{clients.archive_uri(params)}/{training_set.FOLDER}/runs/{Path(data).name}"
     _run_job(params, data, run_dir)
-    local = files.local_folder(run_dir)
-    return TrainingResult.load(local), features
-
-
-def closed_features(params: Params, closed_until: datetime) -> pl.DataFrame:
-    """Return the features of the closed windows of the last ``retrain_history``."""
-    where = "window_start < @closed_until"
-    given = {"closed_until": closed_until}
-    if params.retrain_history is not None:
-        where += " AND window_start >= @since"
-        given["since"] = closed_until - params.retrain_history
-    sql = f"SELECT * FROM `{{dataset}}.spotify_features` WHERE {where}"
-    return clients.query(params, sql, **given)
+    return TrainingResult.load(files.local_folder(run_dir))
 
 
 def _run_job(params: Params, data: str, run_dir: str) -> None:
     client = clients.vertex_client(params, aiplatform_v1.JobServiceClient)
     name = f"{model_id(params)}-{Path(data).name}"
-    local = "://" not in data
-    arguments = ["--params", str(params_file(params)) if local else params.profile]
     created = client.create_custom_job(
-        parent=f"projects/{params.project}/locations/{params.location}",
+        parent=clients.vertex_parent(params),
         custom_job=aiplatform_v1.CustomJob(
             display_name=name,
             job_spec={
@@ -80,7 +66,7 @@ def _run_job(params: Params, data: str, run_dir: str) -> None:
                         "container_spec": {
                             "image_uri": params.training_image,
                             "command": ["python", "-m", "spotify_mlops.model.train"],
-                            "args": [*arguments, "--run-dir", run_dir],
+                            "args": [*container_arguments(params), "--run-dir", run_dir],
                             "env": [{"name": job.TRAINING_DATA, "value": data}],
                         },
                     }

@@ -14,6 +14,8 @@ from ..model.metrics import PROBABILITIES
 from ..params import Params
 
 SPLIT = "live"
+RUN_ID = "live-%Y%m%dT%H%M%S"
+"""The run of a window's scores: sorted as text, the last is the latest."""
 SCORED_SCHEMA: Schema = {
     "window_start": pl.Datetime("us", "UTC"),
     "model": pl.String,
@@ -82,18 +84,11 @@ def _slices(rows: pl.DataFrame, age: timedelta) -> Iterator[tuple[str, pl.DataFr
 
 def metric_rows(scored: pl.DataFrame, params: Params, written_at: datetime) -> pl.DataFrame:
     """Return live scores as rows of ``spotify_model_metrics``: a window is a run."""
-    return scored.select(
-        pl.lit(written_at).cast(pl.Datetime("us", "UTC")).alias("written_at"),
-        pl.format("live-{}", pl.col("window_start").dt.strftime("%Y%m%dT%H%M%S")).alias("run_id"),
-        "model",
-        pl.lit(params.family).alias("family"),
-        pl.lit(params.horizon, pl.Int64).alias("horizon"),
-        pl.lit(SPLIT).alias("split"),
-        "slice",
-        "metric",
-        "value",
-        pl.lit(None, pl.Float64).alias("low"),
-        pl.lit(None, pl.Float64).alias("high"),
-        "rows",
-        pl.lit(None, pl.Boolean).alias("passed"),
+    rows = scored.with_columns(
+        family=pl.lit(params.family),
+        split=pl.lit(SPLIT),
+        low=pl.lit(None, pl.Float64),
+        high=pl.lit(None, pl.Float64),
     )
+    written = metrics.metrics_rows(rows, run_id="", params=params, written_at=written_at)
+    return written.with_columns(run_id=scored["window_start"].dt.strftime(RUN_ID))

@@ -20,8 +20,7 @@ class Endpoint:
     def __init__(self, params: Params) -> None:
         """Remember where it is; the first question connects."""
         self._params = params
-        parent = f"projects/{params.project}/locations/{params.location}"
-        self._parent = parent
+        self._parent = parent = clients.vertex_parent(params)
         self.name = f"{parent}/endpoints/{model_id(params)}"
         self._model = f"{parent}/models/{model_id(params)}"
 
@@ -40,8 +39,8 @@ class Endpoint:
         try:
             deployed = self._deployed()
             for version in shares.keys() - deployed.keys():
-                self._deploy(version)
-            deployed = self._deployed()
+                self._deploy(version, first=not deployed)
+                deployed = self._deployed()
             self._split({deployed[version]: share for version, share in shares.items()})
             for version in deployed.keys() - shares.keys():
                 self._client().undeploy_model(
@@ -84,9 +83,8 @@ class Endpoint:
             )
         return {model.model_version_id: model.id for model in endpoint.deployed_models}
 
-    def _deploy(self, version: str) -> None:
+    def _deploy(self, version: str, *, first: bool) -> None:
         """Start a version beside those that answer; it gets no requests yet, but the first."""
-        first = not self._deployed()
         self._client().deploy_model(
             endpoint=self.name,
             deployed_model=aiplatform_v1.DeployedModel(

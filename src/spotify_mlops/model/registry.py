@@ -52,25 +52,25 @@ class Registry:
         """
         candidate = bundle.load(Path(bundle_dir))
         with state.locked(f"registry-{self._model_id}"):
-            known = self._known()
+            known = {model.version_id: model.labels.get(DIGEST, "") for model in self._models()}
             for version in self._schedule.versions():
                 if version not in known:  # kept, and cut off before it was registered
                     digest = bundle.load(self._schedule.bundle_path(version)).digest
-                    self._upload(version, digest, {})
+                    self._upload(version, digest, {}, first=not known)
                     known[version] = digest_label(digest)
             wanted = digest_label(candidate.digest)
             version = next((v for v, label in known.items() if label == wanted), "")
             if not version:
                 version = str(max(map(int, known), default=0) + 1)
                 self._schedule.keep(version, candidate.path)
-                self._upload(version, candidate.digest, labels or {})
+                self._upload(version, candidate.digest, labels or {}, first=not known)
             elif labels:
                 self._label(version, {**labels, DIGEST: wanted})
         return version
 
     def versions(self) -> list[str]:
         """Return the registered versions, oldest first."""
-        return list(self._known())
+        return [model.version_id for model in self._models()]
 
     def labels(self, version: str) -> dict[str, str]:
         """Return the labels of a version."""
@@ -95,35 +95,27 @@ class Registry:
         terms = self._schedule.terms()
         if not terms:
             return
-        self._alias(CHAMPION, terms[-1].version)
-        canary = terms[-1].canary
-        if canary is not None:
-            self._alias(CHALLENGER, canary.version)
-        elif CHALLENGER in (found := self.aliases()):
-            self._client().merge_version_aliases(
-                name=f"{self._name}@{found[CHALLENGER]}", version_aliases=[f"-{CHALLENGER}"]
-            )
+        wanted = {CHAMPION: terms[-1].version}
+        if terms[-1].canary is not None:
+            wanted[CHALLENGER] = terms[-1].canary.version
+        found = self.aliases()
+        for alias, version in wanted.items():
+            if found.get(alias) != version:
+                self._merge(version, alias)
+        if CHALLENGER in found.keys() - wanted.keys():
+            self._merge(found[CHALLENGER], f"-{CHALLENGER}")
 
     def champion(self) -> str | None:
         """Return the version that serves the latest windows, if one was promoted."""
         return self._schedule.champion()
-
-    def _params_argument(self) -> str:
-        """Return what the container reads its params from: here a file, there the image's own."""
-        elsewhere = "://" in self._schedule.uri
-        return self._params.profile if elsewhere else str(params_file(self._params))
 
     @property
     def _model_id(self) -> str:
         return model_id(self._params)
 
     @property
-    def _parent(self) -> str:
-        return f"projects/{self._params.project}/locations/{self._params.location}"
-
-    @property
     def _name(self) -> str:
-        return f"{self._parent}/models/{self._model_id}"
+        return f"{clients.vertex_parent(self._params)}/models/{self._model_id}"
 
     def _client(self) -> aiplatform_v1.ModelServiceClient:
         return clients.vertex_client(self._params, aiplatform_v1.ModelServiceClient)
@@ -135,11 +127,7 @@ class Registry:
             return []
         return sorted(found, key=lambda model: int(model.version_id))
 
-    def _known(self) -> dict[str, str]:
-        """Return the digest label of each version, oldest first."""
-        return {model.version_id: model.labels.get(DIGEST, "") for model in self._models()}
-
-    def _upload(self, version: str, digest: str, labels: Mapping[str, str]) -> None:
+    def _upload(self, version: str, digest: str, labels: Mapping[str, str], *, first: bool) -> None:
         model = aiplatform_v1.Model(
             display_name=self._model_id,
             description="Nivel de popularidad (Alta, Media, Baja) de cada canción en cada país",
@@ -149,14 +137,14 @@ class Registry:
             container_spec={
                 "image_uri": self._params.serving_image,
                 "command": ["python", "-m", "spotify_mlops.serving"],
-                "args": ["--params", self._params_argument()],
+                "args": container_arguments(self._params),
                 "ports": [{"container_port": 8080}],
                 "predict_route": "/predict",
                 "health_route": "/health",
             },
         )
-        first = not self._known()
-        request = aiplatform_v1.UploadModelRequest(parent=self._parent, model=model)
+        parent = clients.vertex_parent(self._params)
+        request = aiplatform_v1.UploadModelRequest(parent=parent, model=model)
         if first:
             request.model_id = self._model_id
         else:
@@ -174,16 +162,25 @@ class Registry:
         model.labels = dict(labels)
         self._client().update_model(model=model, update_mask={"paths": ["labels"]})
 
-    def _alias(self, alias: str, version: str) -> None:
-        if self.aliases().get(alias) != version:
-            self._client().merge_version_aliases(
-                name=f"{self._name}@{version}", version_aliases=[alias]
-            )
+    def _merge(self, version: str, alias: str) -> None:
+        self._client().merge_version_aliases(
+            name=f"{self._name}@{version}", version_aliases=[alias]
+        )
 
 
 def model_id(params: Params) -> str:
     """Return the id of the params' model, and of its endpoint: profiles never mix."""
     return f"{params.model_name}-{params.profile}"
+
+
+def container_arguments(params: Params) -> list[str]:
+    """Return the arguments by which a container of Vertex AI finds the params.
+
+    With the archive in a folder it is a process of this machine and reads a file; elsewhere the
+    image has the profile.
+    """
+    elsewhere = "://" in Schedule(params).uri
+    return ["--params", params.profile if elsewhere else str(params_file(params))]
 
 
 def digest_label(digest: str) -> str:
