@@ -120,11 +120,13 @@ def _say(message: str) -> None:
 
 
 def _farewell(params: Params, index: Path, seconds: float) -> None:
+    from . import clients
     from .model.endpoint import Endpoint
 
+    vertex = clients.address(params.vertex, "vertex", "url")
     click.secho(f"\nListo en {seconds:.0f} s.", bold=True)
     click.echo(f"  Informes    {index}")
-    click.echo(f"  Endpoint    {Endpoint(params).name}")
+    click.echo(f"  Endpoint    {vertex}/v1/{Endpoint(params).name}:predict")
     click.echo("  Estado      spotify-mlops status")
     click.echo("  Auditoría   spotify-mlops audit")
     click.echo("  Explorar    make lab")
