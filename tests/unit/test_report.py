@@ -19,6 +19,7 @@ from nbformat.v4 import (
 from spotify_mlops import params, paths, report
 from spotify_mlops.errors import UserError
 from spotify_mlops.figures import eda
+from spotify_mlops.report import history
 from spotify_mlops.story.show import Facts, Text, table
 
 SECRET = "texto_que_nadie_debe_leer"
@@ -172,8 +173,62 @@ def test_index_opens_with_the_numbers_of_the_run(tmp_path):
 
 def test_index_says_what_has_not_been_executed(tmp_path):
     pages = render(tmp_path, [])
-    assert set(pages) == {"index.html", "05_evaluation.html"}
+    assert set(pages) == {
+        "index.html",
+        "05_evaluation.html",
+        "glossary.html",
+        "comparison.html",
+    }
     assert pages["index.html"].count("todavía sin ejecutar") == 5
+
+
+def scored(value, **others):
+    return {
+        "macro_f1": {"value": value, "low": value - 0.01, "high": value + 0.01},
+        "accuracy": {"value": value, "low": value - 0.01, "high": value + 0.01},
+        "cost_saving": value / 3,
+        "audit_holds": True,
+        "audit_records": round(value * 1e6),
+        "approved": True,
+    } | others
+
+
+def test_cover_has_three_numbers_and_they_are_the_runs(tmp_path):
+    first, second = (
+        render(tmp_path, [cell(shown(Facts(scored(value))))])["index.html"]
+        for value in (0.6543, 0.7321)
+    )
+    numbers = [re.findall(r"<strong>([^<]*)</strong>", page) for page in (first, second)]
+    assert numbers[0][:3] == ["0,654", "22\u00a0%", "exacta"]
+    assert numbers[1][:3] == ["0,732", "24\u00a0%", "exacta"]
+    assert first.count('class="good"') == 3
+
+
+def test_comparison_says_what_changed_since_the_run_before(tmp_path):
+    folder = tmp_path / "pages"
+    local = params.load("local")
+    more = params.load("local", horizon=6)
+    alone = history.compare(history.remember(folder, scored(0.65), local, "ayer"))
+    assert alone["rows"] == []
+    assert history.remember(folder, scored(0.65), local, "ayer") != []
+    runs = history.remember(folder, scored(0.70), more, "hoy")
+    assert [run["made"] for run in runs] == ["ayer", "hoy"]
+    found = history.compare(runs)
+    assert found["before"] == "ayer"
+    name, before, now, words = found["rows"][0]
+    assert (name, before, now) == ("Macro-F1", "0,650 [0,640; 0,660]", "0,700 [0,690; 0,710]")
+    assert words.startswith("mejor")
+    assert ("horizon", "24", "6") in found["changed"]
+    near = history.compare(history.remember(folder, scored(0.695), more, "luego"))
+    assert near["rows"][0][3].startswith("sin diferencia clara")
+    assert near["changed"] == []
+    worse = history.compare(history.remember(folder, scored(0.5), more, "al final"))
+    assert worse["rows"][0][3].startswith("peor")
+
+
+def test_comparison_of_a_first_run_says_that_there_is_nothing_yet(tmp_path):
+    page = render(tmp_path, [cell(shown(Facts(scored(0.65))))])["comparison.html"]
+    assert "Todavía no hay con qué comparar" in page
 
 
 def test_nothing_executed_is_an_error_that_says_what_to_do(tmp_path):

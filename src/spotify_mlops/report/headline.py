@@ -31,22 +31,20 @@ def headline(facts: Mapping[str, Any], params: Params) -> dict[str, Any]:
         ``decision`` (a sentence or None), ``approved`` (or None) and ``figures``.
     """
     figures = []
-    for key, name in (("macro_f1", "Macro-F1"), ("accuracy", "Exactitud")):
-        if key not in facts:
-            continue
-        score = facts[key]
+    if "macro_f1" in facts:
+        score = facts["macro_f1"]
         beside = [
-            f"{label} {number(facts[f'{key}_{baseline}'], 3)}"
+            f"{label} {number(facts[f'macro_f1_{baseline}'], 3)}"
             for baseline, label in (("persistence", "persistencia"), ("majority", "mayoría"))
-            if f"{key}_{baseline}" in facts
+            if f"macro_f1_{baseline}" in facts
         ]
+        range_ = interval(score["value"], score["low"], score["high"]).partition(" ")[2]
         figures.append(
             Figure(
-                name,
+                "Macro-F1",
                 number(score["value"], 3),
-                f"intervalo 95 % {interval(score['value'], score['low'], score['high'])[6:]}"
-                + (f" · {' · '.join(beside)}" if beside else ""),
-                score["value"] > max((facts.get(f"{key}_persistence", 0.0)), 0.0),
+                " · ".join([f"intervalo 95 % {range_}", *beside]),
+                score["low"] > facts.get("macro_f1_persistence", 0.0),
             )
         )
     if "cost_saving" in facts:

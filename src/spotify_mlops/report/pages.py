@@ -20,7 +20,7 @@ from ..errors import UserError
 from ..figures.style import themed
 from ..notebooks import NOTEBOOKS
 from ..params import Params
-from . import clean
+from . import clean, history
 from .headline import headline
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -46,6 +46,9 @@ class Link:
 
 def render(params: Params, executed_dir: Path, out_dir: Path) -> list[Path]:
     """Write one HTML page for each executed notebook, the model card and ``index.html``.
+
+    Beside them, a glossary and a comparison of this run with those rendered before into the same
+    folder, whose numbers are kept there (`history`).
 
     Pages hold no code, no printed text, no script and nothing from elsewhere: figures are
     inline SVG, styles are in the page. A notebook that has not been executed has no page, and
@@ -75,12 +78,14 @@ def render(params: Params, executed_dir: Path, out_dir: Path) -> list[Path]:
     facts: dict[str, Any] = {}
     for notebook in notebooks.values():
         facts |= clean.facts(notebook)
+    made = max(_finished(notebook) for notebook in notebooks.values())
     shared = {
         "params": params,
         "synthetic": params.source == "simulator",
-        "made": max(_finished(notebook) for notebook in notebooks.values()),
+        "made": made,
         "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
     }
+    compared = history.compare(history.remember(out_dir, facts, params, made))
     card = facts.get("model_card")
     pages = {
         f"{name}.html": _phase_page(name, notebook, shared, notebooks, bool(card))
@@ -90,6 +95,12 @@ def render(params: Params, executed_dir: Path, out_dir: Path) -> list[Path]:
     if card:
         pages["model_card.html"] = environment.get_template("card.html.j2").render(
             shared, links=_links("model_card", notebooks, True), content=_to_html(card)
+        )
+    for name in ("glossary", "comparison"):
+        pages[f"{name}.html"] = environment.get_template(f"{name}.html.j2").render(
+            shared,
+            links=_links(name, notebooks, bool(card)),
+            comparison=compared,
         )
     phases = [
         {"number": i, "name": PHASES[name], "href": f"{name}.html" if name in notebooks else None,
@@ -201,6 +212,8 @@ def _links(current: str, notebooks: Mapping[str, Any], card: bool) -> list[Link]
         links.append(Link(PHASES[name], href, current == name))
     if card:
         links.append(Link("Ficha del modelo", "model_card.html", current == "model_card"))
+    links.append(Link("Comparación", "comparison.html", current == "comparison"))
+    links.append(Link("Glosario", "glossary.html", current == "glossary"))
     return links
 
 
