@@ -29,6 +29,7 @@ from .params import Params
 from .pipeline import coder as coder  # registers the coder of frames
 from .pipeline import marks, steps, transforms
 from .pipeline.readers import KafkaReader
+from .spanish import COUNTRY_NAMES, EVENT_TYPE_NAMES
 from .story.show import Table, table
 from .windows import Windowing
 
@@ -156,8 +157,35 @@ def look(collection: beam.PCollection, caption: str, columns: list[str], rows: i
         rows: how many rows.
     """
     shown = _for_reading(gather(collection).head(rows), columns)
-    return table(shown, caption, {name: name for name in columns}, limit=rows)
+    return table(shown, caption, {name: _HEADINGS.get(name, name) for name in columns}, limit=rows)
 
+
+_HEADINGS = {
+    "partition": "Partición",
+    "offset": "Posición",
+    "append_time": "Llegada (UTC)",
+    "value": "Registro",
+    "kind": "Qué es",
+    "late": "Tarde",
+    "event_time": "Ocurrió (UTC)",
+    "event_type": "Tipo",
+    "country": "País",
+    "track_name": "Canción",
+    "window_start": "Ventana (UTC)",
+    "n": "Total",
+    "plays": "Reproducciones",
+    "skips": "Saltos",
+    "searches": "Búsquedas",
+    "play_score": "Puesto (0–100)",
+    "hour_of_day": "Hora (UTC)",
+    "momentum": "Impulso",
+}
+_VALUES = {
+    "kind": {"event": "evento", "dead_letter": "carta muerta", "heartbeat": "latido"},
+    "event_type": EVENT_TYPE_NAMES,
+    "country": COUNTRY_NAMES,
+}
+"""What a reader meets in place of the contract's own names and codes."""
 
 _gathered: WeakKeyDictionary[beam.PCollection, pl.DataFrame] = WeakKeyDictionary()
 """What was looked at before, for as long as its collection is in use."""
@@ -188,7 +216,8 @@ def _for_reading(frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
         for name, kind in shown.schema.items()
         if isinstance(kind, pl.Datetime)
     ]
-    return shown.with_columns(*texts, *times)
+    words = [pl.col(c).replace(_VALUES[c]) for c in columns if c in _VALUES]
+    return shown.with_columns(*texts, *times, *words)
 
 
 def _beginning(value: bytes | None, length: int = 72) -> str | None:

@@ -192,6 +192,7 @@ def tail(frame: pd.DataFrame, source: str) -> Plot:
         right.set_ylim(0, 1.01)
         spanish_axis(right.xaxis, percent=True)
         spanish_axis(right.yaxis, percent=True)
+        ends.sort(key=lambda end: -end[1])  # from the top curve down, as they lie at the mark
         label_ends(right, [(n, 1 - 0.11 * i, c) for i, (n, _, c) in enumerate(ends)], gap=0.09)
     alt = "El 20 % de las canciones más oídas reúne: " + join(
         f"{percent(share, 0)} de las reproducciones en {country(code)}" for code, share in shares

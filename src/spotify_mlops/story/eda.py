@@ -307,8 +307,9 @@ def lead_finding(table: pd.DataFrame, params: Params) -> Text:
     return Text(
         f"Entre canciones con el mismo puesto ahora, las que tienen más "
         f"«{EVENT_TYPE_NAMES[best['signal']]}» están {how} {ahead} después (correlación "
-        f"{number(best['correlation'], 2)}). La señal existe aunque sea débil: es lo que el modelo "
-        "puede saber y la persistencia no."
+        f"{number(best['correlation'], 2)}). "
+        + ("La señal es débil. " if abs(best["correlation"]) < 0.3 else "La señal es clara. ")
+        + "Es lo que el modelo puede saber y la persistencia no."
     )
 
 

@@ -118,7 +118,12 @@ def slices_finding(frame: pd.DataFrame) -> Text:
         f"{number(best['value'], 3)} "
         f"({best['name']}); {different}. El nivel más difícil es "
         f"{hard['name'].removeprefix('nivel ')} "
-        f"(F1 {number(hard['value'], 3)}): está en medio, y se confunde por los dos lados."
+        f"(F1 {number(hard['value'], 3)})"
+        + (
+            ": está en medio, y se confunde por los dos lados."
+            if hard["name"] == "nivel Media"
+            else "."
+        )
     )
 
 

@@ -88,14 +88,18 @@ def validation_finding(result: TrainingResult) -> Text:
     """Say how much each idea adds on the validation range."""
     value = {m: float(score_of(result, m, "validation")["value"]) for m in NAMES}
     added = value["dynamics"] - value["persistence"]
-    seed = "menos" if value["seed"] < value["persistence"] else "más"
+    less = value["seed"] < value["persistence"]
+    seed = (
+        "menos que la persistencia: hora, búsquedas y país no distinguen una canción de otra"
+        if less
+        else "no menos que la persistencia"
+    )
     better = "gana" if added >= 0 else "pierde"
     return Text(
         f"En validación, la persistencia llega a {number(value['persistence'], 3)} de macro-F1. "
         "Las "
-        f"seis variables del caso de estudio, solas, dan {number(value['seed'], 3)} ({seed} que la "
-        "persistencia): hora, búsquedas y país no distinguen una canción de otra. Con la dinámica "
-        "se "
+        f"seis variables del caso de estudio, solas, dan {number(value['seed'], 3)} ({seed}). "
+        "Con la dinámica se "
         f"llega a {number(value['dynamics'], 3)}: {better} {number(abs(added), 3)} sobre la "
         "persistencia."
     )
