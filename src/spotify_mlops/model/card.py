@@ -52,7 +52,7 @@ desde {number(params.level_alta)} sobre 100 es Alta, desde {number(params.level_
 el resto, o no aparecer, es Baja.
 
 **Para qué sirve.** Para priorizar qué canciones revisar o promocionar en {
-        join_words(params.countries)
+        join_words(country(code) for code in params.countries)
     }. **Para qué no.** No mide calidad, no estima ingresos y no decide por sí solo: cada
 predicción lleva su probabilidad para que alguien la juzgue.
 
@@ -101,7 +101,7 @@ def _results(metrics: pl.DataFrame, family: str) -> str:
     return f"""## Resultados en el rango de prueba
 
 | Modelo | macro-F1 | exactitud | error de calibración | coste por predicción |
-|---|---|---|---|---|
+|---|---:|---:|---:|---:|
 {table}
 
 Entre corchetes, intervalos del 95 % por remuestreo de bloques de tiempo."""
@@ -111,12 +111,13 @@ def _groups(metrics: pl.DataFrame, family: str) -> str:
     kinds = pl.col("slice").str.split(":").list.first()
     own = metrics.filter(model=family, split="test").filter(kinds.is_in(["country", "level"]))
     rows = [
-        f"| {row['slice'].partition(':')[2]} | {row['metric'].replace('macro_f1', 'macro-F1')} | "
+        f"| {country(_name(row))} | {'F1' if row['metric'] == 'f1' else 'macro-F1'} | "
         f"{interval(row['value'], row['low'], row['high'])} | {number(row['rows'])} |"
         for row in own.filter(pl.col("metric").is_in(["macro_f1", "f1"])).to_dicts()
     ]
-    return "## Por nivel y por país\n\n| Grupo | métrica | valor | filas |\n|---|---|---|---|\n" + (
-        "\n".join(rows)
+    return (
+        "## Por nivel y por país\n\n| Grupo | métrica | valor | filas |\n|---|---|---:|---:|\n"
+        + ("\n".join(rows))
     )
 
 
@@ -201,7 +202,7 @@ def _written(row: dict[str, Any]) -> str:
 
 
 def _limits(params: Params) -> str:
-    countries = join_words(params.countries)
+    countries = join_words(country(code) for code in params.countries)
     return f"""## Límites y cuidados
 
 - Solo se ha evaluado en {countries}; en otro país las variables de país son cero y la calidad no
