@@ -249,9 +249,12 @@ def audit(
         _skew(params, wait, as_json)
         return
     clients.require(params, "kafka", "bigquery")
+    from . import warehouse
     from .jobs import audit as auditing
 
+    warehouse.ensure_dataset(params)
     report = auditing.audit(params, wait=wait)
+    auditing.record(params, report)
     if as_json:
         click.echo(auditing.render(report))
     else:

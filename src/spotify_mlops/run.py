@@ -49,6 +49,7 @@ def _run_all(params_file: str, overrides: Mapping[str, Any]) -> None:
     from .jobs import audit
 
     report = audit.audit(params)
+    audit.record(params, report)
     click.echo(audit.as_text(report))
     if not report.holds:
         raise IntegrityError("La auditoría no cuadra; mira «spotify-mlops status» y los registros.")

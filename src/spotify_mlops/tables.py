@@ -190,6 +190,51 @@ COUNTERS = Table(
     day=None,
 )
 
+LAG = Table(
+    "spotify_lag",
+    (
+        F("measured_at", "TIMESTAMP", "REQUIRED"),
+        F("log_partition", "INT64", "REQUIRED"),
+        F("records", "INT64", "REQUIRED"),  # in the log and not in every raw sink
+        F("unread", "INT64"),
+        F("seconds", "FLOAT64"),  # of event time; null when it is not known
+        F("pending_windows", "INT64"),  # closed and not yet written, of the whole job
+    ),
+    key=("measured_at", "log_partition"),
+    order="records",  # all rows of a key are equal
+    day="measured_at",
+)
+FRESHNESS = Table(
+    "spotify_freshness",
+    (
+        F("window_start", "TIMESTAMP", "REQUIRED"),
+        F("closed_at", "TIMESTAMP", "REQUIRED"),  # when the watermark passed its end
+        F("written_at", "TIMESTAMP", "REQUIRED"),  # when BigQuery had acknowledged its last row
+        F("seconds", "FLOAT64", "REQUIRED"),
+    ),
+    key=("window_start", "closed_at"),
+    order="written_at",
+    day="closed_at",
+)
+AUDITS = Table(
+    "spotify_audits",
+    (
+        F("audited_at", "TIMESTAMP", "REQUIRED"),
+        F("log_partition", "INT64", "REQUIRED"),
+        F("records", "INT64", "REQUIRED"),
+        *(
+            F(name, "INT64", "REQUIRED")
+            for name in ("counted", "open", "dead_letters", "late", "duplicates", "heartbeats")
+        ),
+        F("missing", "INT64", "REQUIRED"),
+        F("holds", "BOOL", "REQUIRED"),  # of the whole audit
+        F("watermark", "TIMESTAMP"),
+    ),
+    key=("audited_at", "log_partition"),
+    order="records",  # all rows of a key are equal
+    day="audited_at",
+)
+
 
 def features(params: Params) -> Table:
     """Return the table of features; its columns depend on the lag list."""
@@ -217,15 +262,15 @@ VIEWS = (LATE_EVENTS,)
 """Further views over the rows of tables."""
 
 
+OBSERVED = (MODEL_METRICS, DECISIONS, LAG, FRESHNESS, AUDITS)
+"""What was seen of models and jobs at some instant: no function of the log."""
+
+
+def log_tables(params: Params) -> tuple[Table, ...]:
+    """Return the tables that are functions of the log: a bounded run makes them anew."""
+    return (EVENTS, features(params), LABELS, PREDICTIONS, DEAD_LETTERS, COUNTERS)
+
+
 def all_tables(params: Params) -> tuple[Table, ...]:
     """Return every table of the dataset."""
-    return (
-        EVENTS,
-        features(params),
-        LABELS,
-        PREDICTIONS,
-        MODEL_METRICS,
-        DECISIONS,
-        DEAD_LETTERS,
-        COUNTERS,
-    )
+    return (*log_tables(params), *OBSERVED)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from threading import Event
 from typing import Any
 
 import polars as pl
 
-from .. import clients, topic
+from .. import clients, tables, topic, warehouse
 from ..events.schema import DUPLICATE_KEY
 from ..params import Params
 from ..pipeline.marks import watermark
@@ -74,6 +74,20 @@ def audit(params: Params, *, wait: float = 30.0) -> AuditReport:
         if report.holds or time.monotonic() >= deadline:
             return report
         pause.wait(_RETRY_SECONDS)
+
+
+def record(params: Params, report: AuditReport) -> None:
+    """Append what an audit found to ``spotify_audits``, one row a partition.
+
+    Raises:
+        ServiceError: BigQuery does not take it.
+    """
+    found = report.table.rename({"partition": "log_partition"}).with_columns(
+        audited_at=pl.lit(datetime.now(UTC)),
+        holds=pl.lit(report.holds),
+        watermark=pl.lit(report.watermark, pl.Datetime("us", "UTC")),
+    )
+    warehouse.append(params, tables.AUDITS, found)
 
 
 def _check(params: Params, ends: dict[int, tuple[int, int]]) -> AuditReport:

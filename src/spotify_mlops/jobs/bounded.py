@@ -319,9 +319,7 @@ def _load(params: Params, staging: Staging, reached: datetime | None) -> dict[st
         )
         staging.write(tables.LABELS.name, "labels", labelled)
     counts = {}
-    for table in tables.all_tables(params):
-        if table in (tables.MODEL_METRICS, tables.DECISIONS):
-            continue  # no function of the log
+    for table in tables.log_tables(params):
         counts[table.name] = warehouse.load(params, table, staging.files(table.name), replace=True)
     return counts
 

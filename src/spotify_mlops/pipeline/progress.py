@@ -23,6 +23,8 @@ from .marks import Marks
 _T = TypeVar("_T")
 _RECENT = 200
 """Snapshots that are kept whatever they hold, so that a restart need not go far back."""
+_MOST_WRITTEN = 10_000
+"""Written windows that are kept for whoever asks; a job that nobody asks keeps no more."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,15 @@ class Position:
         return msgspec.json.decode(content, type=cls)
 
 
+@dataclass(frozen=True)
+class WrittenWindow:
+    """When a window was closed by the watermark, and when all its rows were acknowledged."""
+
+    window_start: datetime
+    closed_at: datetime
+    written_at: datetime
+
+
 class Progress:
     """The acknowledgements of one run of a job. Safe to use from several threads."""
 
@@ -80,6 +91,8 @@ class Progress:
         self._first: dict[datetime, dict[int, int]] = {}
         self._open: set[datetime] = set()
         self._pending: dict[datetime, set[int]] = {}
+        self._closed_at: dict[datetime, datetime] = {}
+        self._written: deque[WrittenWindow] = deque(maxlen=_MOST_WRITTEN)
         self._write_from = start.write_from
         self._watermark: datetime | None = None
         self.acknowledged_windows = 0
@@ -130,6 +143,7 @@ class Progress:
                 # Earlier ones are written; they are read again for the windows that look back.
                 if self._write_from is None or window >= self._write_from:
                     self._pending[window] = set(range(self._shards))
+                    self._closed_at[window] = now()
             return closed
 
     def acknowledge_raw(self, sink: str, offsets: Mapping[int, int]) -> None:
@@ -148,6 +162,7 @@ class Progress:
                 missing.discard(shard)
                 if not missing:
                     del self._pending[window]
+                    self._written.append(WrittenWindow(window, self._closed_at.pop(window), now()))
                     self.acknowledged_windows += 1
                     whole = True
             return whole
@@ -157,6 +172,14 @@ class Progress:
         with self._lock:
             self.acknowledged_windows += len(self._pending)
             self._pending.clear()
+            self._closed_at.clear()
+
+    def take_written(self) -> list[WrittenWindow]:
+        """Return the windows that were acknowledged whole since the last time this was asked."""
+        with self._lock:
+            taken = list(self._written)
+            self._written.clear()
+            return taken
 
     @property
     def marks(self) -> dict[int, datetime | None]:
