@@ -103,9 +103,7 @@ class _Step:
     def _score(self, closed: datetime) -> int:
         """Write the scores of the windows that became known; return how many."""
         params = self._params
-        sql = "SELECT MAX(run_id) FROM `{dataset}.spotify_model_metrics` WHERE split = @split"
-        last = clients.query(params, sql, split=scores.SPLIT).item()
-        since = datetime.strptime(last, scores.RUN_ID).replace(tzinfo=UTC) if last else EPOCH
+        since = scores.last_window(params, "live") or EPOCH
         rows = self._outcomes(since + timedelta(microseconds=1), closed)
         if rows.is_empty():
             return 0
@@ -114,9 +112,7 @@ class _Step:
             for name in rows["model"].unique()
         }
         scored = scores.score(rows, trained, params)
-        if scored.height:
-            written = scores.metric_rows(scored, params, datetime.now(UTC))
-            warehouse.append(params, tables.MODEL_METRICS, written)
+        self._keep(scored, "live")
         return scored["window_start"].n_unique()
 
     def _outcomes(self, since: datetime, closed: datetime) -> pl.DataFrame:
@@ -191,6 +187,7 @@ class _Step:
         if rows.is_empty():
             return None
         alarms = reference.alarms(_with_predictions(champion, rows))
+        self._keep(scores.drift_rows(alarms, champion.name), "drift")
         return drift.persisting(alarms, params.drift_patience)
 
     def _reference(self, champion: Predictor) -> drift.Reference | None:
@@ -232,10 +229,27 @@ class _Step:
             )
             for version in (reversed(pair) if state.stage == "probation" else pair)
         )
+        self._keep_shadow(old if state.stage == "probation" else new, state.challenger)
         # A stage lasts a day or so: its windows are the blocks.
         blocks = self._params.model_copy(update={"bootstrap_block": self._params.window})
         difference = metrics.difference(new, old, blocks)
         return Comparison(rows["window_start"].n_unique(), *difference)
+
+    def _keep_shadow(self, said: pl.DataFrame, version: str) -> None:
+        """Write down how the model did that readers do not see."""
+        shadow = self._predictor(version)
+        named = said.with_columns(model=pl.lit(shadow.name))
+        trained = {shadow.name: shadow.bundle.training_end}
+        self._keep(scores.score(named, trained, self._params), "shadow")
+
+    def _keep(self, scored: pl.DataFrame, split: scores.Split) -> None:
+        """Append the scores of windows that have none of this split yet."""
+        known = scores.last_window(self._params, split)
+        fresh = scored if known is None else scored.filter(pl.col("window_start") > known)
+        if fresh.height:
+            now = datetime.now(UTC)
+            rows = scores.metric_rows(fresh, self._params, now, split)
+            warehouse.append(self._params, tables.MODEL_METRICS, rows)
 
     # What is done
 

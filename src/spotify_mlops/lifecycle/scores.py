@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import polars as pl
 
+from .. import clients
 from ..features import ROW_KEY
 from ..features.schema import Schema
 from ..model import metrics
 from ..model.metrics import PROBABILITIES
 from ..params import Params
+from .drift import Alarm
 
-SPLIT = "live"
-RUN_ID = "live-%Y%m%dT%H%M%S"
-"""The run of a window's scores: sorted as text, the last is the latest."""
+Split = Literal["live", "shadow", "drift"]
+"""``live``: what was predicted for readers. ``shadow``: what the other model of a stage says of
+the same windows. ``drift``: the champion's drift statistic, where above 1 is an alarm."""
 SCORED_SCHEMA: Schema = {
     "window_start": pl.Datetime("us", "UTC"),
     "model": pl.String,
@@ -82,13 +85,36 @@ def _slices(rows: pl.DataFrame, age: timedelta) -> Iterator[tuple[str, pl.DataFr
         yield f"country:{country}", part
 
 
-def metric_rows(scored: pl.DataFrame, params: Params, written_at: datetime) -> pl.DataFrame:
-    """Return live scores as rows of ``spotify_model_metrics``: a window is a run."""
+def drift_rows(alarms: Iterable[Alarm], model: str) -> pl.DataFrame:
+    """Return drift statistics in ``SCORED_SCHEMA``; ``slice`` names the furthest input."""
+    found = [
+        (alarm.window_start, model, f"input:{alarm.input}", "statistic", alarm.statistic, None)
+        for alarm in alarms
+    ]
+    return pl.DataFrame(found, schema=SCORED_SCHEMA, orient="row")
+
+
+def run_id(split: Split) -> str:
+    """Return the format of the run ids of a split: sorted as text, the last is the latest."""
+    return f"{split}-%Y%m%dT%H%M%S"
+
+
+def last_window(params: Params, split: Split) -> datetime | None:
+    """Return the latest window that has rows of a split in ``spotify_model_metrics``."""
+    sql = "SELECT MAX(run_id) FROM `{dataset}.spotify_model_metrics` WHERE split = @split"
+    last = clients.query(params, sql, split=split).item()
+    return datetime.strptime(last, run_id(split)).replace(tzinfo=UTC) if last else None
+
+
+def metric_rows(
+    scored: pl.DataFrame, params: Params, written_at: datetime, split: Split = "live"
+) -> pl.DataFrame:
+    """Return scores as rows of ``spotify_model_metrics``: a window is a run."""
     rows = scored.with_columns(
         family=pl.lit(params.family),
-        split=pl.lit(SPLIT),
+        split=pl.lit(split),
         low=pl.lit(None, pl.Float64),
         high=pl.lit(None, pl.Float64),
     )
     written = metrics.metrics_rows(rows, run_id="", params=params, written_at=written_at)
-    return written.with_columns(run_id=scored["window_start"].dt.strftime(RUN_ID))
+    return written.with_columns(run_id=scored["window_start"].dt.strftime(run_id(split)))
