@@ -11,6 +11,7 @@ import click
 
 from . import params as parameters
 from . import usage
+from .errors import ServiceError
 from .options import answer, json_option, say, with_params
 
 if TYPE_CHECKING:
@@ -41,11 +42,15 @@ _STAGES = {
     type=click.FloatRange(min=1),
     help="Repite el paso cada tantos segundos, hasta que se interrumpa; sin ella, uno.",
 )
+@click.option(
+    "--observe", is_flag=True, help="Solo puntúa y vigila: ni reentrena ni cambia de modelo."
+)
 @click.option("--log", "only_log", is_flag=True, help="Solo muestra las decisiones tomadas.")
 @with_params
 @json_option
 def monitor(
     every: float | None,
+    observe: bool,
     only_log: bool,
     params_file: str,
     overrides: dict[str, Any],
@@ -76,8 +81,13 @@ def monitor(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
     while True:
-        report = loop.step(params, say)
-        answer(as_json, asdict(report), _lines(report))
+        try:
+            report = loop.step(params, say, act=not observe)
+            answer(as_json, asdict(report), _lines(report))
+        except ServiceError as error:  # the next step finds it back, and misses nothing
+            if every is None:
+                raise
+            say(str(error))
         if every is None or stop.wait(every):
             return
 

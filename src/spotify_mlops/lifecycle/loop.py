@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from .. import clients, labels, tables, warehouse
-from ..errors import ServiceError, UserError
+from ..errors import UserError
 from ..features import ROW_KEY
 from ..local import state as local_state
 from ..model import dataset, gate, metrics
@@ -48,18 +48,20 @@ class Report:
     decisions: tuple[Decision, ...]
 
 
-def step(params: Params, say: Say = lambda _: None) -> Report:
-    """Score, decide, act.
+def step(params: Params, say: Say = lambda _: None, *, act: bool = True) -> Report:
+    """Score, decide, act; wait first for another process that takes a step.
+
+    Args:
+        params: whose model.
+        say: receives short Spanish messages.
+        act: whether what was decided is done; without it, it is only said.
 
     Raises:
-        ServiceError: a service does not answer, or another process takes a step.
+        ServiceError: a service does not answer.
         GoogleAPICallError: Vertex AI or BigQuery refuse something.
     """
-    try:
-        with local_state.locked(f"lifecycle-{params.profile}", wait=False):
-            return _Step(params, say).take()
-    except BlockingIOError:
-        raise ServiceError("Otro proceso está dando este paso: espera a que acabe.") from None
+    with local_state.locked(f"lifecycle-{params.profile}"):
+        return _Step(params, say).take(act)
 
 
 class _Step:
@@ -71,7 +73,7 @@ class _Step:
         self._registry = Registry(params)
         self._loaded: dict[str, Predictor] = {}
 
-    def take(self) -> Report:
+    def take(self, act: bool) -> Report:
         warehouse.ensure_dataset(self._params)
         position = positions.load(self._params)
         closed = position.write_from if position is not None else None
@@ -88,6 +90,7 @@ class _Step:
         done: list[Decision] = []
         if decision is not None:
             self._say(f"{decision.step}: {decision.reason}")
+        if decision is not None and act:
             done = self._act(decision, closed)
             for each in done:
                 decisions.write(self._params, each, datetime.now(UTC))
