@@ -13,20 +13,12 @@ from . import params as parameters
 from . import usage
 from .errors import ServiceError
 from .options import answer, json_option, say, with_params
+from .spanish import DECISION_NAMES
 
 if TYPE_CHECKING:
     from .lifecycle.decisions import Decision
     from .lifecycle.loop import Report
 
-_STEPS = {
-    "retrain": "se reentrena",
-    "refused": "candidato rechazado",
-    "shadow": "candidato a la sombra",
-    "canary": "candidato en pruebas",
-    "promoted": "nuevo campeón",
-    "rolled_back": "se vuelve atrás",
-    "confirmed": "campeón confirmado",
-}
 _STAGES = {
     "steady": "estable",
     "shadow": "con un candidato a la sombra",
@@ -109,4 +101,4 @@ def _lines(report: Report) -> list[str]:
 
 def _line(decision: Decision) -> str:
     when = f"{decision.window_start:%Y-%m-%d %H:%M}"
-    return f"{when}  versión {decision.model}: {_STEPS[decision.step]}. {decision.reason}"
+    return f"{when}  versión {decision.model}: {DECISION_NAMES[decision.step]}. {decision.reason}"

@@ -174,6 +174,12 @@ class Params(BaseModel):
     cost_false_alta: float = Field(default=2, ge=0)
     cost_one_level: float = Field(default=1, ge=0)
 
+    # List prices for the estimate of costs (USD, us-central1; check them before relying on it)
+    price_write_gib: float = Field(default=0.025, ge=0)
+    """Of a GiB through the Storage Write API, beyond the first 2 TiB of a month."""
+    price_storage_gib: float = Field(default=0.02, ge=0)
+    """Of a GiB of active logical storage for a month, beyond the first 10 GiB."""
+
     # The model's life after deployment (numbers of windows)
     monitor_windows: int = Field(default=24, ge=1)
     """The champion's score is judged over this many windows."""

@@ -40,6 +40,23 @@ REASON_NAMES = {
     "future_event_time": "fecha en el futuro",
     "unsupported_schema_version": "versión de esquema no admitida",
 }
+MODEL_NAMES = {
+    "majority": "mayoría",
+    "persistence": "persistencia",
+    "logistic": "regresión logística",
+    "seed": "árboles, seis variables",
+    "dynamics": "árboles, dinámica",
+}
+"""The models and their baselines, weakest idea first."""
+DECISION_NAMES = {
+    "retrain": "se reentrena",
+    "refused": "candidato rechazado",
+    "shadow": "candidato a la sombra",
+    "canary": "candidato en pruebas",
+    "promoted": "nuevo campeón",
+    "rolled_back": "se vuelve atrás",
+    "confirmed": "campeón confirmado",
+}
 WEEKDAYS = ("lun", "mar", "mié", "jue", "vie", "sáb", "dom")
 MONTHS = ("ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic")
 

@@ -13,17 +13,10 @@ from .. import paths
 from ..model.dataset import Split
 from ..model.train import TrainingResult
 from ..params import Params
-from ..spanish import duration, interval, moment, number
+from ..spanish import MODEL_NAMES, duration, interval, moment, number
 from .show import Table, Text
 
-NAMES = {
-    "majority": "mayoría",
-    "persistence": "persistencia",
-    "logistic": "regresión logística",
-    "seed": "árboles, seis variables",
-    "dynamics": "árboles, dinámica",
-}
-"""Spanish names of the models, weakest idea first."""
+NAMES = MODEL_NAMES
 
 FAMILIES = {"seed": "seis variables", "dynamics": "dinámica"}
 
