@@ -282,6 +282,28 @@ app.add_command(replay)
 app.add_command(monitor)
 
 
+@app.command()
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8050,
+    show_default=True,
+    metavar="N",
+    help="Puerto en el que se abre.",
+)
+@with_params
+def dashboard(port: int, params_file: str, overrides: dict[str, Any]) -> None:
+    """La página en directo: predicciones, actividad, modelo y estado del sistema."""
+    from . import clients, warehouse
+    from .dashboard.server import serve
+
+    params = parameters.load(params_file, **overrides)
+    clients.require(params, "bigquery")
+    warehouse.ensure_dataset(params)
+    say(f"http://127.0.0.1:{port}/  (Ctrl+C para cerrar)")
+    serve(params, port)
+
+
 @app.command("serve")
 @with_params
 def serve_endpoint(params_file: str, overrides: dict[str, Any]) -> None:

@@ -1,0 +1,423 @@
+"""The live page: two boards of panels, the filters above them, and what to know first.
+
+Dash draws it; each tick of its clock asks `Watch`, and only panels whose rows changed are drawn
+again. The filters are in the address, so that a link shows what its sender saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dash
+from dash import ALL, Input, Output, State, clientside_callback, dcc, html, no_update
+
+from ..labels import LEVELS
+from ..params import Params
+from ..spanish import country, duration
+from . import drawing
+from .notices import Notice, notices
+from .panel import Board, Panel
+from .watch import Answer, Choice, Seen, Watch
+
+BOARDS: Mapping[Board, tuple[str, str]] = {
+    "business": ("/", "Negocio"),
+    "operations": ("/operaciones", "Operaciones"),
+}
+_PATIENCE = 0.25
+"""Seconds that an answer may be waited for; what is not there by then comes with the next tick."""
+_FIRST_PATIENCE = 5.0
+_TICK_MS = 2000
+_HURRY_MS = 250
+_WINDOWS = {"24": 24, "168": 168, "todo": None}
+_CLOCKS = {
+    "15m": timedelta(minutes=15),
+    "1h": timedelta(hours=1),
+    "24h": timedelta(hours=24),
+    "todo": None,
+}
+_CLOCK_NAMES = {"15m": "15 minutos", "1h": "1 hora", "24h": "24 horas", "todo": "todo"}
+_STATUS_NAMES = {"good": "bien", "warning": "atención", "critical": "mal"}
+_CHARTS = ("line", "stacked", "bars")
+_FILTERS = {"paises": "countries", "niveles": "levels", "modelos": "models"}
+"""Names of the filters in the address, and in a choice."""
+
+_INDEX = """<!DOCTYPE html>
+<html lang="es">
+<head>
+{%metas%}
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{%title%}</title>
+<link rel="icon" href="data:,">
+<script>
+const theme = localStorage.getItem('theme');
+if (theme) document.documentElement.dataset.theme = theme;
+</script>
+{%css%}
+</head>
+<body>
+{%app_entry%}
+<footer class="scripts">{%config%}{%scripts%}{%renderer%}</footer>
+</body>
+</html>"""
+_ENTRY = """<div id="react-entry-point">
+<header class="top"><p class="brand">Popularidad de canciones, en directo</p></header>
+<p class="loading" role="status">Cargando el panel…</p>
+</div>"""
+"""What is seen before the scripts run."""
+
+
+class _Page(dash.Dash):
+    def interpolate_index(self, **parts: Any) -> str:
+        return str(super().interpolate_index(**(parts | {"app_entry": _ENTRY})))
+
+
+def application(params: Params, watch: Watch) -> dash.Dash:
+    """Return the page as a WSGI application (its ``server``)."""
+    app = _Page(
+        __name__,
+        title="Popularidad de canciones",
+        update_title="",
+        index_string=_INDEX,
+        use_pages=True,
+        pages_folder="",
+        suppress_callback_exceptions=True,  # the boards' parts are made when one is opened
+        enable_mcp=False,
+    )
+    for board, (path, name) in BOARDS.items():
+
+        def layout(board: Board = board, **query: Any) -> html.Div:
+            return _board(params, watch, board, query)
+
+        dash.register_page(
+            board, path=path, name=name, title=f"{name} · Popularidad de canciones", layout=layout
+        )
+    app.layout = html.Div([_header(params), dash.page_container])
+    _connect(app, params, watch)
+    return app
+
+
+# The parts of the page
+
+
+def _aria(**named: str) -> dict[str, Any]:
+    """Return attributes that Python cannot name."""
+    return {f"aria-{name}": value for name, value in named.items()}
+
+
+def _header(params: Params) -> html.Header:
+    synthetic = html.Span("datos sintéticos", className="badge", title="Los eventos los genera "
+                          "el simulador del proyecto.")  # fmt: skip
+    return html.Header(
+        [
+            html.P("Popularidad de canciones, en directo", className="brand"),
+            html.Nav(
+                [
+                    dcc.Link(name, href=path, id=f"to-{board}", className="tab")
+                    for board, (path, name) in BOARDS.items()
+                ],
+                **_aria(label="Tableros"),
+            ),
+            *([synthetic] if params.source == "simulator" else []),
+            html.Button("Claro / oscuro", id="theme", className="plain", type="button"),
+        ],
+        className="top",
+    )
+
+
+def _board(params: Params, watch: Watch, board: Board, query: Mapping[str, Any]) -> html.Div:
+    extent = watch.extent(_FIRST_PATIENCE)
+    countries = extent.countries if extent is not None else tuple(params.countries)
+    models = extent.models if extent is not None else ()
+    offered = {"paises": countries, "niveles": tuple(LEVELS), "modelos": models}
+    chosen = {name: _listed(query.get(name), offered[name]) for name in _FILTERS}
+    windows = _one_of(query.get("ventanas"), _WINDOWS)
+    clock = _one_of(query.get("tiempo"), _CLOCKS)
+    _, title = BOARDS[board]
+    # What a board does not filter by stays in the address, for the other board.
+    hidden = {"business": ("tiempo",), "operations": ("paises", "niveles")}[board]
+    several = (
+        ("paises", "Países", {code: country(code) for code in countries}),
+        ("niveles", "Niveles", {name: name for name in LEVELS}),
+        ("modelos", "Modelos", {name: name for name in models}),
+    )
+    filters = [_several(*each, chosen[each[0]], each[0] in hidden) for each in several]
+    filters += [
+        _single("ventanas", "Ventanas", _window_names(params), windows, "ventanas" in hidden),
+        _single("tiempo", "Hora de llegada", _CLOCK_NAMES, clock, "tiempo" in hidden),
+    ]
+    return html.Div(
+        [
+            html.H1(title, className="sr-only"),
+            html.Section(filters, className="filters", **_aria(label="Filtros")),
+            html.Div(id="notices", role="status"),
+            html.Main([_card(panel) for panel in watch.board(board)], className="grid"),
+            html.P(id="updated", className="updated"),
+            dcc.Interval(id="tick", interval=_HURRY_MS),
+            dcc.Store(id="board", data=board),
+            dcc.Store(id="choice", data=chosen | {"ventanas": windows, "tiempo": clock}),
+            dcc.Store(id="versions", data={}),
+            dcc.Store(id="address"),
+        ]
+    )
+
+
+def _listed(text: Any, offered: tuple[str, ...]) -> list[str]:
+    """Return the values of a filter in the address; what is not offered is left out."""
+    return [value for value in str(text or "").split(",") if value in offered]
+
+
+def _one_of(text: Any, offered: Mapping[str, Any]) -> str:
+    return text if text in offered else next(iter(offered))
+
+
+def _window_names(params: Params) -> dict[str, str]:
+    return {
+        key: "todo" if count is None else duration(params.window * count)
+        for key, count in _WINDOWS.items()
+    }
+
+
+def _several(
+    name: str, title: str, options: Mapping[str, str], chosen: list[str], hidden: bool
+) -> html.Fieldset:
+    items = [{"label": label, "value": value} for value, label in options.items()]
+    return html.Fieldset(
+        [
+            html.Legend(title),
+            dcc.Checklist(items, chosen, id={"filter": name}, inline=True, className="choices"),
+        ],
+        hidden=hidden,
+    )
+
+
+def _single(
+    name: str, title: str, options: Mapping[str, str], chosen: str, hidden: bool
+) -> html.Fieldset:
+    items = [{"label": label, "value": value} for value, label in options.items()]
+    return html.Fieldset(
+        [
+            html.Legend(title),
+            dcc.RadioItems(items, chosen, id={"filter": name}, inline=True, className="choices"),
+        ],
+        hidden=hidden,
+    )
+
+
+def _card(panel: Panel) -> html.Section:
+    title = html.H2(panel.title, id=f"title-{panel.name}")
+    question = html.P(panel.question, className="question")
+    if panel.kind in _CHARTS:
+        content = [
+            html.Div(
+                dcc.Graph(
+                    id={"chart": panel.name},
+                    figure=drawing.blank(panel),
+                    config={"displayModeBar": False, "responsive": True, "scrollZoom": False},
+                ),
+                className="chart",
+                **_aria(hidden="true"),
+            ),
+            html.Div(id={"under": panel.name}, className="under"),
+        ]
+    else:
+        content = [html.Div(id={"content": panel.name}, className=f"content {panel.kind}")]
+    return html.Section(
+        [title, question, *content],
+        className=f"card width-{panel.width}",
+        **_aria(labelledby=f"title-{panel.name}"),
+    )
+
+
+def _stat(panel: Panel, answer: Answer) -> list[Any]:
+    rows = answer.rows
+    if rows is None or rows.is_empty():
+        return [_said(panel, answer)]
+    parts: list[Any] = []
+    for row in rows.iter_rows(named=True):
+        amount = row["value"]
+        status = panel.status(amount) if amount is not None else None
+        badge = [html.Span(_STATUS_NAMES[status], className=f"status {status}")] if status else []
+        unit = panel.units.get(row["series"], panel.unit)
+        parts.append(
+            html.P(
+                [html.Strong(drawing.value(amount, unit)), html.Span(row["series"]), *badge],
+                className="value",
+            )
+        )
+        if row.get("detail"):
+            parts.append(html.P(row["detail"], className="detail"))
+    return parts
+
+
+def _table(panel: Panel, answer: Answer) -> Any:
+    if answer.rows is None or answer.rows.is_empty():
+        return _said(panel, answer)
+    titles, cells, numeric = drawing.table(panel, answer.rows)
+    classes = ["number" if is_number else "" for is_number in numeric]
+    head = [html.Th(title, className=c, scope="col") for title, c in zip(titles, classes,
+                                                                         strict=True)]  # fmt: skip
+    body = [
+        html.Tr([html.Td(cell, className=c) for cell, c in zip(row, classes, strict=True)])
+        for row in cells
+    ]
+    return html.Div(
+        html.Table([html.Thead(html.Tr(head)), html.Tbody(body)]),
+        className="scroll",
+        tabIndex=0,
+        role="region",
+        **_aria(label=f"Tabla: {panel.title}"),
+    )
+
+
+def _under_chart(panel: Panel, answer: Answer) -> Any:
+    """Return what stands under a chart: its sentence for screen readers and its data."""
+    if answer.rows is None or answer.rows.is_empty():
+        return _said(panel, answer)
+    return [
+        html.P(drawing.sentence(panel, answer.rows), className="sr-only"),
+        html.Details([html.Summary("Ver los datos"), _table(panel, answer)]),
+    ]
+
+
+def _said(panel: Panel, answer: Answer) -> html.P:
+    if answer.error is not None:
+        return html.P(f"BigQuery no aceptó la consulta: {answer.error}", className="error")
+    return html.P(panel.empty, className="empty")
+
+
+def _notice(notice: Notice) -> html.P:
+    word = _STATUS_NAMES[notice.status].capitalize()
+    return html.P([html.Strong(f"{word}. "), notice.text], className=f"notice {notice.status}")
+
+
+# What moves
+
+
+def _connect(app: dash.Dash, params: Params, watch: Watch) -> None:
+    @app.callback(
+        Output({"chart": ALL}, "figure"),
+        Output({"under": ALL}, "children"),
+        Output({"content": ALL}, "children"),
+        Output("notices", "children"),
+        Output("updated", "children"),
+        Output("versions", "data"),
+        Output("tick", "interval"),
+        Input("tick", "n_intervals"),
+        Input("choice", "data"),
+        State("board", "data"),
+        State("versions", "data"),
+        State("notices", "children"),
+        prevent_initial_call=True,
+    )
+    def refresh(
+        _: int | None,
+        chosen: dict[str, Any],
+        board: Board,
+        versions: dict[str, int],
+        told: Any,
+    ) -> tuple[Any, ...]:
+        seen = watch.look(_choice(board, chosen), _PATIENCE)
+        every = watch.board(board)
+        charts = [panel for panel in every if panel.kind in _CHARTS]
+        others = [panel for panel in every if panel.kind not in _CHARTS]
+        fresh = {
+            panel.name: seen.answers[panel.name]
+            for panel in every
+            if panel.name in seen.answers
+            and seen.answers[panel.name].version != versions.get(panel.name)
+        }
+        found = [_notice(notice) for notice in notices(params, seen, datetime.now(UTC))]
+        return (
+            [_figure(panel, fresh.get(panel.name)) for panel in charts],
+            [
+                _under_chart(panel, fresh[panel.name]) if panel.name in fresh else no_update
+                for panel in charts
+            ],
+            [
+                _filled(panel, fresh[panel.name]) if panel.name in fresh else no_update
+                for panel in others
+            ],
+            found if _texts(found) != _texts(told) else no_update,
+            _updated(seen),
+            versions | {name: answer.version for name, answer in fresh.items()},
+            _TICK_MS if seen.complete else _HURRY_MS,
+        )
+
+    @app.callback(
+        Output("choice", "data"),
+        Input({"filter": ALL}, "value"),
+        State({"filter": ALL}, "id"),
+        prevent_initial_call=True,
+    )
+    def choose(values: list[Any], ids: list[dict[str, str]]) -> dict[str, Any]:
+        return {each["filter"]: value for each, value in zip(ids, values, strict=True)}
+
+    # The address follows the filters without a navigation, which would draw all anew.
+    clientside_callback(
+        """(chosen) => {
+            const asked = new URLSearchParams();
+            for (const [name, value] of Object.entries(chosen)) {
+                const text = Array.isArray(value) ? value.join(',') : value;
+                if (text) asked.set(name, text);
+            }
+            const query = '?' + asked.toString().replaceAll('%2C', ',');
+            history.replaceState(history.state, '', location.pathname + query);
+            return ['/' + query, '/operaciones' + query];
+        }""",
+        Output("to-business", "href"),
+        Output("to-operations", "href"),
+        Input("choice", "data"),
+    )
+    clientside_callback(
+        """(clicks) => {
+            const root = document.documentElement;
+            const dark = root.dataset.theme ? root.dataset.theme === 'dark'
+                : matchMedia('(prefers-color-scheme: dark)').matches;
+            if (clicks) {
+                root.dataset.theme = dark ? 'light' : 'dark';
+                localStorage.setItem('theme', root.dataset.theme);
+            }
+            return String(clicks ? !dark : dark);
+        }""",
+        Output("theme", "aria-pressed"),
+        Input("theme", "n_clicks"),
+    )
+
+
+def _choice(board: Board, chosen: Mapping[str, Any]) -> Choice:
+    """Return what the filters say; what a board does not offer is not filtered by."""
+    count = _WINDOWS[_one_of(chosen.get("ventanas"), _WINDOWS)]
+    return Choice(
+        board,
+        tuple(sorted(chosen.get("paises") or ())) if board == "business" else (),
+        tuple(sorted(chosen.get("niveles") or ())) if board == "business" else (),
+        tuple(sorted(chosen.get("modelos") or ())),
+        count,
+        _CLOCKS[_one_of(chosen.get("tiempo"), _CLOCKS)] if board == "operations" else None,
+    )
+
+
+def _figure(panel: Panel, answer: Answer | None) -> Any:
+    if answer is None:
+        return no_update
+    if answer.rows is None or answer.rows.is_empty():
+        return drawing.blank(panel)
+    return drawing.figure(panel, answer.rows)
+
+
+def _filled(panel: Panel, answer: Answer) -> Any:
+    return _stat(panel, answer) if panel.kind == "stat" else _table(panel, answer)
+
+
+def _updated(seen: Seen) -> Any:
+    return f"Al día a las {seen.at:%H:%M:%S} UTC." if seen.at is not None else no_update
+
+
+def _texts(lines: Any) -> list[str]:
+    """Return the texts of notices, whether they are components or what the browser sent back."""
+    if not lines:
+        return []
+    plain = [line.to_plotly_json() if isinstance(line, html.P) else line for line in lines]
+    return [str(line["props"]["children"][1]) for line in plain]
