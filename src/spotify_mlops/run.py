@@ -41,11 +41,14 @@ def _run_all(params_file: str, overrides: Mapping[str, Any]) -> None:
     with ThreadPoolExecutor(1, thread_name_prefix="prism") as pool:
         # The first time, Prism is built meanwhile: nothing needs it before the last notebook.
         prism = pool.submit(tools.prism_wrapper, _say)
-        _fill(params, steps)
+        page = _fill(params, steps)
         prism.result()
     steps.next("Los seis notebooks de CRISP-DM")
     index = run_notebooks(params_file, overrides)
-    steps.next("Auditoría")
+    steps.next("Auditoría, y alguien que observe el modelo")
+    from .jobs import deploy
+
+    deploy.start_observer(params)
     from .jobs import audit
 
     report = audit.audit(params)
@@ -53,23 +56,32 @@ def _run_all(params_file: str, overrides: Mapping[str, Any]) -> None:
     click.echo(audit.as_text(report))
     if not report.holds:
         raise IntegrityError("La auditoría no cuadra; mira «spotify-mlops status» y los registros.")
-    _farewell(params, index, time.monotonic() - began)
+    _farewell(params, index, page, time.monotonic() - began)
 
 
-def _fill(params: Params, steps: _Steps) -> None:
-    """Start the services, publish the source, run the graph over the whole log."""
+def _fill(params: Params, steps: _Steps) -> str:
+    """Start services and live page, publish the source, run the graph over the whole log.
+
+    Returns:
+        The live page's address.
+    """
     from .local import services
 
     services.up(progress=_say)
+    from . import warehouse
     from .jobs import bounded, deploy
 
     deploy.stop_apps()
+    warehouse.ensure_dataset(params, _say)
+    page = deploy.start_dashboard(params).addresses["url"]
+    _say(f"Página en directo, que se irá llenando: {page}")
     steps.next("Eventos al registro de Kafka")
     published = ingest(params)
     _say(f"{published['published']} registros publicados, {published['skipped']} ya estaban")
     steps.next("Todo el registro por el grafo de Beam, hasta BigQuery")
     summary = bounded.ensure(params, say=_say)
     _say(f"{summary.records} registros en {summary.seconds:.1f} s")
+    return page
 
 
 def ingest(params: Params) -> dict[str, Any]:
@@ -120,15 +132,38 @@ def _say(message: str) -> None:
     click.secho(f"      {message}", fg="cyan", err=True)
 
 
-def _farewell(params: Params, index: Path, seconds: float) -> None:
+def _farewell(params: Params, index: Path, page: str, seconds: float) -> None:
+    """Say what happened, what to open and what to try next."""
     from . import clients
     from .model.endpoint import Endpoint
+    from .report import headline, history
 
     vertex = clients.address(params.vertex, "vertex", "url")
+    given = ["--params", params.profile] if params.profile != "local" else []
+    command = " ".join(["spotify-mlops", "{}", *given])
     click.secho(f"\nListo en {seconds:.0f} s.", bold=True)
-    click.echo(f"  Informes    {index}")
-    click.echo(f"  Endpoint    {vertex}/v1/{Endpoint(params).name}:predict")
-    click.echo("  Estado      spotify-mlops status")
-    click.echo("  Auditoría   spotify-mlops audit")
-    click.echo("  Explorar    make lab")
-    click.echo("  Detener     make stop")
+    for figure in headline.headline(history.last(index.parent), params)["figures"]:
+        click.echo(f"  {figure.name}: {figure.value} ({figure.note})")
+    for title, lines in (
+        (
+            "Qué abrir",
+            (
+                ("En directo", page),
+                ("Informes", str(index)),
+                ("Endpoint", f"{vertex}/v1/{Endpoint(params).name}:predict"),
+            ),
+        ),
+        (
+            "Qué probar",
+            (
+                ("Qué está en marcha", command.format("status")),
+                ("Auditar otra vez", command.format("audit")),
+                ("Explorar", "make lab"),
+                ("Romperlo", "README, «Diez minutos»: nada se pierde"),
+                ("Detenerlo todo", "make stop (los datos se quedan)"),
+            ),
+        ),
+    ):
+        click.secho(title, bold=True)
+        for name, what in lines:
+            click.echo(f"  {name:<19} {what}")

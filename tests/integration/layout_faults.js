@@ -113,6 +113,8 @@
                    [part.left, part.bottom]];
     lines.push({...part, e, shape, text: e.getAttribute('aria-label') || '', block: e, box: true});
   }
+  const layered = (over, under) => over.box && over.e.tagName === 'svg'
+    && under.e instanceof SVGElement && over.e.parentElement.contains(under.e);
   lines.sort((a, b) => a.top - b.top);
   for (let i = 0; i < lines.length; i++) {
     const a = lines[i];
@@ -121,7 +123,7 @@
       const together = a.e === b.e || a.block === b.block;
       if (together || a.block.contains(b.e) || b.block.contains(a.e)) continue;
       // Layers of one drawing lie over each other.
-      if (a.box && b.box && a.e.tagName === 'svg' && a.e.parentElement === b.e.parentElement) continue;
+      if (layered(a, b) || layered(b, a)) continue;
       if (floats(a.e) === floats(b.e) && depth(a.shape, b.shape) > 2) {
         faults.push(`overlap: ${name(a.e)} ${short(a.text)} and ${name(b.e)} ${short(b.text)}`);
       }

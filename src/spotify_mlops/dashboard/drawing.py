@@ -10,14 +10,14 @@ import polars as pl
 
 from ..figures.style import COUNTRY_COLORS
 from ..labels import LEVELS
-from ..spanish import NO_VALUE, THIN_SPACE, compact, join, number, percent
+from ..spanish import NO_VALUE, THIN_SPACE, join, number, percent
 from .panel import Panel, Unit
 
 _CYCLE = tuple(COUNTRY_COLORS.values())
 """Colours of series without one of their own: made for every kind of colour vision."""
 _DASHES = ("solid", "dot", "dash", "dashdot", "longdash")
 _TABLE_ROWS = 60
-_HEIGHT = 300
+_HEIGHT = 320
 _TIME = "%d/%m %H:%M"
 _FORMATS: Mapping[Unit, tuple[str, str]] = {
     "share": (".0%", ".1%"),
@@ -49,13 +49,13 @@ def value(amount: float | None, unit: Unit) -> str:
         case "per_minute":
             return f"{number(amount, 0 if abs(amount) >= 100 else 1)} por min"
         case "usd":
-            return f"{number(amount, 2)}\u00a0USD"
+            return f"{number(amount, 3)}\u00a0USD"
         case "times":
             return number(amount, 2)
         case "none":
             return f"{amount:g}"
         case _:
-            return compact(amount) if abs(amount) >= 1e6 else number(amount)
+            return number(amount)
 
 
 def _seconds(amount: float) -> str:
@@ -210,8 +210,8 @@ def _bars(panel: Panel, rows: pl.DataFrame) -> dict[str, Any]:
             "x": amounts,
             "marker": {"color": color, "line": {"width": 0}},
             "text": [value(amount, panel.unit) for amount in amounts],
-            "textposition": "inside" if whole else "auto",
-            "insidetextanchor": "middle" if whole else "end",
+            "textposition": "inside" if whole or "low" in part.columns else "auto",
+            "insidetextanchor": "middle" if whole else "start",
             "insidetextfont": {"color": _text_on(color)},
             "textangle": 0,
             "cliponaxis": False,
@@ -232,7 +232,7 @@ def _bars(panel: Panel, rows: pl.DataFrame) -> dict[str, Any]:
     axis = dict(layout["yaxis"])
     layout["yaxis"] = {
         "automargin": True,
-        "autorange": "reversed",
+        "range": [len(categories) - 0.5, -0.5],  # the first on top
         "categoryorder": "array",
         "categoryarray": categories,
         "fixedrange": True,
@@ -241,11 +241,8 @@ def _bars(panel: Panel, rows: pl.DataFrame) -> dict[str, Any]:
     layout["xaxis"] |= axis | {"rangemode": "tozero", "nticks": 6}
     layout |= {"barmode": "stack" if whole else "group", "bargap": 0.25}
     layout["showlegend"] = len(traces) > 1
-    layout["legend"]["traceorder"] = "normal"
     if whole:
         layout["xaxis"]["range"] = [0, 1]
-    if len(categories) * max(1, 1 if whole else len(traces)) > 9:
-        layout["height"] = 26 * len(categories) * (1 if whole else len(traces)) + 90
     return {"data": traces, "layout": layout}
 
 
@@ -260,7 +257,8 @@ def _series(panel: Panel, rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
 
 
 def _color(panel: Panel, name: str, index: int) -> str:
-    return panel.colors.get(name) or _CYCLE[index % len(_CYCLE)]
+    free = [color for color in _CYCLE if color not in panel.colors.values()]
+    return panel.colors.get(name) or free[index % len(free)]
 
 
 def _text_on(color: str) -> str:
@@ -287,7 +285,7 @@ def _layout(panel: Panel) -> dict[str, Any]:
         "font": {"family": "inherit", "size": 12.5},
         "separators": f",{THIN_SPACE}",
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False,
-                   "itemdoubleclick": False},
+                   "itemdoubleclick": False, "traceorder": "normal"},
         "showlegend": True,
         "dragmode": False,
         "hoverlabel": {"namelength": -1},
@@ -298,6 +296,7 @@ def _layout(panel: Panel) -> dict[str, Any]:
             "nticks": 5,
             "tickformat": _FORMATS.get(panel.unit, _COUNTS)[0],
             "zeroline": False,
+            "ticksuffix": "\u00a0s" if panel.unit == "seconds" else "",
         },
         "transition": {"duration": 0},
         "uirevision": panel.name,

@@ -6,7 +6,7 @@ again. The filters are in the address, so that a link shows what its sender saw.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -40,8 +40,6 @@ _CLOCKS = {
 _CLOCK_NAMES = {"15m": "15 minutos", "1h": "1 hora", "24h": "24 horas", "todo": "todo"}
 _STATUS_NAMES = {"good": "bien", "warning": "atención", "critical": "mal"}
 _CHARTS = ("line", "stacked", "bars")
-_FILTERS = {"paises": "countries", "niveles": "levels", "modelos": "models"}
-"""Names of the filters in the address, and in a choice."""
 
 _INDEX = """<!DOCTYPE html>
 <html lang="es">
@@ -69,8 +67,8 @@ _ENTRY = """<div id="react-entry-point">
 
 
 class _Page(dash.Dash):
-    def interpolate_index(self, **parts: Any) -> str:
-        return str(super().interpolate_index(**(parts | {"app_entry": _ENTRY})))
+    def interpolate_index(self, *parts: Any, **named: Any) -> Any:
+        return super().interpolate_index(*parts, **(named | {"app_entry": _ENTRY}))
 
 
 def application(params: Params, watch: Watch) -> dash.Dash:
@@ -114,7 +112,7 @@ def _header(params: Params) -> html.Header:
             html.P("Popularidad de canciones, en directo", className="brand"),
             html.Nav(
                 [
-                    dcc.Link(name, href=path, id=f"to-{board}", className="tab")
+                    dcc.Link(name, href=path, id=f"to-{board}", className="to-board")
                     for board, (path, name) in BOARDS.items()
                 ],
                 **_aria(label="Tableros"),
@@ -131,22 +129,22 @@ def _board(params: Params, watch: Watch, board: Board, query: Mapping[str, Any])
     countries = extent.countries if extent is not None else tuple(params.countries)
     models = extent.models if extent is not None else ()
     offered = {"paises": countries, "niveles": tuple(LEVELS), "modelos": models}
-    chosen = {name: _listed(query.get(name), offered[name]) for name in _FILTERS}
-    windows = _one_of(query.get("ventanas"), _WINDOWS)
-    clock = _one_of(query.get("tiempo"), _CLOCKS)
+    choice: dict[str, list[str]] = {
+        name: _listed(query.get(name), values) for name, values in offered.items()
+    }
+    choice["ventanas"] = [_one_of(query.get("ventanas"), _WINDOWS)]
+    choice["tiempo"] = [_one_of(query.get("tiempo"), _CLOCKS)]
     _, title = BOARDS[board]
     # What a board does not filter by stays in the address, for the other board.
     hidden = {"business": ("tiempo",), "operations": ("paises", "niveles")}[board]
-    several = (
+    offers = (
         ("paises", "Países", {code: country(code) for code in countries}),
         ("niveles", "Niveles", {name: name for name in LEVELS}),
         ("modelos", "Modelos", {name: name for name in models}),
+        ("ventanas", "Ventanas", _window_names(params)),
+        ("tiempo", "Hora de llegada", _CLOCK_NAMES),
     )
-    filters = [_several(*each, chosen[each[0]], each[0] in hidden) for each in several]
-    filters += [
-        _single("ventanas", "Ventanas", _window_names(params), windows, "ventanas" in hidden),
-        _single("tiempo", "Hora de llegada", _CLOCK_NAMES, clock, "tiempo" in hidden),
-    ]
+    filters = [_filter(*offer, choice[offer[0]], offer[0] in hidden) for offer in offers]
     return html.Div(
         [
             html.H1(title, className="sr-only"),
@@ -156,7 +154,7 @@ def _board(params: Params, watch: Watch, board: Board, query: Mapping[str, Any])
             html.P(id="updated", className="updated"),
             dcc.Interval(id="tick", interval=_HURRY_MS),
             dcc.Store(id="board", data=board),
-            dcc.Store(id="choice", data=chosen | {"ventanas": windows, "tiempo": clock}),
+            dcc.Store(id="choice", data=choice),
             dcc.Store(id="versions", data={}),
             dcc.Store(id="address"),
         ]
@@ -179,29 +177,26 @@ def _window_names(params: Params) -> dict[str, str]:
     }
 
 
-def _several(
-    name: str, title: str, options: Mapping[str, str], chosen: list[str], hidden: bool
-) -> html.Fieldset:
-    items = [{"label": label, "value": value} for value, label in options.items()]
-    return html.Fieldset(
-        [
-            html.Legend(title),
-            dcc.Checklist(items, chosen, id={"filter": name}, inline=True, className="choices"),
-        ],
+def _filter(
+    name: str, title: str, options: Mapping[str, str], chosen: Sequence[str], hidden: bool
+) -> html.Div:
+    """Return a group of buttons that stay pressed."""
+    buttons = [
+        html.Button(
+            label,
+            id={"filter": name, "option": option},
+            type="button",
+            className="option",
+            **_aria(pressed=str(option in chosen).lower()),
+        )
+        for option, label in options.items()
+    ]
+    return html.Div(
+        [html.Span(title, className="name", **_aria(hidden="true")), *buttons],
         hidden=hidden,
-    )
-
-
-def _single(
-    name: str, title: str, options: Mapping[str, str], chosen: str, hidden: bool
-) -> html.Fieldset:
-    items = [{"label": label, "value": value} for value, label in options.items()]
-    return html.Fieldset(
-        [
-            html.Legend(title),
-            dcc.RadioItems(items, chosen, id={"filter": name}, inline=True, className="choices"),
-        ],
-        hidden=hidden,
+        className="filter",
+        role="group",
+        **_aria(label=title),
     )
 
 
@@ -237,7 +232,9 @@ def _stat(panel: Panel, answer: Answer) -> list[Any]:
     parts: list[Any] = []
     for row in rows.iter_rows(named=True):
         amount = row["value"]
-        status = panel.status(amount) if amount is not None else None
+        # Thresholds are of the panel's own unit.
+        own = row["series"] not in panel.units
+        status = panel.status(amount) if amount is not None and own else None
         badge = [html.Span(_STATUS_NAMES[status], className=f"status {status}")] if status else []
         unit = panel.units.get(row["series"], panel.unit)
         parts.append(
@@ -345,30 +342,48 @@ def _connect(app: dash.Dash, params: Params, watch: Watch) -> None:
             _TICK_MS if seen.complete else _HURRY_MS,
         )
 
-    @app.callback(
-        Output("choice", "data"),
-        Input({"filter": ALL}, "value"),
-        State({"filter": ALL}, "id"),
-        prevent_initial_call=True,
-    )
-    def choose(values: list[Any], ids: list[dict[str, str]]) -> dict[str, Any]:
-        return {each["filter"]: value for each, value in zip(ids, values, strict=True)}
-
-    # The address follows the filters without a navigation, which would draw all anew.
+    # None pressed is all; of the last two groups, one is. The address follows without a
+    # navigation, which would draw everything anew.
     clientside_callback(
-        """(chosen) => {
-            const asked = new URLSearchParams();
-            for (const [name, value] of Object.entries(chosen)) {
-                const text = Array.isArray(value) ? value.join(',') : value;
-                if (text) asked.set(name, text);
+        """(clicks, ids, before, board) => {
+            const pressed = dash_clientside.callback_context.triggered_id;
+            const chosen = {...before};
+            if (pressed && dash_clientside.callback_context.triggered[0].value) {
+                const {filter, option} = pressed;
+                const one = ['ventanas', 'tiempo'].includes(filter);
+                const had = chosen[filter].includes(option);
+                chosen[filter] = one ? [option]
+                    : had ? chosen[filter].filter((each) => each !== option)
+                    : [...chosen[filter], option].sort();
             }
-            const query = '?' + asked.toString().replaceAll('%2C', ',');
+            const asked = new URLSearchParams();
+            for (const [name, values] of Object.entries(chosen)) {
+                if (values.length) asked.set(name, values.join(','));
+            }
+            const query = '?' + asked.toString().replaceAll('%2C', ',').replaceAll('%40', '@');
             history.replaceState(history.state, '', location.pathname + query);
-            return ['/' + query, '/operaciones' + query];
+            const tab = (name) => name === board ? 'to-board current' : 'to-board';
+            for (const name of ['business', 'operations']) {
+                const link = document.getElementById('to-' + name);
+                link.toggleAttribute('aria-current', false);
+                if (name === board) link.setAttribute('aria-current', 'page');
+            }
+            return [
+                chosen,
+                ids.map(({filter, option}) => String(chosen[filter].includes(option))),
+                '/' + query, '/operaciones' + query, tab('business'), tab('operations'),
+            ];
         }""",
+        Output("choice", "data"),
+        Output({"filter": ALL, "option": ALL}, "aria-pressed"),
         Output("to-business", "href"),
         Output("to-operations", "href"),
-        Input("choice", "data"),
+        Output("to-business", "className"),
+        Output("to-operations", "className"),
+        Input({"filter": ALL, "option": ALL}, "n_clicks"),
+        State({"filter": ALL, "option": ALL}, "id"),
+        State("choice", "data"),
+        State("board", "data"),
     )
     clientside_callback(
         """(clicks) => {
@@ -388,14 +403,14 @@ def _connect(app: dash.Dash, params: Params, watch: Watch) -> None:
 
 def _choice(board: Board, chosen: Mapping[str, Any]) -> Choice:
     """Return what the filters say; what a board does not offer is not filtered by."""
-    count = _WINDOWS[_one_of(chosen.get("ventanas"), _WINDOWS)]
+    windows, clock = (chosen[name][0] for name in ("ventanas", "tiempo"))
     return Choice(
         board,
         tuple(sorted(chosen.get("paises") or ())) if board == "business" else (),
         tuple(sorted(chosen.get("niveles") or ())) if board == "business" else (),
         tuple(sorted(chosen.get("modelos") or ())),
-        count,
-        _CLOCKS[_one_of(chosen.get("tiempo"), _CLOCKS)] if board == "operations" else None,
+        _WINDOWS[_one_of(windows, _WINDOWS)],
+        _CLOCKS[_one_of(clock, _CLOCKS)] if board == "operations" else None,
     )
 
 

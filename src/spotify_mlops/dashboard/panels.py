@@ -67,13 +67,15 @@ def _business(params: Params) -> tuple[Panel, ...]:
             "Serán Alta",
             f"¿Qué parte de lo que suena ahora será Alta dentro de {ahead}?",
             "stat",
-            "SELECT 'De las canciones' AS series, "
-            "SAFE_DIVIDE(COUNTIF(level = 'Alta'), COUNT(*)) AS value, "
-            "CONCAT(CAST(COUNTIF(level = 'Alta') AS STRING), ' de ', "
-            "CAST(COUNT(*) AS STRING)) AS detail "
-            f"FROM {{dataset}}.spotify_predictions WHERE {_LAST_PREDICTED} "
-            "AND window_start BETWEEN {start} AND {end} "
-            "AND country IN {countries} AND model IN {models} HAVING COUNT(*) > 0",
+            _shares(
+                "COUNTIF(level = 'Alta')",
+                "COUNT(*)",
+                ("de lo que suena", "canciones y países"),
+                f"FROM {{dataset}}.spotify_predictions WHERE {_LAST_PREDICTED} "
+                "AND window_start BETWEEN {start} AND {end} "
+                "AND country IN {countries} AND model IN {models}",
+            ),
+            units={"canciones y países": "count"},
             unit="share",
             width=3,
         ),
@@ -83,9 +85,11 @@ def _business(params: Params) -> tuple[Panel, ...]:
             "Acierto en directo",
             "¿Cuánto acierta lo que se predijo, ahora que se sabe?",
             "stat",
-            "SELECT 'Predicciones acertadas' AS series, SUM(value * m.rows) / SUM(m.rows) AS value,"
-            " CONCAT('en ', CAST(COUNT(DISTINCT run_id) AS STRING), ' ventanas ya conocidas') "
-            f"AS detail FROM {{dataset}}.spotify_model_metrics AS m WHERE {_scored('live')} "
+            "SELECT 'Predicciones acertadas' AS series, "
+            "SUM(value * m.rows) / SUM(m.rows) AS value, "
+            "CONCAT('en ', CAST(COUNT(DISTINCT run_id) AS STRING), ' ventanas ya conocidas') "
+            "AS detail FROM {dataset}.spotify_model_metrics AS m "
+            f"WHERE {_scored(params, 'live')} "
             "HAVING COUNT(*) > 0",
             unit="share",
             width=3,
@@ -100,12 +104,12 @@ def _business(params: Params) -> tuple[Panel, ...]:
             "event_count",
             "business",
             "Eventos contados",
-            "¿Sobre cuántos eventos se habla aquí?",
+            "¿De cuánta actividad se habla aquí?",
             "stat",
-            "SELECT 'Eventos' AS series, SUM(n) AS value, "
+            "SELECT 'eventos' AS series, SUM(counted) AS value, "
             "CONCAT('en ', CAST(COUNT(DISTINCT window_start) AS STRING), ' ventanas') AS detail "
-            "FROM {dataset}.spotify_features WHERE window_start BETWEEN {start} AND {end} "
-            "AND country IN {countries} HAVING COUNT(*) > 0",
+            "FROM {dataset}.spotify_counters WHERE window_start BETWEEN {start} AND {end} "
+            "HAVING COUNT(*) > 0",
             width=3,
         ),
         Panel(
@@ -138,18 +142,20 @@ def _business(params: Params) -> tuple[Panel, ...]:
             "Eventos por minuto",
             "¿Qué hace la gente, y cuándo? (en tiempo del evento, por ventana cerrada)",
             "line",
-            "SELECT window_start AS time, kind.series AS series, "
-            f"SUM(kind.n) / {minutes:g} AS value FROM {{dataset}}.spotify_features, "
-            f"UNNEST([{_event_counts()}]) AS kind "
-            "WHERE window_start BETWEEN {start} AND {end} AND country IN {countries} "
-            "GROUP BY window_start, kind.series ORDER BY time, series",
+            f"SELECT window_start AS time, {_named('event_type', EVENT_TYPE_NAMES)} AS series, "
+            f"COUNT(*) / {minutes:g} AS value FROM {{dataset}}.spotify_events "
+            "WHERE event_time >= {start} "
+            f"AND event_time < TIMESTAMP_ADD({{end}}, INTERVAL {window} SECOND) "
+            "AND window_start <= (SELECT MAX(window_start) FROM {dataset}.spotify_features_rows) "
+            "AND country IN {countries} "
+            "GROUP BY window_start, event_type ORDER BY time, series",
             unit="per_minute",
             colors={EVENT_TYPE_NAMES[name]: color for name, color in EVENT_TYPE_COLORS.items()},
         ),
         Panel(
             "search_lead",
             "business",
-            "Lo que hoy se busca, mañana suena",
+            "Lo que hoy se busca, ¿suena mañana?",
             "A igual puesto ahora, ¿cuánto va con el puesto futuro que ahora se busque más?",
             "bars",
             _search_lead(params, window),
@@ -190,7 +196,8 @@ def _business(params: Params) -> tuple[Panel, ...]:
             f"SELECT {_window_of('run_id')} AS time, "
             "CONCAT(model, IF(split = 'live', ' · en servicio', ' · a la sombra')) AS series, "
             "SUM(value * m.rows) / SUM(m.rows) AS value "
-            f"FROM {{dataset}}.spotify_model_metrics AS m WHERE {_scored('live', 'shadow')} "
+            "FROM {dataset}.spotify_model_metrics AS m "
+            f"WHERE {_scored(params, 'live', 'shadow')} "
             "GROUP BY run_id, model, split ORDER BY time, series",
             unit="share",
             empty=_NO_MONITOR,
@@ -212,7 +219,8 @@ def _operations(params: Params) -> tuple[Panel, ...]:
             "APPROX_QUANTILES(seconds, 100)[OFFSET(99)] AS p99, COUNT(*) AS n "
             "FROM {dataset}.spotify_freshness WHERE closed_at BETWEEN {since} AND {until}), "
             "UNNEST([STRUCT('mediana (p50)' AS series, p50 AS value), "
-            "STRUCT('99 de cada 100 (p99)' AS series, p99 AS value)]) AS q WHERE n > 0",
+            "STRUCT('99 de cada 100 (p99)' AS series, p99 AS value)]) AS q WHERE n > 0 "
+            "ORDER BY value",
             unit="seconds",
             width=3,
             thresholds=(Threshold(2, "warning"), Threshold(10, "critical")),
@@ -230,7 +238,7 @@ def _operations(params: Params) -> tuple[Panel, ...]:
             "WHERE measured_at BETWEEN {since} AND {until})), "
             "UNNEST([STRUCT('registros' AS series, CAST(records AS FLOAT64) AS value), "
             "STRUCT('de tiempo de eventos' AS series, seconds AS value)]) AS q "
-            "WHERE q.value IS NOT NULL",
+            "WHERE q.value IS NOT NULL ORDER BY series DESC",
             units={"de tiempo de eventos": "seconds"},
             width=3,
             empty=_NO_STREAM,
@@ -241,12 +249,16 @@ def _operations(params: Params) -> tuple[Panel, ...]:
             "Cartas muertas",
             "¿Qué parte de lo que llega no se puede leer?",
             "stat",
-            "SELECT 'De los registros' AS series, SAFE_DIVIDE(dead, dead + good) AS value, "
-            "CONCAT(CAST(dead AS STRING), ' apartadas, ninguna perdida') AS detail FROM (SELECT "
-            "(SELECT COUNT(*) FROM {dataset}.spotify_dead_letters_rows "
-            "WHERE append_time BETWEEN {since} AND {until}) AS dead, "
-            "(SELECT COUNT(*) FROM {dataset}.spotify_events_rows "
-            "WHERE append_time BETWEEN {since} AND {until}) AS good) WHERE dead + good > 0",
+            _shares(
+                "SUM(dead)",
+                "SUM(dead + good)",
+                ("de los registros", "apartadas"),
+                "FROM (SELECT (SELECT COUNT(*) FROM {dataset}.spotify_dead_letters_rows "
+                "WHERE append_time BETWEEN {since} AND {until}) AS dead, "
+                "(SELECT COUNT(*) FROM {dataset}.spotify_events_rows "
+                "WHERE append_time BETWEEN {since} AND {until}) AS good)",
+            ),
+            units={"apartadas": "count"},
             unit="share",
             width=3,
             thresholds=(Threshold(0.05, "warning"), Threshold(0.2, "critical")),
@@ -259,9 +271,8 @@ def _operations(params: Params) -> tuple[Panel, ...]:
             "stat",
             "SELECT 'registros sin contabilizar' AS series, "
             "CAST(SUM(ABS(missing)) AS FLOAT64) + IF(LOGICAL_AND(holds), 0, 1) AS value, "
-            "CONCAT(IF(LOGICAL_AND(holds), 'cuadra: ', 'no cuadra: '), "
-            "CAST(SUM(a.records) AS STRING), ' registros, ', "
-            "FORMAT_TIMESTAMP('%d/%m/%Y, %H:%M', MAX(audited_at))) AS detail "
+            "CONCAT(IF(LOGICAL_AND(holds), 'cuadra', 'no cuadra'), "
+            "FORMAT_TIMESTAMP(', %d/%m/%Y %H:%M', MAX(audited_at))) AS detail "
             "FROM {dataset}.spotify_audits AS a WHERE audited_at = "
             "(SELECT MAX(audited_at) FROM {dataset}.spotify_audits_rows "
             "WHERE audited_at <= {until}) HAVING COUNT(*) > 0",
@@ -302,11 +313,13 @@ def _operations(params: Params) -> tuple[Panel, ...]:
             "arrivals",
             "operations",
             "Registros que llegan por minuto",
-            "¿A qué ritmo se escribe en Kafka? (hora de llegada)",
+            "¿A qué ritmo se escribe en Kafka? (hora de llegada, minutos enteros)",
             "line",
             "SELECT TIMESTAMP_TRUNC(append_time, MINUTE) AS time, 'registros' AS series, "
             "COUNT(*) AS value FROM {dataset}.spotify_events_rows "
-            "WHERE append_time BETWEEN {since} AND {until} GROUP BY 1 ORDER BY time",
+            "WHERE append_time >= "
+            "TIMESTAMP_TRUNC(TIMESTAMP_ADD({since}, INTERVAL 59 SECOND), MINUTE) "
+            "AND append_time < TIMESTAMP_TRUNC({until}, MINUTE) GROUP BY 1 ORDER BY time",
             unit="per_minute",
             colors={"registros": ACCENT},
         ),
@@ -364,10 +377,10 @@ def _operations(params: Params) -> tuple[Panel, ...]:
             "SUM(dead_letters) AS `Cartas muertas`, SUM(late) AS `Tardíos`, "
             "SUM(duplicates) AS `Duplicados`, SUM(heartbeats) AS `Latidos`, "
             "SUM(missing) AS `Faltan` FROM {dataset}.spotify_audits AS a "
-            "WHERE audited_at BETWEEN {since} AND {until} "
+            "WHERE audited_at <= {until} "
             f"GROUP BY audited_at ORDER BY audited_at DESC LIMIT {_LATEST}",
             width=12,
-            empty="Ninguna auditoría en este intervalo: «spotify-mlops audit».",
+            empty="Ninguna todavía: «spotify-mlops audit».",
         ),
         Panel(
             "decisions",
@@ -378,7 +391,7 @@ def _operations(params: Params) -> tuple[Panel, ...]:
             "SELECT FORMAT_TIMESTAMP('%d/%m/%Y %H:%M', window_start) AS `Ventana (UTC)`, "
             f"{_named('step', DECISION_NAMES)} AS `Paso`, model AS `Versión`, "
             "reason AS `Motivo` FROM {dataset}.spotify_decisions "
-            f"WHERE window_start BETWEEN {{start}} AND {{end}} "
+            "WHERE window_start <= {end} "
             f"ORDER BY decided_at DESC LIMIT {_LATEST}",
             width=12,
             empty="Ninguna: el modelo que se desplegó sigue como estaba.",
@@ -410,27 +423,29 @@ def _window_of(run_id: str) -> str:
     return f"PARSE_TIMESTAMP('%Y%m%dT%H%M%S', SPLIT({run_id}, '-')[OFFSET(1)])"
 
 
-def _scored(*splits: str) -> str:
-    """Return the condition for accuracies of windows by country: a weighted mean adds them up."""
+def _shares(part: str, whole: str, names: tuple[str, str], source: str) -> str:
+    """Return a query of a share and of the number that it is of, each a row."""
+    share, count = names
+    return (
+        f"SELECT q.series AS series, q.value AS value FROM (SELECT {part} AS part, "
+        f"{whole} AS total {source}), UNNEST([STRUCT('{share}' AS series, "
+        f"SAFE_DIVIDE(part, total) AS value), STRUCT('{count}' AS series, "
+        "CAST(part AS FLOAT64) AS value)]) AS q WHERE total > 0 ORDER BY value"
+    )
+
+
+def _scored(params: Params, *splits: str) -> str:
+    """Return the condition for accuracies of windows by country: a weighted mean adds them up.
+
+    What was predicted is known a horizon later: the range begins that much earlier.
+    """
+    known = int((params.window * (params.horizon + 1)).total_seconds())
     wanted = ", ".join(f"'{split}'" for split in splits)
     return (
         f"split IN ({wanted}) AND metric = 'accuracy' AND slice LIKE 'country:%' "
         "AND SUBSTR(slice, 9) IN {countries} AND model IN {models} "
-        f"AND {_window_of('run_id')} BETWEEN {{start}} AND {{end}}"
-    )
-
-
-def _event_counts() -> str:
-    columns = {
-        "play": "plays",
-        "skip": "skips",
-        "search_result": "searches",
-        "recommendation": "recommendations",
-        "new_release": "releases",
-    }
-    return ", ".join(
-        f"STRUCT('{EVENT_TYPE_NAMES[kind]}' AS series, {column} AS n)"
-        for kind, column in columns.items()
+        f"AND {_window_of('run_id')} "
+        f"BETWEEN TIMESTAMP_SUB({{start}}, INTERVAL {known} SECOND) AND {{end}}"
     )
 
 
@@ -484,8 +499,8 @@ def _rising(window: int) -> str:
         "LEFT JOIN scores AS o ON o.window_start < p.window_start AND o.country = p.country "
         "AND o.track_id = p.track_id WHERE n.play_score IS NOT NULL) "
         f"SELECT {_named('country', COUNTRY_NAMES)} AS `País`, "
-        "COALESCE(track_name, track_id) AS `Canción`, artist_name AS `Artista`, "
-        "score AS `Puesto`, rise AS `Subida`, level AS `Nivel previsto`, "
-        "p_alta AS `Prob. de Alta` FROM ranked WHERE place <= 5 AND rise > 0 "
+        "COALESCE(track_name, track_id) AS `Canción`, level AS `Nivel previsto`, "
+        "p_alta AS `Prob. de Alta`, rise AS `Subida`, score AS `Puesto`, "
+        "artist_name AS `Artista` FROM ranked WHERE place <= 5 AND rise > 0 "
         "ORDER BY country, place"
     )

@@ -1,19 +1,23 @@
-"""The processes that stay: streaming job and live simulator."""
+"""The processes that stay: streaming job, live simulator, observer of the model, live page."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime
 from threading import Event
 
 from .. import clients
 from ..errors import ServiceError
-from ..local import processes, services, state
+from ..local import ports, processes, services, state
 from ..params import Params, params_file
 from .stream import ready_file
 
-STREAM, SIMULATOR = "stream", "simulator"
+STREAM, SIMULATOR, OBSERVER, DASHBOARD = "stream", "simulator", "observer", "dashboard"
+DASHBOARD_PORT = 8050
+"""The live page's, when it is free."""
+_OBSERVE_SECONDS = 30
 
 
 def start_stream(params: Params) -> state.Record:
@@ -31,9 +35,30 @@ def start_simulator(params: Params) -> state.Record:
     return _start(params, SIMULATOR, ["ingest", "simulator", "--live"], None)
 
 
+def start_observer(params: Params) -> state.Record:
+    """Start ``monitor`` in the background, to score and watch, and to change nothing."""
+    every = ["--every", str(_OBSERVE_SECONDS)]
+    return _start(params, OBSERVER, ["monitor", "--observe", *every], None)
+
+
+def start_dashboard(params: Params) -> state.Record:
+    """Start the live page in the background and wait until it answers.
+
+    Raises:
+        ServiceError: it ended while starting; the message has the end of its log.
+    """
+    before = state.get(DASHBOARD)
+    if before is not None and before.pid is not None:
+        processes.stop(before)
+    port = ports.free(before.ports.get("http", DASHBOARD_PORT) if before else DASHBOARD_PORT)
+    return _start(
+        params, DASHBOARD, ["dashboard", "--port", str(port)], lambda: ports.listens(port), port
+    )
+
+
 def stop_apps() -> None:
-    """Stop streaming job and simulator; the services stay, the endpoint too."""
-    for name in (SIMULATOR, STREAM):
+    """Stop observer, simulator and streaming job; services, endpoint and live page stay."""
+    for name in (OBSERVER, SIMULATOR, STREAM):
         record = state.get(name)
         if record is not None and record.pid is not None:
             processes.stop(record)
@@ -71,7 +96,8 @@ def _start(
     params: Params,
     name: str,
     command: list[str],
-    ready: object,
+    ready: Callable[[], bool] | None,
+    port: int | None = None,
 ) -> state.Record:
     running = state.get(name)
     if running is not None and running.pid is not None:
@@ -80,6 +106,8 @@ def _start(
     return processes.start(
         name,
         argv,
-        ready=ready,  # type: ignore[arg-type]
+        ready=ready,
         timeout=params.service_timeout.total_seconds(),
+        ports={} if port is None else {"http": port},
+        addresses={} if port is None else {"url": f"http://{ports.HOST}:{port}/"},
     )

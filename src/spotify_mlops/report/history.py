@@ -59,6 +59,13 @@ def remember(
     return runs
 
 
+def last(folder: Path) -> dict[str, Any]:
+    """Return the facts of the last run that was rendered into a folder; none without one."""
+    path = folder / FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return dict(json.loads(lines[-1])["facts"]) if lines else {}
+
+
 def compare(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what the comparison page shows: the last run beside the one before it.
 
