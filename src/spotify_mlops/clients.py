@@ -292,8 +292,14 @@ def _run(params: Params, sql: str, parameters: Mapping[str, Any]) -> Any:
         query_parameters=[_query_parameter(name, value) for name, value in parameters.items()]
     )
     text = sql.replace("{dataset}", params.dataset)
-    retry = bigquery.DEFAULT_RETRY.with_timeout(params.service_timeout.total_seconds())
-    rows = client.query_and_wait(text, job_config=config, retry=retry, page_size=_FIRST_PAGE)
+    patience = params.service_timeout.total_seconds()
+    rows = client.query_and_wait(
+        text,
+        job_config=config,
+        retry=bigquery.DEFAULT_RETRY.with_timeout(patience),
+        api_timeout=patience,  # of each request: a long query is asked for again and again
+        page_size=_FIRST_PAGE,
+    )
     return rows.to_arrow(bqstorage_client=bigquery_read_client(params))
 
 

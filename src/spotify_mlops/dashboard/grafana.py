@@ -1,4 +1,6 @@
-"""The panels as Grafana dashboards: ``python -m spotify_mlops.dashboard.grafana`` writes them.
+"""The panels as Grafana dashboards.
+
+``python -m spotify_mlops.dashboard.grafana [FOLDER [PARAMS]]`` writes them.
 
 They use Grafana's own BigQuery data source (``grafana-bigquery-datasource``, 10.4 or later), whose
 macros and quoting of variables are in its documentation. The builders are a development
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import paths
 from ..labels import LEVELS
-from ..params import Params
+from ..params import Params, load
 from .panel import Board, Panel, Status, fill
 from .panels import panels
 
@@ -51,18 +53,23 @@ _UNITS = {
 _HEIGHTS = {"stat": 5, "line": 9, "stacked": 9, "bars": 9, "table": 9}
 
 
-def write(folder: Path) -> list[Path]:
+def write(folder: Path, params: Params) -> list[Path]:
     """Write the dashboards as JSON files; return them."""
     written = []
     for board, (name, _) in BOARDS.items():
         path = folder / f"{name}.json"
-        path.write_text(dashboard(board), encoding="utf-8")
+        path.write_text(dashboard(board, params), encoding="utf-8")
         written.append(path)
     return written
 
 
-def dashboard(board: Board) -> str:
-    """Return a dashboard as Grafana's JSON; the same each time."""
+def dashboard(board: Board, params: Params) -> str:
+    """Return a dashboard as Grafana's JSON; the same each time.
+
+    Args:
+        board: which.
+        params: window, lags, limits and prices; addresses and names of stores are not used.
+    """
     from grafana_foundation_sdk.builders import dashboard as build
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
@@ -76,14 +83,14 @@ def dashboard(board: Board) -> str:
         .time("now-24h" if board == "business" else "now-1h", "now")
         .readonly()
     )
-    shown = [panel for panel in panels(Params(profile="grafana")) if panel.board == board]
+    shown = [panel for panel in panels(params) if panel.board == board]
     used = {name for panel in shown for name in ("countries", "levels", "models")
             if f"{{{name}}}" in panel.sql}  # fmt: skip
     for variable in _variables(used):
         made = made.with_variable(variable)
     for panel in shown:
         made = made.with_panel(_panel(panel))
-    content = json.dumps(made.build(), cls=JSONEncoder, indent=2, sort_keys=True)
+    content = json.dumps(made.build(), cls=JSONEncoder, ensure_ascii=False, indent=2)
     return content + "\n"
 
 
@@ -214,6 +221,14 @@ def _wide(rows: str) -> Any:
     )
 
 
+def _legend() -> Any:
+    from grafana_foundation_sdk.builders import common
+    from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacement
+
+    legend = common.VizLegendOptions().display_mode(LegendDisplayMode.LIST)
+    return legend.placement(LegendPlacement.BOTTOM).show_legend(True)
+
+
 def _stat(panel: Panel) -> Any:
     from grafana_foundation_sdk.builders import common, stat
     from grafana_foundation_sdk.models.common import BigValueColorMode, BigValueTextMode
@@ -240,7 +255,9 @@ def _line(panel: Panel) -> Any:
     from grafana_foundation_sdk.builders import common, timeseries
     from grafana_foundation_sdk.models.common import GraphThresholdsStyleMode, VisibilityMode
 
-    made = timeseries.Panel().line_width(2).show_points(VisibilityMode.AUTO).min(0)
+    made = (
+        timeseries.Panel().legend(_legend()).line_width(2).show_points(VisibilityMode.AUTO).min(0)
+    )
     if panel.thresholds:
         shown = common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.LINE)
         made = made.thresholds_style(shown)
@@ -266,6 +283,7 @@ def _bars(panel: Panel) -> Any:
     whole = panel.unit == "share"
     return (
         barchart.Panel()
+        .legend(_legend())
         .with_transformation(_wide("category"))
         .orientation(VizOrientation.HORIZONTAL)
         .stacking(StackingMode.NORMAL if whole else StackingMode.NONE)
@@ -291,5 +309,6 @@ _BUILDERS = {
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else paths.root() / "dashboards"
     target.mkdir(parents=True, exist_ok=True)
-    for file in write(target):
+    chosen = load(sys.argv[2]) if len(sys.argv) > 2 else Params(profile="grafana")
+    for file in write(target, chosen):
         sys.stdout.write(f"{file}\n")
