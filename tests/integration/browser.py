@@ -102,7 +102,9 @@ def _listen(visit: Visit) -> None:
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on(
         "response",
-        lambda answer: errors.append(f"{answer.status} {answer.url}") if not answer.ok else None,
+        lambda answer: (
+            errors.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None
+        ),
     )
 
 
