@@ -300,8 +300,7 @@ def dashboard(port: int, params_file: str, overrides: dict[str, Any]) -> None:
     params = parameters.load(params_file, **overrides)
     clients.require(params, "bigquery")
     warehouse.ensure_dataset(params)
-    say(f"http://127.0.0.1:{port}/  (Ctrl+C para cerrar)")
-    serve(params, port)
+    serve(params, port, say)
 
 
 @app.command("serve")

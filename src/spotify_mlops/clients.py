@@ -286,6 +286,7 @@ def _unreachable(title: str, where: str, error: Exception) -> ServiceError:
 
 def _run(params: Params, sql: str, parameters: Mapping[str, Any]) -> Any:
     from google.cloud import bigquery
+    from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY
 
     client = bigquery_client(params)
     config = bigquery.QueryJobConfig(
@@ -297,6 +298,7 @@ def _run(params: Params, sql: str, parameters: Mapping[str, Any]) -> Any:
         text,
         job_config=config,
         retry=bigquery.DEFAULT_RETRY.with_timeout(patience),
+        job_retry=DEFAULT_JOB_RETRY.with_timeout(patience),  # by itself: forty minutes
         api_timeout=patience,  # of each request: a long query is asked for again and again
         page_size=_FIRST_PAGE,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from collections.abc import Callable
 
 from ..errors import ServiceError
 from ..local import ports
@@ -13,8 +14,8 @@ from ..params import Params
 THREADS = 8
 
 
-def serve(params: Params, port: int) -> None:
-    """Serve until TERM or an interruption.
+def serve(params: Params, port: int, say: Callable[[str], None]) -> None:
+    """Serve until TERM or an interruption; say where.
 
     Raises:
         ServiceError: the port is taken.
@@ -33,10 +34,11 @@ def serve(params: Params, port: int) -> None:
             )
         except OSError as error:
             raise ServiceError(
-                f"El puerto {port} no se puede usar ({error.strerror}): elige otro con --port."
+                f"El puerto {port} no se puede usar (¿está ocupado?): elige otro con --port."
             ) from error
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.default_int_handler)
+        say(f"http://{ports.HOST}:{port}/  (Ctrl+C para cerrar)")
         server.run()  # returns on an interruption
     finally:
         watch.close()
