@@ -315,13 +315,15 @@ def serve_endpoint(params_file: str, overrides: dict[str, Any]) -> None:
 @app.command()
 @click.argument(
     "what",
-    type=click.Choice(["pipeline", "freshness", "endpoint", "sinks", "growth", "backlog"]),
+    type=click.Choice(
+        ["pipeline", "freshness", "endpoint", "sinks", "growth", "backlog", "dashboard"]
+    ),
 )
 @click.option(
     "--events",
     metavar="N",
     type=int,
-    help="Eventos del registro (pipeline, backlog) o del mayor (growth).",
+    help="Eventos del registro (pipeline, backlog) o del mayor (growth); predicciones (dashboard).",
 )
 @click.option(
     "--rate",
@@ -333,7 +335,7 @@ def serve_endpoint(params_file: str, overrides: dict[str, Any]) -> None:
     "--seconds",
     metavar="N",
     type=float,
-    help="Duración de un caso (freshness, endpoint) o de todo (sinks).",
+    help="Duración de un caso (freshness, endpoint, dashboard) o de todo (sinks).",
 )
 @with_params
 @json_option

@@ -14,6 +14,7 @@ from spotify_mlops.features import ROW_KEY, feature_names
 from spotify_mlops.labels import LEVELS
 from spotify_mlops.model import dataset, diagnostics, leaks, metrics
 from spotify_mlops.model.learner import Hyperparameters, fit
+from spotify_mlops.story import modeling
 from spotify_mlops.windows import Windowing
 
 PARAMS = tiny_model.settings()
@@ -164,6 +165,15 @@ def test_shuffled_levels_score_no_better_than_chance() -> None:
 def test_the_check_of_the_notebook_says_what_chance_is() -> None:
     ranges = dataset.split(labelled(tiny_model.data()[0]), PARAMS)
     found = {r["name"]: r for r in diagnostics.shuffled_label_check(ranges, PARAMS).to_dicts()}
-    chance = found["chance"]
-    assert chance["low"] < chance["value"] < chance["high"] < found["levels"]["low"]
-    assert found["shuffled"]["low"] <= chance["high"]
+    excess = found["excess"]
+    assert excess["value"] == pytest.approx(found["shuffled"]["value"] - found["chance"]["value"])
+    assert excess["low"] <= 0 < excess["high"]
+    assert found["shuffled"]["high"] < found["levels"]["low"]
+
+
+@pytest.mark.parametrize(("low", "kind"), [(-0.001, "finding"), (0.001, "warning")])
+def test_the_notebook_warns_when_shuffled_levels_beat_chance(low: float, kind: str) -> None:
+    rows = [("levels", 0.6, 0.5, 0.7), ("shuffled", 0.3, 0.2, 0.4), ("chance", 0.29, 0.2, 0.4),
+            ("excess", 0.01, low, 0.02)]  # fmt: skip
+    frame = pl.DataFrame(rows, schema=["name", "value", "low", "high"], orient="row")
+    assert modeling.shuffled_finding(frame).kind == kind

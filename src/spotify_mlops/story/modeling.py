@@ -151,24 +151,23 @@ def curve_finding(frame: pl.DataFrame) -> Text:
 def shuffled_finding(frame: pl.DataFrame) -> Text:
     """Say whether a model with shuffled levels does better than chance (it must not)."""
     found = {row["name"]: row for row in frame.to_dicts()}
-    true, shuffled, chance = found["levels"], found["shuffled"], found["chance"]
-    honest = shuffled["low"] <= chance["high"]
+    true, shuffled, chance, excess = (
+        found[name] for name in ("levels", "shuffled", "chance", "excess")
+    )
+    honest = excess["low"] <= 0
     verdict = (
         "no hay por dónde se cuele la respuesta"
         if honest
         else "**algo le da la respuesta: no se puede confiar en las cifras**"
     )
     return Text(
-        f"Con los niveles barajados, el mismo método se queda en "
-        f"{interval(*_values(shuffled))} de macro-F1; repartir "
-        f"al azar esas mismas respuestas da {interval(*_values(chance))}, y con los niveles de "
-        f"verdad llega a {number(true['value'], 3)}: {verdict}.",
+        f"Con los niveles barajados, el mismo método se queda de media en "
+        f"{number(shuffled['value'], 3)} de macro-F1; repartir al azar esas mismas respuestas da "
+        f"{number(chance['value'], 3)}. La diferencia es "
+        f"{interval(excess['value'], excess['low'], excess['high'])} (intervalo del 99 %), y con "
+        f"los niveles de verdad llega a {number(true['value'], 3)}: {verdict}.",
         "finding" if honest else "warning",
     )
-
-
-def _values(row: dict[str, Any]) -> tuple[float, float, float]:
-    return row["value"], row["low"], row["high"]
 
 
 def calibration_finding(result: TrainingResult) -> Text:
