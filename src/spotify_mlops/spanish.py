@@ -57,6 +57,47 @@ DECISION_NAMES = {
     "rolled_back": "se vuelve atrás",
     "confirmed": "campeón confirmado",
 }
+INPUT_NAMES = {
+    "hour_of_day": "hora del día",
+    "event_type_search_result": "hubo búsquedas",
+    "day_of_week": "día de la semana",
+    "year_sin": "época del año (seno)",
+    "year_cos": "época del año (coseno)",
+    "country_rank": "puesto en el país",
+    "attention_rank": "puesto por atención",
+    "log_plays": "reproducciones",
+    "plays_over_p40": "reproducciones frente al umbral de Media",
+    "plays_over_p70": "reproducciones frente al umbral de Alta",
+    "skip_rate": "parte de saltos",
+    "log_searches": "búsquedas",
+    "log_recommendations": "recomendaciones",
+    "log_releases": "lanzamientos",
+    "artist_tracks": "canciones del artista",
+    "artist_best_score": "mejor puesto del artista",
+    "other_countries": "en cuántos otros países suena",
+    "other_best_score": "mejor puesto en otros países",
+    "other_mean_score": "puesto medio en otros países",
+    "age": "edad de la canción",
+    "age_from_release": "tiempo desde el lanzamiento",
+    "lags_present": "ventanas anteriores con datos",
+    "momentum": "impulso del puesto",
+    "plays_momentum": "impulso de las reproducciones",
+    "plays_acceleration": "aceleración de las reproducciones",
+    "mean_score": "puesto medio reciente",
+    "peak_score": "mejor puesto reciente",
+    "predicted_level": "el nivel que predice",
+}
+_INPUT_FORMS = {
+    "country_": "es {}",
+    "plays_in_": "reproducciones en {}",
+    "plays_momentum_in_": "impulso de las reproducciones en {}",
+    "score_lag_": "puesto hace {}",
+    "plays_lag_": "reproducciones hace {}",
+    "plays_change_": "cambio de las reproducciones en {}",
+    "signals_lag_": "señales hace {}",
+    "other_score_lag_": "puesto en otros países hace {}",
+}
+"""Inputs whose name ends in a country or in a number of windows."""
 WEEKDAYS = ("lun", "mar", "mié", "jue", "vie", "sáb", "dom")
 MONTHS = ("ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic")
 
@@ -123,6 +164,19 @@ def duration(value: timedelta) -> str:
 def country(code: str) -> str:
     """Return a country's name, or its code where the name is not listed."""
     return COUNTRY_NAMES.get(code, code)
+
+
+def model_input(name: str) -> str:
+    """Return what a model's input is, or its own name where it is not listed."""
+    if name in INPUT_NAMES:
+        return INPUT_NAMES[name]
+    prefix, _, last = name.rpartition("_")
+    form = _INPUT_FORMS.get(f"{prefix}_")
+    if form is None:
+        return name
+    return form.format(
+        plural(int(last), "ventana", "ventanas") if last.isdigit() else country(last)
+    )
 
 
 def join(words: Iterable[str]) -> str:

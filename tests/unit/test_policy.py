@@ -63,7 +63,7 @@ def test_low_quality_or_drift_asks_for_a_retraining() -> None:
     assert policy.decide(steady, evidence(quality=few), PARAMS) is None
     moved = policy.decide(steady, evidence(quality=FINE, drift=DRIFT), PARAMS)
     assert moved is not None
-    assert "skip_rate" in moved.reason
+    assert "«parte de saltos»" in moved.reason
 
 
 def test_retrainings_keep_their_distance() -> None:

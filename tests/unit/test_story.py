@@ -13,8 +13,10 @@ import tiny_model
 
 from spotify_mlops import params, spanish
 from spotify_mlops.errors import UserError
+from spotify_mlops.features import feature_names
 from spotify_mlops.model import leaks
 from spotify_mlops.model.gate import Decision
+from spotify_mlops.spanish import model_input
 from spotify_mlops.story import business, deployment, eda, evaluation, preparation
 from spotify_mlops.story.show import Facts, Text, table
 
@@ -293,12 +295,22 @@ def test_the_evaluation_says_where_the_model_is_weak_and_whether_an_input_leaks(
         for rows in (clean, planted)
     )
     assert "20 valores" in good.markdown and good.kind == "finding"
-    assert "`momentum`" in bad.markdown and "sin el futuro" in bad.markdown
+    assert "«impulso del puesto»" in bad.markdown and "sin el futuro" in bad.markdown
     assert bad.kind == "warning"
     nothing = [("momentum", 0, 0, None)]
     assert (
         evaluation.audit_finding(pl.DataFrame(nothing, schema, orient="row"), 0).kind == "warning"
     )
     told = pl.DataFrame([("momentum", 0.5, 0.4, 0.35, False)], leaks.ALARM_SCHEMA, orient="row")
-    assert "`momentum`" in evaluation.alarm_finding(told).markdown
+    assert "«impulso del puesto»" in evaluation.alarm_finding(told).markdown
     assert evaluation.alarm_finding(told.with_columns(suspect=True)).kind == "warning"
+
+
+def test_every_input_of_the_model_has_a_spanish_name() -> None:
+    names = feature_names("dynamics", [1, 2, 24])
+    shown = [model_input(name) for name in names]
+    assert not [name for name in shown if "_" in name]
+    assert len(set(shown)) == len(names)
+    assert model_input("plays_lag_1") == "reproducciones hace 1 ventana"
+    assert model_input("plays_in_ES") == "reproducciones en España"
+    assert model_input("unheard_of") == "unheard_of"

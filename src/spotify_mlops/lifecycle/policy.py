@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from ..params import Params
-from ..spanish import interval, moment, number
+from ..spanish import interval, model_input, moment, number
 from .decisions import Decision
 from .drift import Alarm
 
@@ -131,8 +131,9 @@ def _retrain(state: State, evidence: Evidence, params: Params) -> Decision | Non
         )
     if drift is not None:
         reason = (
-            f"«{drift.input}» lleva {params.drift_patience} ventanas lejos de lo habitual "
-            f"(a {number(drift.statistic, 1)} veces su límite el {moment(drift.window_start)})."
+            f"«{model_input(drift.input)}» lleva {params.drift_patience} ventanas lejos de lo "
+            f"habitual (a {number(drift.statistic, 1)} veces su límite el "
+            f"{moment(drift.window_start)})."
         )
         return Decision(
             "retrain", evidence.window_start, state.champion, None, reason, drift.statistic, 1.0

@@ -8,15 +8,15 @@ from typing import Any
 import polars as pl
 
 from ..params import Params
-from ..spanish import country, duration, interval, moment, number
+from ..spanish import MODEL_NAMES, country, duration, interval, moment, number
 from ..spanish import join as join_words
 
 _NAMES = {
     "majority": "Mayoría (el nivel más frecuente)",
     "persistence": "Persistencia (el nivel de hoy)",
     "logistic": "Regresión logística",
-    "seed": "Familia `seed` (las seis variables)",
-    "dynamics": "Familia `dynamics`",
+    "seed": "Árboles, las seis variables",
+    "dynamics": "Árboles, dinámica",
 }
 
 
@@ -56,7 +56,9 @@ el resto, o no aparecer, es Baja.
     }. **Para qué no.** No mide calidad, no estima ingresos y no decide por sí solo: cada
 predicción lleva su probabilidad para que alguien la juzgue.
 
-**Familia** `{description["family"]}`, {len(description["features"])} variables; horizonte
+**Familia**: {MODEL_NAMES[description["family"]]}, {
+        len(description["features"])
+    } variables; horizonte
 {params.horizon}; retardos {", ".join(map(str, params.lags))}."""
 
 
@@ -142,7 +144,8 @@ de probabilidad se le suma un término ({offsets}) con el que el macro-F1 espera
 Se sirve como grafo ONNX en doble precisión. Comparado con scikit-learn en las {
         number(training["onnx_rows_checked"])
     } filas de prueba: los mismos niveles, y probabilidades a {
-        training["onnx_largest_difference"]:.1e} como mucho (se redondean a seis decimales)."""
+        number(training["onnx_largest_difference"], 7)
+    } como mucho (se redondean a seis decimales)."""
 
 
 def _cannot(params: Params, metrics: pl.DataFrame, family: str) -> str:

@@ -93,9 +93,9 @@ def compare(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             rows.append((name, write(a), write(b), words))
     old, new = before["params"], now["params"]
     changed = [
-        (name, _value(old.get(name)), _value(new.get(name)))
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
+        (name, _value(old[name]), _value(new[name]))
+        for name in sorted(old.keys() & new.keys())  # others came or went with the code
+        if old[name] != new[name]
     ]
     every = [
         (

@@ -15,7 +15,16 @@ from ..model.gate import Decision
 from ..model.predictor import Predictor
 from ..model.train import TrainingResult
 from ..params import Params
-from ..spanish import EVENT_TYPE_NAMES, country, interval, join, moment, number, percent
+from ..spanish import (
+    EVENT_TYPE_NAMES,
+    country,
+    interval,
+    join,
+    model_input,
+    moment,
+    number,
+    percent,
+)
 from .modeling import NAMES, score_of
 from .show import Facts, Table, Text
 
@@ -219,7 +228,7 @@ def audit_finding(audited: pl.DataFrame, windows: int) -> Text:
             "la ventana: **todos iguales, bit a bit**. Ninguna variable sabe nada posterior."
         )
     first = wrong.row(0, named=True) if wrong.height else {"example": "no había qué comparar"}
-    names = join(f"`{name}`" for name in wrong["input"].head(5))
+    names = join(f"«{model_input(name)}»" for name in wrong["input"].head(5))
     return Text(
         f"**Alguna variable sabe el futuro o no es la que se entrenó**: {names}. "
         f"{first['example']}.",
@@ -233,12 +242,13 @@ def alarm_finding(found: pl.DataFrame) -> Text:
     suspect = found.filter("suspect")["input"].to_list()
     if suspect:
         return Text(
-            f"**Alarma**: {join(f'`{name}`' for name in suspect)} dice mucho más del nivel que una "
-            "ventana antes. Puede saber la respuesta: hay que mirar de dónde sale.",
+            f"**Alarma**: {join(f'«{model_input(name)}»' for name in suspect)} dice mucho más del "
+            "nivel que una ventana antes. Puede saber la respuesta: hay que mirar de dónde sale.",
             "warning",
         )
     return Text(
-        f"La que más pierde al atrasarla una ventana es `{top['input']}`: sola, explica el "
+        "La que más pierde al atrasarla una ventana es "
+        f"«{model_input(top['input'])}»: sola, explica el "
         f"{number(100 * top['now'], 1)} % de la incertidumbre del nivel; una ventana antes, el "
         f"{number(100 * top['earlier'], 1)} %, y dos, el {number(100 * top['before'], 1)} %. Se "
         "apaga poco a poco, como se apaga lo que solo sabe el pasado."

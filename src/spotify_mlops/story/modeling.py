@@ -201,10 +201,8 @@ def decision(result: TrainingResult) -> Text:
     """Say which candidate goes on to the evaluation."""
     return Text(
         f"Pasa a la evaluación la familia **{FAMILIES[result.family]}** "
-        f"({number(len(result.description['features']))} variables, entrenamiento "
-        f"`{result.run_id}`). Todo lo elegido se eligió en validación; la prueba se abre en la "
-        "fase "
-        "siguiente y no se vuelve atrás.",
+        f"({number(len(result.description['features']))} variables). Todo lo elegido se eligió "
+        "en validación; la prueba se abre en la fase siguiente y no se vuelve atrás.",
         "decision",
     )
 

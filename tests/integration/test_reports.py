@@ -1,0 +1,149 @@
+"""Reports of real papermill runs: two seeds, the second with its notebooks in another order."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import browser
+import pages
+import pytest
+import yaml
+
+from spotify_mlops import notebooks, params, paths, report, sources
+from spotify_mlops.jobs import bounded, deploy
+from spotify_mlops.params import Params
+from spotify_mlops.report import history
+from spotify_mlops.spanish import number
+
+SMALL: dict[str, Any] = {
+    "simulator_events": 40_000,
+    "simulator_days": 8,
+    "simulator_tracks": 80,
+    "lags": [1, 2, 3, 24],
+    "horizon": 6,
+    "shards": 2,
+    "bootstrap_repetitions": 20,
+    "live_clock": 7200,
+    "model_members": 1,
+    "model_iterations": 40,
+    # What a model of so few events is worth is not the question here.
+    "gate_min_accuracy": 0,
+    "gate_min_macro_f1": 0,
+    "gate_max_ece": 1,
+}
+ORDERS = {
+    7: (1, 2, 3, 4, 5, 6),
+    21: (1, 2, 3, 5, 2, 6, 4),  # after 03 any order will do
+}
+"""The notebooks that run, by seed."""
+RESULT = re.compile(r"\d+,\d{3}\b")
+"""A score or a difference, as reports write them."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's reports."""
+
+    settings: Params
+    folder: Path
+
+    @property
+    def pages(self) -> list[Path]:
+        return sorted(self.folder.glob("*.html"))
+
+    def text(self, name: str) -> str:
+        """Return what was generated in a page: findings, decisions, warnings."""
+        html = (self.folder / name).read_text(encoding="utf-8")
+        boxes = re.findall(r'<div class="(?:finding|decision|warning)".*?</div>', html, re.DOTALL)
+        return re.sub(r"<[^>]+>", " ", " ".join(boxes))
+
+
+@pytest.fixture(scope="module")
+def runs(services: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Run]:
+    found = {}
+    source = paths.root() / "notebooks"
+    with pytest.MonkeyPatch.context() as patched:
+        for seed, order in ORDERS.items():
+            home = tmp_path_factory.mktemp(f"home-{seed}")
+            shutil.copytree(source, home / "notebooks")
+            patched.setenv("SPOTIFY_MLOPS_HOME", str(home))
+            found[seed] = _run(home, seed, order)
+    return found
+
+
+def _run(home: Path, seed: int, order: tuple[int, ...]) -> Run:
+    unique = f"test-{uuid.uuid4().hex[:10]}"
+    own = {
+        "profile": unique,
+        "topic": unique,
+        "dataset": unique.replace("-", "_"),
+        "mongo_database": unique.replace("-", "_"),
+        "simulator_seed": seed,
+        "model_seed": seed,
+    }
+    (home / "params").mkdir()
+    file = home / "params" / "run.yaml"
+    file.write_text(yaml.safe_dump(SMALL | own), encoding="utf-8")
+    settings = params.load("run")
+    sources.ingest_simulator(settings)
+    bounded.run(settings)
+    try:
+        for each in order:
+            notebooks.run("run", only=each)
+    finally:
+        deploy.stop_apps()
+    folder = home / "reports" / unique
+    report.render(settings, folder / "executed", folder)
+    return Run(settings, folder)
+
+
+def test_every_page_is_there_in_spanish_and_shows_no_code(runs: dict[int, Run]) -> None:
+    for run in runs.values():
+        assert len(run.pages) == len(notebooks.NOTEBOOKS) + 4  # index, card, glossary, comparison
+        assert pages.faults(run.pages) == []
+
+
+@browser.needs_chromium
+def test_pages_of_a_fresh_run_are_whole_in_a_browser(runs: dict[int, Run]) -> None:
+    with browser.chromium() as chromium:
+        for path in runs[7].pages:
+            for width, scheme in ((browser.PHONE, "dark"), (browser.LAPTOP, "light")):
+                with browser.opened(chromium, path.as_uri(), width, scheme) as visit:
+                    visit.check()
+                    if width == browser.PHONE:
+                        assert browser.accessibility_faults(visit.page) == [], path.name
+
+
+@pytest.mark.parametrize("name", ["04_modeling.html", "05_evaluation.html"])
+def test_the_words_change_with_the_numbers(runs: dict[int, Run], name: str) -> None:
+    """A result that somebody had written by hand would stand in both."""
+    one, other = (set(RESULT.findall(run.text(name))) for run in runs.values())
+    assert len(one) > 10
+    allowed = {number(value, 3) for value in SMALL.values() if isinstance(value, (int, float))}
+    same = (one & other) - allowed
+    # Three decimals of two runs meet by chance, now and then.
+    assert len(same) <= 0.25 * min(len(one), len(other)), same
+
+
+def test_the_cover_says_what_the_run_found(runs: dict[int, Run]) -> None:
+    scores = set()
+    for run in runs.values():
+        facts = history.last(run.folder)
+        shown = number(facts["macro_f1"]["value"], 3)
+        scores.add(shown)
+        assert shown in (run.folder / "index.html").read_text(encoding="utf-8")
+    assert len(scores) == len(runs)
+
+
+def test_no_temporary_folder_is_told(runs: dict[int, Run]) -> None:
+    for run in runs.values():
+        for path in run.pages:
+            html = path.read_text(encoding="utf-8")
+            assert str(run.folder) not in html
+            assert os.environ["SPOTIFY_MLOPS_STATE"] not in html
