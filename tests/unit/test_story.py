@@ -178,6 +178,20 @@ def test_verdict_says_why_not(tmp_path):
     assert not evaluation.load_decision(tmp_path).approved
 
 
+def test_the_last_evaluated_training_is_deployed_and_a_later_one_is_told(tmp_path):
+    with pytest.raises(UserError, match="cuaderno 05"):
+        evaluation.last_evaluated(tmp_path)
+    for run in ("20260101T000000", "20260102T000000", "20260103T000000"):
+        (tmp_path / run).mkdir()
+    evaluation.save_decision(decision(True, True), tmp_path / "20260101T000000")
+    evaluation.save_decision(decision(True, True), tmp_path / "20260102T000000")
+    found = evaluation.last_evaluated(tmp_path)
+    assert found == "20260102T000000"
+    told = deployment.pending_finding(tmp_path, found)
+    assert told.kind == "warning" and "1 otro posterior sin evaluar" in told.markdown
+    assert deployment.pending_finding(tmp_path, "20260103T000000").kind == "finding"
+
+
 def test_effects_say_which_is_largest_and_what_cannot_vary():
     text = evaluation.effects_finding({"País": 0.02, "Hora (UTC)": 0.05}).markdown
     assert text.index("hora (UTC) (5,0 puntos)") < text.index("país (2,0 puntos)")

@@ -77,6 +77,19 @@ def release(
     return Release(before, None)
 
 
+def pending_finding(runs: Path, run_id: str) -> Text:
+    """Say which training is deployed, and whether a later one waits for its evaluation."""
+    later = sorted(path.name for path in runs.iterdir() if path.name > run_id)
+    if later:
+        return Text(
+            f"Se despliega el último entrenamiento evaluado. Hay "
+            f"{plural(len(later), 'otro posterior', 'otros posteriores')} sin evaluar: antes de "
+            "servirlo tiene que pasar por la fase 5.",
+            "warning",
+        )
+    return Text("Se despliega el último entrenamiento, que la fase 5 ha evaluado.")
+
+
 def release_finding(release: Release, decision: Decision, params: Params) -> Text:
     """Say which version serves from when on."""
     name = f"**{params.model_name}@{release.version}**"

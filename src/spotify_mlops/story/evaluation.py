@@ -412,16 +412,20 @@ def save_decision(decision: Decision, folder: Path) -> None:
     decision.checks.write_parquet(folder / _GATE)
 
 
-def load_decision(folder: Path) -> Decision:
-    """Read the verdict of a training run.
+def last_evaluated(runs: Path) -> str:
+    """Return the id of the latest training run that has a verdict.
 
     Raises:
-        InputError: the run has not been evaluated.
+        InputError: there is none.
     """
-    if not (folder / _GATE).is_file():
-        raise InputError(
-            "El último modelo entrenado no se ha evaluado: ejecuta antes el cuaderno 05."
-        )
+    evaluated = sorted(path.parent.name for path in runs.glob(f"*/{_GATE}"))
+    if not evaluated:
+        raise InputError("Ningún modelo entrenado se ha evaluado: ejecuta antes el cuaderno 05.")
+    return evaluated[-1]
+
+
+def load_decision(folder: Path) -> Decision:
+    """Read the verdict of a training run that `last_evaluated` names."""
     checks = pl.read_parquet(folder / _GATE)
     return Decision(bool(checks["passed"].all()), checks)
 
