@@ -211,7 +211,7 @@ def _links(current: str, notebooks: Mapping[str, Any], card: bool) -> list[Link]
         href = f"{name}.html" if name in notebooks else None
         links.append(Link(PHASES[name], href, current == name))
     if card:
-        links.append(Link("Ficha del modelo", "model_card.html", current == "model_card"))
+        links.append(Link("Ficha", "model_card.html", current == "model_card"))
     links.append(Link("Comparación", "comparison.html", current == "comparison"))
     links.append(Link("Glosario", "glossary.html", current == "glossary"))
     return links
