@@ -391,7 +391,7 @@ def main(arguments: list[str] | None = None) -> None:
         reason = " ".join(str(error).split())[:300]
         _fail(
             f"{type(error).__name__}: {reason}\n"
-            "Es un fallo inesperado: repita con «spotify-mlops --debug ...» para ver la traza.",
+            "Es un fallo inesperado: repite con «spotify-mlops --debug ...» para ver la traza.",
             UNEXPECTED,
         )
 

@@ -130,7 +130,7 @@ def check_names(names: Iterable[str]) -> None:
     for name in names:
         if name not in parameters.names():
             close = difflib.get_close_matches(str(name), sorted(parameters.names()), 1)
-            hint = f" ¿Quería decir «{close[0]}»?" if close else ""
+            hint = f" ¿Querías decir «{close[0]}»?" if close else ""
             raise ParamsError(f"Parámetro desconocido «{name}».{hint}")
 
 

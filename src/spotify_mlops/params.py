@@ -232,7 +232,8 @@ def resolve(profile_or_path: str | Path) -> Path:
     if not path.is_file() and not path.is_absolute():
         path = paths.root() / path
     if not path.is_file():
-        raise ParamsError(f"No existe el archivo de parámetros {text}.")
+        profiles = ", ".join(sorted(p.stem for p in (paths.root() / "params").glob("*.yaml")))
+        raise ParamsError(f"No existe el archivo de parámetros {text}. En params/ hay: {profiles}.")
     return path
 
 
@@ -273,6 +274,13 @@ def params_file(params: Params) -> Path:
 def names() -> frozenset[str]:
     """Return the declared parameter names: what params files and notebooks may use."""
     return frozenset(Params.model_fields)
+
+
+def unknown(name: str) -> str:
+    """Return the Spanish words for a name that is no parameter's, with the nearest one."""
+    close = difflib.get_close_matches(name, sorted(Params.model_fields), 1)
+    hint = f" (¿«{close[0]}»?)" if close else ""
+    return f"parámetro desconocido «{name}»{hint}"
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -322,9 +330,7 @@ def _explain(error: ValidationError) -> str:
     for item in error.errors():
         name = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(name, sorted(Params.model_fields), 1)
-            hint = f" (¿«{close[0]}»?)" if close else ""
-            problems.append(f"parámetro desconocido «{name}»{hint}")
+            problems.append(unknown(name))
         elif item["type"] == "missing":
             problems.append(f"falta «{name}»")
         elif name:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 from click import exceptions
+
+_WHOLE = 1000
+"""Letters of a command's line: all of its first sentence, on as many lines as it takes."""
+_RANGE = re.compile(r"\s*\[x[<>]=?[\d.]+\]|;?\s*[\d.]*<?=?x[<>]=?[\d.]+(?=\])")
 
 
 class Command(click.Command):
@@ -32,10 +38,7 @@ class Command(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under a Spanish title."""
         records = [
-            (
-                left,
-                right.replace("[default: ", "[por defecto: ").replace("[required]", "[hace falta]"),
-            )
+            (left, _in_spanish(right))
             for parameter in self.get_params(ctx)
             if isinstance(parameter, click.Option)
             if (record := parameter.get_help_record(ctx)) is not None
@@ -59,9 +62,8 @@ class Group(Command, click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands with the first line of their help."""
-        limit = max((len(name) for name in self.commands), default=0)
         rows = [
-            (name, command.get_short_help_str(formatter.width - 6 - limit))
+            (name, command.get_short_help_str(_WHOLE))
             for name, command in self.commands.items()
             if not command.hidden
         ]
@@ -70,11 +72,17 @@ class Group(Command, click.Group):
                 formatter.write_dl(rows)
 
 
+def _in_spanish(help_text: str) -> str:
+    """Return an option's help with Click's own remarks in Spanish, and without its ranges."""
+    text = help_text.replace("[default: ", "[por defecto: ").replace("[required]", "[hace falta]")
+    return _RANGE.sub("", text)
+
+
 def explain(error: click.ClickException) -> str:
     """Return what is wrong with a command line, in one Spanish sentence."""
     match error:
         case exceptions.NoSuchOption():
-            close = f" ¿Quería decir {error.possibilities[0]}?" if error.possibilities else ""
+            close = f" ¿Querías decir {error.possibilities[0]}?" if error.possibilities else ""
             return f"No existe la opción {error.option_name}.{close}"
         case exceptions.MissingParameter():
             return f"Falta {_name(error).removesuffix('...')}."
@@ -102,13 +110,21 @@ def _name(error: exceptions.BadParameter) -> str:
         return "un argumento"
     if isinstance(parameter, click.Option):
         return max(parameter.opts, key=len)
+    if isinstance(parameter.type, click.Choice):
+        return "ese argumento"
     return parameter.make_metavar(error.ctx) if error.ctx else str(parameter.name)
 
 
 def _wanted(error: exceptions.BadParameter) -> str:
     kind = error.param.type if error.param is not None else None
     if isinstance(kind, click.Choice):
-        return f": se espera {' o '.join(str(choice) for choice in kind.choices)}"
+        *first, last = (str(choice) for choice in kind.choices)
+        return f": se espera {', '.join(first)} o {last}" if first else f": se espera {last}"
+    if isinstance(kind, click.IntRange | click.FloatRange):
+        number = "un número entero" if isinstance(kind, click.IntRange) else "un número"
+        if kind.max is None:
+            return f": se espera {number}, {kind.min} o más"
+        return f": se espera {number} de {kind.min} a {kind.max}"
     if isinstance(kind, click.types.IntParamType | click.types.FloatParamType):
         return ": se espera un número"
     return ""

@@ -175,5 +175,5 @@ def _seal(description: dict[str, Any]) -> str:
 def _wrong(directory: Path, name: str) -> str:
     return (
         f"{name} del modelo {directory} no tiene el SHA-256 con el que se registró. "
-        "No se usa: regístrelo de nuevo o promueva otra versión."
+        "No se usa: regístralo de nuevo o promociona otra versión."
     )

@@ -110,7 +110,7 @@ def split(rows: pl.DataFrame, params: Params) -> Split:
     for name, part in parts.items():
         if set(part["level"].unique()) != set(LEVELS):
             raise ParamsError(
-                f"El rango de {name} tiene {part.height} filas y no los tres niveles: cambie "
+                f"El rango de {name} tiene {part.height} filas y no los tres niveles: cambia "
                 "«test_start», «test_share», «validation_share» u «horizon», o publique más datos."
             )
     train, validation, test = parts.values()

@@ -73,7 +73,7 @@ def render(params: Params, executed_dir: Path, out_dir: Path) -> list[Path]:
     if not notebooks:
         raise UserError(
             "No hay cuadernos ejecutados que convertir en informe. "
-            "Ejecútelos con: spotify-mlops notebooks"
+            "Ejecútalos con: spotify-mlops notebooks"
         )
     facts: dict[str, Any] = {}
     for notebook in notebooks.values():

@@ -86,7 +86,7 @@ class ChampionModel:
         if version is None:
             raise InputError(
                 f"No hay modelo campeón en {self._schedule.uri}: ejecuta el cuaderno 06 o "
-                "promueva una versión."
+                "promociona una versión."
             )
         return _checked(Predictor.load(self._schedule.bundle_path(version)))
 

@@ -71,7 +71,7 @@ def select_charts(
         elif path.is_file():
             files.append(ChartFile(path, country or country_of(path)))
         else:
-            raise InputError(f"No existe {path}. Dé un archivo CSV de listas o su carpeta.")
+            raise InputError(f"No existe {path}. Da un archivo CSV de listas o su carpeta.")
     if not files:
         names = " ".join(str(argument) for argument in arguments) or "(nada)"
         wanted = f" de {', '.join(countries)}" if countries else ""
@@ -120,7 +120,7 @@ def check_period(windowing: Windowing) -> None:
     if windowing.length != PERIOD:
         raise ParamsError(
             f"Las listas traen semanas enteras y window = {format_duration(windowing.length)}: "
-            "use window: 7d (params/charts.yaml)."
+            "usa window: 7d (params/charts.yaml)."
         )
 
 
@@ -135,7 +135,7 @@ def chart_folder(params: Params, root: Path) -> Path:
             return root / folder
     raise InputError(
         f"No existe ninguna carpeta de listas: {', '.join(params.charts_folders)}. "
-        "Dé los archivos con «spotify-mlops ingest charts RUTA...» o cambie charts_folders."
+        "Da los archivos con «spotify-mlops ingest charts RUTA...» o cambia charts_folders."
     )
 
 
@@ -276,5 +276,5 @@ def _check_weeks(path: Path, lines: list[int], days: pl.Series, windowing: Windo
     expected: datetime = starts[row]
     raise ParamsError(
         f"{path.name}, línea {lines[row]}: la semana empieza en {_WEEKDAYS[day.weekday()]} "
-        f"({day}) y las ventanas en {_WEEKDAYS[expected.weekday()]}: cambie window_offset."
+        f"({day}) y las ventanas en {_WEEKDAYS[expected.weekday()]}: cambia window_offset."
     )

@@ -50,7 +50,7 @@ def country_of(path: Path) -> str:
     if name in _MANY_COUNTRIES:
         raise InputError(
             f"{path.name} no es de un país: suma el mundo entero y el nivel se predice por país. "
-            "Dé los archivos de cada país."
+            "Da los archivos de cada país."
         )
     code = name.upper() if name.upper() in COUNTRIES else _CODES.get(name)
     if code is None:

@@ -125,7 +125,7 @@ class World:
         unknown = [code for code in params.countries if code not in _COUNTRIES]
         if unknown:
             raise ParamsError(
-                f"El simulador no conoce {', '.join(unknown)}: use countries de "
+                f"El simulador no conoce {', '.join(unknown)}: usa countries de "
                 f"{', '.join(_COUNTRIES)}."
             )
         start = datetime.combine(params.simulator_start, datetime.min.time(), UTC)
