@@ -59,7 +59,7 @@ def learning_curve(ranges: Split, params: Params, shares: Sequence[float] = SHAR
 def shuffled_label_check(ranges: Split, params: Params, shuffles: int = SHUFFLES) -> pl.DataFrame:
     """Compare a model with ones whose training levels were shuffled, and those with chance.
 
-    If they do better than chance, the evaluation itself gives the answer away. One of them alone
+    If they come anywhere near it, the evaluation itself gives the answer away. One of them alone
     may be lucky, since it says the same of a track in window after window: so several are made,
     and the mean of what they score above chance has an interval of 99 of 100 (Student's t).
 
