@@ -64,7 +64,7 @@ class Seen:
     """What a page is given."""
 
     extent: Extent | None
-    """None until BigQuery has answered once."""
+    """None until BigQuery has answered, lately."""
     answers: dict[str, Answer]
     """By panel; those that are known yet."""
     complete: bool
@@ -97,6 +97,7 @@ class Watch:
         self._changed = threading.Condition(self._lock)
         self._kept: dict[Choice, _Kept] = {}
         self._extent: Extent | None = None
+        self._refreshed = -LOOKED_AT_SECONDS
         self._counts: dict[str, int] = {}
         self._away_since: datetime | None = None
         self._version = 0
@@ -143,10 +144,12 @@ class Watch:
             self._changed.wait_for(
                 lambda: wanted <= kept.answers.keys() or self._away_since, patience
             )
+            # After a while in which nobody looked, what is known is old, and not complete.
+            recent = time.monotonic() - self._refreshed < LOOKED_AT_SECONDS
             return Seen(
-                self._extent,
+                self._extent if recent else None,
                 dict(kept.answers),
-                wanted <= kept.answers.keys(),
+                recent and wanted <= kept.answers.keys(),
                 kept.at,
                 self._away_since,
             )
@@ -184,6 +187,7 @@ class Watch:
             for choice, kept in self._looked_at():
                 self._answer(choice, kept)
             with self._changed:
+                self._refreshed = time.monotonic()
                 self._away_since = None
                 self._changed.notify_all()
         except _AWAY as error:
