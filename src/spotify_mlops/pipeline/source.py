@@ -30,7 +30,7 @@ from ..params import Params
 from ..windows import EPOCH
 from . import progress, steps
 from .marks import Marks, mark, rows_until, watermark
-from .readers import ArchiveReader, KafkaReader, Reader
+from .readers import AHEAD, IN_STEP, ArchiveReader, KafkaReader, Reader
 from .transforms import ByKey, typed
 
 CHECKPOINT_SECONDS = 0.1
@@ -213,7 +213,9 @@ class LogSource:
 
     def open(self, offsets: Mapping[int, int]) -> Reader:
         """Open a reader at ``offsets``."""
-        return (ArchiveReader if self.archive else KafkaReader)(self.params, offsets)
+        if self.archive:
+            return ArchiveReader(self.params, offsets)
+        return KafkaReader(self.params, offsets, AHEAD if self.credit is None else IN_STEP)
 
 
 _TRACKER = beam.DoFn.RestrictionParam(_LogProvider())
