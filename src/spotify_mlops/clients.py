@@ -10,7 +10,7 @@ import functools
 import logging
 import os
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import paths
@@ -94,8 +94,12 @@ def bigquery_write_client(params: Params) -> bigquery_storage_v1.BigQueryWriteCl
 
 
 def mongo_client(params: Params) -> MongoClient[dict[str, Any]]:
-    """Return the MongoDB client (times as aware UTC); one for each process and address."""
-    return _mongo_client(address(params.mongo_uri, "mongo", "uri"), os.getpid())
+    """Return the MongoDB client (times as aware UTC); one for each process and address.
+
+    It waits for an answer as long as a sink may take, and no longer.
+    """
+    patience = params.sink_deadline // timedelta(milliseconds=1)
+    return _mongo_client(address(params.mongo_uri, "mongo", "uri"), patience, os.getpid())
 
 
 def mongo_database(params: Params) -> Database[dict[str, Any]]:
@@ -384,10 +388,12 @@ def _endpoint_options(target: str) -> dict[str, str]:
 
 
 @functools.cache
-def _mongo_client(uri: str, pid: int) -> MongoClient[dict[str, Any]]:
+def _mongo_client(uri: str, patience: int, pid: int) -> MongoClient[dict[str, Any]]:
     from pymongo import MongoClient
 
-    return MongoClient(uri, tz_aware=True, serverSelectionTimeoutMS=10_000)
+    return MongoClient(
+        uri, tz_aware=True, serverSelectionTimeoutMS=10_000, socketTimeoutMS=patience
+    )
 
 
 @functools.cache

@@ -21,6 +21,7 @@ from google.cloud import bigquery
 from spotify_mlops import clients, params, tables, warehouse
 from spotify_mlops.errors import ServiceError, UserError
 from spotify_mlops.local import ports, processes, services, state
+from spotify_mlops.sinks import mongo
 
 Records = dict[str, state.Record]
 MakeParams = Callable[..., params.Params]
@@ -383,3 +384,36 @@ def test_readers_and_appenders_at_once_do_not_mix_answers(local_params: MakePara
     assert counts == sorted(counts)
     assert all(rows == keys for rows, keys in counts)
     assert clients.query(local, sql).row(0) == (2400, 2400)
+
+
+def test_a_large_range_is_deleted_whole_and_a_part_of_it_is_not(
+    local_params: Callable[..., params.Params],
+) -> None:
+    """The server deletes a range some thousands at a time: not all of it fits in its memory."""
+    events = clients.mongo_database(local_params())["events"]
+    events.insert_many({"_id": f"{number:08}", "text": "x" * 200} for number in range(9_000))
+    assert events.count_documents({"_id": {"$lt": "00006500"}}) == 6_500
+    assert events.delete_one({"_id": {"$lt": "00006500"}}).deleted_count == 1
+    assert events.delete_many({"_id": {"$lt": "00006500"}}).deleted_count == 6_499
+    assert events.count_documents({}) == 2_500
+    assert events.delete_many({"_id": {"$lt": "00008500"}}).deleted_count == 2_000
+    assert events.find_one(sort=[("_id", 1)])["_id"] == "00008500"
+    assert events.delete_many({"text": "x" * 200}).deleted_count == 500
+
+
+def test_a_mongo_that_does_not_answer_is_given_up(
+    local_params: Callable[..., params.Params],
+) -> None:
+    impatient = local_params(sink_deadline="1s")
+    database = clients.mongo_database(impatient)
+    database["tracks"].insert_one({"_id": 1})
+    record = state.get("mongo")
+    assert record is not None
+    server = psutil.Process(record.pid)
+    server.suspend()
+    try:
+        with pytest.raises(ServiceError, match="MongoDB no aceptó"):
+            mongo.persistently(impatient, lambda: database["tracks"].insert_one({"_id": 2}))
+    finally:
+        server.resume()
+    assert database["tracks"].count_documents({"_id": 1}) == 1

@@ -4,13 +4,16 @@ import de.bwaldvogel.mongo.MongoServer;
 import de.bwaldvogel.mongo.MongoVersion;
 import de.bwaldvogel.mongo.backend.AbstractUniqueIndex;
 import de.bwaldvogel.mongo.backend.CollectionOptions;
+import de.bwaldvogel.mongo.backend.CursorRegistry;
 import de.bwaldvogel.mongo.backend.Index;
 import de.bwaldvogel.mongo.backend.IndexKey;
 import de.bwaldvogel.mongo.backend.KeyValue;
 import de.bwaldvogel.mongo.backend.Missing;
 import de.bwaldvogel.mongo.backend.h2.H2Backend;
+import de.bwaldvogel.mongo.backend.h2.H2Collection;
 import de.bwaldvogel.mongo.backend.h2.H2Database;
 import de.bwaldvogel.mongo.bson.Document;
+import de.bwaldvogel.mongo.oplog.Oplog;
 import de.bwaldvogel.mongo.wire.message.MongoMessage;
 import de.bwaldvogel.mongo.wire.bson.BsonDecoder;
 import de.bwaldvogel.mongo.wire.bson.BsonEncoder;
@@ -136,6 +139,9 @@ public final class MongoWireServer {
      * without reading all the others.
      */
     private static final class Ordered extends AbstractUniqueIndex<Object> {
+        /** How many documents below a bound this thread wants at once. */
+        static final ThreadLocal<Integer> most = ThreadLocal.withInitial(() -> Integer.MAX_VALUE);
+
         private final MVMap<KeyValue, Object> map;
 
         Ordered(MVMap<KeyValue, Object> map, String name, List<IndexKey> keys, boolean sparse) {
@@ -165,7 +171,7 @@ public final class MongoWireServer {
             }
             List<Object> found = new ArrayList<>();
             Cursor<KeyValue, Object> below = map.cursor(null, new KeyValue(bound), false);
-            while (below.hasNext()) {
+            while (below.hasNext() && found.size() < most.get()) {
                 below.next();
                 found.add(below.getValue());
             }
@@ -203,6 +209,39 @@ public final class MongoWireServer {
         }
     }
 
+    /** A collection that deletes a range without having all of it in memory. */
+    private static final class Frugal extends H2Collection {
+        private static final int AT_ONCE = 2_000;
+
+        Frugal(MongoDatabase database, String name, CollectionOptions options,
+                MVMap<Object, Document> documents, MVMap<String, Object> meta,
+                CursorRegistry cursors) {
+            super(database, name, options, documents, meta, cursors);
+        }
+
+        @Override
+        public int deleteDocuments(Document selector, int limit, Oplog oplog) {
+            Ordered.most.set(AT_ONCE);
+            try {
+                int total = 0;
+                int deleted;
+                do {
+                    deleted = super.deleteDocuments(selector, limit, oplog);
+                    total += deleted;
+                } while (limit == 0 && deleted == AT_ONCE);
+                return total;
+            } finally {
+                Ordered.most.remove();
+            }
+        }
+
+        /** Sizes are for statistics alone, and encode each document once more. */
+        @Override
+        protected boolean tracksDataSize() {
+            return false;
+        }
+    }
+
     /** Commits before it answers a write: what was acknowledged survives kill -9. */
     private static final class Durable extends H2Backend {
         Durable(MVStore store) { super(store); }
@@ -224,10 +263,11 @@ public final class MongoWireServer {
                 @Override
                 protected MongoCollection<Object> openOrCreateCollection(
                         String collection, CollectionOptions options) {
-                    // Whoever opens the map first says how its values are kept.
-                    String map = "databases." + getFullCollectionNamespace(collection);
-                    store.openMap(map, new MVMap.Builder<Object, Document>().valueType(new Bson()));
-                    return super.openOrCreateCollection(collection, options);
+                    String name = getFullCollectionNamespace(collection);
+                    MVMap<Object, Document> documents = store.openMap("databases." + name,
+                        new MVMap.Builder<Object, Document>().valueType(new Bson()));
+                    MVMap<String, Object> meta = store.openMap("meta." + name);
+                    return new Frugal(this, collection, options, documents, meta, cursorRegistry);
                 }
 
                 @Override
