@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -11,7 +12,7 @@ from spotify_mlops.dashboard import drawing, notices, page
 from spotify_mlops.dashboard.panel import Panel
 from spotify_mlops.dashboard.panels import panels
 from spotify_mlops.dashboard.queries import Extent
-from spotify_mlops.dashboard.watch import Seen
+from spotify_mlops.dashboard.watch import Choice, Seen, Watch
 from spotify_mlops.figures.style import LEVEL_COLORS
 from spotify_mlops.params import Params
 
@@ -182,3 +183,24 @@ def test_a_panel_of_a_stat_says_status_in_words() -> None:
     assert "mal" in shown
     assert "Todavía no hay datos" in str(page._stat(panel, page.Answer(1, rows.clear())))
     assert "no aceptó" in str(page._stat(panel, page.Answer(1, None, "why")))
+
+
+def test_a_choice_is_new_until_it_is_answered_or_nobody_waits_for_it() -> None:
+    watch = Watch(PARAMS)  # its thread is not started: nothing is asked
+    assert not watch._is_new_choice()
+    watch.look(Choice("business"))
+    assert watch._is_new_choice()
+    watch._kept[Choice("business")].answers["rising"] = page.Answer(1, None)
+    assert not watch._is_new_choice()
+    watch.look(Choice("operations"))
+    assert watch._is_new_choice()
+    watch._kept[Choice("operations")].asked -= 60  # its page was closed meanwhile
+    assert not watch._is_new_choice()
+
+
+def test_what_was_known_before_nobody_looked_is_not_shown_as_current() -> None:
+    watch = Watch(PARAMS)
+    watch._extent = extent()
+    assert watch.look(Choice("business")).extent is None
+    watch._refreshed = time.monotonic()
+    assert watch.look(Choice("business")).extent == extent()

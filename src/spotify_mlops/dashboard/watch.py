@@ -174,7 +174,9 @@ class Watch:
         return time.monotonic() - self._asked < LOOKED_AT_SECONDS
 
     def _is_new_choice(self) -> bool:
-        return self._away_since is None and any(not k.answers for k in self._kept.values())
+        waiting = [kept.asked for kept in self._kept.values() if not kept.answers]
+        recent = time.monotonic() - max(waiting, default=-LOOKED_AT_SECONDS) < LOOKED_AT_SECONDS
+        return self._away_since is None and recent
 
     def _refresh(self) -> None:
         try:
