@@ -129,7 +129,7 @@ def test_names_that_are_not_declared_are_refused(name):
 
 
 def test_a_misspelt_name_gets_a_hint():
-    with pytest.raises(ParamsError, match="¿Quería decir «horizon»"):
+    with pytest.raises(ParamsError, match="¿Querías decir «horizon»"):
         notebooks.check_names(["horizont"])
 
 
