@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -412,6 +413,9 @@ def test_a_mongo_that_does_not_answer_is_given_up(
     server = psutil.Process(record.pid)
     server.suspend()
     try:
+        deadline = time.monotonic() + 10
+        while server.status() != psutil.STATUS_STOPPED:  # its threads stop one after the other
+            assert time.monotonic() < deadline
         with pytest.raises(ServiceError, match="MongoDB no aceptó"):
             mongo.persistently(impatient, lambda: database["tracks"].insert_one({"_id": 2}))
     finally:
