@@ -7,7 +7,6 @@ an empty dataset; a refresh against asking BigQuery for all the board's panels e
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,9 +25,10 @@ from spotify_mlops.dashboard import queries
 from spotify_mlops.dashboard.panels import panels
 from spotify_mlops.errors import UserError
 from spotify_mlops.features import feature_names
+from spotify_mlops.jobs import deploy
 from spotify_mlops.labels import LEVELS
-from spotify_mlops.local import ports, processes
-from spotify_mlops.params import Params, params_file
+from spotify_mlops.local import processes
+from spotify_mlops.params import Params
 
 ROWS = 1_000_000
 TRACKS = 500
@@ -88,15 +88,9 @@ def _datasets(*every: Params) -> Iterator[None]:
 
 @contextmanager
 def _serving(params: Params) -> Iterator[str]:
-    port = ports.free()
-    command = [sys.executable, "-m", "spotify_mlops", "dashboard"]
-    record = processes.start(
-        f"bench-{params.dataset}",
-        [*command, "--port", str(port), "--params", str(params_file(params))],
-        ready=lambda: ports.listens(port),
-    )
+    record = deploy.start_dashboard(params, f"bench-{params.dataset}")
     try:
-        yield f"http://{ports.HOST}:{port}/"
+        yield record.addresses["url"]
     finally:
         processes.stop(record)
 

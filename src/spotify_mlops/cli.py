@@ -12,6 +12,7 @@ import click
 
 from . import params as parameters
 from . import usage
+from .dashboard import DEFAULT_PORT
 from .errors import UserError
 from .letters_cli import dead_letters
 from .monitor_cli import monitor
@@ -286,7 +287,7 @@ app.add_command(monitor)
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
-    default=8050,
+    default=DEFAULT_PORT,
     show_default=True,
     metavar="N",
     help="Puerto en el que se abre.",

@@ -161,6 +161,19 @@ def duration(value: timedelta) -> str:
     return f"{number(seconds, 0 if seconds == round(seconds) else 1)} s"
 
 
+def about(seconds: float, decimals: int = 0) -> str:
+    """Write a length of time short: 5400 -> ``1,5 h``, 42 -> ``42 s``.
+
+    Args:
+        seconds: the length.
+        decimals: of less than ten seconds.
+    """
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{number(seconds / size, 1)}\u00a0{unit}"
+    return f"{number(seconds, decimals if seconds < 10 else 0)}\u00a0s"
+
+
 def country(code: str) -> str:
     """Return a country's name, or its code where the name is not listed."""
     return COUNTRY_NAMES.get(code, code)

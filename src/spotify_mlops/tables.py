@@ -216,16 +216,15 @@ FRESHNESS = Table(
     order="written_at",
     day="closed_at",
 )
+AUDIT_TERMS = ("counted", "open", "dead_letters", "late", "duplicates", "heartbeats")
+"""Where a record of the log may be: each is in one."""
 AUDITS = Table(
     "spotify_audits",
     (
         F("audited_at", "TIMESTAMP", "REQUIRED"),
         F("log_partition", "INT64", "REQUIRED"),
         F("records", "INT64", "REQUIRED"),
-        *(
-            F(name, "INT64", "REQUIRED")
-            for name in ("counted", "open", "dead_letters", "late", "duplicates", "heartbeats")
-        ),
+        *(F(name, "INT64", "REQUIRED") for name in AUDIT_TERMS),
         F("missing", "INT64", "REQUIRED"),
         F("holds", "BOOL", "REQUIRED"),  # of the whole audit
         F("watermark", "TIMESTAMP"),

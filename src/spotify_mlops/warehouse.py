@@ -7,7 +7,7 @@ import queue
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -48,6 +48,13 @@ def arrow_schema(table: Table) -> pa.Schema:
         pa.field(field.name, _ARROW[field.field_type], nullable=field.mode != "REQUIRED")
         for field in table.schema
     )
+
+
+def frame(table: Table, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Return rows as a frame with a table's columns and types; what a row lacks is null."""
+    made = pl.from_arrow(pa.Table.from_pylist(list(rows), schema=arrow_schema(table)))
+    assert isinstance(made, pl.DataFrame)
+    return made
 
 
 def ensure_dataset(params: Params, progress: Callable[[str], None] = _LOG.info) -> None:

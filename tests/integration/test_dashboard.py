@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from spotify_mlops.dashboard import queries
 from spotify_mlops.dashboard.panels import panels
 from spotify_mlops.jobs import deploy, telemetry
 from spotify_mlops.jobs.lag import Lag, PartitionLag
-from spotify_mlops.local import ports, processes, state
+from spotify_mlops.local import processes, state
 from spotify_mlops.params import Params
 from spotify_mlops.spanish import number
 
@@ -81,15 +80,7 @@ def chromium():
 @contextmanager
 def serving(settings: Params) -> Iterator[str]:
     """Serve a page beside that of ``deploy``, which has one a checkout."""
-    port = ports.free()
-    file = str(deploy.params_file(settings))
-    argv = [sys.executable, "-m", "spotify_mlops", "dashboard", "--port", str(port)]
-    record = processes.start(
-        f"dashboard-{settings.profile}",
-        [*argv, "--params", file],
-        ready=lambda: ports.listens(port),
-        addresses={"url": f"http://127.0.0.1:{port}/"},
-    )
+    record = deploy.start_dashboard(settings, f"dashboard-{settings.profile}")
     try:
         yield record.addresses["url"]
     finally:

@@ -29,13 +29,9 @@ def row_bytes(table: Table) -> int:
     return sum(sizes[field.field_type] for field in table.schema)
 
 
-def sql(params: Params, window: float) -> str:
-    """Return the query: of each large table, its rows a day and what a month of them costs.
-
-    Args:
-        params: tables and prices.
-        window: length in seconds.
-    """
+def sql(params: Params) -> str:
+    """Return the query: of each large table, its rows a day and what a month of them costs."""
+    days = f"(windows * {params.window.total_seconds():g} / 86400)"
     parts = []
     for table in log_tables(params):
         if table.name in _TITLES:
@@ -45,10 +41,10 @@ def sql(params: Params, window: float) -> str:
                 "COUNT(DISTINCT window_start) AS windows "
                 f"FROM {{dataset}}.{table.rows} WHERE window_start BETWEEN {{start}} AND {{end}}"
             )
-    month = f"n / (windows * {window:g} / 86400) * {_DAYS} * size / {_GIB}"
+    month = f"n / {days} * {_DAYS} * size / {_GIB}"
     return (
-        "SELECT kind AS `Tabla`, CAST(ROUND(n / (windows * "
-        f"{window:g} / 86400)) AS INT64) AS `Filas al día`, size AS `Bytes por fila`, "
+        f"SELECT kind AS `Tabla`, CAST(ROUND(n / {days}) AS INT64) AS `Filas al día`, "
+        "size AS `Bytes por fila`, "
         f"{month} AS `GiB al mes`, "
         f"{month} * {params.price_write_gib + params.price_storage_gib:g} AS `USD al mes` "
         f"FROM ({' UNION ALL '.join(parts)}) WHERE windows > 0 ORDER BY n DESC"

@@ -9,8 +9,7 @@ from typing import Any
 import polars as pl
 
 from ..figures.style import COUNTRY_COLORS
-from ..labels import LEVELS
-from ..spanish import NO_VALUE, THIN_SPACE, join, number, percent
+from ..spanish import NO_VALUE, THIN_SPACE, about, join, number, percent
 from .panel import Panel, Unit
 
 _CYCLE = tuple(COUNTRY_COLORS.values())
@@ -45,24 +44,15 @@ def value(amount: float | None, unit: Unit) -> str:
         case "score":
             return number(amount, 2)
         case "seconds":
-            return _seconds(amount)
+            return about(amount, 2)
         case "per_minute":
             return f"{number(amount, 0 if abs(amount) >= 100 else 1)} por min"
         case "usd":
             return f"{number(amount, 3)}\u00a0USD"
         case "times":
             return number(amount, 2)
-        case "none":
-            return f"{amount:g}"
         case _:
             return number(amount)
-
-
-def _seconds(amount: float) -> str:
-    for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if amount >= 2 * size:
-            return f"{number(amount / size, 1)}\u00a0{name}"
-    return f"{number(amount, 0 if amount >= 10 else 2)}\u00a0s"
 
 
 def table(panel: Panel, rows: pl.DataFrame) -> tuple[list[str], list[list[str]], list[bool]]:
@@ -159,25 +149,23 @@ def blank(panel: Panel) -> dict[str, Any]:
 
 
 def _lines(panel: Panel, rows: pl.DataFrame) -> list[dict[str, Any]]:
-    traces = []
-    for index, (name, part) in enumerate(_series(panel, rows)):
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines" if part.height > 1 else "markers",
-                "name": name,
-                "x": part["time"].to_list(),
-                "y": part["value"].cast(pl.Float64).to_list(),
-                "line": {
-                    "color": _color(panel, name, index),
-                    "width": 2,
-                    # Colour is not the only thing that tells lines apart.
-                    "dash": "solid" if panel.colors else _DASHES[index % len(_DASHES)],
-                },
-                "hovertemplate": _hover(panel),
-            }
-        )
-    return traces
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines" if part.height > 1 else "markers",
+            "name": name,
+            "x": part["time"].to_list(),
+            "y": part["value"].cast(pl.Float64).to_list(),
+            "line": {
+                "color": _color(panel, name, index),
+                "width": 2,
+                # Colour is not the only thing that tells lines apart.
+                "dash": "solid" if panel.colors else _DASHES[index % len(_DASHES)],
+            },
+            "hovertemplate": _hover(panel),
+        }
+        for index, (name, part) in enumerate(_series(panel, rows))
+    ]
 
 
 def _stacked(panel: Panel, rows: pl.DataFrame) -> list[dict[str, Any]]:
@@ -247,11 +235,9 @@ def _bars(panel: Panel, rows: pl.DataFrame) -> dict[str, Any]:
 
 
 def _series(panel: Panel, rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
-    """Return the rows of each series: levels from Alta to Baja, others as they come."""
+    """Return the rows of each series: first those with a colour, in its order."""
     found = {str(name): part for (name,), part in rows.group_by("series", maintain_order=True)}
     order = [name for name in panel.colors if name in found]
-    if set(found) <= set(LEVELS):
-        order = [name for name in ("Alta", "Media", "Baja") if name in found]
     order += [name for name in found if name not in order]
     return [(name, found[name]) for name in order]
 

@@ -48,7 +48,6 @@ _UNITS = {
     "seconds": "s",
     "usd": "currencyUSD",
     "times": "none",
-    "none": "none",
 }
 _HEIGHTS = {"stat": 5, "line": 9, "stacked": 9, "bars": 9, "table": 9}
 
@@ -84,9 +83,7 @@ def dashboard(board: Board, params: Params) -> str:
         .readonly()
     )
     shown = [panel for panel in panels(params) if panel.board == board]
-    used = {name for panel in shown for name in ("countries", "levels", "models")
-            if f"{{{name}}}" in panel.sql}  # fmt: skip
-    for variable in _variables(used):
+    for variable in _variables(frozenset().union(*(panel.placeholders for panel in shown))):
         made = made.with_variable(variable)
     for panel in shown:
         made = made.with_panel(_panel(panel))
@@ -100,11 +97,15 @@ def _source() -> DataSourceRef:
     return DataSourceRef(type_val=DATA_SOURCE, uid="${bigquery}")
 
 
-def _variables(used: set[str]) -> list[Any]:
+def _variables(used: frozenset[str]) -> list[Any]:
     from grafana_foundation_sdk.builders import dashboard as build
     from grafana_foundation_sdk.models.dashboard import VariableRefresh
 
-    def several(name: str, label: str, sql: str) -> Any:
+    def several(name: str, label: str, table: str) -> Any:
+        sql = (
+            f"SELECT DISTINCT {name} FROM {{dataset}}.{table} "
+            f"WHERE window_start BETWEEN {{start}} AND {{end}} ORDER BY {name}"
+        )
         query: dict[str, object] = {
             "editorMode": "code",
             "format": 1,
@@ -128,11 +129,7 @@ def _variables(used: set[str]) -> list[Any]:
         build.TextBoxVariable("dataset").label("Dataset").default_value("spotify"),
     ]
     if "countries" in used:
-        rows = "SELECT DISTINCT country FROM {dataset}.spotify_features_rows "
-        found.append(
-            several("country", "País", rows + "WHERE window_start BETWEEN {start} AND {end} "
-                    "ORDER BY country")
-        )  # fmt: skip
+        found.append(several("country", "País", "spotify_features_rows"))
     if "levels" in used:
         found.append(
             build.CustomVariable("level")
@@ -143,11 +140,7 @@ def _variables(used: set[str]) -> list[Any]:
             .current(_every())
         )
     if "models" in used:
-        rows = "SELECT DISTINCT model FROM {dataset}.spotify_predictions_rows "
-        found.append(
-            several("model", "Modelo", rows + "WHERE window_start BETWEEN {start} AND {end} "
-                    "ORDER BY model")
-        )  # fmt: skip
+        found.append(several("model", "Modelo", "spotify_predictions_rows"))
     return found
 
 

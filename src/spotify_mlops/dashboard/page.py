@@ -25,6 +25,11 @@ BOARDS: Mapping[Board, tuple[str, str]] = {
     "business": ("/", "Negocio"),
     "operations": ("/operaciones", "Operaciones"),
 }
+_UNUSED: Mapping[Board, tuple[str, ...]] = {
+    "business": ("tiempo",),
+    "operations": ("paises", "niveles"),
+}
+"""What a board does not filter by; it stays in the address, for the other board."""
 _PATIENCE = 0.25
 """Seconds that an answer may be waited for; what is not there by then comes with the next tick."""
 _FIRST_PATIENCE = 5.0
@@ -135,8 +140,6 @@ def _board(params: Params, watch: Watch, board: Board, query: Mapping[str, Any])
     choice["ventanas"] = [_one_of(query.get("ventanas"), _WINDOWS)]
     choice["tiempo"] = [_one_of(query.get("tiempo"), _CLOCKS)]
     _, title = BOARDS[board]
-    # What a board does not filter by stays in the address, for the other board.
-    hidden = {"business": ("tiempo",), "operations": ("paises", "niveles")}[board]
     offers = (
         ("paises", "Países", {code: country(code) for code in countries}),
         ("niveles", "Niveles", {name: name for name in LEVELS}),
@@ -144,7 +147,7 @@ def _board(params: Params, watch: Watch, board: Board, query: Mapping[str, Any])
         ("ventanas", "Ventanas", _window_names(params)),
         ("tiempo", "Hora de llegada", _CLOCK_NAMES),
     )
-    filters = [_filter(*offer, choice[offer[0]], offer[0] in hidden) for offer in offers]
+    filters = [_filter(*offer, choice[offer[0]], offer[0] in _UNUSED[board]) for offer in offers]
     return html.Div(
         [
             html.H1(title, className="sr-only"),
@@ -156,7 +159,6 @@ def _board(params: Params, watch: Watch, board: Board, query: Mapping[str, Any])
             dcc.Store(id="board", data=board),
             dcc.Store(id="choice", data=choice),
             dcc.Store(id="versions", data={}),
-            dcc.Store(id="address"),
         ]
     )
 
@@ -305,7 +307,6 @@ def _connect(app: dash.Dash, params: Params, watch: Watch) -> None:
         Input("choice", "data"),
         State("board", "data"),
         State("versions", "data"),
-        State("notices", "children"),
         prevent_initial_call=True,
     )
     def refresh(
@@ -313,7 +314,6 @@ def _connect(app: dash.Dash, params: Params, watch: Watch) -> None:
         chosen: dict[str, Any],
         board: Board,
         versions: dict[str, int],
-        told: Any,
     ) -> tuple[Any, ...]:
         seen = watch.look(_choice(board, chosen), _PATIENCE)
         every = watch.board(board)
@@ -325,7 +325,6 @@ def _connect(app: dash.Dash, params: Params, watch: Watch) -> None:
             if panel.name in seen.answers
             and seen.answers[panel.name].version != versions.get(panel.name)
         }
-        found = [_notice(notice) for notice in notices(params, seen, datetime.now(UTC))]
         return (
             [_figure(panel, fresh.get(panel.name)) for panel in charts],
             [
@@ -336,7 +335,7 @@ def _connect(app: dash.Dash, params: Params, watch: Watch) -> None:
                 _filled(panel, fresh[panel.name]) if panel.name in fresh else no_update
                 for panel in others
             ],
-            found if _texts(found) != _texts(told) else no_update,
+            [_notice(notice) for notice in notices(params, seen, datetime.now(UTC))],
             _updated(seen),
             versions | {name: answer.version for name, answer in fresh.items()},
             _TICK_MS if seen.complete else _HURRY_MS,
@@ -401,16 +400,20 @@ def _connect(app: dash.Dash, params: Params, watch: Watch) -> None:
     )
 
 
-def _choice(board: Board, chosen: Mapping[str, Any]) -> Choice:
+def _choice(board: Board, chosen: Mapping[str, Sequence[str]]) -> Choice:
     """Return what the filters say; what a board does not offer is not filtered by."""
+    asked = {
+        name: () if name in _UNUSED[board] else tuple(sorted(values))
+        for name, values in chosen.items()
+    }
     windows, clock = (chosen[name][0] for name in ("ventanas", "tiempo"))
     return Choice(
         board,
-        tuple(sorted(chosen.get("paises") or ())) if board == "business" else (),
-        tuple(sorted(chosen.get("niveles") or ())) if board == "business" else (),
-        tuple(sorted(chosen.get("modelos") or ())),
+        asked["paises"],
+        asked["niveles"],
+        asked["modelos"],
         _WINDOWS[_one_of(windows, _WINDOWS)],
-        _CLOCKS[_one_of(clock, _CLOCKS)] if board == "operations" else None,
+        None if "tiempo" in _UNUSED[board] else _CLOCKS[_one_of(clock, _CLOCKS)],
     )
 
 
@@ -428,11 +431,3 @@ def _filled(panel: Panel, answer: Answer) -> Any:
 
 def _updated(seen: Seen) -> Any:
     return f"Al día a las {seen.at:%H:%M:%S} UTC." if seen.at is not None else no_update
-
-
-def _texts(lines: Any) -> list[str]:
-    """Return the texts of notices, whether they are components or what the browser sent back."""
-    if not lines:
-        return []
-    plain = [line.to_plotly_json() if isinstance(line, html.P) else line for line in lines]
-    return [str(line["props"]["children"][1]) for line in plain]

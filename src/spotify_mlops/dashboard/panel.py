@@ -17,7 +17,7 @@ from typing import Literal
 
 Board = Literal["business", "operations"]
 Kind = Literal["stat", "line", "stacked", "bars", "table"]
-Unit = Literal["count", "share", "score", "per_minute", "seconds", "days", "usd", "times", "none"]
+Unit = Literal["count", "share", "score", "per_minute", "seconds", "usd", "times"]
 Status = Literal["good", "warning", "critical"]
 PLACEHOLDERS = (
     "dataset",
@@ -80,6 +80,11 @@ class Panel:
     def tables(self) -> frozenset[str]:
         """Return the names of the tables and views that the SQL reads."""
         return frozenset(_TABLE.findall(self.sql))
+
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """Return the names of the placeholders that the SQL has."""
+        return frozenset(_PLACEHOLDER.findall(self.sql))
 
     def status(self, value: float) -> Status | None:
         """Return the status of a value; None where the panel has no thresholds."""

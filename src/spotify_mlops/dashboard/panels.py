@@ -26,6 +26,8 @@ _RISE_WINDOWS = 6
 _LEAD_WINDOWS = 72
 """Windows that the panel of leads looks back over, at most."""
 _LATEST = 10
+_RUN_WINDOW = "PARSE_TIMESTAMP('%Y%m%dT%H%M%S', SPLIT(run_id, '-')[OFFSET(1)])"
+"""The window of a run of live scores or of drift."""
 _NO_STREAM = "La tarea en directo no ha informado en este intervalo."
 _NO_MONITOR = "Nadie ha puntuado el modelo en este intervalo: «spotify-mlops monitor»."
 _PREDICTED = (
@@ -193,7 +195,7 @@ def _business(params: Params) -> tuple[Panel, ...]:
             "Campeón y candidato, ventana a ventana",
             "¿Acierta el modelo hoy como acertaba, y acierta más quien lo quiere sustituir?",
             "line",
-            f"SELECT {_window_of('run_id')} AS time, "
+            f"SELECT {_RUN_WINDOW} AS time, "
             "CONCAT(model, IF(split = 'live', ' · en servicio', ' · a la sombra')) AS series, "
             "SUM(value * m.rows) / SUM(m.rows) AS value "
             "FROM {dataset}.spotify_model_metrics AS m "
@@ -206,7 +208,6 @@ def _business(params: Params) -> tuple[Panel, ...]:
 
 
 def _operations(params: Params) -> tuple[Panel, ...]:
-    window = params.window.total_seconds()
     return (
         Panel(
             "freshness_now",
@@ -357,9 +358,9 @@ def _operations(params: Params) -> tuple[Panel, ...]:
             "Deriva",
             "¿Ve el modelo lo que veía cuando aprendió? (por encima de 1, alarma)",
             "line",
-            f"SELECT {_window_of('run_id')} AS time, model AS series, value "
+            f"SELECT {_RUN_WINDOW} AS time, model AS series, value "
             "FROM {dataset}.spotify_model_metrics WHERE split = 'drift' "
-            f"AND model IN {{models}} AND {_window_of('run_id')} BETWEEN {{start}} AND {{end}} "
+            f"AND model IN {{models}} AND {_RUN_WINDOW} BETWEEN {{start}} AND {{end}} "
             "ORDER BY time, series",
             unit="times",
             thresholds=(Threshold(1, "critical"),),
@@ -405,7 +406,7 @@ def _operations(params: Params) -> tuple[Panel, ...]:
             f"escrito y {number(params.price_storage_gib, 3)} USD/GiB guardado; sin consultas, "
             "Dataflow, Kafka ni Vertex AI)",
             "table",
-            cost.sql(params, window),
+            cost.sql(params),
             width=12,
             units={"GiB al mes": "score", "USD al mes": "usd"},
         ),
@@ -416,11 +417,6 @@ def _named(column: str, names: Mapping[str, str]) -> str:
     """Return an expression that gives a code's Spanish name, or the code where it has none."""
     cases = " ".join(f"WHEN '{code}' THEN '{name}'" for code, name in names.items())
     return f"CASE {column} {cases} ELSE {column} END"
-
-
-def _window_of(run_id: str) -> str:
-    """Return the window of a run of live scores or of drift."""
-    return f"PARSE_TIMESTAMP('%Y%m%dT%H%M%S', SPLIT({run_id}, '-')[OFFSET(1)])"
 
 
 def _shares(part: str, whole: str, names: tuple[str, str], source: str) -> str:
@@ -444,7 +440,7 @@ def _scored(params: Params, *splits: str) -> str:
     return (
         f"split IN ({wanted}) AND metric = 'accuracy' AND slice LIKE 'country:%' "
         "AND SUBSTR(slice, 9) IN {countries} AND model IN {models} "
-        f"AND {_window_of('run_id')} "
+        f"AND {_RUN_WINDOW} "
         f"BETWEEN TIMESTAMP_SUB({{start}}, INTERVAL {known} SECOND) AND {{end}}"
     )
 

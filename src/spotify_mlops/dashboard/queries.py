@@ -13,8 +13,11 @@ from ..labels import LEVELS
 from ..params import Params
 from .panel import Panel, fill
 
-_PARAMETERS = ("start", "end", "since", "until")
-_LISTS = ("countries", "levels", "models")
+_VALUES = {
+    "dataset": "{dataset}",  # the client knows it
+    **{name: f"@{name}" for name in ("start", "end", "since", "until")},
+    **{name: f"UNNEST(@{name})" for name in ("countries", "levels", "models")},
+}
 
 
 @dataclass(frozen=True)
@@ -87,15 +90,12 @@ def run(params: Params, panel: Panel, selection: Selection) -> pl.DataFrame:
     Raises:
         google.api_core.exceptions.GoogleAPICallError: BigQuery refuses the query.
     """
-    values = {"dataset": params.dataset}
-    values |= {name: f"@{name}" for name in _PARAMETERS}
-    values |= {name: f"UNNEST(@{name})" for name in _LISTS}
-    wanted = {
-        name: getattr(selection, name)
-        for name in (*_PARAMETERS, *_LISTS)
-        if f"{{{name}}}" in panel.sql
-    }
-    return clients.query(params, fill(panel.sql, values), **wanted)
+    wanted = {name: getattr(selection, name) for name in panel.placeholders - {"dataset"}}
+    return clients.query(params, fill(panel.sql, _VALUES), **wanted)
+
+
+EXTENT_TABLES = ("spotify_features", "spotify_predictions", "spotify_lag")
+"""What `extent` reads."""
 
 
 def extent(params: Params) -> Extent:

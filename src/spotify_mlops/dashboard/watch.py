@@ -181,11 +181,12 @@ class Watch:
     def _refresh(self) -> None:
         try:
             counts = queries.row_counts(self._params)
-            if counts != self._counts or self._extent is None:
+            if any(counts[name] != self._counts.get(name) for name in queries.EXTENT_TABLES):
                 extent = queries.extent(self._params)
                 with self._changed:
-                    self._extent, self._counts = extent, counts
+                    self._extent = extent
                     self._changed.notify_all()
+            self._counts = counts
             for choice, kept in self._looked_at():
                 self._answer(choice, kept)
             with self._changed:
@@ -235,7 +236,7 @@ class Watch:
     def _mark(self, panel: Panel, selection: queries.Selection) -> object:
         """Return what a panel's rows depend on, as far as it moves."""
         reads = panel.tables
-        if "{end}" in panel.sql:
+        if "end" in panel.placeholders:
             # Closed windows: their events are all there, whatever comes after them.
             reads = reads - {tables.EVENTS.name, tables.EVENTS.rows}
         counts = tuple(self._counts.get(name) for name in sorted(reads))

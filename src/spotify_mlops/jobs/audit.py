@@ -23,7 +23,7 @@ from ..sources import manifest as manifests
 from . import lag
 from .lag import Lag
 
-TERMS = ("counted", "open", "dead_letters", "late", "duplicates", "heartbeats")
+TERMS = tables.AUDIT_TERMS
 _RETRY_SECONDS = 0.5
 
 

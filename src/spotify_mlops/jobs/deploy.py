@@ -9,14 +9,13 @@ from datetime import datetime
 from threading import Event
 
 from .. import clients
+from ..dashboard import DEFAULT_PORT
 from ..errors import ServiceError
 from ..local import ports, processes, services, state
 from ..params import Params, params_file
 from .stream import ready_file
 
 STREAM, SIMULATOR, OBSERVER, DASHBOARD = "stream", "simulator", "observer", "dashboard"
-DASHBOARD_PORT = 8050
-"""The live page's, when it is free."""
 _OBSERVE_SECONDS = 30
 
 
@@ -41,27 +40,27 @@ def start_observer(params: Params) -> state.Record:
     return _start(params, OBSERVER, ["monitor", "--observe", *every], None)
 
 
-def start_dashboard(params: Params) -> state.Record:
+def start_dashboard(params: Params, name: str = DASHBOARD) -> state.Record:
     """Start the live page in the background and wait until it answers.
+
+    Args:
+        params: whose dataset it shows.
+        name: of its record; another name is a page beside that of ``make run``.
 
     Raises:
         ServiceError: it ended while starting; the message has the end of its log.
     """
-    before = state.get(DASHBOARD)
-    if before is not None and before.pid is not None:
-        processes.stop(before)
-    port = ports.free(before.ports.get("http", DASHBOARD_PORT) if before else DASHBOARD_PORT)
+    before = _stop(name)
+    port = ports.free(before.ports.get("http", DEFAULT_PORT) if before else DEFAULT_PORT)
     return _start(
-        params, DASHBOARD, ["dashboard", "--port", str(port)], lambda: ports.listens(port), port
+        params, name, ["dashboard", "--port", str(port)], lambda: ports.listens(port), port
     )
 
 
 def stop_apps() -> None:
     """Stop observer, simulator and streaming job; services, endpoint and live page stay."""
     for name in (OBSERVER, SIMULATOR, STREAM):
-        record = state.get(name)
-        if record is not None and record.pid is not None:
-            processes.stop(record)
+        _stop(name)
 
 
 def wait_for_predictions(params: Params, after: datetime | None, timeout: float = 120.0) -> int:
@@ -92,6 +91,14 @@ def wait_for_predictions(params: Params, after: datetime | None, timeout: float 
         pause.wait(0.5)
 
 
+def _stop(name: str) -> state.Record | None:
+    """Stop a process if it runs; return its record."""
+    record = state.get(name)
+    if record is not None and record.pid is not None:
+        processes.stop(record)
+    return record
+
+
 def _start(
     params: Params,
     name: str,
@@ -99,9 +106,7 @@ def _start(
     ready: Callable[[], bool] | None,
     port: int | None = None,
 ) -> state.Record:
-    running = state.get(name)
-    if running is not None and running.pid is not None:
-        processes.stop(running)  # it may serve another profile, or older parameters
+    _stop(name)  # it may serve another profile, or older parameters
     argv = [sys.executable, "-m", "spotify_mlops", *command, "--params", str(params_file(params))]
     return processes.start(
         name,

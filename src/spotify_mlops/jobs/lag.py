@@ -25,6 +25,7 @@ from ..local import processes, state
 from ..params import Params
 from ..pipeline.progress import Position, Progress
 from ..sinks import positions
+from ..spanish import about
 
 REPORT_SECONDS = 1.0
 _LAST_RECORDS = 200
@@ -216,10 +217,7 @@ def _time(seconds: float | None) -> str:
 
 
 def _duration(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}".replace(".", ",")
-    return f"{seconds:.0f} s"
+    return about(seconds).replace("\u00a0", " ")  # a terminal's search knows only this one
 
 
 def _number(value: float) -> str:

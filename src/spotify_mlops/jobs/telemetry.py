@@ -14,9 +14,8 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from .. import tables
+from .. import tables, warehouse
 from ..errors import UserError
-from ..features.schema import Schema
 from ..params import Params
 from ..pipeline.progress import Progress, WrittenWindow
 from ..warehouse import Appender
@@ -26,22 +25,6 @@ from .lag import Lag
 INTERVAL_SECONDS = 5.0
 _DEADLINE = timedelta(seconds=5)
 """For BigQuery to take the rows: after it, the next ones say more."""
-
-_TIME = pl.Datetime("us", "UTC")
-LAG_SCHEMA: Schema = {
-    "measured_at": _TIME,
-    "log_partition": pl.Int64,
-    "records": pl.Int64,
-    "unread": pl.Int64,
-    "seconds": pl.Float64,
-    "pending_windows": pl.Int64,
-}
-FRESHNESS_SCHEMA: Schema = {
-    "window_start": _TIME,
-    "closed_at": _TIME,
-    "written_at": _TIME,
-    "seconds": pl.Float64,
-}
 
 _log = logging.getLogger(__name__)
 
@@ -62,21 +45,28 @@ def told(params: Params, progress: Progress) -> Iterator[None]:
 
 
 def lag_rows(measured: Lag, at: datetime) -> pl.DataFrame:
-    """Return a lag as rows of ``spotify_lag``, one a partition (``LAG_SCHEMA``)."""
+    """Return a lag as rows of ``spotify_lag``, one a partition."""
     rows = [
-        (at, item.partition, item.records, item.unread, item.seconds, measured.pending)
+        {
+            "measured_at": at,
+            "log_partition": item.partition,
+            "records": item.records,
+            "unread": item.unread,
+            "seconds": item.seconds,
+            "pending_windows": measured.pending,
+        }
         for item in measured.partitions
     ]
-    return pl.DataFrame(rows, schema=LAG_SCHEMA, orient="row")
+    return warehouse.frame(tables.LAG, rows)
 
 
 def freshness_rows(written: Sequence[WrittenWindow]) -> pl.DataFrame:
-    """Return windows as rows of ``spotify_freshness`` (``FRESHNESS_SCHEMA``)."""
+    """Return windows as rows of ``spotify_freshness``."""
     rows = [
-        (w.window_start, w.closed_at, w.written_at, (w.written_at - w.closed_at).total_seconds())
-        for w in written
+        vars(window) | {"seconds": (window.written_at - window.closed_at).total_seconds()}
+        for window in written
     ]
-    return pl.DataFrame(rows, schema=FRESHNESS_SCHEMA, orient="row")
+    return warehouse.frame(tables.FRESHNESS, rows)
 
 
 def _tell(params: Params, progress: Progress, ended: threading.Event) -> None:

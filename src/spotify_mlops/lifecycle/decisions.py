@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-import polars as pl
-
 from .. import clients, tables, warehouse
-from ..features.schema import Schema
 from ..params import Params
 
 Step = Literal["retrain", "refused", "shadow", "canary", "promoted", "rolled_back", "confirmed"]
@@ -48,19 +45,8 @@ def write(params: Params, decision: Decision, decided_at: datetime) -> None:
     Raises:
         ServiceError: BigQuery does not take it.
     """
-    schema: Schema = {
-        "decided_at": pl.Datetime("us", "UTC"),
-        "step": pl.String,
-        "window_start": pl.Datetime("us", "UTC"),
-        "model": pl.String,
-        "other": pl.String,
-        "reason": pl.String,
-        "value": pl.Float64,
-        "limit": pl.Float64,
-        "effective_from": pl.Datetime("us", "UTC"),
-    }
-    frame = pl.DataFrame([decision.row(decided_at)], schema=schema)
-    warehouse.append(params, tables.DECISIONS, frame)
+    rows = warehouse.frame(tables.DECISIONS, [decision.row(decided_at)])
+    warehouse.append(params, tables.DECISIONS, rows)
 
 
 def read(params: Params) -> list[Decision]:

@@ -115,7 +115,7 @@ class _Step:
             for name in rows["model"].unique()
         }
         scored = scores.score(rows, trained, params)
-        self._keep(scored, "live")
+        self._append(scored, "live")
         return scored["window_start"].n_unique()
 
     def _outcomes(self, since: datetime, closed: datetime) -> pl.DataFrame:
@@ -248,10 +248,11 @@ class _Step:
     def _keep(self, scored: pl.DataFrame, split: scores.Split) -> None:
         """Append the scores of windows that have none of this split yet."""
         known = scores.last_window(self._params, split)
-        fresh = scored if known is None else scored.filter(pl.col("window_start") > known)
-        if fresh.height:
-            now = datetime.now(UTC)
-            rows = scores.metric_rows(fresh, self._params, now, split)
+        self._append(scored.filter(pl.col("window_start") > (known or EPOCH)), split)
+
+    def _append(self, scored: pl.DataFrame, split: scores.Split) -> None:
+        if scored.height:
+            rows = scores.metric_rows(scored, self._params, datetime.now(UTC), split)
             warehouse.append(self._params, tables.MODEL_METRICS, rows)
 
     # What is done
