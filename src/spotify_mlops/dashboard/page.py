@@ -44,6 +44,8 @@ _CLOCKS = {
 }
 _CLOCK_NAMES = {"15m": "15 minutos", "1h": "1 hora", "24h": "24 horas", "todo": "todo"}
 _STATUS_NAMES = {"good": "bien", "warning": "atención", "critical": "mal"}
+_TOLD = "notices"
+"""Beside the panels' versions: what was last told."""
 _CHARTS = ("line", "stacked", "bars")
 
 _INDEX = """<!DOCTYPE html>
@@ -313,7 +315,7 @@ def _connect(app: dash.Dash, params: Params, watch: Watch) -> None:
         _: int | None,
         chosen: dict[str, Any],
         board: Board,
-        versions: dict[str, int],
+        versions: dict[str, Any],
     ) -> tuple[Any, ...]:
         seen = watch.look(_choice(board, chosen), _PATIENCE)
         every = watch.board(board)
@@ -325,6 +327,8 @@ def _connect(app: dash.Dash, params: Params, watch: Watch) -> None:
             if panel.name in seen.answers
             and seen.answers[panel.name].version != versions.get(panel.name)
         }
+        found = notices(params, seen, datetime.now(UTC))
+        told = [notice.text for notice in found]
         return (
             [_figure(panel, fresh.get(panel.name)) for panel in charts],
             [
@@ -335,9 +339,10 @@ def _connect(app: dash.Dash, params: Params, watch: Watch) -> None:
                 _filled(panel, fresh[panel.name]) if panel.name in fresh else no_update
                 for panel in others
             ],
-            [_notice(notice) for notice in notices(params, seen, datetime.now(UTC))],
+            # The same lines set again would be new elements, and read out again.
+            no_update if told == versions.get(_TOLD) else [_notice(notice) for notice in found],
             _updated(seen),
-            versions | {name: answer.version for name, answer in fresh.items()},
+            versions | {name: answer.version for name, answer in fresh.items()} | {_TOLD: told},
             _TICK_MS if seen.complete else _HURRY_MS,
         )
 
