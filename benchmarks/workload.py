@@ -32,8 +32,6 @@ from spotify_mlops.windows import Windowing
 Say = Callable[[str], None]
 Extents = Mapping[int, tuple[int, int]]
 """Per partition, the first record and the end of what is read."""
-WHOLE = 10_000
-"""Windows in an element of a bounded run: all of them at once."""
 MODEL_EVENTS = 400_000
 """In the log that the model is trained on, whatever the log that it then predicts."""
 
@@ -147,8 +145,9 @@ def timed(work: Callable[[], dict[str, int]]) -> Run:
 def bounded(
     params: Params, extents: Extents, source: type[LogSource] = LogSource, archive: bool = False
 ) -> Run:
-    """Run the project's graph on FnApiRunner."""
-    return _run(params, FnApiRunner(), PipelineOptions([]), WHOLE, extents, source, archive)
+    """Run the project's graph on FnApiRunner, cut as bounded jobs are (``bounded_pane``)."""
+    pane = params.bounded_pane
+    return _run(params, FnApiRunner(), PipelineOptions([]), pane, extents, source, archive)
 
 
 def streaming(params: Params, extents: Extents, pane: int) -> Run:

@@ -44,21 +44,25 @@ _AS_TEXT = "un documento no puede contener sus campos desconocidos: van como tex
 _TOO_LARGE = "no cabe en un documento: el registro entero está en el archivo"
 
 
-def event_id(fields: Sequence[object]) -> str:
-    """Return the ``_id`` of an event: a digest of the four fields that decide duplicates.
+def event_ids(events: pl.DataFrame) -> list[str]:
+    """Return the ``_id`` of each event: a digest of the four fields that decide duplicates.
 
     The event time stands before it, in microseconds: recent events are then neighbours in the
     index, and a batch changes a few of its pages in place of one for each event.
     """
-    text = msgspec.json.encode([str(field) for field in fields])
-    event_time = fields[DUPLICATE_KEY.index("event_time")]
-    assert isinstance(event_time, datetime)
-    digest = hashlib.blake2b(text, digest_size=16).hexdigest()
-    return f"{_microseconds(event_time):016x}{digest}"
+    time = pl.col("event_time").dt.epoch("us")
+    fields = events.select(pl.struct(pl.exclude("event_time"), time).struct.json_encode())
+    return [
+        _prefix(at) + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        for at, text in zip(
+            events.select(time).to_series().to_list(), fields.to_series().to_list(), strict=True
+        )
+    ]
 
 
-def _microseconds(time: datetime) -> int:
-    return (time - EPOCH) // timedelta(microseconds=1)
+def _prefix(microseconds: int) -> str:
+    """Return what the ``_id`` of an event begins with: text in the order of event times."""
+    return f"{microseconds:016x}"
 
 
 def event_documents(events: pl.DataFrame) -> Iterable[dict[str, Any]]:
@@ -68,10 +72,12 @@ def event_documents(events: pl.DataFrame) -> Iterable[dict[str, Any]]:
     ``_id``. Of such a record the known fields are as always, and the whole is text in
     ``original``; ``note`` says so.
     """
-    keys = events.select(DUPLICATE_KEY).rows()
-    for value, key in zip(events["value"].to_list(), keys, strict=True):
-        own = {"_id": event_id(key), "event_time": key[1]}
-        yield (_as_document(value) or _as_text(value)) | own
+    ids = event_ids(events.select(DUPLICATE_KEY))
+    times, values = events["event_time"].to_list(), events["value"].to_list()
+    for name, time, value in zip(ids, times, values, strict=True):
+        document = _as_document(value) or _as_text(value)
+        document["_id"], document["event_time"] = name, time
+        yield document
 
 
 def _as_document(value: bytes) -> dict[str, Any] | None:
@@ -114,7 +120,8 @@ def insert_events(database: Database[dict[str, Any]], events: pl.DataFrame) -> N
     Raises:
         pymongo.errors.PyMongoError: the server refuses one for another reason, or is away.
     """
-    documents = list(event_documents(events))
+    # In the order of ``_id``, so that a command changes a few pages of the store, and each once.
+    documents = list(event_documents(events.sort("event_time")))
     for start in range(0, len(documents), _BULK):
         try:
             database["events"].insert_many(documents[start : start + _BULK], ordered=False)
@@ -130,7 +137,7 @@ def prune_events(database: Database[dict[str, Any]], before: datetime) -> int:
 
     By ``_id``, which begins with the event time: an index that every server has.
     """
-    oldest = f"{_microseconds(before):016x}"
+    oldest = _prefix((before - EPOCH) // timedelta(microseconds=1))
     return database["events"].delete_many({"_id": {"$lt": oldest}}).deleted_count
 
 
