@@ -21,24 +21,45 @@ RESULT_BYTES = 512 * 1024 * 1024
 RPC_THREADS = 128
 """Each open append stream holds one; the default is cores + 4, and then reads hang."""
 MESSAGE_BYTES = 128 * 1024 * 1024
-
+RESULT_OVERHEAD = 16 * 1024
+"""Of a result, besides its columns: a page that refreshes asks for thousands of small ones."""
 UPLOAD_BYTES = 10 * 1024 * 1024 * 1024
+SWITCH_SECONDS = 0.0005
+"""How long a thread keeps the interpreter from one that waits: an append goes through several."""
 
 
 class Recent(OrderedDict):  # type: ignore[type-arg]
     """A mapping that forgets its oldest values beyond ``RESULT_BYTES``; never the newest."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._changing = threading.RLock()
+        self._sizes: dict[str, int] = {}
+        self._total = 0
+
     def __setitem__(self, key: str, value: Any) -> None:
-        super().__setitem__(key, value)
-        total = 0
-        for old in reversed(list(self)):
-            total += _size(self[old])
-            if total > RESULT_BYTES and old != key:
-                del self[old]
+        size = RESULT_OVERHEAD + int(getattr(value, "table", value).nbytes)
+        with self._changing:
+            self.pop(key, None)
+            super().__setitem__(key, value)
+            self._sizes[key] = size
+            self._total += size
+            while self._total > RESULT_BYTES and len(self) > 1:
+                del self[next(iter(self))]
 
+    def __delitem__(self, key: str) -> None:
+        with self._changing:
+            super().__delitem__(key)
+            self._total -= self._sizes.pop(key)
 
-def _size(value: Any) -> int:
-    return int(getattr(value, "table", value).nbytes)
+    def pop(self, key: str, default: Any = None) -> Any:
+        """Remove a value and return it; ``default`` where there is none."""
+        with self._changing:
+            if key not in self:
+                return default
+            value = self[key]
+            del self[key]
+            return value
 
 
 def main(data: Path, rest_port: int, grpc_port: int) -> None:
@@ -46,6 +67,7 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
     from bqemulator.config import LogFormat, LogLevel, PersistenceMode, Settings
     from bqemulator.observability.logging_ import configure_logging
 
+    sys.setswitchinterval(SWITCH_SECONDS)
     configure_logging(level=LogLevel.WARNING, fmt=LogFormat.CONSOLE)
     # Before the modules that copy these names are imported.
     import bqemulator.jobs.executor as executor

@@ -35,6 +35,9 @@ from .transforms import ByKey, typed
 
 CHECKPOINT_SECONDS = 0.1
 """Output leaves at a checkpoint, so this bounds the latency that the source adds."""
+REST_SECONDS = 0.2
+"""A source that closed a window, and has nothing else waiting in the log, leaves the machine to
+that window for so long; what arrives meanwhile is one large batch."""
 CREDIT = 2
 """The live job's `LogSource.credit`."""
 
@@ -148,15 +151,16 @@ class _Ahead:
     which leave it free.
     """
 
-    def __init__(self, reader: Reader, clock_skew: timedelta) -> None:
+    def __init__(self, reader: Reader, params: Params) -> None:
         self.reader = reader
-        self._clock_skew = clock_skew
+        self._params = params
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="reader")
         self._next = self._worker.submit(self._work)
         self._held: pl.DataFrame | None = None
+        self._read = 0
 
     def _work(self) -> pl.DataFrame:
-        return decode(self.reader.poll(), self._clock_skew)
+        return decode(self.reader.poll(), self._params.clock_skew)
 
     def poll(self) -> pl.DataFrame:
         """Return the next batch, decoded; a reader that fails is closed."""
@@ -169,7 +173,13 @@ class _Ahead:
             self.close()
             raise
         self._next = self._worker.submit(self._work)
+        self._read = decoded.height
         return decoded
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the last batch was all that waited in the log."""
+        return self._held is None and self._read < self._params.batch_records
 
     def give_back(self, rest: pl.DataFrame) -> None:
         """Keep the end of the last batch: it comes next."""
@@ -296,7 +306,8 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
             reader.reader.beat_silent(marks, params.idle_timeout)
         # What closes a window leaves at once.
         if not bounded and (closed or time.monotonic() - began >= CHECKPOINT_SECONDS):
-            tracker.defer_remainder()
+            rests = bool(closed) and reader.caught_up
+            tracker.defer_remainder(Duration.of(REST_SECONDS if rests else 0))
             return
 
 
@@ -332,7 +343,7 @@ def _reader_at(source: LogSource, offsets: dict[int, int]) -> _Ahead:
     if reader is not None and at == offsets:
         return reader
     forget(source.job)
-    reader = _Ahead(source.open(offsets), source.params.clock_skew)
+    reader = _Ahead(source.open(offsets), source.params)
     _readers[source.job] = (offsets, reader)
     return reader
 

@@ -22,6 +22,7 @@ from .. import clients
 from ..errors import ServiceError
 from ..events import DUPLICATE_KEY, EVENT_COLUMNS, Kind
 from ..features import feature_names
+from ..features.schema import ROW_KEY
 from ..params import Params
 from ..pipeline import progress
 from ..windows import EPOCH, Windowing
@@ -145,30 +146,28 @@ def track_documents(
     features: pl.DataFrame, predictions: pl.DataFrame, inputs: Sequence[str]
 ) -> Iterable[dict[str, Any]]:
     """Yield a document of ``tracks`` for each row: latest features and prediction."""
+    wanted = predictions.select(*ROW_KEY, "level", "score", "p_alta", "p_media", "p_baja", "model")
     predicted = {
-        (row["country"], row["track_id"], row["window_start"]): {
-            "level": row["level"],
-            "score": row["score"],
-            "probabilities": {
-                "Alta": row["p_alta"],
-                "Media": row["p_media"],
-                "Baja": row["p_baja"],
-            },
-            "model": row["model"],
+        tuple(key): {
+            "level": level,
+            "score": score,
+            "probabilities": {"Alta": alta, "Media": media, "Baja": baja},
+            "model": model,
         }
-        for row in predictions.iter_rows(named=True)
+        for *key, level, score, alta, media, baja, model in wanted.iter_rows()
     }
-    for row in features.iter_rows(named=True):
-        key = (row["country"], row["track_id"], row["window_start"])
+    named = features.select(*ROW_KEY, "track_name", "artist_name").iter_rows()
+    values = features.select(inputs).iter_rows()
+    for (window, country, track, title, artist), row in zip(named, values, strict=True):
         yield {
-            "_id": f"{row['country']}:{row['track_id']}",
-            "country": row["country"],
-            "track_id": row["track_id"],
-            "track_name": row["track_name"],
-            "artist_name": row["artist_name"],
-            "window_start": row["window_start"],
-            "features": {name: row[name] for name in inputs},
-            "prediction": predicted.get(key),
+            "_id": f"{country}:{track}",
+            "country": country,
+            "track_id": track,
+            "track_name": title,
+            "artist_name": artist,
+            "window_start": window,
+            "features": dict(zip(inputs, row, strict=True)),
+            "prediction": predicted.get((window, country, track)),
         }
 
 
