@@ -183,9 +183,12 @@ def _closable(window: datetime) -> float:
 def _watch(params: Params, rate: float, seconds: float) -> _Seen:
     """Publish at a rate and look into both stores meanwhile."""
     script = Path(__file__).with_name("publish.py")
-    command = [sys.executable, script, deploy.params_file(params), str(rate), str(seconds)]
+    what = [str(deploy.params_file(params)), str(rate), str(seconds)]
     seen, done = _Seen(), threading.Event()
-    with ThreadPoolExecutor(2) as readers, subprocess.Popen(command) as publisher:
+    with (
+        ThreadPoolExecutor(2) as readers,
+        subprocess.Popen([sys.executable, script, *what]) as publisher,
+    ):
         looking = [readers.submit(look, params, seen, done) for look in (_bigquery, _mongo)]
         publisher.wait()
         done.set()

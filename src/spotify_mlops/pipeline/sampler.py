@@ -23,4 +23,4 @@ def brief() -> None:
     in each stage one after the other. Prism's loop over the bundle (``Execute`` in its stage.go)
     spins meanwhile, as the bundle's output is there and its answer is not. There is no option.
     """
-    statesampler.StateSampler = _BriefSampler
+    statesampler.StateSampler = _BriefSampler  # type: ignore[misc, assignment]

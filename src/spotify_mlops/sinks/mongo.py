@@ -75,9 +75,9 @@ def event_documents(events: pl.DataFrame) -> Iterable[dict[str, Any]]:
     """
     ids = event_ids(events.select(DUPLICATE_KEY))
     times, values = events["event_time"].to_list(), events["value"].to_list()
-    for name, time, value in zip(ids, times, values, strict=True):
+    for name, event_time, value in zip(ids, times, values, strict=True):
         document = _as_document(value) or _as_text(value)
-        document["_id"], document["event_time"] = name, time
+        document["_id"], document["event_time"] = name, event_time
         yield document
 
 
