@@ -2,34 +2,41 @@ import de.bwaldvogel.mongo.MongoCollection;
 import de.bwaldvogel.mongo.MongoDatabase;
 import de.bwaldvogel.mongo.MongoServer;
 import de.bwaldvogel.mongo.MongoVersion;
+import de.bwaldvogel.mongo.backend.AbstractSynchronizedMongoCollection;
 import de.bwaldvogel.mongo.backend.AbstractUniqueIndex;
 import de.bwaldvogel.mongo.backend.CollectionOptions;
+import de.bwaldvogel.mongo.backend.Constants;
 import de.bwaldvogel.mongo.backend.CursorRegistry;
+import de.bwaldvogel.mongo.backend.DocumentWithPosition;
 import de.bwaldvogel.mongo.backend.Index;
 import de.bwaldvogel.mongo.backend.IndexKey;
 import de.bwaldvogel.mongo.backend.KeyValue;
-import de.bwaldvogel.mongo.backend.Missing;
+import de.bwaldvogel.mongo.backend.QueryResult;
 import de.bwaldvogel.mongo.backend.h2.H2Backend;
-import de.bwaldvogel.mongo.backend.h2.H2Collection;
 import de.bwaldvogel.mongo.backend.h2.H2Database;
 import de.bwaldvogel.mongo.bson.Document;
 import de.bwaldvogel.mongo.oplog.Oplog;
-import de.bwaldvogel.mongo.wire.message.MongoMessage;
 import de.bwaldvogel.mongo.wire.bson.BsonDecoder;
 import de.bwaldvogel.mongo.wire.bson.BsonEncoder;
+import de.bwaldvogel.mongo.wire.message.MongoMessage;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import java.nio.ByteBuffer;
-import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.NoSuchElementException;
 import java.util.Set;
+import java.util.UUID;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.h2.mvstore.Cursor;
 import org.h2.mvstore.DataUtils;
 import org.h2.mvstore.MVMap;
 import org.h2.mvstore.MVStore;
 import org.h2.mvstore.WriteBuffer;
 import org.h2.mvstore.type.BasicDataType;
+import org.h2.mvstore.type.ByteArrayDataType;
 import org.h2.mvstore.type.ObjectDataType;
 
 /** Serves the MongoDB wire protocol from one H2 file: {@code MongoWireServer FILE PORT}. */
@@ -102,105 +109,56 @@ public final class MongoWireServer {
         }
     }
 
-    /** Documents as BSON: H2 alone would keep them as serialized Java objects. */
-    private static final class Bson extends BasicDataType<Document> {
-        private static final int FIELD_BYTES = 80;
-
-        @Override
-        public int getMemory(Document document) {
-            return FIELD_BYTES * (1 + document.size());
-        }
-
-        @Override
-        public void write(WriteBuffer target, Document document) {
-            ByteBuf bytes = Unpooled.buffer(512);
-            BsonEncoder.encodeDocument(document, bytes);
-            target.putVarInt(bytes.readableBytes()).put(bytes.nioBuffer());
-        }
-
-        @Override
-        public Document read(ByteBuffer source) {
-            int length = DataUtils.readVarInt(source);
-            ByteBuf bytes = Unpooled.wrappedBuffer(source.slice(source.position(), length));
-            source.position(source.position() + length);
-            return BsonDecoder.decodeBson(bytes);
-        }
-
-        @Override
-        public Document[] createStorage(int size) {
-            return new Document[size];
-        }
+    /** What a collection holds: documents as BSON, by their normalized {@code _id}. */
+    private static MVMap<KeyValue, byte[]> documents(MVStore store, String collection) {
+        MVMap.Builder<KeyValue, byte[]> builder = new MVMap.Builder<>();
+        builder.keyType(new Keys()).valueType(ByteArrayDataType.INSTANCE);
+        return store.openMap("databases." + collection, builder);
     }
 
     /**
-     * A unique index that also answers "text below a bound" ({@code {_id: {$lt: "..."}}}).
+     * The index of {@code _id}: the documents' own map.
      *
-     * <p>The backend's own looks at every document for that: old events could not be deleted
-     * without reading all the others.
+     * <p>The backend keeps a second one, which doubles the pages that a write changes.
      */
-    private static final class Ordered extends AbstractUniqueIndex<Object> {
-        /** How many documents below a bound this thread wants at once. */
-        static final ThreadLocal<Integer> most = ThreadLocal.withInitial(() -> Integer.MAX_VALUE);
+    private static final class ById extends AbstractUniqueIndex<Object> {
+        private final MVMap<KeyValue, byte[]> documents;
 
-        private final MVMap<KeyValue, Object> map;
-
-        Ordered(MVMap<KeyValue, Object> map, String name, List<IndexKey> keys, boolean sparse) {
+        ById(MVMap<KeyValue, byte[]> documents, String name, List<IndexKey> keys, boolean sparse) {
             super(name, keys, sparse);
-            this.map = map;
-        }
-
-        /** The bound of a query that asks for what is below a text, and for nothing else. */
-        private String bound(Document query) {
-            if (keys().size() != 1 || !query.keySet().equals(Set.copyOf(keys()))) {
-                return null;
-            }
-            return query.get(keys().get(0)) instanceof Document asked
-                && asked.size() == 1 && asked.get("$lt") instanceof String text ? text : null;
+            this.documents = documents;
         }
 
         @Override
-        public synchronized boolean canHandle(Document query) {
-            return bound(query) != null || super.canHandle(query);
-        }
-
-        @Override
-        public synchronized Iterable<Object> getPositions(Document query) {
-            String bound = bound(query);
-            if (bound == null) {
-                return super.getPositions(query);
-            }
-            List<Object> found = new ArrayList<>();
-            Cursor<KeyValue, Object> below = map.cursor(null, new KeyValue(bound), false);
-            while (below.hasNext() && found.size() < most.get()) {
-                below.next();
-                found.add(below.getValue());
-            }
-            return found; // the collection compares each document with the query once more
-        }
-
-        @Override
-        protected Object removeDocument(KeyValue key) {
-            return map.remove(key);
+        public synchronized void add(
+            Document document, Object position, MongoCollection<Object> collection) {
+            // It is there: the collection has just put the document.
         }
 
         @Override
         protected boolean putKeyPosition(KeyValue key, Object position) {
-            return map.putIfAbsent(key, Missing.ofNullable(position)) == null;
+            return true;
+        }
+
+        @Override
+        protected Object removeDocument(KeyValue key) {
+            return getPosition(key); // the collection removes the document next
         }
 
         @Override
         protected Iterable<Map.Entry<KeyValue, Object>> getIterable() {
-            return map.entrySet();
+            return () -> documents.keySet().stream()
+                .map(key -> Map.<KeyValue, Object>entry(key, key)).iterator();
         }
 
         @Override
         protected Object getPosition(KeyValue key) {
-            return map.get(key);
+            return documents.containsKey(key) ? key : null;
         }
 
         @Override
         public long getCount() {
-            return map.sizeAsLong();
+            return documents.sizeAsLong();
         }
 
         @Override
@@ -209,36 +167,130 @@ public final class MongoWireServer {
         }
     }
 
-    /** A collection that deletes a range without having all of it in memory. */
-    private static final class Frugal extends H2Collection {
-        private static final int AT_ONCE = 2_000;
+    /**
+     * A collection that keeps documents as BSON and decodes them when somebody asks.
+     *
+     * <p>The backend's own keeps them as maps of objects: those in its cache, and those that wait
+     * to be written, cost the garbage collector a third of the time under a stream of inserts.
+     */
+    private static final class Frugal extends AbstractSynchronizedMongoCollection<Object> {
+        private final MVMap<KeyValue, byte[]> documents;
 
         Frugal(MongoDatabase database, String name, CollectionOptions options,
-                MVMap<Object, Document> documents, MVMap<String, Object> meta,
-                CursorRegistry cursors) {
-            super(database, name, options, documents, meta, cursors);
+                MVMap<KeyValue, byte[]> documents, CursorRegistry cursors) {
+            super(database, name, options, cursors);
+            this.documents = documents;
+        }
+
+        private static byte[] encoded(Document document) {
+            ByteBuf bytes = Unpooled.buffer(512);
+            BsonEncoder.encodeDocument(document, bytes);
+            byte[] result = new byte[bytes.readableBytes()];
+            bytes.readBytes(result);
+            return result;
+        }
+
+        private static Document decoded(byte[] bytes) {
+            return BsonDecoder.decodeBson(Unpooled.wrappedBuffer(bytes));
         }
 
         @Override
-        public int deleteDocuments(Document selector, int limit, Oplog oplog) {
-            Ordered.most.set(AT_ONCE);
-            try {
-                int total = 0;
-                int deleted;
-                do {
-                    deleted = super.deleteDocuments(selector, limit, oplog);
-                    total += deleted;
-                } while (limit == 0 && deleted == AT_ONCE);
-                return total;
-            } finally {
-                Ordered.most.remove();
+        protected Object addDocumentInternal(Document document) {
+            Object id = getIdField() != null ? document.get(getIdField()) : UUID.randomUUID();
+            KeyValue key = new KeyValue(Collections.singletonList(id)).normalized();
+            if (documents.putIfAbsent(key, encoded(document)) != null) {
+                throw new IllegalStateException("A document is there already: " + key);
             }
+            return key;
+        }
+
+        @Override
+        protected Document getDocument(Object position) {
+            byte[] bytes = documents.get(position);
+            return bytes != null ? decoded(bytes) : null;
+        }
+
+        @Override
+        protected void removeDocument(Object position) {
+            if (documents.remove(position) == null) {
+                throw new NoSuchElementException("No document at " + position);
+            }
+        }
+
+        @Override
+        protected void handleUpdate(Object position, Document before, Document after) {
+            documents.put((KeyValue) position, encoded(after));
+        }
+
+        /** The text of {@code {_id: {$lt: text}}}; null for any other query. */
+        private String bound(Document query) {
+            return query.size() == 1 && query.get(getIdField()) instanceof Document asked
+                && asked.size() == 1 && asked.get("$lt") instanceof String text ? text : null;
+        }
+
+        /** Deletes "text below a bound" by the keys alone; texts are the first of them. */
+        @Override
+        public synchronized int deleteDocuments(Document selector, int limit, Oplog oplog) {
+            String bound = limit == 0 && getIndexes().size() == 1 ? bound(selector) : null;
+            if (bound == null) {
+                return super.deleteDocuments(selector, limit, oplog);
+            }
+            KeyValue end = new KeyValue(bound);
+            int deleted = 0;
+            Cursor<KeyValue, byte[]> below = documents.cursor(null, end, false);
+            while (below.hasNext()) {
+                KeyValue key = below.next();
+                if (!key.equals(end)) {
+                    documents.remove(key);
+                    deleted++;
+                }
+            }
+            return deleted;
+        }
+
+        @Override
+        protected Stream<DocumentWithPosition<Object>> streamAllDocumentsWithPosition() {
+            return documents.entrySet().stream().map(
+                entry -> new DocumentWithPosition<>(decoded(entry.getValue()), entry.getKey()));
+        }
+
+        @Override
+        protected QueryResult matchDocuments(Document query, Document orderBy, int skip, int limit,
+                int batchSize, Document projection) {
+            Stream<Document> all =
+                streamAllDocumentsWithPosition().map(DocumentWithPosition::getDocument);
+            if (isNaturalDescending(orderBy)) {
+                List<Document> reversed = all.collect(Collectors.toList());
+                Collections.reverse(reversed);
+                all = reversed.stream();
+            }
+            return matchDocumentsFromStream(
+                all, query, orderBy, skip, limit, batchSize, projection);
+        }
+
+        @Override
+        public int count() {
+            return documents.size();
+        }
+
+        @Override
+        public boolean isEmpty() {
+            return documents.isEmpty();
         }
 
         /** Sizes are for statistics alone, and encode each document once more. */
         @Override
         protected boolean tracksDataSize() {
             return false;
+        }
+
+        @Override
+        protected void updateDataSize(int delta) {
+        }
+
+        @Override
+        protected int getDataSize() {
+            return 0;
         }
     }
 
@@ -264,19 +316,18 @@ public final class MongoWireServer {
                 protected MongoCollection<Object> openOrCreateCollection(
                         String collection, CollectionOptions options) {
                     String name = getFullCollectionNamespace(collection);
-                    MVMap<Object, Document> documents = store.openMap("databases." + name,
-                        new MVMap.Builder<Object, Document>().valueType(new Bson()));
-                    MVMap<String, Object> meta = store.openMap("meta." + name);
-                    return new Frugal(this, collection, options, documents, meta, cursorRegistry);
+                    return new Frugal(
+                        this, collection, options, documents(store, name), cursorRegistry);
                 }
 
                 @Override
                 protected Index<Object> openOrCreateUniqueIndex(
                         String collection, String index, List<IndexKey> keys, boolean sparse) {
-                    String map = getFullCollectionNamespace(collection) + "._index_" + index;
-                    MVMap.Builder<KeyValue, Object> builder = new MVMap.Builder<>();
-                    return new Ordered(
-                        store.openMap(map, builder.keyType(new Keys())), index, keys, sparse);
+                    if (keys.size() != 1 || !keys.get(0).getKey().equals(Constants.ID_FIELD)) {
+                        return super.openOrCreateUniqueIndex(collection, index, keys, sparse);
+                    }
+                    String name = getFullCollectionNamespace(collection);
+                    return new ById(documents(store, name), index, keys, sparse);
                 }
             };
         }

@@ -21,6 +21,9 @@ RESULT_BYTES = 512 * 1024 * 1024
 RPC_THREADS = 128
 """Each open append stream holds one; the default is cores + 4, and then reads hang."""
 MESSAGE_BYTES = 128 * 1024 * 1024
+UNMERGED_BYTES = 256 * 1024 * 1024
+"""Of appended rows that stay in the write-ahead log before DuckDB merges them into the tables. It
+rewrites each table's last rows then, and with its own 16 MB it did so every second."""
 RESULT_OVERHEAD = 16 * 1024
 """Of a result, besides its columns: a page that refreshes asks for thousands of small ones."""
 UPLOAD_BYTES = 10 * 1024 * 1024 * 1024
@@ -132,6 +135,7 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
             if cursor is None:
                 cursor = self._local.cursor = super().connection.cursor()
                 cursor.execute("SET TimeZone = 'UTC'")
+                cursor.execute(f"SET checkpoint_threshold = '{UNMERGED_BYTES}B'")
             return cursor
 
         @asynccontextmanager

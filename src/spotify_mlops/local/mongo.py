@@ -34,7 +34,7 @@ def command(
         "-cp",
         ":".join(str(part) for part in classpath),
         "MongoWireServer",
-        str(state.folder("mongo") / "bson.mv"),
+        str(state.folder("mongo") / "documents.mv"),
         str(chosen["server"]),
     ]
     return argv, {}
