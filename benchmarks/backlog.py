@@ -1,4 +1,4 @@
-"""``bench backlog``: the live job, all sinks on, works off a log that is full when it starts."""
+"""``bench backlog``: the live job works off a log that is full when it starts, all sinks on."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
-from workload import figure
+import workload
+from workload import Say, figure
 
-from spotify_mlops import clients, sources
 from spotify_mlops.errors import ServiceError
 from spotify_mlops.jobs import deploy, lag
 from spotify_mlops.params import Params
 
-Say = Callable[[str], None]
 SAMPLE_SECONDS = 1.0
 TELL_SECONDS = 15.0
 SMALL_SHARE = 0.1
@@ -69,29 +67,10 @@ def run(params: Params, say: Say, events: int = 5_000_000) -> list[dict[str, Any
 
 
 def _work_off(params: Params, events: int, say: Say) -> Run:
-    name = f"bench_backlog_{events}"
-    unique = f"{name}_{int(time.time())}"
-    params = params.model_copy(
-        update={
-            "profile": "bench-backlog",
-            "topic": name,
-            "dataset": unique,
-            "mongo_database": unique,
-            "archive": f"{clients.archive_uri(params)}-{unique}",
-            "source": "simulator",
-            "simulator_events": events,
-        }
-    )
-    say(f"Publicando {events} eventos en {name} (una vez)")
-    sources.ingest_simulator(params, say)
+    base = workload.prepare(params, f"backlog-{events}", say, simulator_events=events)
     say(f"La tarea en directo sobre {events} eventos atrasados")
-    try:
-        return _watch(params, say)
-    finally:
-        clients.bigquery_client(params).delete_dataset(
-            unique, delete_contents=True, not_found_ok=True
-        )
-        clients.mongo_client(params).drop_database(unique)
+    with workload.own_stores(base, "backlog") as own:
+        return _watch(own, say)
 
 
 def _watch(params: Params, say: Say) -> Run:

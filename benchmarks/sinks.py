@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,13 +16,12 @@ import psutil
 import workload
 from workload import Say, figure
 
-from spotify_mlops import clients, topic, warehouse
+from spotify_mlops import topic
 from spotify_mlops.errors import ServiceError, UserError
 from spotify_mlops.events import decode
 from spotify_mlops.jobs import deploy, stream
 from spotify_mlops.jobs.bounded import shape_of
 from spotify_mlops.local import processes
-from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.params import Params
 from spotify_mlops.pipeline import marks, progress, steps
 from spotify_mlops.pipeline.predict import Champions
@@ -49,11 +46,11 @@ def run(params: Params, say: Say, seconds: float = 300.0) -> list[dict[str, Any]
         UserError: the log ended first.
     """
     base = workload.prepare(params, f"sinks-{EVENTS}", say, simulator_events=EVENTS)
-    with _own(base, "alone") as own:
+    with workload.own_stores(base, "sinks_alone") as own:
         ceilings = _ceilings(own, say)
     slowest = min(ceilings, key=lambda name: ceilings[name])
     say(f"La tarea en directo, todos los destinos, {seconds:g} s")
-    with _own(base, "live") as own:
+    with workload.own_stores(base, "sinks_live") as own:
         seen = _watch(own, seconds)
     steady = [sample for sample in seen if sample.at >= WARM_UP]
     first, last = steady[0], steady[-1]
@@ -69,28 +66,6 @@ def run(params: Params, say: Say, seconds: float = 300.0) -> list[dict[str, Any]
         figure("sinks_memory", after, "MB", before),
         *(figure(f"sinks_alone_{name}", value, "events/s") for name, value in ceilings.items()),
     ]
-
-
-@contextmanager
-def _own(base: Params, name: str) -> Iterator[Params]:
-    """Give a run a dataset, a database and an archive of its own, with the model in it."""
-    unique = f"bench_sinks_{name}_{int(time.time())}"
-    params = base.model_copy(
-        update={
-            "profile": "bench-sinks",
-            "dataset": unique,
-            "mongo_database": unique,
-            "archive": f"{base.archive}-{unique}",
-        }
-    )
-    workload.serve(params, Schedule(base).bundle_path("1"))
-    warehouse.ensure_dataset(params)
-    try:
-        yield params
-    finally:
-        shutil.rmtree(params.archive)
-        clients.mongo_client(params).drop_database(unique)
-        clients.bigquery_client(params).delete_dataset(unique, delete_contents=True)
 
 
 def _ceilings(params: Params, say: Say) -> dict[str, float]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +19,7 @@ import polars as pl
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from spotify_mlops import features, labels, paths, sources, topic
+from spotify_mlops import clients, features, labels, paths, sources, topic, warehouse
 from spotify_mlops.events import decode
 from spotify_mlops.jobs import prism
 from spotify_mlops.jobs.bounded import shape_of
@@ -53,6 +55,31 @@ def serve(params: Params, bundle: Path) -> None:
     schedule = Schedule(params)
     schedule.keep("1", bundle)
     schedule.promote("1", datetime(2020, 1, 1, tzinfo=UTC))
+
+
+@contextmanager
+def own_stores(base: Params, name: str) -> Iterator[Params]:
+    """Give a run a dataset, a database and an archive of its own, with the model of ``prepare``.
+
+    They are removed afterwards.
+    """
+    unique = f"bench_{name}_{time.time_ns() // 1_000_000}"
+    params = base.model_copy(
+        update={
+            "profile": "bench-" + name.replace("_", "-"),
+            "dataset": unique,
+            "mongo_database": unique,
+            "archive": f"{base.archive}-{unique}",
+        }
+    )
+    serve(params, Schedule(base).bundle_path("1"))
+    warehouse.ensure_dataset(params)
+    try:
+        yield params
+    finally:
+        shutil.rmtree(params.archive)
+        clients.mongo_client(params).drop_database(unique)
+        clients.bigquery_client(params).delete_dataset(unique, delete_contents=True)
 
 
 def _publish(params: Params, name: str, say: Say, **changes: Any) -> Params:
