@@ -29,7 +29,7 @@ from spotify_mlops.pipeline.readers import KafkaReader
 from spotify_mlops.sinks import positions
 from spotify_mlops.windows import Windowing
 
-EVENTS = 7_000_000
+EVENTS = 12_000_000
 """The log is full when the job starts: what limits it is never who publishes."""
 ALONE_RECORDS = 500_000
 ALONE_SECONDS = 15.0

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud import bigquery
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from spotify_mlops import clients, params, tables, warehouse
 from spotify_mlops.errors import ServiceError, UserError
@@ -390,7 +392,7 @@ def test_readers_and_appenders_at_once_do_not_mix_answers(local_params: MakePara
 def test_a_large_range_is_deleted_whole_and_a_part_of_it_is_not(
     local_params: Callable[..., params.Params],
 ) -> None:
-    """The server deletes a range some thousands at a time: not all of it fits in its memory."""
+    """The server deletes a range by its keys: not all of the documents fit in its memory."""
     events = clients.mongo_database(local_params())["events"]
     events.insert_many({"_id": f"{number:08}", "text": "x" * 200} for number in range(9_000))
     assert events.count_documents({"_id": {"$lt": "00006500"}}) == 6_500
@@ -400,6 +402,37 @@ def test_a_large_range_is_deleted_whole_and_a_part_of_it_is_not(
     assert events.delete_many({"_id": {"$lt": "00008500"}}).deleted_count == 2_000
     assert events.find_one(sort=[("_id", 1)])["_id"] == "00008500"
     assert events.delete_many({"text": "x" * 200}).deleted_count == 500
+
+
+def test_mongo_documents_are_found_changed_and_unique(local_params: MakeParams) -> None:
+    kept = clients.mongo_database(local_params())["kept"]
+    kept.insert_many([{"_id": f"{i:02d}", "n": i, "deep": {"a": [1, None]}} for i in range(20)])
+    kept.insert_one({"_id": 5, "n": 500})
+    with pytest.raises(DuplicateKeyError):
+        kept.insert_one({"_id": 5.0})  # equal as numbers
+    with pytest.raises(BulkWriteError, match="duplicate key"):
+        kept.insert_many([{"_id": "07"}, {"_id": "new", "n": 20}], ordered=False)
+    assert kept.find_one({"_id": "07"}) == {"_id": "07", "n": 7, "deep": {"a": [1, None]}}
+
+    def ids(query: dict[str, Any]) -> list[object]:
+        return [document["_id"] for document in kept.find(query).sort("n")]
+
+    assert ids({"_id": {"$in": ["03", "absent", "01"]}}) == ["01", "03"]
+    assert ids({"_id": {"$regex": "^1[89]"}}) == ["18", "19"]
+    assert ids({"n": {"$gt": 18}}) == ["19", "new", 5]
+    assert [d["_id"] for d in kept.find().sort("$natural", -1).limit(2)] == [5, "new"]
+    kept.update_one({"_id": "03"}, {"$set": {"n": -3}})
+    kept.replace_one({"_id": "later"}, {"n": 21}, upsert=True)
+    assert ids({"n": {"$lt": 0}}) == ["03"]
+    assert kept.find_one({"_id": "later"}) == {"_id": "later", "n": 21}
+
+    kept.create_index("n", unique=True)
+    with pytest.raises(DuplicateKeyError):
+        kept.insert_one({"_id": "other", "n": 19})
+    # A second index must let go of them too, and a number is below no text.
+    assert kept.delete_many({"_id": {"$lt": "18"}}).deleted_count == 18
+    assert ids({}) == ["18", "19", "new", "later", 5]
+    kept.insert_one({"_id": "other", "n": 7})
 
 
 def test_a_mongo_that_does_not_answer_is_given_up(
