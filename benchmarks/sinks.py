@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -37,9 +39,12 @@ ALONE_SECONDS = 15.0
 WARM_UP = 20.0
 MEGABYTE = 1 << 20
 
+_Element = tuple[Any, int, datetime | None]
+"""What a sink gets, how many events are in it, and the watermark after it."""
+
 
 def run(params: Params, say: Say, seconds: float = 300.0) -> list[dict[str, Any]]:
-    """Write a full log to all stores for some time, and to each of them alone.
+    """Write a full log to all stores for some time; to each alone; to all with no pipeline.
 
     Raises:
         ServiceError: the job ended.
@@ -48,6 +53,8 @@ def run(params: Params, say: Say, seconds: float = 300.0) -> list[dict[str, Any]
     base = workload.prepare(params, f"sinks-{EVENTS}", say, simulator_events=EVENTS)
     with workload.own_stores(base, "sinks_alone") as own:
         ceilings = _ceilings(own, say)
+    with workload.own_stores(base, "sinks_together") as own:
+        together = _together(own, say)
     slowest = min(ceilings, key=lambda name: ceilings[name])
     say(f"La tarea en directo, todos los destinos, {seconds:g} s")
     with workload.own_stores(base, "sinks_live") as own:
@@ -62,6 +69,7 @@ def run(params: Params, say: Say, seconds: float = 300.0) -> list[dict[str, Any]
     )
     return [
         figure("sinks_sustained", rate, "events/s", ceilings[slowest]),
+        figure("sinks_without_pipeline", together, "events/s", ceilings[slowest]),
         figure("sinks_seconds", last.at - first.at, "s"),
         figure("sinks_memory", after, "MB", before),
         *(figure(f"sinks_alone_{name}", value, "events/s") for name, value in ceilings.items()),
@@ -70,16 +78,33 @@ def run(params: Params, say: Say, seconds: float = 300.0) -> list[dict[str, Any]
 
 def _ceilings(params: Params, say: Say) -> dict[str, float]:
     """Return the events a second that each sink takes alone: the job's own code, without Beam."""
+    ceilings = {}
+    for name, sink, elements in _work(params):
+        say(f"Solo el destino {name}")
+        written, seconds = _alone(params, name, sink, elements, ALONE_SECONDS)
+        ceilings[name] = written / seconds
+    return ceilings
+
+
+def _together(params: Params, say: Say) -> float:
+    """Return the events a second that all sinks take at once, each in a thread, without Beam."""
+    say("Todos los destinos a la vez, sin la tarea")
+    work = list(_work(params))
+    began = time.perf_counter()
+    with ThreadPoolExecutor(len(work)) as threads:
+        ends = [threads.submit(_alone, params, *each, math.inf) for each in work]
+        written = [end.result()[0] for end in ends]
+    return min(written) / (time.perf_counter() - began)
+
+
+def _work(params: Params) -> Iterator[tuple[str, Any, Iterable[_Element]]]:
+    """Yield each sink's name, the sink, and what it gets of the beginning of the log."""
     decoded = decode(_beginning(params), params.clock_skew)
     sinks = stream.live_sinks(params)
-    ceilings = {}
     for sink in sinks.raw:
-        say(f"Solo el destino {sink.name}")
-        ceilings[sink.name] = _alone(params, sink, _batches(decoded, params))
-    say("Solo las filas de las ventanas")
+        yield sink.name, sink, _batches(decoded, params)
     marked, _ = marks.mark(decoded, _start(params), params.allowed_lateness)
-    ceilings["Windows"] = _alone(params, sinks.windows, _windows(marked, params))
-    return ceilings
+    yield "Windows", sinks.windows, list(_windows(marked, params))
 
 
 def _start(params: Params) -> marks.Marks:
@@ -97,10 +122,6 @@ def _beginning(params: Params) -> pl.DataFrame:
     return pl.concat(batches)
 
 
-_Element = tuple[Any, int, datetime | None]
-"""What a sink gets, how many events are in it, and the watermark after it."""
-
-
 def _batches(decoded: pl.DataFrame, params: Params) -> Iterator[_Element]:
     known = _start(params)
     for part in decoded.iter_slices(2_000):
@@ -108,8 +129,11 @@ def _batches(decoded: pl.DataFrame, params: Params) -> Iterator[_Element]:
         yield marked, marked.height, marks.watermark(known, params.allowed_lateness)
 
 
-def _alone(params: Params, sink: Any, elements: Iterable[_Element]) -> float:
-    job = f"{params.dataset}-{getattr(sink, 'name', 'Windows')}"
+def _alone(
+    params: Params, name: str, sink: Any, elements: Iterable[_Element], most: float
+) -> tuple[int, float]:
+    """Write for ``most`` seconds, or to the end; return events and seconds, all acknowledged."""
+    job = f"{params.dataset}-{name}"
     shape = shape_of(params, pane=1)
     kept = progress.Progress(
         progress.start_of_log(dict.fromkeys(range(params.partitions), 0)),
@@ -130,13 +154,13 @@ def _alone(params: Params, sink: Any, elements: Iterable[_Element]) -> float:
             pass
         dofn.finish_bundle()
         written += events
-        if time.perf_counter() - began >= ALONE_SECONDS:
+        if time.perf_counter() - began >= most:
             break
     kept.finishing.set()
     dofn.finish_bundle()  # what still waits is written and acknowledged
     seconds = time.perf_counter() - began
     dofn.teardown()
-    return written / seconds
+    return written, seconds
 
 
 def _windows(marked: pl.DataFrame, params: Params) -> Iterator[_Element]:

@@ -389,6 +389,24 @@ def test_readers_and_appenders_at_once_do_not_mix_answers(local_params: MakePara
     assert clients.query(local, sql).row(0) == (2400, 2400)
 
 
+def test_of_duplicates_the_first_event_is_kept(local_params: MakeParams) -> None:
+    count = 3_000
+    events = pl.DataFrame(
+        {
+            "event_id": [str(number) for number in range(count)] * 2,
+            "event_time": [START] * (2 * count),
+            "country": ["ES"] * (2 * count),
+            "track_id": ["t"] * (2 * count),
+            "value": [b'{"count":1}'] * count + [b'{"count":2}'] * count,
+        },
+        schema_overrides={"event_time": pl.Datetime("us", "UTC")},
+    )
+    database = clients.mongo_database(local_params())
+    mongo.insert_events(database, events)
+    mongo.insert_events(database, events[count:])
+    assert [d["count"] for d in database["events"].find()] == [1] * count
+
+
 def test_a_large_range_is_deleted_whole_and_a_part_of_it_is_not(
     local_params: Callable[..., params.Params],
 ) -> None:

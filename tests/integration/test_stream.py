@@ -21,7 +21,6 @@ import pytest
 from worlds import World, catch_up, command, content, make, next_window
 
 from spotify_mlops import clients, sources, tables, topic
-from spotify_mlops.events import DUPLICATE_KEY
 from spotify_mlops.jobs import audit, bounded, compare, deploy
 from spotify_mlops.local import processes, state
 from spotify_mlops.local import services as local_services
@@ -122,7 +121,7 @@ def test_the_operational_store_keeps_the_recent_events_only(world: World) -> Non
     assert oldest > newest - settings.operational_retention * 1.2
     everything = pl.concat([events, content(settings, tables.LATE_EVENTS)])
     kept = everything.filter(pl.col("event_time") >= oldest)
-    assert set(stored) == set(mongo.event_ids(kept.select(DUPLICATE_KEY)))
+    assert set(stored) == set(mongo.event_ids(kept))
     assert kept.height > 100
 
 

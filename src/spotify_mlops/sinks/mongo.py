@@ -51,13 +51,11 @@ def event_ids(events: pl.DataFrame) -> list[str]:
     The event time stands before it, in microseconds: recent events are then neighbours in the
     index, and a batch changes a few of its pages in place of one for each event.
     """
-    time = pl.col("event_time").dt.epoch("us")
-    fields = events.select(pl.struct(pl.exclude("event_time"), time).struct.json_encode())
+    numbered = events.select(DUPLICATE_KEY).with_columns(pl.col("event_time").dt.epoch("us"))
+    texts = numbered.select(pl.struct(DUPLICATE_KEY).struct.json_encode()).to_series()
     return [
         _prefix(at) + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-        for at, text in zip(
-            events.select(time).to_series().to_list(), fields.to_series().to_list(), strict=True
-        )
+        for at, text in zip(numbered["event_time"].to_list(), texts.to_list(), strict=True)
     ]
 
 
@@ -73,7 +71,7 @@ def event_documents(events: pl.DataFrame) -> Iterable[dict[str, Any]]:
     ``_id``. Of such a record the known fields are as always, and the whole is text in
     ``original``; ``note`` says so.
     """
-    ids = event_ids(events.select(DUPLICATE_KEY))
+    ids = event_ids(events)
     times, values = events["event_time"].to_list(), events["value"].to_list()
     for name, event_time, value in zip(ids, times, values, strict=True):
         document = _as_document(value) or _as_text(value)
@@ -121,8 +119,9 @@ def insert_events(database: Database[dict[str, Any]], events: pl.DataFrame) -> N
     Raises:
         pymongo.errors.PyMongoError: the server refuses one for another reason, or is away.
     """
-    # In the order of ``_id``, so that a command changes a few pages of the store, and each once.
-    documents = list(event_documents(events.sort("event_time")))
+    # In the order of ``_id``, so that a command changes a few pages of the store, and each once;
+    # of duplicates the first in the log stays the first.
+    documents = list(event_documents(events.sort("event_time", maintain_order=True)))
     for start in range(0, len(documents), _BULK):
         try:
             database["events"].insert_many(documents[start : start + _BULK], ordered=False)
