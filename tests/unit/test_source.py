@@ -12,7 +12,7 @@ from apache_beam.utils.counters import CounterFactory
 
 from spotify_mlops import params
 from spotify_mlops.events import LOG_COLUMNS, encode_heartbeat
-from spotify_mlops.pipeline import sampler
+from spotify_mlops.pipeline import workers
 from spotify_mlops.pipeline.source import _Ahead
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -62,6 +62,6 @@ def test_a_source_has_caught_up_when_nothing_is_left_to_read(ahead: _Ahead) -> N
 
 
 def test_beam_makes_the_brief_sampler_for_its_bundles() -> None:
-    sampler.brief()
+    workers.tune()
     made = bundle_processor.statesampler.StateSampler("stage", CounterFactory())
-    assert made.sampling_period_ms == sampler.PERIOD_MS
+    assert made.sampling_period_ms == workers.SAMPLING_MS

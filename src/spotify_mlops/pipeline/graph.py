@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import apache_beam as beam
 import polars as pl
 
-from . import progress, sampler, steps, transforms
+from . import progress, steps, transforms, workers
 from .predict import Predict
 from .source import CLOSED, LogSource, ReadLog
 
@@ -64,7 +64,7 @@ def build(
         sinks: where results go. Raw sinks see each record at or after ``start.acknowledged``.
         ends: per partition the offset to stop at; None reads for ever.
     """
-    sampler.brief()
+    workers.tune()
     log = pipeline | "ReadLog" >> ReadLog(source, start, ends)
     process(log.marked, log[CLOSED], source, start, sinks)
 
