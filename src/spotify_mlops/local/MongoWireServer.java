@@ -52,7 +52,7 @@ public final class MongoWireServer {
     };
 
     /**
-     * The keys of a unique index: text as text, before all others.
+     * What documents are kept by: text as text, before all others.
      *
      * <p>H2 compares what it does not know by serializing it, in each step of a search: four fifths
      * of the time of an insert.

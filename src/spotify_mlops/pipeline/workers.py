@@ -1,4 +1,4 @@
-"""How the process that runs the graph is set: by Beam and by the allocator, not for latency."""
+"""How the process that runs the graph is set up: what Beam and malloc do between batches."""
 
 from __future__ import annotations
 
