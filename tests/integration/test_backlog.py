@@ -10,7 +10,7 @@ import sys
 from spotify_mlops import clients, params
 from spotify_mlops.local import state
 
-SMALL = ["simulator_days=1", "simulator_tracks=50", "lags=[1]"]
+SMALL = ["simulator_days=5", "simulator_tracks=50", "lags=[1]", "horizon=2"]
 
 
 def test_a_backlog_is_worked_off(services: dict[str, state.Record]) -> None:
@@ -32,4 +32,4 @@ def test_a_backlog_is_worked_off(services: dict[str, state.Record]) -> None:
     assert 100 < figures["backlog_memory_python"]["value"] <= memory["value"] < 2048
     assert figures["backlog_memory_prism"]["value"] > 5
     left = clients.bigquery_client(params.load("local")).list_datasets()
-    assert not [item for item in left if item.dataset_id.startswith("bench_backlog_5000")]
+    assert not [item for item in left if item.dataset_id.startswith("bench_backlog")]
