@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ import grpc
 
 from .. import clients, paths, topic, warehouse
 from ..errors import IntegrityError, ServiceError
+from ..local import processes
 from ..params import Params
 from ..pipeline import graph, progress
 from ..pipeline.marks import watermark
@@ -41,9 +41,6 @@ ATTEMPTS = 5
 """Failures in a row, with no window written between them, before the job gives up."""
 BACKOFF_SECONDS = 15.0
 """The longest pause before a job that failed again and again is started once more."""
-SWITCH_SECONDS = 0.0005
-"""How long a thread keeps the interpreter from one that waits for it. A window goes through a
-dozen threads of Beam and gRPC, and each would wait the usual 5 ms for the one that decodes."""
 
 _log = logging.getLogger(__name__)
 Say = Callable[[str], None]
@@ -110,7 +107,7 @@ def run(
             process writes the same tables.
         IntegrityError: the log has lost records that are still to be read.
     """
-    sys.setswitchinterval(SWITCH_SECONDS)
+    processes.take_short_turns()
     with positions.held(params):
         topic.ensure_topic(params)
         warehouse.ensure_dataset(params)

@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from . import processes
+
 RESULT_BYTES = 512 * 1024 * 1024
 """Memory for query results that clients may still fetch; the oldest go first."""
 RPC_THREADS = 128
@@ -27,8 +29,6 @@ rewrites each table's last rows then, and with its own 16 MB it did so every sec
 RESULT_OVERHEAD = 16 * 1024
 """Of a result, besides its columns: a page that refreshes asks for thousands of small ones."""
 UPLOAD_BYTES = 10 * 1024 * 1024 * 1024
-SWITCH_SECONDS = 0.0005
-"""How long a thread keeps the interpreter from one that waits: an append goes through several."""
 
 
 class Recent(OrderedDict):  # type: ignore[type-arg]
@@ -70,7 +70,7 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
     from bqemulator.config import LogFormat, LogLevel, PersistenceMode, Settings
     from bqemulator.observability.logging_ import configure_logging
 
-    sys.setswitchinterval(SWITCH_SECONDS)
+    processes.take_short_turns()
     configure_logging(level=LogLevel.WARNING, fmt=LogFormat.CONSOLE)
     # Before the modules that copy these names are imported.
     import bqemulator.jobs.executor as executor
@@ -129,13 +129,16 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
             self._local = threading.local()
             self._writing = threading.Lock()
 
+        async def start(self):  # type: ignore[no-untyped-def]
+            await super().start()
+            self.connection.execute(f"SET checkpoint_threshold = '{UNMERGED_BYTES}B'")
+
         @property
         def connection(self):  # type: ignore[no-untyped-def]
             cursor = getattr(self._local, "cursor", None)
             if cursor is None:
                 cursor = self._local.cursor = super().connection.cursor()
                 cursor.execute("SET TimeZone = 'UTC'")
-                cursor.execute(f"SET checkpoint_threshold = '{UNMERGED_BYTES}B'")
             return cursor
 
         @asynccontextmanager
