@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -65,3 +66,14 @@ def test_beam_makes_the_brief_sampler_for_its_bundles() -> None:
     workers.tune()
     made = bundle_processor.statesampler.StateSampler("stage", CounterFactory())
     assert made.sampling_period_ms == workers.SAMPLING_MS
+
+
+def test_turns_are_short_only_where_somebody_waits() -> None:
+    before = sys.getswitchinterval()
+    try:
+        workers.take_turns(short=True)
+        assert sys.getswitchinterval() == pytest.approx(before / 10)
+        workers.take_turns(short=False)
+        assert sys.getswitchinterval() == pytest.approx(before)  # Python's own
+    finally:
+        sys.setswitchinterval(before)

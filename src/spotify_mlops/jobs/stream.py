@@ -18,7 +18,6 @@ import grpc
 
 from .. import clients, paths, topic, warehouse
 from ..errors import IntegrityError, ServiceError
-from ..local import processes
 from ..params import Params
 from ..pipeline import graph, progress
 from ..pipeline.marks import watermark
@@ -107,7 +106,6 @@ def run(
             process writes the same tables.
         IntegrityError: the log has lost records that are still to be read.
     """
-    processes.take_short_turns()
     with positions.held(params):
         topic.ensure_topic(params)
         warehouse.ensure_dataset(params)

@@ -16,8 +16,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from . import processes
-
 RESULT_BYTES = 512 * 1024 * 1024
 """Memory for query results that clients may still fetch; the oldest go first."""
 RPC_THREADS = 128
@@ -70,7 +68,8 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
     from bqemulator.config import LogFormat, LogLevel, PersistenceMode, Settings
     from bqemulator.observability.logging_ import configure_logging
 
-    processes.take_short_turns()
+    # An append goes through several threads, each of which would wait a whole turn of 5 ms.
+    sys.setswitchinterval(0.0005)
     configure_logging(level=LogLevel.WARNING, fmt=LogFormat.CONSOLE)
     # Before the modules that copy these names are imported.
     import bqemulator.jobs.executor as executor

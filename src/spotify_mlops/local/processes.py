@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -150,15 +149,6 @@ def owns_ports(record: state.Record) -> bool:
 def explain(record: state.Record) -> str:
     """Return where the log is and how it ends, for an error message."""
     return f"Registro: {record.log}\n{tail(record.log)}"
-
-
-def take_short_turns() -> None:
-    """Make the threads of this process hand the interpreter on after 0.5 ms, not 5.
-
-    An append, or a window, goes through a dozen threads of gRPC and Beam: each would wait a whole
-    turn for one that decodes.
-    """
-    sys.setswitchinterval(0.0005)
 
 
 def is_alive(record: state.Record) -> bool:

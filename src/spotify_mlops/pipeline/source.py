@@ -28,7 +28,7 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP, Duration, Timestamp
 from ..events import decode
 from ..params import Params
 from ..windows import EPOCH
-from . import progress, steps
+from . import progress, steps, workers
 from .marks import Marks, mark, rows_until, watermark
 from .readers import AHEAD, IN_STEP, ArchiveReader, KafkaReader, Reader
 from .transforms import ByKey, typed
@@ -267,6 +267,8 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
         before = _from_microseconds(position.marks)
         _readers.pop(source.job, None)  # while it is ahead of what is claimed
         batch = steps.settled(_before_end(reader.poll(), position.ends), source.letters)
+        if not bounded:
+            workers.take_turns(short=reader.caught_up)
         marked, marks = mark(batch, before, params.allowed_lateness)
         if source.credit is not None:
             taken = _affordable(marked, before, source)

@@ -7,8 +7,10 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import bson
@@ -30,12 +32,15 @@ from .buffered import Buffer, BufferedDoFn
 
 _T = TypeVar("_T")
 _RETRY_SECONDS = 0.2
-_BULK = 500
+_BULK = 1_000
 """Operations a command: the local server runs one at a time, and a track must not wait long."""
+_WRITERS = 2
+"""Threads that insert: one makes documents while another's are written."""
 _DUPLICATE_KEY = 11000
 """MongoDB's error code of an insert whose ``_id`` is there already."""
 
 
+_decode = msgspec.json.Decoder().decode
 _CONTRACT = frozenset({"schema_version", *EVENT_COLUMNS})
 _MAX_BYTES = 16 << 20
 """Of a document, as MongoDB has it."""
@@ -64,33 +69,31 @@ def _prefix(microseconds: int) -> str:
     return f"{microseconds:016x}"
 
 
-def event_documents(events: pl.DataFrame) -> Iterable[dict[str, Any]]:
-    """Yield the original documents, unknown fields too, with ``_id`` and a real date.
+def _document(row: tuple[str, datetime, bytes]) -> dict[str, Any]:
+    """Return the original document, unknown fields too, with ``_id`` and a real date.
 
     JSON can hold what a document cannot: names with dots, integers of more than 64 bits, a field
     ``_id``. Of such a record the known fields are as always, and the whole is text in
     ``original``; ``note`` says so.
     """
-    ids = event_ids(events)
-    times, values = events["event_time"].to_list(), events["value"].to_list()
-    for name, event_time, value in zip(ids, times, values, strict=True):
-        document = _as_document(value) or _as_text(value)
-        document["_id"], document["event_time"] = name, event_time
-        yield document
+    name, event_time, value = row
+    fields = _as_fields(value) or _as_text(value)
+    return {"_id": name, **fields, "event_time": event_time}
 
 
-def _as_document(value: bytes) -> dict[str, Any] | None:
+def _as_fields(value: bytes) -> dict[str, Any] | None:
     """Return the record as it is; None if a document cannot hold it."""
     try:
-        document: dict[str, Any] = msgspec.json.decode(value)
+        fields: dict[str, Any] = _decode(value)
     except msgspec.ValidationError:  # a number that is out of all range
         return None
-    unknown = [name for name in document if name not in _CONTRACT]
-    if "_id" in unknown or not all(_holds(name, document[name]) for name in unknown):
+    if not _CONTRACT.issuperset(fields):
+        unknown = fields.keys() - _CONTRACT
+        if "_id" in unknown or not all(_holds(name, fields[name]) for name in unknown):
+            return None
+    if len(value) > _ALWAYS_FITS and len(bson.encode(fields)) > _MAX_BYTES - _ALWAYS_FITS:
         return None
-    if len(value) > _ALWAYS_FITS and len(bson.encode(document)) > _MAX_BYTES - _ALWAYS_FITS:
-        return None
-    return document
+    return fields
 
 
 def _holds(name: str, value: object) -> bool:
@@ -119,17 +122,27 @@ def insert_events(database: Database[dict[str, Any]], events: pl.DataFrame) -> N
     Raises:
         pymongo.errors.PyMongoError: the server refuses one for another reason, or is away.
     """
-    # In the order of ``_id``, so that a command changes a few pages of the store, and each once;
-    # of duplicates the first in the log stays the first.
-    documents = list(event_documents(events.sort("event_time", maintain_order=True)))
-    for start in range(0, len(documents), _BULK):
-        try:
-            database["events"].insert_many(documents[start : start + _BULK], ordered=False)
-        except BulkWriteError as error:
-            failures = error.details["writeErrors"]
-            others = [failure for failure in failures if failure["code"] != _DUPLICATE_KEY]
-            if others or error.details["writeConcernErrors"]:
-                raise
+    # In the order of ``_id``, so that a command changes a few pages of the store, and each once.
+    firsts = events.unique(DUPLICATE_KEY, keep="first").sort("event_time")
+    # Without a zone, as BSON has dates: PyMongo would ask each one for its distance from UTC.
+    times = firsts["event_time"].dt.replace_time_zone(None).to_list()
+    rows = list(zip(event_ids(firsts), times, firsts["value"].to_list(), strict=True))
+    parts = [rows[start : start + _BULK] for start in range(0, len(rows), _BULK)]
+    with ThreadPoolExecutor(_WRITERS) as writers:
+        for _ in writers.map(partial(_insert, database), parts):
+            pass  # raises what a part raised
+
+
+def _insert(
+    database: Database[dict[str, Any]], rows: Iterable[tuple[str, datetime, bytes]]
+) -> None:
+    try:
+        database["events"].insert_many(map(_document, rows), ordered=False)
+    except BulkWriteError as error:
+        failures = error.details["writeErrors"]
+        others = [failure for failure in failures if failure["code"] != _DUPLICATE_KEY]
+        if others or error.details["writeConcernErrors"]:
+            raise
 
 
 def prune_events(database: Database[dict[str, Any]], before: datetime) -> int:
