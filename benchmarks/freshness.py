@@ -24,7 +24,7 @@ import workload
 from google.cloud.bigquery_storage_v1 import types
 from workload import figure
 
-from spotify_mlops import clients, tables, warehouse
+from spotify_mlops import clients, paths, tables, warehouse
 from spotify_mlops.errors import ServiceError, UserError
 from spotify_mlops.jobs import deploy
 from spotify_mlops.local import processes
@@ -80,32 +80,22 @@ def run(
 @contextmanager
 def _bench(params: Params, bundle: Path) -> Iterator[Params]:
     """Give a log and stores of their own, with a champion, and remove them afterwards."""
-    name = f"bench_freshness_{time.time_ns() // 1_000_000}"
-    bench = params.model_copy(
-        update={
-            "profile": "bench",
-            "topic": name,
-            "dataset": name,
-            "mongo_database": name,
-            "source": "simulator",
-            "simulator_tracks": TRACKS,
-            "window": LENGTH,
-            "window_offset": timedelta(0),
-            "allowed_lateness": LATENESS,
-            "shards": 1,  # 2,000 rows are too few to share out
-            "archive": f"{clients.archive_uri(params)}-bench/{name}",
-        }
-    )
-    workload.serve(bench, bundle)
-    try:
-        yield bench
-    finally:
-        clients.bigquery_client(bench).delete_dataset(
-            bench.dataset, delete_contents=True, not_found_ok=True
-        )
-        clients.mongo_client(bench).drop_database(bench.mongo_database)
-        kafka = admin.admin_client(bench)
-        kafka.delete_topics([bench.topic])[bench.topic].result(30)
+    own = {
+        "topic": f"bench-freshness-{time.time_ns() // 1_000_000}",
+        "source": "simulator",
+        "simulator_tracks": TRACKS,
+        "window": LENGTH,
+        "window_offset": timedelta(0),
+        "allowed_lateness": LATENESS,
+        "shards": 1,  # 2,000 rows are too few to share out
+        "archive": str(paths.state_dir() / "bench" / "freshness"),
+    }
+    with workload.own_stores(params.model_copy(update=own), "freshness", bundle) as bench:
+        try:
+            yield bench
+        finally:
+            kafka = admin.admin_client(bench)
+            kafka.delete_topics([bench.topic])[bench.topic].result(30)
 
 
 def _case(

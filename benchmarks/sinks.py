@@ -31,7 +31,7 @@ from spotify_mlops.pipeline.readers import KafkaReader
 from spotify_mlops.sinks import positions
 from spotify_mlops.windows import Windowing
 
-EVENTS = 12_000_000
+EVENTS = 15_000_000
 """The log is full when the job starts: what limits it is never who publishes."""
 ALONE_RECORDS = 500_000
 ALONE_SECONDS = 15.0
@@ -51,10 +51,11 @@ def run(params: Params, say: Say, seconds: float = 300.0) -> list[dict[str, Any]
         UserError: the log ended first.
     """
     base = workload.prepare(params, f"sinks-{EVENTS}", say, simulator_events=EVENTS)
+    decoded = decode(_beginning(base), base.clock_skew)
     with workload.own_stores(base, "sinks_alone") as own:
-        ceilings = _ceilings(own, say)
+        ceilings = _ceilings(own, decoded, say)
     with workload.own_stores(base, "sinks_together") as own:
-        together = _together(own, say)
+        together = _together(own, decoded, say)
     slowest = min(ceilings, key=lambda name: ceilings[name])
     say(f"La tarea en directo, todos los destinos, {seconds:g} s")
     with workload.own_stores(base, "sinks_live") as own:
@@ -76,20 +77,20 @@ def run(params: Params, say: Say, seconds: float = 300.0) -> list[dict[str, Any]
     ]
 
 
-def _ceilings(params: Params, say: Say) -> dict[str, float]:
+def _ceilings(params: Params, decoded: pl.DataFrame, say: Say) -> dict[str, float]:
     """Return the events a second that each sink takes alone: the job's own code, without Beam."""
     ceilings = {}
-    for name, sink, elements in _work(params):
+    for name, sink, elements in _work(params, decoded):
         say(f"Solo el destino {name}")
         written, seconds = _alone(params, name, sink, elements, ALONE_SECONDS)
         ceilings[name] = written / seconds
     return ceilings
 
 
-def _together(params: Params, say: Say) -> float:
+def _together(params: Params, decoded: pl.DataFrame, say: Say) -> float:
     """Return the events a second that all sinks take at once, each in a thread, without Beam."""
     say("Todos los destinos a la vez, sin la tarea")
-    work = list(_work(params))
+    work = list(_work(params, decoded))
     began = time.perf_counter()
     with ThreadPoolExecutor(len(work)) as threads:
         ends = [threads.submit(_alone, params, *each, math.inf) for each in work]
@@ -97,9 +98,8 @@ def _together(params: Params, say: Say) -> float:
     return min(written) / (time.perf_counter() - began)
 
 
-def _work(params: Params) -> Iterator[tuple[str, Any, Iterable[_Element]]]:
+def _work(params: Params, decoded: pl.DataFrame) -> Iterator[tuple[str, Any, Iterable[_Element]]]:
     """Yield each sink's name, the sink, and what it gets of the beginning of the log."""
-    decoded = decode(_beginning(params), params.clock_skew)
     sinks = stream.live_sinks(params)
     for sink in sinks.raw:
         yield sink.name, sink, _batches(decoded, params)

@@ -58,10 +58,10 @@ def serve(params: Params, bundle: Path) -> None:
 
 
 @contextmanager
-def own_stores(base: Params, name: str) -> Iterator[Params]:
-    """Give a run a dataset, a database and an archive of its own, with the model of ``prepare``.
+def own_stores(base: Params, name: str, bundle: Path | None = None) -> Iterator[Params]:
+    """Give a run a dataset, a database and an archive of its own, with a model.
 
-    They are removed afterwards.
+    They are removed afterwards. Without ``bundle`` the model is that of ``prepare``.
     """
     unique = f"bench_{name}_{time.time_ns() // 1_000_000}"
     params = base.model_copy(
@@ -72,7 +72,7 @@ def own_stores(base: Params, name: str) -> Iterator[Params]:
             "archive": f"{base.archive}-{unique}",
         }
     )
-    serve(params, Schedule(base).bundle_path("1"))
+    serve(params, bundle or Schedule(base).bundle_path("1"))
     warehouse.ensure_dataset(params)
     try:
         yield params

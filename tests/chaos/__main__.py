@@ -104,6 +104,9 @@ def _own_checkout(work: Path) -> None:
         (checkout / name).symlink_to(paths.root() / name)
     os.environ["SPOTIFY_MLOPS_HOME"] = str(checkout)
     os.environ["SPOTIFY_MLOPS_STATE"] = str(work / "state")
+    (work / "tmp").mkdir()
+    os.environ["TMPDIR"] = str(work / "tmp")  # what a library forgets goes with the campaign
+    tempfile.tempdir = None
 
 
 if __name__ == "__main__":
