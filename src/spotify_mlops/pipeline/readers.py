@@ -26,11 +26,13 @@ _DEAF_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
-IN_STEP = 512 << 10
-"""Bytes of a partition that are fetched at once. The consumer gives out one fetch after the other:
-with more, it is hundreds of thousands of records ahead in a partition, and the sinks hold them."""
-AHEAD = 4 << 20
-"""The same where nobody waits for a window: a bounded run is a third faster than in step."""
+_FETCH_BYTES = 512 << 10
+_FETCHED_RECORDS = 10_000
+"""Of each partition, asked for at once and waiting to be given out. The consumer gives out one
+fetch after the other: with more, a partition is far ahead before it can be held back, and what
+waits when it is held back is fetched again."""
+_REFETCH_MS = 5
+"""The library looks only each second whether less waits; a batch is gone sooner."""
 
 
 class Reader(Protocol):
@@ -46,9 +48,7 @@ class Reader(Protocol):
 class KafkaReader:
     """Reads assigned partitions of the topic from given offsets."""
 
-    def __init__(
-        self, params: Params, offsets: Mapping[int, int], fetch_bytes: int = IN_STEP
-    ) -> None:
+    def __init__(self, params: Params, offsets: Mapping[int, int]) -> None:
         """Connect and seek; ``offsets`` is the first record of each partition."""
         self._params = params
         self._config = clients.kafka_config(params)
@@ -59,8 +59,9 @@ class KafkaReader:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
                 "fetch.wait.max.ms": 20,
-                "fetch.message.max.bytes": fetch_bytes,
-                "queued.min.messages": 100_000,
+                "fetch.message.max.bytes": _FETCH_BYTES,
+                "fetch.queue.backoff.ms": _REFETCH_MS,
+                "queued.min.messages": _FETCHED_RECORDS,
                 "queued.max.messages.kbytes": 128 << 10,
                 "check.crcs": False,
                 "error_cb": self._on_error,
@@ -70,6 +71,8 @@ class KafkaReader:
             [TopicPartition(params.topic, p, offset) for p, offset in offsets.items()]
         )
         self._producer: Producer | None = None
+        self._held: frozenset[int] = frozenset()
+        self._paused: frozenset[int] = frozenset()
         self._heard = dict.fromkeys(offsets, time.monotonic())
         self._polled = time.monotonic()
         self._failing_since: float | None = None
@@ -90,6 +93,7 @@ class KafkaReader:
         Raises:
             ServiceError: the broker has not answered for ``service_timeout``.
         """
+        self._pause_held()
         messages = self._consumer.consume(self._params.batch_records, POLL_SECONDS)
         failures = [error for message in messages if (error := message.error()) is not None]
         if failures:
@@ -146,6 +150,48 @@ class KafkaReader:
         server = self._config["bootstrap.servers"]
         reason = f" ({self._failure})" if self._failure else ""
         return ServiceError(f"Kafka no responde en {server}{reason}. Mira «spotify-mlops status».")
+
+    def keep_in_step(self, marks: Marks, most: timedelta) -> None:
+        """Hold back, from the next ``poll`` on, the partitions that are far ahead in event time.
+
+        The consumer gives out as many bytes of one partition as of another. One with fewer events
+        gets ahead, the more the longer the backlog is, and the windows that it opens wait in
+        memory. Nobody waits for a partition that has been read to its end.
+
+        Args:
+            marks: after the last batch, of the partitions that are still to be read.
+            most: how far ahead of the slowest a partition may be; it goes on at half of this.
+        """
+        known = {p: mark for p, mark in marks.items() if mark is not None}
+        slowest = min((mark for p, mark in known.items() if self._has_more(p)), default=None)
+        self._held = frozenset(
+            p
+            for p, mark in known.items()
+            if slowest is not None and mark - slowest > (most / 2 if p in self._held else most)
+        )
+
+    def _has_more(self, partition: int) -> bool:
+        """Tell, without asking the broker, whether what it last said of a partition goes on."""
+        place = TopicPartition(self._params.topic, partition)
+        _, end = self._consumer.get_watermark_offsets(place, cached=True)
+        (read,) = self._consumer.position([place])
+        return bool(read.offset < end)
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether a partition is held back: what it has is not asked for."""
+        return bool(self._held)
+
+    def _pause_held(self) -> None:
+        """Do what ``keep_in_step`` said, in the thread that reads."""
+        held = self._held
+        for change, partitions in (
+            (self._consumer.pause, held - self._paused),
+            (self._consumer.resume, self._paused - held),
+        ):
+            if partitions:
+                change([TopicPartition(self._params.topic, p) for p in partitions])
+        self._paused = held
 
     def beat_silent(self, marks: Marks, idle_timeout: timedelta) -> None:
         """Write a heartbeat into each partition that is silent and holds the watermark back.

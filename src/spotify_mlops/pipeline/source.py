@@ -30,7 +30,7 @@ from ..params import Params
 from ..windows import EPOCH
 from . import progress, steps, workers
 from .marks import Marks, mark, rows_until, watermark
-from .readers import AHEAD, IN_STEP, ArchiveReader, KafkaReader, Reader
+from .readers import ArchiveReader, KafkaReader, Reader
 from .transforms import ByKey, typed
 
 CHECKPOINT_SECONDS = 0.1
@@ -59,7 +59,11 @@ class LogPosition:
     @property
     def done(self) -> bool:
         """Whether nothing is left."""
-        return self.ends is not None and all(self.offsets[p] >= e for p, e in self.ends.items())
+        return self.ends is not None and all(map(self.ended, self.ends))
+
+    def ended(self, partition: int) -> bool:
+        """Tell whether nothing is left of a partition."""
+        return self.ends is not None and self.offsets[partition] >= self.ends[partition]
 
     @property
     def left(self) -> int:
@@ -179,6 +183,8 @@ class _Ahead:
     @property
     def caught_up(self) -> bool:
         """Whether the last batch was all that waited in the log."""
+        if isinstance(self.reader, KafkaReader) and self.reader.holds_back:
+            return False
         return self._held is None and self._read < self._params.batch_records
 
     def give_back(self, rest: pl.DataFrame) -> None:
@@ -225,7 +231,7 @@ class LogSource:
         """Open a reader at ``offsets``."""
         if self.archive:
             return ArchiveReader(self.params, offsets)
-        return KafkaReader(self.params, offsets, AHEAD if self.credit is None else IN_STEP)
+        return KafkaReader(self.params, offsets)
 
 
 _TRACKER = beam.DoFn.RestrictionParam(_LogProvider())
@@ -284,6 +290,9 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
             reader.close()  # what was polled is read again from the restriction that is left
             return
         _readers[source.job] = (offsets, reader)
+        if source.credit is not None and isinstance(reader.reader, KafkaReader):
+            unread = {p: m for p, m in marks.items() if not position.ended(p)}
+            reader.reader.keep_in_step(unread, _leeway(before, marks, source.credit, shape))
         if position.done:
             job.finishing.set()
         if marked.height or position.done:
@@ -322,6 +331,15 @@ def _affordable(marked: pl.DataFrame, before: Marks, source: LogSource) -> int:
     windowing = source.shape.windowing
     limit = windowing.start(first) + (source.credit + 1) * windowing.length
     return rows_until(marked, before, source.params.allowed_lateness, limit)
+
+
+def _leeway(before: Marks, marks: Marks, credit: int, shape: steps.Shape) -> timedelta:
+    """Return how far apart partitions may be: the windows of the credit, or some batches.
+
+    Where windows are small, a batch is many of them.
+    """
+    strides = (mark - start for p, mark in marks.items() if mark and (start := before[p]))
+    return max(credit * shape.windowing.length, 2 * max(strides, default=timedelta(0)))
 
 
 def _closings(windows: set[datetime], reached: datetime, shape: steps.Shape) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""When the live job writes a heartbeat for a partition: only where there is nothing to read."""
+"""When the reader writes a heartbeat for a partition, and when it holds one back."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Broker:
         self.read = {0: 5, 1: 5}
         self.ends = {0: 5, 1: 5}
         self.beats: list[int] = []
+        self.paused: set[int] = set()
 
     def assign(self, places: object) -> None:
         """Nothing to do."""
@@ -42,7 +43,15 @@ class Broker:
     def consume(self, count: int, timeout: float) -> list[object]:
         return []
 
-    def get_watermark_offsets(self, place: SimpleNamespace, timeout: float) -> tuple[int, int]:
+    def pause(self, places: list[SimpleNamespace]) -> None:
+        self.paused |= {place.partition for place in places}
+
+    def resume(self, places: list[SimpleNamespace]) -> None:
+        self.paused -= {place.partition for place in places}
+
+    def get_watermark_offsets(
+        self, place: SimpleNamespace, timeout: float = 0, cached: bool = False
+    ) -> tuple[int, int]:
         return 0, self.ends[place.partition]
 
     def position(self, places: list[SimpleNamespace]) -> list[SimpleNamespace]:
@@ -116,3 +125,35 @@ def test_no_time_passes_while_the_broker_is_away(
     reader[0]._failing_since = clock.now
     listen(reader[0], clock, 30)
     assert reader[1].beats == []
+
+
+def test_a_partition_that_is_far_ahead_is_held_back_until_the_slowest_has_come_near(
+    reader: tuple[KafkaReader, Broker],
+) -> None:
+    kafka, broker = reader
+    broker.ends = {0: 9, 1: 9}
+    hour = timedelta(hours=1)
+    seen = []
+    for ahead in (1, 2, 3, 2, 1.5, 1, 2):
+        kafka.keep_in_step({0: EARLY, 1: EARLY + ahead * hour}, 2 * hour)
+        assert kafka.holds_back == (ahead in (3, 1.5) or len(seen) == 3)
+        kafka.poll()
+        seen.append(set(broker.paused))
+    assert seen == [set(), set(), {1}, {1}, {1}, set(), set()]
+
+
+def test_nobody_waits_for_a_partition_that_has_nothing_to_read(
+    reader: tuple[KafkaReader, Broker],
+) -> None:
+    kafka, broker = reader
+    broker.ends = {0: 9, 1: 9}
+    far = {0: EARLY, 1: EARLY + timedelta(days=1)}
+    kafka.keep_in_step(far, IDLE)
+    assert kafka.holds_back
+    broker.read[0] = 9
+    kafka.keep_in_step(far, IDLE)
+    assert not kafka.holds_back
+    kafka.keep_in_step({0: None, 1: EARLY}, IDLE)
+    assert not kafka.holds_back
+    kafka.keep_in_step({}, IDLE)
+    assert not kafka.holds_back
