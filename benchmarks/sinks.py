@@ -55,7 +55,7 @@ def run(params: Params, say: Say, seconds: float = 300.0) -> list[dict[str, Any]
     with workload.own_stores(base, "sinks_alone") as own:
         ceilings = _ceilings(own, decoded, say)
     with workload.own_stores(base, "sinks_together") as own:
-        together = _together(own, decoded, say)
+        together, cost = _together(own, decoded, say)
     slowest = min(ceilings, key=lambda name: ceilings[name])
     say(f"La tarea en directo, todos los destinos, {seconds:g} s")
     with workload.own_stores(base, "sinks_live") as own:
@@ -71,6 +71,7 @@ def run(params: Params, say: Say, seconds: float = 300.0) -> list[dict[str, Any]
     return [
         figure("sinks_sustained", rate, "events/s", ceilings[slowest]),
         figure("sinks_without_pipeline", together, "events/s", ceilings[slowest]),
+        figure("sinks_without_pipeline_cpu", cost * 1e6, "us/event", digits=1),
         figure("sinks_seconds", last.at - first.at, "s"),
         figure("sinks_memory", after, "MB", before),
         *(figure(f"sinks_alone_{name}", value, "events/s") for name, value in ceilings.items()),
@@ -87,15 +88,25 @@ def _ceilings(params: Params, decoded: pl.DataFrame, say: Say) -> dict[str, floa
     return ceilings
 
 
-def _together(params: Params, decoded: pl.DataFrame, say: Say) -> float:
-    """Return the events a second that all sinks take at once, each in a thread, without Beam."""
+def _together(params: Params, decoded: pl.DataFrame, say: Say) -> tuple[float, float]:
+    """Let all sinks write at once, each in a thread, without Beam.
+
+    Returns:
+        Events a second, and seconds of CPU time of the whole machine for each.
+    """
     say("Todos los destinos a la vez, sin la tarea")
     work = list(_work(params, decoded))
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), _busy()
     with ThreadPoolExecutor(len(work)) as threads:
         ends = [threads.submit(_alone, params, *each, math.inf) for each in work]
-        written = [end.result()[0] for end in ends]
-    return min(written) / (time.perf_counter() - began)
+        written = min(end.result()[0] for end in ends)
+    return written / (time.perf_counter() - began), (_busy() - busy) / written
+
+
+def _busy() -> float:
+    """Return the seconds that the machine's cores have worked since it started."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait)
 
 
 def _work(params: Params, decoded: pl.DataFrame) -> Iterator[tuple[str, Any, Iterable[_Element]]]:
