@@ -163,6 +163,9 @@ class KafkaReader:
             most: how far ahead of the slowest a partition may be; it goes on at half of this.
         """
         known = {p: mark for p, mark in marks.items() if mark is not None}
+        if not known or (max(known.values()) - min(known.values()) <= most and not self._held):
+            self._held = frozenset()
+            return  # what follows waits for a poll under way
         slowest = min((mark for p, mark in known.items() if self._has_more(p)), default=None)
         self._held = frozenset(
             p
