@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from datetime import timedelta
 
+import numpy as np
 import polars as pl
 
 from ..windows import Windowing
@@ -69,11 +70,11 @@ def reference(events: pl.DataFrame, windowing: Windowing, lags: Sequence[int]) -
 
 def _own_window() -> list[pl.Expr]:
     start = pl.col("window_start")
-    skipped = pl.col("skips") / (pl.col("plays") + pl.col("skips"))
+    skipped = _divided(pl.col("skips"), pl.col("plays") + pl.col("skips"))
     year = (start.dt.ordinal_day().cast(pl.Float64) - 1) * (2 * math.pi / _DAYS_OF_YEAR)
     return [
         start.dt.hour().alias("hour_of_day"),
-        (pl.col("searches") / pl.col("n")).alias("event_type_search_result"),
+        _divided(pl.col("searches"), pl.col("n")).alias("event_type_search_result"),
         *((pl.col("country") == code).alias(f"country_{code}") for code in MODEL_COUNTRIES),
         (start.dt.weekday() - 1).alias("day_of_week"),  # Monday is 0
         year.sin().alias("year_sin"),
@@ -97,7 +98,22 @@ def _units(score: str) -> pl.Expr:
 
 
 def _mean_of_others(total: pl.Expr, others: pl.Expr) -> pl.Expr:
-    return pl.when(others > 0).then(total / (_SCORE_UNIT * others)).otherwise(0.0)
+    return pl.when(others > 0).then(_divided(total, _SCORE_UNIT * others)).otherwise(0.0)
+
+
+def _divided(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
+    """Divide row by row, also where a column holds one value.
+
+    Polars multiplies by the reciprocal there: the last bit would depend on which rows share the
+    frame.
+    """
+    return pl.map_batches([numerator, denominator], _quotient, return_dtype=pl.Float64)
+
+
+def _quotient(columns: Sequence[pl.Series]) -> pl.Series:
+    numerator, denominator = (column.to_numpy() for column in columns)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return pl.Series(numerator / denominator, dtype=pl.Float64)
 
 
 def _with_other_countries(rows: pl.DataFrame) -> pl.DataFrame:
@@ -206,7 +222,9 @@ def _age(lags: Sequence[int], windowing: Windowing) -> pl.Expr:
     """
     released = pl.col("_released").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     length = windowing.length // timedelta(microseconds=1)
-    since = (pl.col("window_start") + windowing.length - released).dt.total_microseconds() / length
+    since = (pl.col("window_start") + windowing.length - released).dt.total_microseconds()
     seen = [pl.col(f"_present_{lag}").cast(pl.Int64) * lag for lag in lags]
     largest = pl.max_horizontal(pl.lit(0, pl.Int64), *seen)
-    return pl.coalesce(since.clip(lower_bound=0.0), largest.cast(pl.Float64))
+    # Times the reciprocal: polars divides by a number one way or the other, see `_divided`.
+    windows = since.cast(pl.Float64) * (1 / length)
+    return pl.coalesce(windows.clip(lower_bound=0.0), largest.cast(pl.Float64))
