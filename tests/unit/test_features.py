@@ -251,6 +251,29 @@ def test_one_window_at_a_time_and_one_shard_at_a_time_are_the_whole(events: pl.D
     assert_frame_equal(together, expected, check_exact=True)
 
 
+def test_a_track_alone_has_the_features_that_it_has_among_others() -> None:
+    """To the last bit: polars divides by a column of one value otherwise than by any other."""
+    rows = [
+        {
+            "event_time": at(number % 3),
+            "event_type": EVENT_TYPES[number % len(EVENT_TYPES)],
+            "country": ("CO", "ES", "MX", "US")[number % 13 % 4],
+            "track_id": f"t{number % 20}",
+            "count": 1 + number * 7 % 60,
+            "release_date": date(2025, 12, 1) + timedelta(days=number % 20),
+        }
+        for number in range(600)
+    ]
+    ranked = features.rank(features.aggregate(windowed(frame_of(rows))))
+    carried = features.carry(ranked, LAGS, HOUR)
+    whole = features.build(ranked, carried, LAGS, HOUR)
+    alone = [
+        features.build(part, carried.filter(pl.col("track_id") == part["track_id"][0]), LAGS, HOUR)
+        for part in ranked.partition_by("window_start", "track_id")
+    ]
+    assert_frame_equal(pl.concat(alone).sort(features.ROW_KEY), whole, check_exact=True)
+
+
 @given(events_frames, st.integers(0, 6))
 @settings(max_examples=60, deadline=None)
 def test_the_future_does_not_leak(events: pl.DataFrame, hour: int) -> None:
