@@ -166,19 +166,12 @@ class KafkaReader:
         if not known or (max(known.values()) - min(known.values()) <= most and not self._held):
             self._held = frozenset()
             return  # what follows waits for a poll under way
-        slowest = min((mark for p, mark in known.items() if self._has_more(p)), default=None)
+        slowest = min((mark for p, mark in known.items() if not self._is_read(p)), default=None)
         self._held = frozenset(
             p
             for p, mark in known.items()
             if slowest is not None and mark - slowest > (most / 2 if p in self._held else most)
         )
-
-    def _has_more(self, partition: int) -> bool:
-        """Tell, without asking the broker, whether what it last said of a partition goes on."""
-        place = TopicPartition(self._params.topic, partition)
-        _, end = self._consumer.get_watermark_offsets(place, cached=True)
-        (read,) = self._consumer.position([place])
-        return bool(read.offset < end)
 
     @property
     def holds_back(self) -> bool:
@@ -212,7 +205,7 @@ class KafkaReader:
         for partition, mark in marks.items():
             silent = now - self._heard[partition] >= idle_timeout.total_seconds()
             behind = mark is None or mark < highest
-            if silent and behind and self._is_at_end(partition):
+            if silent and behind and self._is_read(partition, ask=True):
                 if self._producer is None:
                     self._producer = Producer(self._config | {"acks": "all"})
                 self._producer.produce(
@@ -222,10 +215,11 @@ class KafkaReader:
         if self._producer is not None:
             self._producer.poll(0)
 
-    def _is_at_end(self, partition: int) -> bool:
+    def _is_read(self, partition: int, *, ask: bool = False) -> bool:
+        """Tell whether a partition has been read to the end that the broker last told, or tells."""
         place = TopicPartition(self._params.topic, partition)
         try:
-            _, end = self._consumer.get_watermark_offsets(place, timeout=1)
+            _, end = self._consumer.get_watermark_offsets(place, timeout=1, cached=not ask)
         except KafkaException:
             return False  # whoever does not answer is not silent
         (read,) = self._consumer.position([place])
