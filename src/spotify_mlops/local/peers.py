@@ -1,0 +1,53 @@
+"""Whose a connection over loopback is: the user that the kernel says opened its other end.
+
+For servers whose clients cannot send a key: a browser, Beam's own workers. Where there is no
+``/proc`` (macOS) nothing is known, and every local user counts as the owner.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import struct
+from pathlib import Path
+
+_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+
+
+def is_owner(client: tuple[str, int], server: tuple[str, int]) -> bool:
+    """Tell whether the process behind ``client`` is run by this user, or by root.
+
+    Args:
+        client: address and port of the other end, as ``getpeername`` returns them.
+        server: those of this end, as ``getsockname`` returns them.
+    """
+    if not _TABLES[0].exists():
+        return True
+    return _user(client, server) in (os.geteuid(), 0)
+
+
+def _user(client: tuple[str, int], server: tuple[str, int]) -> int | None:
+    """Return the user of the socket from ``client`` to ``server``; None when there is none.
+
+    Source of the format: Linux, Documentation/networking/proc_net_tcp.rst.
+    """
+    wanted = {(_written(client, mapped), _written(server, mapped)) for mapped in (False, True)}
+    for table in _TABLES:
+        if not table.exists():  # no IPv6
+            continue
+        for line in table.read_text().splitlines()[1:]:
+            fields = line.split()
+            if (fields[1], fields[2]) in wanted:
+                return int(fields[7])
+    return None
+
+
+def _written(address: tuple[str, int], mapped: bool) -> str:
+    """Write an address as the kernel's tables do, an IPv4 one as IPv6 when it is ``mapped``."""
+    host = ipaddress.ip_address(address[0])
+    if isinstance(host, ipaddress.IPv6Address) and host.ipv4_mapped:
+        host = host.ipv4_mapped
+    if mapped and isinstance(host, ipaddress.IPv4Address):
+        host = ipaddress.ip_address(f"::ffff:{host}")
+    words = struct.unpack(f"={len(host.packed) // 4}I", host.packed)
+    return "".join(f"{word:08X}" for word in words) + f":{address[1]:04X}"
