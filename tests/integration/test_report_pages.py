@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import browser
+import nbformat
 import pages
+import pandas as pd
+import polars as pl
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from spotify_mlops import paths
+from spotify_mlops import params, paths, report
+from spotify_mlops.figures import eda
+from spotify_mlops.story.show import table
 
 pytestmark = browser.needs_chromium
 
@@ -61,3 +67,44 @@ def test_figures_have_words_and_fit_a_printed_page(chromium):
 
 def test_pages_hold_no_english_path_warning_or_code():
     assert pages.faults(PAGES) == []
+
+
+def test_a_page_shows_all_it_has_and_runs_nothing_that_got_into_it(chromium, tmp_path):
+    names = pl.DataFrame({"track": ["https://example.org/y.js", "</td><script>document.title=1"]})
+    frame = pd.DataFrame(
+        {"time": pd.date_range("2026-01-05", periods=3, tz="UTC"), "country": "CO", "value": 1.0}
+    )
+    notebook = new_notebook(cells=[new_markdown_cell("# Título")])
+    dot = (  # a picture of one pixel
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
+        "rkJggg=="
+    )
+    for data in (
+        {"text/html": table(names, "Canciones", {"track": "Canción"})._repr_html_()},
+        {"image/svg+xml": eda.volume(frame, "simulator", "reproducciones").svg()},
+        {"image/png": dot},
+    ):
+        output = new_output("execute_result", data=data)
+        notebook.cells.append(new_code_cell("", outputs=[output]))
+    (tmp_path / "executed").mkdir()
+    nbformat.write(notebook, tmp_path / "executed" / "05_evaluation.ipynb")
+    report.render(params.load("local"), tmp_path / "executed", tmp_path)
+    page = tmp_path / "05_evaluation.html"
+    with browser.opened(chromium, page.as_uri()) as visit:
+        visit.check()  # a browser tells what it blocks as an error
+        assert visit.page.locator("td").all_inner_texts() == names["track"].to_list()
+        assert visit.page.locator("figure svg").first.bounding_box()["height"] > 100
+        assert visit.page.locator("img").evaluate("e => e.naturalWidth") == 1
+        shown = visit.page.locator("body").evaluate("e => getComputedStyle(e).margin")
+        assert shown == "0px"  # the style of the page holds
+    spoilt = page.read_text(encoding="utf-8").replace(
+        "</main>", "<script>document.title = 'run'</script><img src=x onerror=\"this.alt='run'\">"
+        '<img src="https://example.org/x.png"></main>',
+    )  # fmt: skip
+    page.write_text(spoilt, encoding="utf-8")
+    with browser.opened(chromium, page.as_uri()) as visit:
+        assert "run" not in visit.page.title()
+        assert visit.page.locator("img[alt=run]").count() == 0
+        blocked = " ".join(e for e in visit.errors if "Content Security Policy" in e)
+        for what in ("inline script", "event handler", "https://example.org/x.png"):
+            assert what in blocked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from html import escape
 from html.parser import HTMLParser
 
 import nbformat
@@ -116,6 +117,59 @@ def test_streams_errors_scripts_and_paths_are_left_out(tmp_path):
         assert str(paths.root()) not in text
         assert "Warning" not in text
         assert "script" not in Structure(text).tags
+
+
+NAMES = (
+    "https://example.org/y.js",
+    "javascript:alert(1)",
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "</td></table><iframe src=https://example.org>",
+    "<!-- nothing after this",
+    "&lt;link rel=x>",
+)
+"""What somebody may call a track."""
+
+
+def test_a_track_may_be_called_like_a_script(tmp_path):
+    frame = pd.DataFrame({"track": NAMES})
+    cells = [
+        cell(shown(table(frame, "Canciones", {"track": "Canción"}))),
+        cell(new_output("execute_result", data={"text/html": frame.to_html()})),
+    ]
+    page = render(tmp_path, cells)["05_evaluation.html"]
+    assert page.count("<caption>Canciones</caption>") == 1
+    for name in NAMES:
+        assert page.count(escape(name, quote=False)) + page.count(escape(name)) >= 2
+    assert not {"script", "img", "iframe", "link"} & set(Structure(page).tags)
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<table><tr><td><script>1</script></td></tr></table>",
+        '<table><tr onclick="1"><td>1</td></tr></table>',
+        '<a href="https://example.org">1</a>',
+        "<p>1</p><svg><script>1</script></svg>",
+        '<div style="color: red"><object data="x"></object></div>',
+        '<meta http-equiv="refresh" content="0; url=https://example.org">',
+    ],
+)
+def test_what_is_more_than_a_table_is_left_out(tmp_path, html):
+    cells = [cell(new_output("display_data", data={"text/html": f"{html}<p>{SECRET}</p>"}))]
+    assert SECRET not in render(tmp_path, cells)["05_evaluation.html"]
+
+
+def test_every_page_says_that_nothing_may_run_or_be_asked_for(tmp_path, figure):
+    card = {"model_card": "# Ficha"}
+    for name, text in render(tmp_path, [cell(shown(figure)), cell(shown(Facts(card)))]).items():
+        policies = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
+        assert len(policies) == 1, name
+        allowed = dict(part.strip().split(" ", 1) for part in policies[0].split(";"))
+        assert allowed["default-src"] == "'none'"
+        assert "script-src" not in allowed
+        # Before anything that it should hold for.
+        assert text.index("Content-Security-Policy") < text.index("<style")
 
 
 def test_pages_load_nothing_from_elsewhere(tmp_path, figure):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ SHOWN = ("image/svg+xml", "image/png", "text/html", "text/markdown")
 NOTEBOOK_ONLY = "notebook-only"
 """Tag of a cell that speaks to who has the notebook open, not to who reads the report."""
 
-_FOREIGN = re.compile(r"<(script|link|iframe|object|embed)\b|https?://[^\s\"']+\.js\b", re.I)
+_ELEMENTS = {
+    *("table", "caption", "colgroup", "col", "thead", "tbody", "tfoot", "tr", "th", "td", "style"),
+    *("div", "p", "span", "br", "ul", "ol", "li", "b", "i", "em", "strong", "small", "code"),
+}
+_ATTRIBUTES = {"class", "style", "scope", "scoped", "colspan", "rowspan", "span", "border"}
+"""Of what tables are made; whatever else an output brings (scripts, links, frames) is no result."""
 
 _STYLE = re.compile(r"<style\b.*?</style>", re.I | re.DOTALL)
 
@@ -59,6 +65,30 @@ def without_paths(html: str, folders: Sequence[Path]) -> str:
     return html
 
 
+def _is_table(html: str) -> bool:
+    """Tell whether HTML has no other elements and attributes than tables have.
+
+    Elements are looked at, not texts: a track may be called like a script, or like its address.
+    """
+    found = _Elements()
+    found.feed(html)
+    found.close()
+    return found.names <= _ELEMENTS and found.attributes <= _ATTRIBUTES
+
+
+class _Elements(HTMLParser):
+    """Collects the names of the elements and of the attributes in a text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        self.attributes.update(name for name, _ in attrs)
+
+
 def _outputs(cell: NotebookNode) -> Iterator[dict[str, Any]]:
     for output in cell.get("outputs", []):
         if output.output_type not in ("display_data", "execute_result"):
@@ -68,7 +98,7 @@ def _outputs(cell: NotebookNode) -> Iterator[dict[str, Any]]:
             if content is None:
                 continue
             content = "".join(content) if isinstance(content, list) else content
-            if mime == "text/html" and _FOREIGN.search(content):
+            if mime == "text/html" and not _is_table(content):
                 break
             if mime == "text/html":
                 content = _STYLE.sub("", content)  # pandas brings one for the whole page

@@ -32,6 +32,11 @@ PHASES = {
     "05_evaluation": "Evaluación",
     "06_deployment": "Despliegue",
 }
+CONTENT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
+    "base-uri 'none'; form-action 'none'"
+)
+"""What a browser lets a page do, whatever got into it: be read. It runs nothing and asks nobody."""
 _markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 
 
@@ -83,6 +88,7 @@ def render(params: Params, executed_dir: Path, out_dir: Path) -> list[Path]:
         "params": params,
         "synthetic": params.source == "simulator",
         "made": made,
+        "policy": Markup(CONTENT_POLICY),
         "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
     }
     compared = history.compare(history.remember(out_dir, facts, params, made))
