@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import paths
+from . import credentials, paths
 from .errors import ServiceError
 from .local import state
 from .local.vertex import HEALTH as _VERTEX_HEALTH
@@ -59,7 +59,8 @@ def address(value: str, service: str, name: str) -> str:
 def kafka_config(params: Params) -> dict[str, Any]:
     """Return what every confluent-kafka client of this log starts from.
 
-    User and password come from ``KAFKA_USERNAME`` and ``KAFKA_PASSWORD``.
+    Raises:
+        ParamsError, ServiceError: user or password are not where the params say.
     """
     config: dict[str, Any] = {
         "bootstrap.servers": address(params.kafka_bootstrap, "kafka", "bootstrap"),
@@ -69,8 +70,8 @@ def kafka_config(params: Params) -> dict[str, Any]:
     if params.kafka_sasl_mechanism:
         config["sasl.mechanism"] = params.kafka_sasl_mechanism
     if params.kafka_sasl_mechanism in ("PLAIN", "SCRAM-SHA-512"):
-        config["sasl.username"] = os.environ.get("KAFKA_USERNAME", "")
-        config["sasl.password"] = os.environ.get("KAFKA_PASSWORD", "")
+        config["sasl.username"] = credentials.resolve(params, "kafka_username")
+        config["sasl.password"] = credentials.resolve(params, "kafka_password")
     return config
 
 
@@ -99,7 +100,8 @@ def mongo_client(params: Params) -> MongoClient[dict[str, Any]]:
     It waits for an answer as long as a sink may take, and no longer.
     """
     patience = params.sink_deadline // timedelta(milliseconds=1)
-    return _mongo_client(address(params.mongo_uri, "mongo", "uri"), patience, os.getpid())
+    uri = address(credentials.resolve(params, "mongo_uri"), "mongo", "uri")
+    return _mongo_client(uri, patience, os.getpid())
 
 
 def mongo_database(params: Params) -> Database[dict[str, Any]]:

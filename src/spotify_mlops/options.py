@@ -21,10 +21,10 @@ def with_params(command: _Command) -> _Command:
         pairs = {}
         for value in values:
             name, equals, text = value.partition("=")
-            if not equals:
-                raise ParamsError(f"«--set {value}»: se espera NOMBRE=VALOR.")
+            if not equals:  # what is written may be a password: it is not repeated
+                raise ParamsError("«--set»: se espera NOMBRE=VALOR.")
             if name not in parameters.names():
-                raise ParamsError(f"«--set {value}»: {parameters.unknown(name)}.")
+                raise ParamsError(f"«--set»: {parameters.unknown(name)}.")
             pairs[name] = parameters.parse_value(f"--set {name}", text)
         return pairs
 

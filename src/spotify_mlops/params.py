@@ -23,14 +23,14 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from . import paths
+from . import paths, untrusted
 from .errors import ParamsError
+from .references import LOCAL, MongoURI, SecretReference, UndisclosedError, check_no_secret
 
 ENVIRONMENT_PREFIX = "SPOTIFY_MLOPS_"
-LOCAL = "local"
-"""Value of an endpoint parameter that means: the server that ``up`` started."""
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_NAME = re.compile(r"[\w.-]{1,60}")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d)")
 
 
@@ -76,10 +76,11 @@ class Params(BaseModel):
     """The typed content of a params file. Unknown keys are refused.
 
     Durations are ``timedelta`` here and ``10m``, ``7d``... in files. An endpoint parameter with
-    the value ``local`` is read from the state file of the local services.
+    the value ``local`` is read from the state file of the local services. No value is a secret:
+    what needs one says where it is (`references`).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, hide_input_in_errors=True)
 
     profile: str = Field(min_length=1, pattern=r"^[a-z][a-z0-9_-]*$")
 
@@ -89,16 +90,21 @@ class Params(BaseModel):
     kafka_bootstrap: str = LOCAL
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
+    kafka_username: SecretReference = "env:KAFKA_USERNAME"
+    kafka_password: SecretReference = "env:KAFKA_PASSWORD"
     topic: str = Field(default="spotify-events", pattern=r"^[A-Za-z0-9._-]+$")
     partitions: int = Field(default=4, ge=1, le=1024)
     bigquery_rest: str = LOCAL
     bigquery_grpc: str = LOCAL
     dataset: str = Field(default="spotify", pattern=r"^[A-Za-z0-9_]+$")
-    mongo_uri: str = LOCAL
+    mongo_uri: MongoURI = LOCAL
+    """One with a password is a secret, whole: this says where it is."""
     mongo_database: str = Field(default="spotify_db", pattern=r"^[A-Za-z0-9_]+$")
     archive: str = LOCAL
     vertex: str = LOCAL
     """Address of the Vertex AI API; ``default`` is Google's own for the location."""
+    secret_manager: str = "default"
+    """Address of Secret Manager's API; ``default`` is Google's own."""
     serving_image: str = "spotify-mlops-serving:0.1.0"
     """Where Vertex AI finds the image of infra/; the local one runs its command as it is."""
     serving_machine: str = "n2-standard-2"
@@ -208,6 +214,14 @@ class Params(BaseModel):
     sink_deadline: PositiveDuration = timedelta(seconds=60)
     """How long a sink retries before the streaming job fails (and resumes from the log)."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_secrets(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            for name, value in values.items():
+                check_no_secret(str(name), value)
+        return values
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.level_media < self.level_alta:
@@ -249,9 +263,9 @@ def load(profile_or_path: str | Path = "local", /, **overrides: Any) -> Params:
     """
     path = resolve(profile_or_path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ParamsError(f"No se puede leer {path.name}: {_one_line(error)}") from error
+        content = untrusted.parse_yaml(untrusted.read(path, untrusted.PARAMS_BYTES))
+    except (OSError, untrusted.RefusedError) as error:
+        raise ParamsError(f"No se puede leer {path.name}: {_one_line(error)}.") from error
     if not isinstance(content, dict):
         raise ParamsError(f"{path.name}: se esperaba una lista de «nombre: valor».")
     content |= _from_environment(os.environ)
@@ -259,7 +273,8 @@ def load(profile_or_path: str | Path = "local", /, **overrides: Any) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        raise ParamsError(f"{path.name}: {_explain(error)}") from error
+        # Pydantic's own words have names and values that may be a password in the wrong place.
+        raise ParamsError(f"{path.name}: {_explain(error)}") from None
 
 
 def params_file(params: Params) -> Path:
@@ -278,6 +293,8 @@ def names() -> frozenset[str]:
 
 def unknown(name: str) -> str:
     """Return the Spanish words for a name that is no parameter's, with the nearest one."""
+    if not _NAME.fullmatch(name):
+        return "un nombre que no es de ningún parámetro"
     close = difflib.get_close_matches(name, sorted(Params.model_fields), 1)
     hint = f" (¿«{close[0]}»?)" if close else ""
     return f"parámetro desconocido «{name}»{hint}"
@@ -296,13 +313,15 @@ def parse_value(name: str, text: str) -> Any:
     """Read a parameter's value as params files write it (YAML).
 
     Raises:
-        ParamsError: it is not YAML; the message has ``name``.
+        ParamsError: it is not YAML, or too much; the message has ``name``, and not the value,
+            which may be a password in the wrong place.
     """
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        return untrusted.parse_yaml(text)
+    except untrusted.RefusedError as error:
         raise ParamsError(
-            f"{name} = «{text}» no se puede leer; escríbelo como en los archivos de params/."
+            f"El valor de {name} no se puede leer ({_one_line(error)}); escríbelo como en los "
+            "archivos de params/."
         ) from error
 
 
@@ -333,6 +352,8 @@ def _explain(error: ValidationError) -> str:
             problems.append(unknown(name))
         elif item["type"] == "missing":
             problems.append(f"falta «{name}»")
+        elif name and isinstance(item.get("ctx", {}).get("error"), UndisclosedError):
+            problems.append(f"«{name}» {_message(item)}")
         elif name:
             problems.append(f"«{name}» = {_shown(item['input'])}: {_message(item)}")
         else:
@@ -352,7 +373,10 @@ def _message(item: ErrorDetails) -> str:
 
 
 def _shown(value: object) -> str:
-    text = "vacío" if value is None else repr(value)
+    try:
+        text = "vacío" if value is None else repr(value)
+    except ValueError:  # Python writes no number with thousands of digits
+        text = "un número enorme"
     return text if len(text) <= 60 else text[:60] + "…"
 
 

@@ -180,8 +180,10 @@ def _overrides(pairs: list[str]) -> dict[str, Any]:
     found = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
-        if not equals or name not in parameters.names():
-            raise ParamsError(f"«--set {pair}»: se espera NOMBRE=VALOR, con un nombre conocido.")
+        if not equals:
+            raise ParamsError("«--set»: se espera NOMBRE=VALOR.")
+        if name not in parameters.names():
+            raise ParamsError(f"«--set»: {parameters.unknown(name)}.")
         found[name] = parameters.parse_value(f"--set {name}", text)
     return found
 

@@ -7,16 +7,15 @@ day of the seven that a row counts; taking it for the last would leak the label.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 
+from .. import untrusted
 from ..errors import InputError, ParamsError
 from ..events import EVENT_COLUMNS
 from ..events.schema import MAX_COUNT, UTC_MICROSECONDS
@@ -28,6 +27,7 @@ COLUMNS = ("Song", "Artist", "Date", "Song ID", "Streams", "Rank")
 PERIOD = timedelta(days=7)
 SUFFIXES = (".csv", ".csv.gz")
 SOURCE = "charts"
+_LINE_CHARACTERS = 65_536
 _WEEKDAYS = ("lunes", "martes", "miércoles", "jueves", "viernes", "sábado", "domingo")
 
 
@@ -206,10 +206,10 @@ def _select_folder(
 
 def _read_text(path: Path) -> str:
     try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
+        data = untrusted.unpacked(
+            untrusted.read(path, untrusted.CHARTS_BYTES), untrusted.CHARTS_BYTES
+        )
+    except (OSError, untrusted.RefusedError) as error:
         raise InputError(f"No se puede leer {path}: {error}.") from error
     if not data.strip():
         raise InputError(f"{path} está vacío: se esperaba un CSV con {', '.join(COLUMNS)}.")
@@ -227,7 +227,7 @@ def _read_text(path: Path) -> str:
 
 def _parse(path: Path, text: str) -> tuple[list[int], list[tuple[str, ...]]]:
     """Return the last line of each row and the six columns as text."""
-    reader = csv.reader(io.StringIO(text, newline=""))
+    reader = csv.reader(_bounded(path, io.StringIO(text, newline="")))
     lines: list[int] = []
     rows: list[list[str]] = []
     try:
@@ -254,6 +254,17 @@ def _parse(path: Path, text: str) -> tuple[list[int], list[tuple[str, ...]]]:
         raise InputError(f"{path} no tiene filas: sólo el encabezado.")
     by_name = dict(zip(header, zip(*rows, strict=True), strict=False))
     return lines, [by_name[name] for name in COLUMNS]
+
+
+def _bounded(path: Path, lines: Iterable[str]) -> Iterator[str]:
+    """Pass lines on; one of thousands of fields would become millions of objects."""
+    for number, line in enumerate(lines, 1):
+        if len(line) > _LINE_CHARACTERS:
+            raise InputError(
+                f"{path.name}, línea {number}: tiene más de {_LINE_CHARACTERS} caracteres; se "
+                f"esperaba un CSV con {', '.join(COLUMNS)}."
+            )
+        yield line
 
 
 def _number(column: str) -> pl.Expr:

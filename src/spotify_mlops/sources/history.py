@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from .. import untrusted
 from ..errors import InputError
 from ..events import COUNTRIES, EVENT_COLUMNS
 from .countries import split_country
@@ -65,13 +66,18 @@ def read_history(arguments: Sequence[str | Path]) -> History:
 
 
 def _entries(path: Path) -> Iterator[object]:
-    data = path.read_bytes()
+    try:
+        data = untrusted.read(path, untrusted.HISTORY_BYTES)
+    except (OSError, untrusted.RefusedError) as error:
+        raise InputError(f"No se puede leer {path}: {error}.") from error
     if not data.strip():
         raise InputError(f"{path} está vacío.")
     try:
         content = msgspec.json.decode(data)
     except msgspec.DecodeError:
         content = _lines(path, data)
+    except RecursionError:
+        raise InputError(f"{path.name}: no es un historial (anida demasiados niveles).") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path.name} no está en UTF-8: byte {error.start}.") from error
     if isinstance(content, dict):
@@ -88,7 +94,7 @@ def _lines(path: Path, data: bytes) -> list[object]:
             continue
         try:
             entries.append(msgspec.json.decode(line))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InputError(f"{path.name}, línea {number}: no es JSON ({error}).") from error
     return entries
 

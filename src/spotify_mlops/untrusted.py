@@ -1,0 +1,111 @@
+"""Reading what somebody else may have written: within bounds, or not at all.
+
+A small file may become gigabytes (gzip, YAML's aliases) or exhaust the stack (nesting). Each bound
+is far above what is real and far below what hurts; the message names it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MIB = 1 << 20
+PARAMS_BYTES = 64 << 10
+"""Of a params file, or of one value in a command or in the environment; ours have 2 KiB."""
+CHARTS_BYTES = 64 * MIB
+"""Of a chart file once unpacked: over sixty years of a country's weekly 200."""
+HISTORY_BYTES = 128 * MIB
+"""Of a listening history; Spotify's exports come in files of 13 MB."""
+DESCRIPTION_BYTES = 16 * MIB
+"""Of a model's description or of the promotions; ours have 20 KiB."""
+
+
+class RefusedError(ValueError):
+    """The content is not what it should be, or more of it; the message (Spanish) says why."""
+
+
+def read(path: Path, limit: int) -> bytes:
+    """Return a file's content.
+
+    Raises:
+        RefusedError: it has more than ``limit`` bytes.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return _within(file.read(limit + 1), limit)
+
+
+def unpacked(data: bytes, limit: int) -> bytes:
+    """Return what gzip data hold; other data are returned as they are.
+
+    Raises:
+        RefusedError: they are damaged, or hold more than ``limit`` bytes.
+    """
+    if data[:2] != b"\x1f\x8b":
+        return data
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            return _within(file.read(limit + 1), limit)
+    except (OSError, EOFError, zlib.error) as error:
+        raise RefusedError(str(error)) from error
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Return what a JSON text says.
+
+    Raises:
+        RefusedError: it is not JSON, or nested beyond any use.
+    """
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise RefusedError("anida demasiados niveles") from None
+    except ValueError as error:  # of JSON, of UTF-8, or a number with thousands of digits
+        raise RefusedError(str(error)) from error
+
+
+def parse_yaml(text: str | bytes) -> Any:
+    """Return what a YAML text of params says.
+
+    Raises:
+        RefusedError: it is too long, is not YAML, is nested beyond any use, or has aliases, by
+            which a few lines stand for gigabytes. The message has no part of the text, which may
+            be a password.
+    """
+    content = text.encode(errors="surrogateescape") if isinstance(text, str) else text
+    try:
+        return yaml.load(_within(content, PARAMS_BYTES), _WithoutAliases)
+    except RecursionError:
+        raise RefusedError("anida demasiados niveles") from None
+    except yaml.constructor.ConstructorError:
+        raise RefusedError("hay una etiqueta (!) o una clave que no se admite") from None
+    except yaml.MarkedYAMLError as error:
+        line = f" (línea {error.problem_mark.line + 1})" if error.problem_mark else ""
+        raise RefusedError(f"{error.problem or 'no es YAML'}{line}") from None
+    except RefusedError:
+        raise
+    except yaml.reader.ReaderError as error:
+        raise RefusedError(f"{error.reason} (byte {error.position})") from None
+    except (ValueError, OverflowError):  # a date that is none, a number of thousands of digits
+        raise RefusedError("hay un valor imposible") from None
+
+
+class _WithoutAliases(yaml.SafeLoader):
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "no se admiten alias (*)", mark)
+        return super().compose_node(parent, index)
+
+
+def _within(data: bytes, limit: int) -> bytes:
+    if len(data) > limit:
+        size = f"{limit // MIB} MiB" if limit >= MIB else f"{limit >> 10} KiB"
+        raise RefusedError(f"ocupa más de {size}")
+    return data
