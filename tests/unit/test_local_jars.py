@@ -71,8 +71,8 @@ def test_the_wrapper_passes_its_arguments_and_limits_idleness(
     import subprocess
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    program = cache.folder("prism") / prism.VERSION / "prism"
-    program.parent.mkdir()
+    program = prism.location()
+    program.parent.mkdir(parents=True)
     program.write_text('#!/bin/sh\necho "$@"\n')
     program.chmod(0o755)
     done = subprocess.run(

@@ -68,3 +68,14 @@ def test_a_connection_of_this_user(family, host, asked):
                 assert peers._user(*ends) == os.geteuid()
                 assert peers.is_owner(*ends)
                 assert not peers.is_owner((ends[0][0], 1), ends[1])
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/net/tcp"), reason="needs Linux's tables of sockets")
+def test_a_connection_that_its_process_has_closed_is_nobodys():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with socket.create_connection(server.getsockname()) as client:
+            client.sendall(b"an order")
+        accepted, _ = server.accept()
+        with accepted:
+            assert accepted.recv(100) == b"an order"
+            assert not peers.is_owner(accepted.getpeername(), accepted.getsockname())
