@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import credentials, paths
 from .errors import ServiceError
-from .local import state
+from .local import kafka, mongo, state
 from .local.vertex import HEALTH as _VERTEX_HEALTH
 from .params import LOCAL, Params
 
@@ -59,6 +59,8 @@ def address(value: str, service: str, name: str) -> str:
 def kafka_config(params: Params) -> dict[str, Any]:
     """Return what every confluent-kafka client of this log starts from.
 
+    For the local broker user and password are the state directory's own.
+
     Raises:
         ParamsError, ServiceError: user or password are not where the params say.
     """
@@ -67,6 +69,8 @@ def kafka_config(params: Params) -> dict[str, Any]:
         "security.protocol": params.kafka_security_protocol,
         "log_level": 2,  # failures reach the caller; librdkafka's own lines are noise
     }
+    if params.kafka_bootstrap == LOCAL:
+        return config | kafka.client_settings()
     if params.kafka_sasl_mechanism:
         config["sasl.mechanism"] = params.kafka_sasl_mechanism
     if params.kafka_sasl_mechanism in ("PLAIN", "SCRAM-SHA-512"):
@@ -101,7 +105,8 @@ def mongo_client(params: Params) -> MongoClient[dict[str, Any]]:
     """
     patience = params.sink_deadline // timedelta(milliseconds=1)
     uri = address(credentials.resolve(params, "mongo_uri"), "mongo", "uri")
-    return _mongo_client(uri, patience, os.getpid())
+    user = mongo.client_settings() if params.mongo_uri == LOCAL else {}
+    return _mongo_client(uri, patience, os.getpid(), **user)
 
 
 def mongo_database(params: Params) -> Database[dict[str, Any]]:
@@ -390,11 +395,11 @@ def _endpoint_options(target: str) -> dict[str, str]:
 
 
 @functools.cache
-def _mongo_client(uri: str, patience: int, pid: int) -> MongoClient[dict[str, Any]]:
+def _mongo_client(uri: str, patience: int, pid: int, **user: Any) -> MongoClient[dict[str, Any]]:
     from pymongo import MongoClient
 
     return MongoClient(
-        uri, tz_aware=True, serverSelectionTimeoutMS=10_000, socketTimeoutMS=patience
+        uri, tz_aware=True, serverSelectionTimeoutMS=10_000, socketTimeoutMS=patience, **user
     )
 
 

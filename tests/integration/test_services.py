@@ -23,7 +23,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from spotify_mlops import clients, params, tables, warehouse
 from spotify_mlops.errors import ServiceError, UserError
-from spotify_mlops.local import ports, processes, services, state
+from spotify_mlops.local import ports, processes, secret, services, state
 from spotify_mlops.sinks import mongo
 
 Records = dict[str, state.Record]
@@ -306,6 +306,8 @@ def test_data_and_addresses_outlive_down_and_kill(own_state: Path) -> None:
     with pytest.raises(ServiceError, match="spotify-mlops up"):
         clients.kafka_config(local)
 
+    # The data know nothing of the secret, as in a folder from before there was one.
+    (own_state / secret.FILE).unlink()
     # A port that was taken meanwhile is replaced; the data stay.
     broker, rest = first["kafka"].ports["broker"], first["bigquery"].ports["rest"]
     said: list[str] = []

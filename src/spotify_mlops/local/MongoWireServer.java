@@ -19,9 +19,13 @@ import de.bwaldvogel.mongo.oplog.Oplog;
 import de.bwaldvogel.mongo.wire.bson.BsonDecoder;
 import de.bwaldvogel.mongo.wire.bson.BsonEncoder;
 import de.bwaldvogel.mongo.wire.message.MongoMessage;
+import de.bwaldvogel.mongo.wire.message.MongoQuery;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
+import io.netty.channel.Channel;
 import java.nio.ByteBuffer;
+import java.security.GeneralSecurityException;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -39,7 +43,10 @@ import org.h2.mvstore.type.BasicDataType;
 import org.h2.mvstore.type.ByteArrayDataType;
 import org.h2.mvstore.type.ObjectDataType;
 
-/** Serves the MongoDB wire protocol from one H2 file: {@code MongoWireServer FILE PORT}. */
+/**
+ * Serves the MongoDB wire protocol from one H2 file: {@code MongoWireServer FILE PORT USER}; the
+ * user's password is in the environment, as {@code MONGO_PASSWORD}.
+ */
 public final class MongoWireServer {
     private static final Set<String> WRITES = Set.of(
         "insert", "update", "delete", "findAndModify", "findandmodify", "create", "createIndexes",
@@ -294,9 +301,46 @@ public final class MongoWireServer {
         }
     }
 
-    /** Commits before it answers a write: what was acknowledged survives kill -9. */
+    /**
+     * Answers one user, and commits before it answers a write: what was acknowledged survives
+     * kill -9.
+     */
     private static final class Durable extends H2Backend {
-        Durable(MVStore store) { super(store); }
+        private final ScramSha256 users;
+
+        Durable(MVStore store, ScramSha256 users) {
+            super(store);
+            this.users = users;
+        }
+
+        @Override
+        public Document handleCommand(
+                Channel channel, String database, String command, Document query) {
+            Document answer = users.answer(channel, command, query);
+            if (answer != null) {
+                return answer;
+            }
+            users.require(channel, command);
+            return super.handleCommand(channel, database, command, query);
+        }
+
+        @Override
+        public QueryResult handleQuery(MongoQuery query) {
+            users.require(query.getChannel(), "find");
+            return super.handleQuery(query);
+        }
+
+        @Override
+        public Collection<Document> getCurrentOperations(MongoQuery query) {
+            users.require(query.getChannel(), "currentOp");
+            return super.getCurrentOperations(query);
+        }
+
+        /** Asked without saying on which connection: refused on all. */
+        @Override
+        public Document getServerStatus() {
+            throw ScramSha256.refusal("serverStatus");
+        }
 
         @Override
         public Document handleMessage(MongoMessage message) {
@@ -333,9 +377,10 @@ public final class MongoWireServer {
         }
     }
 
-    public static void main(String[] arguments) {
+    public static void main(String[] arguments) throws GeneralSecurityException {
+        ScramSha256 users = new ScramSha256(arguments[2], System.getenv("MONGO_PASSWORD"));
         MVStore store = new MVStore.Builder().fileName(arguments[0]).open();
-        Durable backend = new Durable(store);
+        Durable backend = new Durable(store, users);
         backend.version(VERSION);
         MongoServer server = new MongoServer(backend);
         Runtime.getRuntime().addShutdownHook(new Thread(server::shutdownNow));

@@ -1,4 +1,8 @@
-"""Apache Kafka: one KRaft node (broker and controller), durable, on loopback."""
+"""Apache Kafka: one KRaft node (broker and controller), durable, on loopback, for its owner alone.
+
+Both ports ask for SCRAM-SHA-512 with the state directory's secret. It is not PLAIN because who
+takes the port of a broker that is down must not be given the secret by its clients.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,17 @@ import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..errors import ServiceError
-from . import cache, jars, ports, state
+from . import cache, compiling, jars, ports, secret, state
 from .java import java
 
 PORTS = ("broker", "controller")
+MECHANISM = "SCRAM-SHA-512"
+_USER = "owner"
+_CREDENTIALS = "OwnerCredentials"
+"""The class that the broker asks who its users are."""
 _JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _LOG4J = """\
 status=error
@@ -32,6 +41,26 @@ def addresses(chosen: Mapping[str, int]) -> dict[str, str]:
     return {"bootstrap": f"{ports.HOST}:{chosen['broker']}"}
 
 
+def client_settings() -> dict[str, Any]:
+    """Return what a confluent-kafka client of this broker needs besides its address.
+
+    Raises:
+        UserError: the state directory's secret cannot be read.
+    """
+    return {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": MECHANISM,
+        "sasl.username": _USER,
+        "sasl.password": secret.key("kafka"),
+    }
+
+
+def classpath(progress: cache.Progress = cache.silent) -> list[Path]:
+    """Return what the broker runs from, fetched and compiled once."""
+    classes = compiling.compiled("kafka", f"{_CREDENTIALS}.java", progress=progress)
+    return [classes, *jars.classpath("kafka", progress)]
+
+
 def command(
     chosen: Mapping[str, int], progress: cache.Progress
 ) -> tuple[list[str], dict[str, str]]:
@@ -41,16 +70,15 @@ def command(
         ServiceError: the storage cannot be formatted.
     """
     home = state.folder("kafka")
-    classpath = ":".join(str(jar) for jar in jars.classpath("kafka", progress))
     properties = home / "server.properties"
-    properties.write_text(_properties(home / "data", chosen), encoding="utf-8")
+    secret.write(properties, _properties(home / "data", chosen))
     (home / "log4j2.properties").write_text(_LOG4J, encoding="utf-8")
     base = [
         str(java()),
         *_JVM,
         f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}",
         "-cp",
-        classpath,
+        ":".join(str(part) for part in classpath(progress)),
     ]
     if not (home / "data" / "meta.properties").is_file():
         _format(base, properties)
@@ -64,7 +92,8 @@ def is_ready(chosen: Mapping[str, int]) -> bool:
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
-    client = AdminClient({"bootstrap.servers": addresses(chosen)["bootstrap"], "log_level": 0})
+    where: dict[str, Any] = {"bootstrap.servers": addresses(chosen)["bootstrap"], "log_level": 0}
+    client = AdminClient(where | client_settings())
     try:
         return bool(client.list_topics(timeout=2).brokers)
     except KafkaException:
@@ -94,14 +123,18 @@ def _format(base: list[str], properties: Path) -> None:
 
 def _properties(data: Path, chosen: Mapping[str, int]) -> str:
     broker, controller = chosen["broker"], chosen["controller"]
-    settings = {
+    settings: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": f"1@{ports.HOST}:{controller}",
-        "listeners": f"PLAINTEXT://{ports.HOST}:{broker},CONTROLLER://{ports.HOST}:{controller}",
-        "advertised.listeners": f"PLAINTEXT://{ports.HOST}:{broker}",
+        "listeners": f"BROKER://{ports.HOST}:{broker},CONTROLLER://{ports.HOST}:{controller}",
+        "advertised.listeners": f"BROKER://{ports.HOST}:{broker}",
         "controller.listener.names": "CONTROLLER",
-        "inter.broker.listener.name": "PLAINTEXT",
+        "inter.broker.listener.name": "BROKER",
+        "listener.security.protocol.map": "BROKER:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+        "sasl.enabled.mechanisms": MECHANISM,
+        "sasl.mechanism.inter.broker.protocol": MECHANISM,
+        "sasl.mechanism.controller.protocol": MECHANISM,
         "log.dirs": data,
         "auto.create.topics.enable": "false",
         # Old and early event times are accepted, and retention counts from arrival: nothing
@@ -129,4 +162,14 @@ def _properties(data: Path, chosen: Mapping[str, int]) -> str:
         "num.io.threads": 4,
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
     }
+    login = (
+        "org.apache.kafka.common.security.scram.ScramLoginModule required "
+        f'username="{_USER}" password="{secret.key("kafka")}";'
+    )
+    for listener in ("broker", "controller"):
+        prefix = f"listener.name.{listener}.{MECHANISM.lower()}.sasl."
+        settings |= {
+            f"{prefix}jaas.config": login,
+            f"{prefix}server.callback.handler.class": _CREDENTIALS,
+        }
     return "".join(f"{key}={value}\n" for key, value in settings.items())

@@ -36,6 +36,14 @@ def matches(purpose: str, given: str) -> bool:
     return hmac.compare_digest(key(purpose).encode(), given.encode())
 
 
+def write(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whatever was there before."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
+        handle.write(text)
+    os.replace(partial, path)
+
+
 def _secret() -> bytes:
     path = paths.state_dir() / FILE
     if not path.exists():

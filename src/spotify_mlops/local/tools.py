@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from . import cache, jars, mongo
+from . import cache, kafka, mongo
 from .prism import prism, prism_wrapper
 
 __all__ = ["ensure", "prism", "prism_wrapper"]
 
 
 def ensure(progress: cache.Progress = cache.silent) -> None:
-    """Fetch the jars, compile the Mongo server and build Prism, whichever is missing, at once.
+    """Fetch the jars, compile what is Java and build Prism, whichever is missing, at once.
 
     Raises:
         UserError: the cache cannot be written, or something cannot be fetched or built.
@@ -19,8 +19,8 @@ def ensure(progress: cache.Progress = cache.silent) -> None:
     with ThreadPoolExecutor(3) as pool:
         futures: list[Future[object]] = [
             pool.submit(prism_wrapper, progress),
-            pool.submit(jars.classpath, "kafka", progress),
-            pool.submit(mongo.compiled, progress),
+            pool.submit(kafka.classpath, progress),
+            pool.submit(mongo.classpath, progress),
         ]
         for future in futures:
             future.result()

@@ -1,0 +1,85 @@
+"""Nobody but the owner of the state directory is answered by its servers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from confluent_kafka import KafkaError
+from confluent_kafka.admin import AdminClient
+
+from spotify_mlops import clients, params
+from spotify_mlops.local import secret, state
+
+Records = dict[str, state.Record]
+Asked = dict[str, str]
+PORTS = {
+    ("kafka", "broker"): "kafka",
+    ("kafka", "controller"): "kafka",
+    ("mongo", "server"): "mongo",
+}
+
+
+def ask(ports: Asked, user: int | None = None) -> Asked:
+    """Return what a process of ``user`` without the secret gets from each port."""
+    request = json.dumps({"ports": ports, "user": user})
+    script = Path(__file__).with_name("strangers.py")
+    done = subprocess.run(
+        [sys.executable, str(script), request], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def ports_of(records: Records) -> Asked:
+    return {
+        str(record.ports[port]): kind
+        for (name, port), kind in PORTS.items()
+        if (record := records[name])
+    }
+
+
+def test_kafka_and_mongo_refuse_who_has_no_secret(services: Records) -> None:
+    ports = ports_of(services)
+    assert ask(ports) == dict.fromkeys(ports, "refused")
+
+
+@pytest.mark.parametrize("port", ["broker", "controller"])
+def test_kafka_refuses_a_wrong_password(services: Records, port: str) -> None:
+    told: list[KafkaError] = []
+    client = AdminClient(
+        clients.kafka_config(params.load("local"))
+        | {
+            "bootstrap.servers": f"127.0.0.1:{services['kafka'].ports[port]}",
+            "sasl.password": secret.key("mongo"),
+            "error_cb": told.append,
+        }
+    )
+    while not told:
+        client.poll(30)
+    assert KafkaError._AUTHENTICATION in {error.code() for error in told}
+
+
+def test_no_secret_is_on_a_command_line_or_in_a_log(services: Records) -> None:
+    keys = [secret.key(purpose) for purpose in ("kafka", "mongo")]
+    for process in psutil.process_iter():
+        try:
+            line = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        assert not any(key in line for key in keys)
+    folder = Path(state.folder())
+    for file in (folder / "state.json", *folder.glob("logs/*")):
+        assert not any(key in file.read_text(errors="replace") for key in keys)
+    readers = [f for f in folder.rglob("*") if f.is_file() and _holds(f, keys)]
+    assert [f.name for f in readers] == ["server.properties"]
+    assert readers[0].stat().st_mode & 0o777 == 0o600
+
+
+def _holds(file: Path, keys: list[str]) -> bool:
+    content = file.read_bytes()
+    return any(key.encode() in content for key in keys)
