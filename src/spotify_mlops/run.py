@@ -72,7 +72,7 @@ def _fill(params: Params, steps: _Steps) -> str:
     from .jobs import bounded, deploy
 
     deploy.stop_apps()
-    warehouse.ensure_dataset(params, _say)
+    warehouse.ensure_dataset(params, rebuild=_say)
     page = deploy.start_dashboard(params).addresses["url"]
     _say(f"Página en directo, que se irá llenando: {page}")
     steps.next("Eventos al registro de Kafka")

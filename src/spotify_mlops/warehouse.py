@@ -57,25 +57,41 @@ def frame(table: Table, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     return made
 
 
-def ensure_dataset(params: Params, progress: Callable[[str], None] = _LOG.info) -> None:
-    """Make the dataset, its tables and its views as declared; what is right stays as it is.
+def ensure_dataset(params: Params, rebuild: Callable[[str], None] | None = None) -> None:
+    """Make what is missing of the dataset, its tables and its views; what is there stays.
 
-    The table of features follows the lag list: with other columns it is made anew, empty,
-    because a run rebuilds it from the log. It says so to ``progress``. Nullable columns that
-    are new at a table's end are added to it.
+    Nullable columns that are new at a table's end are added to it (not to the features', which
+    follow the lags), and a view whose query is another takes the new one in place: a reader finds
+    it at any time. Nothing is changed when something is refused.
+
+    Args:
+        params: which dataset, and the lags that the columns of its features follow.
+        rebuild: given by what then fills the table of features again from the log: with other
+            columns it is made anew, empty, and this takes a line that says so. Without it such
+            a table is refused.
 
     Raises:
-        UserError: another table has other columns than declared.
+        UserError: a table has other columns than declared.
     """
     client = clients.bigquery_client(params)
     dataset = bigquery.Dataset(f"{params.project}.{params.dataset}")
     dataset.location = params.location
     client.create_dataset(dataset, exists_ok=True)
     existing = {item.table_id for item in client.list_tables(params.dataset)}
-    for table in tables.all_tables(params):
-        _ensure_rows(client, params, table, existing, progress)
-        _ensure_view(client, params, table, existing)
-    for view in tables.VIEWS:
+    declared = tables.all_tables(params)
+    present = {
+        table.rows: client.get_table(_reference(params, table.rows))
+        for table in declared
+        if table.rows in existing
+    }
+    outdated = {table.rows for table in declared if _is_other(params, table, present, rebuild)}
+    for table in declared:
+        if table.rows in outdated:
+            assert rebuild is not None
+            rebuild(f"Las columnas de {table.rows} cambiaron (lags): se crea de nuevo, vacía")
+            client.delete_table(present.pop(table.rows))
+        _ensure_rows(client, params, table, present.get(table.rows))
+    for view in (*declared, *tables.VIEWS):
         _ensure_view(client, params, view, existing)
 
 
@@ -308,31 +324,51 @@ def _classify(error: Exception) -> Literal["retry", "lost", "fatal"]:
     return "retry" if isinstance(error, transient) else "fatal"
 
 
-def _ensure_rows(
-    client: bigquery.Client,
+def _reference(params: Params, name: str) -> str:
+    return f"{params.project}.{params.dataset}.{name}"
+
+
+def _is_other(
     params: Params,
     table: Table,
-    existing: set[str],
-    progress: Callable[[str], None],
-) -> None:
-    reference = f"{params.project}.{params.dataset}.{table.rows}"
-    if table.rows in existing:
-        present, declared_columns = client.get_table(reference), _columns(table.schema)
-        columns = _columns(present.schema)
-        if columns == declared_columns:
-            return
+    present: Mapping[str, bigquery.Table],
+    rebuild: Callable[[str], None] | None,
+) -> bool:
+    """Tell whether a table has to be made anew.
+
+    Raises:
+        UserError: it would, and may not be.
+    """
+    if table.rows not in present:
+        return False
+    columns, declared = _columns(present[table.rows].schema), _columns(table.schema)
+    if columns == declared:
+        return False
+    name = f"{params.dataset}.{table.rows}"
+    if table.name != tables.features(params).name:
         added = table.schema[len(columns) :]
-        if columns == declared_columns[: len(columns)] and not any(map(_is_required, added)):
+        if columns == declared[: len(columns)] and not any(map(_is_required, added)):
+            return False
+        raise UserError(
+            f"La tabla {name} tiene otras columnas que las declaradas: usa otro dataset "
+            "(parámetro «dataset») o bórrala."
+        )
+    if rebuild is None:
+        raise UserError(
+            f"La tabla {name} se hizo con otros «lags» que {params.lags}: usa los de entonces u "
+            "otro dataset (parámetro «dataset»), o rehaz las tablas con «make run»."
+        )
+    return True
+
+
+def _ensure_rows(
+    client: bigquery.Client, params: Params, table: Table, present: bigquery.Table | None
+) -> None:
+    if present is not None:
+        if added := table.schema[len(present.schema) :]:
             _add_columns(client, present, table, added)
-            return
-        if table.name != tables.features(params).name:
-            raise UserError(
-                f"La tabla {params.dataset}.{table.rows} tiene otras columnas que las declaradas: "
-                "usa otro dataset (parámetro «dataset») o bórrala."
-            )
-        progress(f"Las columnas de {table.rows} cambiaron (lags): se crea de nuevo, vacía")
-        client.delete_table(reference)
-    declared = bigquery.Table(reference, schema=list(table.schema))
+        return
+    declared = bigquery.Table(_reference(params, table.rows), schema=list(table.schema))
     if table.day:
         declared.time_partitioning = bigquery.TimePartitioning(field=table.day)
     if any(field.name == "country" for field in table.schema):
@@ -363,15 +399,15 @@ def _is_required(field: bigquery.SchemaField) -> bool:
 
 
 def _ensure_view(client: bigquery.Client, params: Params, table: Table, existing: set[str]) -> None:
-    reference = f"{params.project}.{params.dataset}.{table.name}"
-    sql = table.view_sql(params.dataset)
-    if table.name in existing:
-        if client.get_table(reference).view_query == sql:
-            return
-        client.delete_table(reference)
-    view = bigquery.Table(reference)
+    reference, sql = _reference(params, table.name), table.view_sql(params.dataset)
+    view = client.get_table(reference) if table.name in existing else bigquery.Table(reference)
+    if view.view_query == sql:
+        return
     view.view_query = sql
-    client.create_table(view)
+    if table.name in existing:
+        client.update_table(view, ["view_query"])
+    else:
+        client.create_table(view)
 
 
 def _columns(schema: Sequence[bigquery.SchemaField]) -> list[tuple[str, str, bool]]:

@@ -263,26 +263,6 @@ def test_a_large_append_is_cut_into_requests(local_params: MakeParams) -> None:
     assert clients.query(local, sql).item() == 150_000
 
 
-def test_the_dataset_follows_the_lags_and_refuses_other_tables(local_params: MakeParams) -> None:
-    local = local_params()
-    warehouse.ensure_dataset(local)
-    said: list[str] = []
-    warehouse.ensure_dataset(local, said.append)
-    assert said == []
-    other = local_params(dataset=local.dataset, lags=[1, 5])
-    warehouse.ensure_dataset(other, said.append)
-    assert ["spotify_features_rows" in line for line in said] == [True]
-    found = clients.query(other, "SELECT * FROM {dataset}.spotify_features")
-    assert found.columns == [field.name for field in tables.features(other).schema]
-
-    client = clients.bigquery_client(local)
-    name = f"{local.project}.{local.dataset}.{tables.LABELS.rows}"
-    client.delete_table(name)
-    client.query(f"CREATE TABLE `{name}` (other INT64)").result()
-    with pytest.raises(UserError, match=r"spotify_labels_rows tiene otras columnas"):
-        warehouse.ensure_dataset(local)
-
-
 def test_data_and_addresses_outlive_down_and_kill(own_state: Path) -> None:
     local = params.load("local")
     first = services.up()

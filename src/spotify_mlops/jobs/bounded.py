@@ -81,7 +81,7 @@ def ensure(params: Params, *, say: Progress = lambda _: None) -> BoundedSummary:
     content = files.read_bytes(path)
     if content is not None:
         saved = msgspec.json.decode(content, type=_Done)
-        if saved.fingerprint == _fingerprint(params) and _is_loaded(params, saved.summary):
+        if saved.fingerprint == _fingerprint(params) and _is_loaded(params, saved.summary, say):
             say("El registro no ha cambiado: las tablas ya están hechas")
             return saved.summary
     return run(params, say=say)
@@ -124,7 +124,7 @@ def _run(
     say: Progress,
 ) -> BoundedSummary:
     began = time.monotonic()
-    warehouse.ensure_dataset(params)
+    warehouse.ensure_dataset(params, rebuild=say)
     with _staging(params, f"bounded-{params.topic}-{params.dataset}") as staging:
         sinks = _sinks(params, staging, replay)
         made = _compute(
@@ -262,9 +262,9 @@ def _fingerprint(params: Params) -> str:
     return digest.hexdigest()
 
 
-def _is_loaded(params: Params, summary: BoundedSummary) -> bool:
+def _is_loaded(params: Params, summary: BoundedSummary, say: Progress) -> bool:
     """Tell whether the warehouse still holds what the run loaded."""
-    warehouse.ensure_dataset(params)
+    warehouse.ensure_dataset(params, rebuild=say)
     found = clients.query(params, "SELECT COUNT(*) FROM {dataset}.spotify_features_rows").item()
     return bool(found >= summary.rows["spotify_features"])
 

@@ -95,6 +95,7 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
     executor.execute_load_job = aside(executor.execute_load_job)
 
     _refuse_failed_queries()
+    _show_view_queries()
 
     import bqemulator.grpc_api.read_servicer as read_servicer
     import bqemulator.server as server
@@ -238,6 +239,22 @@ def _refuse_failed_queries() -> None:
     for route in jobs.router.routes:
         if isinstance(route, APIRoute) and route.endpoint is query:
             route.endpoint = answered
+
+
+def _show_view_queries() -> None:
+    """Say a view's query in ``tables.get``, as BigQuery does: who has it need not replace it."""
+    from bqemulator.api.routes import tables
+
+    shown = tables._table_to_rest
+
+    @functools.wraps(shown)
+    def whole(table: Any) -> dict[str, Any]:
+        body = shown(table)
+        if table.view_query:
+            body["view"] = {"query": table.view_query, "useLegacySql": False}
+        return body
+
+    tables._table_to_rest = whole  # type: ignore[assignment]
 
 
 def _result(path: str, executor: Any) -> Any:
