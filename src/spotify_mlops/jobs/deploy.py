@@ -8,15 +8,20 @@ from collections.abc import Callable
 from datetime import datetime
 from threading import Event
 
-from .. import clients
+from .. import clients, credentials
 from ..dashboard import DEFAULT_PORT
 from ..errors import ServiceError
-from ..local import ports, processes, services, state
+from ..local import environment, ports, processes, services, state
 from ..params import Params, params_file
 from .stream import ready_file
 
 STREAM, SIMULATOR, OBSERVER, DASHBOARD = "stream", "simulator", "observer", "dashboard"
 _OBSERVE_SECONDS = 30
+_SECRETS = {
+    STREAM: ("kafka_username", "kafka_password", "mongo_uri"),
+    SIMULATOR: ("kafka_username", "kafka_password"),
+}
+"""Parameters whose secrets a process uses; the others, which ask BigQuery alone, get none."""
 
 
 def start_stream(params: Params) -> state.Record:
@@ -113,6 +118,7 @@ def _start(
         argv,
         ready=ready,
         timeout=params.service_timeout.total_seconds(),
+        env=environment.outbound() | credentials.variables(params, *_SECRETS.get(name, ())),
         ports={} if port is None else {"http": port},
         addresses={} if port is None else {"url": f"http://{ports.HOST}:{port}/"},
     )

@@ -3,7 +3,9 @@
 # outlives Python: a session of its own, a TERM when the parent dies, an end when it stays idle.
 set -eu
 prism="@PRISM@"
-set -- "$prism" "$@" --idle_shutdown_timeout=60s
+# It needs nothing of the environment of the job, where passwords may be.
+set -- env -i PATH="$PATH" HOME="${HOME:-/}" TMPDIR="${TMPDIR:-/tmp}" \
+    SPOTIFY_MLOPS_OWNER="${SPOTIFY_MLOPS_OWNER:-}" "$prism" "$@" --idle_shutdown_timeout=60s
 if command -v setpriv >/dev/null 2>&1 && setpriv --pdeathsig TERM true 2>/dev/null; then
     set -- setpriv --pdeathsig TERM "$@"
 fi

@@ -18,7 +18,7 @@ import psutil
 
 from .. import paths
 from ..errors import ServiceError
-from . import state
+from . import environment, state
 
 OWNER = "SPOTIFY_MLOPS_OWNER"
 """Environment variable that marks a process, and all it starts, with its state directory."""
@@ -46,7 +46,7 @@ def start(
         ready: asks the process, by its own protocol, whether it serves; called again until it
             returns True. Without it the process counts as ready at once.
         timeout: seconds to wait for ``ready``.
-        env: variables added to the present environment.
+        env: variables that it needs besides those that every process gets (`environment`).
         cwd: working directory (default: the checkout).
         kind: ``service`` (owned by ``up``) or ``app``.
         ports: ports that the process itself must listen on before ``ready`` is asked (another
@@ -72,7 +72,7 @@ def start(
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 cwd=cwd or paths.root(),
-                env={**os.environ, **(env or {}), OWNER: _owner()},
+                env={**environment.inherited(), **(env or {}), OWNER: _owner()},
             )
         except OSError as error:
             raise ServiceError(f"No se pudo iniciar «{name}»: {error}.") from error

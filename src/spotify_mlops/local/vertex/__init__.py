@@ -12,7 +12,7 @@ import http.client
 import sys
 from collections.abc import Mapping
 
-from .. import cache, ports, state
+from .. import cache, environment, ports, state
 
 PORTS = ("http",)
 HEALTH = "/healthz"
@@ -34,7 +34,7 @@ def command(
         str(state.folder("vertex")),
         str(chosen["http"]),
     ]
-    return argv, {}
+    return argv, environment.outbound()  # artifacts may be in a bucket
 
 
 def is_ready(chosen: Mapping[str, int]) -> bool:

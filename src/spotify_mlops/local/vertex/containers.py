@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import processes
+from .. import environment, processes
 from .errors import ApiError
 
 _TIED = Path(__file__).with_name("tied.py")
@@ -84,7 +84,7 @@ async def start(launch: Launch) -> asyncio.subprocess.Process:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **launch.env},
+                env={**environment.inherited(), **environment.outbound(), **launch.env},
                 start_new_session=True,
             )
     except (OSError, ValueError) as error:
