@@ -12,6 +12,7 @@ import click
 
 from . import params as parameters
 from . import usage
+from .archive_cli import archive
 from .dashboard import DEFAULT_PORT
 from .errors import UserError
 from .letters_cli import dead_letters
@@ -276,6 +277,7 @@ def _skew(params: Params, wait: float, as_json: bool) -> None:
         sys.exit(1)
 
 
+app.add_command(archive)
 app.add_command(dead_letters)
 app.add_command(replay)
 

@@ -10,6 +10,7 @@ import io
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -39,11 +40,39 @@ def write_bytes(uri: str, content: bytes) -> None:
                 stream.flush()
                 os.fsync(stream.fileno())
             partial.replace(path)
+            _sync(path.parent)  # or what was moved may be gone while what it replaces is too
         except OSError:
             partial.unlink(missing_ok=True)  # a full disk must not keep what is of no use
             raise
     except OSError as error:
         raise ServiceError(f"No se puede escribir {uri}: {error.strerror or error}.") from error
+
+
+def delete(uris: Sequence[str]) -> None:
+    """Remove files; one that is gone already is no matter.
+
+    Raises:
+        ServiceError: one cannot be removed.
+    """
+    try:
+        if uris and "://" in uris[0]:
+            from apache_beam.io.filesystems import FileSystems
+
+            FileSystems.delete(list(uris))
+            return
+        for uri in uris:
+            Path(uri).unlink(missing_ok=True)
+    except OSError as error:
+        raise ServiceError(f"No se puede borrar {uris[0]}: {error.strerror or error}.") from error
+
+
+def _sync(folder: Path) -> None:
+    """Make durable which files are in a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_bytes(uri: str) -> bytes | None:

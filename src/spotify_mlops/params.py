@@ -123,6 +123,8 @@ class Params(BaseModel):
     """Windows that a bounded run handles in one element; the result does not depend on it."""
     idle_timeout: PositiveDuration = timedelta(seconds=10)
     operational_retention: PositiveDuration = timedelta(hours=6)
+    observed_retention: PositiveDuration = timedelta(days=30)
+    """How long the rows stay that tell how far behind, and how fresh, the live job was."""
     clock_skew: Duration = timedelta(days=1)
     """An event this far in the future of its append time is a dead letter."""
     stream_runner: Literal["prism", "dataflow", "flink"] = "prism"

@@ -29,7 +29,7 @@ from ..sinks.mongo import OperationalSink
 from ..sinks.warehouse import EventsSink, HeartbeatsSink
 from ..sinks.windows import LiveWindows
 from ..windows import Windowing
-from . import dead_letters, lag, prism, telemetry
+from . import dead_letters, housekeeping, lag, prism, telemetry
 from .bounded import shape_of
 
 FLUSH_SECONDS = 1.0
@@ -200,7 +200,7 @@ class _Attempt:
                 result = pipeline.run()
             except Exception as error:
                 raise JobError(f"Prism no arrancó: {_last_line(error)}", outage=True) from error
-            with telemetry.told(self._params, tracked):
+            with telemetry.told(self._params, tracked), housekeeping.kept(self._params):
                 self._wait(result, tracked, stop, say)
         finally:
             runner.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -50,25 +50,55 @@ class ArchivedFile:
 
     path: str
     spans: tuple[tuple[int, int, int], ...]
+    size: int = 0
+    """Bytes."""
 
     @property
     def name(self) -> str:
         """The name without the folders."""
         return PurePosixPath(self.path).name
 
+    @property
+    def folder(self) -> str:
+        """The folder: there is one for each day of appending."""
+        return self.path.removesuffix(f"/{self.name}")
+
+    @property
+    def records(self) -> int:
+        """How many records it holds."""
+        return sum(last - first + 1 for _, first, last in self.spans)
+
+    def within(self, other: ArchivedFile) -> bool:
+        """Tell whether another file holds all that this one does."""
+        held = {p: (first, last) for p, first, last in other.spans}
+        return all(
+            p in held and held[p][0] <= first and last <= held[p][1]
+            for p, first, last in self.spans
+        )
+
 
 def archived_files(params: Params) -> list[ArchivedFile]:
     """Return the files of the topic's archive by name.
 
+    A listing that is made while files are merged may have neither those nor the new one. It is
+    made again until nothing has gone meanwhile.
+
     Raises:
         IntegrityError: one has another kind of name.
     """
+    listed = _list(params)
+    while not (again := _list(params)).keys() >= listed.keys():
+        listed = again
+    return sorted(again.values(), key=lambda file: file.name)
+
+
+def _list(params: Params) -> dict[str, ArchivedFile]:
     pattern = FileSystems.join(raw_folder(params), "*", "*.parquet")
-    found = [_parse(item.path) for item in FileSystems.match([pattern])[0].metadata_list]
-    return sorted(found, key=lambda file: file.name)
+    found = FileSystems.match([pattern])[0].metadata_list
+    return {item.path: _parse(item.path, item.size_in_bytes) for item in found}
 
 
-def _parse(path: str) -> ArchivedFile:
+def _parse(path: str, size: int) -> ArchivedFile:
     matches = [
         _SPAN.fullmatch(span)
         for span in PurePosixPath(path).name.removesuffix(".parquet").split("_")[1:]
@@ -76,7 +106,46 @@ def _parse(path: str) -> ArchivedFile:
     if not matches or None in matches:
         raise IntegrityError(f"Nombre inesperado en el archivo: {path}.")
     spans = [tuple(int(group) for group in match.groups()) for match in matches if match]
-    return ArchivedFile(path, tuple((p, first, last) for p, first, last in spans))
+    return ArchivedFile(path, tuple((p, first, last) for p, first, last in spans), size)
+
+
+def take_next(waiting: list[ArchivedFile], following: Mapping[int, int]) -> ArchivedFile | None:
+    """Take the next file to read: what precedes it in all its partitions has been read.
+
+    Args:
+        waiting: the last one first; those that have been read go away too.
+        following: per partition, the first record that has not been read (0 where it is absent).
+
+    Returns:
+        None when none can be read.
+    """
+    for index in reversed(range(len(waiting))):
+        file = waiting[index]
+        if all(last < following.get(p, 0) for p, _, last in file.spans):
+            del waiting[index]
+        elif all(first <= following.get(p, 0) for p, first, _ in file.spans):
+            return waiting.pop(index)
+    return None
+
+
+def in_reading_order(files: Iterable[ArchivedFile]) -> Iterator[ArchivedFile]:
+    """Yield files so that each goes on from those before it, in all its partitions.
+
+    Their names are nearly in this order. One that holds nothing new comes as early as it can.
+
+    Raises:
+        IntegrityError: records are missing.
+    """
+    waiting = sorted(files, key=lambda file: file.name, reverse=True)
+    following = {p: low for p, (low, _) in coverage(waiting).items()}
+    while waiting:
+        for index in reversed(range(len(waiting))):
+            if all(first <= following[p] for p, first, _ in waiting[index].spans):
+                break
+        file = waiting.pop(index)
+        for partition, _, last in file.spans:
+            following[partition] = max(following[partition], last + 1)
+        yield file
 
 
 def coverage(files: Iterable[ArchivedFile]) -> dict[int, tuple[int, int]]:

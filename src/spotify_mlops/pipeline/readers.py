@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import polars as pl
@@ -17,7 +17,7 @@ from .. import clients
 from ..errors import IntegrityError, ServiceError
 from ..events import LOG_COLUMNS, encode_heartbeat
 from ..params import Params
-from .archived import ArchivedFile, archived_files, missing
+from .archived import ArchivedFile, archived_files, missing, take_next
 from .marks import Marks
 
 POLL_SECONDS = 0.05
@@ -241,51 +241,55 @@ class ArchiveReader:
 
     def __init__(self, params: Params, offsets: Mapping[int, int]) -> None:
         """List the files under ``raw/``; ``offsets`` is the first record of each partition."""
+        self._params = params
         self._next = dict(offsets)
-        self._waiting = archived_files(params)
-        self._batches = self._read(params)
+        self._list()
+        self._batches = self._read()
 
-    def _read(self, params: Params) -> Iterator[pl.DataFrame]:
-        while (file := self._following()) is not None:
-            with FileSystems.open(file.path) as stream:
-                frame = pl.from_arrow(pq.read_table(stream, columns=list(LOG_COLUMNS)))
-            assert isinstance(frame, pl.DataFrame)
-            unread = self._unread(frame.cast(pl.Schema(LOG_COLUMNS)), file)
-            yield from unread.iter_slices(params.batch_records)
+    def _list(self) -> None:
+        self._waiting = archived_files(self._params)[::-1]
 
-    def _following(self) -> ArchivedFile | None:
-        """Take the next file that can be read and is not read already."""
-        self._waiting = [
-            file
-            for file in self._waiting
-            if any(last >= self._next.get(p, 0) for p, _, last in file.spans)
-        ]
-        for index, file in enumerate(self._waiting):
-            if all(first <= self._next.get(p, 0) for p, first, _ in file.spans):
-                return self._waiting.pop(index)
-        if not self._waiting:
-            return None
-        file = self._waiting[0]
-        holes = {
-            p: (self._next.get(p, 0), first)
-            for p, first, _ in file.spans
-            if first > self._next.get(p, 0)
-        }
-        raise missing(holes, f"antes de {file.name}")
+    def _read(self) -> Iterator[pl.DataFrame]:
+        while (file := take_next(self._waiting, self._next)) is not None:
+            try:
+                yield from self._unread(file)
+            except Exception:  # file systems have many words for a file that is not there
+                self._list()
+                if any(listed.path == file.path for listed in self._waiting):
+                    raise
+                # It was merged with others since it was listed: go on in the one that holds it.
+        if self._waiting:
+            file = self._waiting[-1]
+            holes = {
+                p: (self._next.get(p, 0), first)
+                for p, first, _ in file.spans
+                if first > self._next.get(p, 0)
+            }
+            raise missing(holes, f"antes de {file.name}")
 
-    def _unread(self, frame: pl.DataFrame, file: ArchivedFile) -> pl.DataFrame:
-        parts = []
-        ordered = frame.sort("partition", "offset").unique(
-            ["partition", "offset"], keep="first", maintain_order=True
-        )
-        for partition, first, last in file.spans:
-            part = ordered.filter(pl.col("partition") == partition)
-            expected = pl.int_range(first, last + 1, eager=True)
-            if not part["offset"].equals(expected):
-                raise missing({partition: (first, last + 1)}, f"alguno, dentro de {file.name}")
-            parts.append(part.filter(pl.col("offset") >= self._next.get(partition, 0)))
-            self._next[partition] = max(self._next.get(partition, 0), last + 1)
-        return pl.concat(parts)
+    def _unread(self, file: ArchivedFile) -> Iterator[pl.DataFrame]:
+        """Yield what a file holds that was not read, a group of its rows after the other."""
+        following = {p: first for p, first, _ in file.spans}
+        with FileSystems.open(file.path) as stream, pq.ParquetFile(stream) as content:
+            for group in _in_step(content.metadata):
+                frame = pl.from_arrow(content.read_row_group(group, columns=list(LOG_COLUMNS)))
+                assert isinstance(frame, pl.DataFrame)
+                rows = frame.cast(pl.Schema(LOG_COLUMNS)).sort("partition", "offset")
+                parts = []
+                for part in rows.partition_by("partition", maintain_order=True):
+                    partition = part["partition"][0]
+                    first = following.get(partition, 0)
+                    end = first + part.height
+                    if not part["offset"].equals(pl.int_range(first, end, eager=True)):
+                        raise _torn(file, partition)
+                    following[partition] = end
+                    unread = self._next.get(partition, 0)
+                    parts.append(part.filter(pl.col("offset") >= unread))
+                    self._next[partition] = max(unread, end)
+                yield from pl.concat(parts).iter_slices(self._params.batch_records)
+        for partition, _, last in file.spans:
+            if following[partition] != last + 1:
+                raise _torn(file, partition)
 
     def poll(self) -> pl.DataFrame:
         """Return the next records.
@@ -302,3 +306,28 @@ class ArchiveReader:
 
     def close(self) -> None:
         """Nothing stays open between batches."""
+
+
+def _torn(file: ArchivedFile, partition: int) -> IntegrityError:
+    spans = {p: (first, last + 1) for p, first, last in file.spans}
+    return missing({partition: spans.get(partition, (0, 0))}, f"alguno, dentro de {file.name}")
+
+
+def _in_step(metadata: pq.FileMetaData) -> list[int]:
+    """Return a file's groups of rows by time, so that no partition is far ahead of another.
+
+    In a file that was merged each holds rows of one partition. Where one holds more, they stay in
+    the file's order.
+    """
+    names = metadata.schema.names
+    columns = names.index("partition"), names.index("append_time")
+    reached: dict[int, datetime] = {}
+    times = []
+    for group in range(metadata.num_row_groups):
+        partition, time = (metadata.row_group(group).column(i).statistics for i in columns)
+        if not partition or not time or partition.min != partition.max:
+            return list(range(metadata.num_row_groups))
+        # A partition's rows keep their order though the broker's clock was set back.
+        reached[partition.min] = max(reached.get(partition.min, time.min), time.min)
+        times.append(reached[partition.min])
+    return sorted(range(len(times)), key=times.__getitem__)
