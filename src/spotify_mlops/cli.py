@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,12 +14,15 @@ from . import params as parameters
 from . import usage
 from .archive_cli import archive
 from .dashboard import DEFAULT_PORT
-from .errors import UserError
+from .errors import ServiceError, UserError
 from .letters_cli import dead_letters
 from .monitor_cli import monitor
 from .options import answer, json_option, number, say, with_params
 from .params import Params
 from .replay_cli import replay
+
+if TYPE_CHECKING:
+    from .local.services import ServiceStatus
 
 USAGE = 2
 UNEXPECTED = 70
@@ -76,17 +79,22 @@ def down() -> None:
 @app.command()
 @with_params
 @json_option
-def status(params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
+@click.option("--pid", "pid_of", metavar="NOMBRE", help="Solo el número de proceso de NOMBRE.")
+def status(params_file: str, overrides: dict[str, Any], as_json: bool, pid_of: str | None) -> None:
     """Dice qué está en marcha, cómo acabó lo que se cayó y cuánto retraso hay."""
     from .local import services
 
     params = parameters.load(params_file, **overrides)
     found = services.status()
+    if pid_of is not None:
+        click.echo(_pid(found, pid_of))
+        return
     words = {
         "running": ("en marcha", "green"),
         "unhealthy": ("no responde", "yellow"),
         "crashed": ("caído", "red"),
         "stopped": ("detenido", None),
+        "stray": ("sin constar", "yellow"),
     }
     kafka = next(item for item in found if item.name == "kafka")
     reachable = params.kafka_bootstrap != parameters.LOCAL or kafka.state == "running"
@@ -98,15 +106,29 @@ def status(params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
         for item in found:
             word, colour = words[item.state]
             click.secho(f"{item.name:<10} {word:<12}", fg=colour, nl=False)
-            click.echo(f" {', '.join(item.addresses.values())}  {item.log or ''}")
+            click.echo(
+                f" {item.pid or '':>8}  {', '.join(item.addresses.values())}  {item.log or ''}"
+            )
             if item.log_tail:
                 click.echo(
                     "".join(f"    {line}\n" for line in item.log_tail.splitlines()), nl=False
                 )
         for line in told:
             click.echo(line)
-    if any(item.state in ("crashed", "unhealthy") for item in found):
+    if any(item.state in ("crashed", "unhealthy", "stray") for item in found):
         sys.exit(1)
+
+
+def _pid(found: list[ServiceStatus], name: str) -> int:
+    """Return the pid of a process that runs.
+
+    Raises:
+        ServiceError: it does not.
+    """
+    for item in found:
+        if item.name == name and item.pid is not None and item.state in ("running", "unhealthy"):
+            return item.pid
+    raise ServiceError(f"«{name}» no está en marcha: «spotify-mlops status» dice qué lo está.")
 
 
 def _lag(params: parameters.Params) -> tuple[dict[str, Any] | None, list[str]]:

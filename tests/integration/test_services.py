@@ -280,6 +280,9 @@ def test_data_and_addresses_outlive_down_and_kill(own_state: Path) -> None:
     }
     assert read_one_of_each(local) == wrote
 
+    (own_state / "state.json").unlink()
+    assert services.up() == second  # none is started beside those that run
+    (own_state / "state.json").write_text("{")
     services.down()
     assert not any(processes.is_alive(record) for record in second.values())
     assert {found.state for found in services.status()} == {"stopped"}

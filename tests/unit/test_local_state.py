@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from spotify_mlops import clients, params
+from spotify_mlops import cli, clients, params
 from spotify_mlops.errors import ServiceError, UserError
 from spotify_mlops.local import ports, processes, services, state
 
@@ -54,11 +55,90 @@ def test_writers_at_once_lose_no_record() -> None:
     }
 
 
-def test_a_damaged_state_file_is_named(own_state: Path) -> None:
+DAMAGES = {
+    "gone": None,
+    "empty": "",
+    "cut short": '{"version": 1, "processes": {"sleeper": {"na',
+    "of another shape": '{"processes": {"sleeper": {"unknown": 1}}}',
+    "not an object": "[1]",
+    "too deep": "[" * 100_000,
+    "an older one": '{"version": 1, "processes": {}}',
+    "of other processes": '{"version": 1, "processes": {"sleeper": '
+    '{"name": "sleeper", "pid": 1, "identity": "another boot/1"}}}',
+}
+
+
+@pytest.fixture(params=DAMAGES.values(), ids=DAMAGES)
+def lost(request: pytest.FixtureRequest, own_state: Path) -> state.Record:
+    """A process that runs, of which the state file knows nothing any more."""
+    record = sleeper()
+    (own_state / "state.json").unlink()
+    if request.param is not None:
+        (own_state / "state.json").write_text(request.param)
+    return record
+
+
+def test_down_ends_what_lost_its_record(lost: state.Record) -> None:
+    process = psutil.Process(lost.pid)
+    services.down()
+    assert has_ended(process)
+    assert {status.state for status in services.status()} == {"stopped"}
+
+
+def test_status_tells_of_what_lost_its_record(lost: state.Record) -> None:
+    (found,) = [status for status in services.status() if status.name == "sleeper"]
+    assert (found.state, found.pid, found.log) == ("running", lost.pid, lost.log)
+
+
+def test_no_second_one_is_started_beside_what_lost_its_record(lost: state.Record) -> None:
+    assert sleeper() == lost
+
+
+def test_a_damaged_state_file_is_set_aside_and_the_user_is_told(
+    own_state: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     state.put(state.Record("a"))
     (own_state / "state.json").write_text("{", encoding="utf-8")
-    with pytest.raises(UserError, match=r"state\.json"):
-        state.read()
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda _: state.read(), range(8))) == [{}] * 8
+    (aside,) = own_state.glob("state.json.*.damaged")
+    assert aside.read_text() == "{"
+    (told,) = caplog.messages
+    assert "state.json estaba dañado" in told
+    assert aside.name in told
+    state.put(state.Record("b"))
+    assert set(state.read()) == {"b"}
+
+
+def test_a_copy_of_a_process_is_not_taken_for_it(tmp_path: Path, own_state: Path) -> None:
+    note = tmp_path / "pid"
+    code = (
+        "import os, time\n"
+        "child = os.fork()\n"
+        f"if child: open({str(note)!r}, 'w').write(f'{{child}}.')\n"
+        "time.sleep(600)\n"
+    )
+    record = processes.start(
+        "forked",
+        [sys.executable, "-c", code],
+        ready=lambda: note.is_file() and note.read_text().endswith("."),
+    )
+    (own_state / "state.json").unlink()
+    assert processes.recover() == ["forked"]
+    assert state.get("forked") == record
+
+
+def test_what_belongs_to_nothing_on_record_is_told_and_ended(own_state: Path) -> None:
+    kept = sleeper()
+    # As a program of another version leaves it: with a mark that says whose it is, and no more.
+    environ = {**os.environ, processes.OWNER: str(own_state.resolve())}
+    stray = subprocess.Popen([sys.executable, "-c", SLEEP], env=environ)
+    process = psutil.Process(stray.pid)
+    (found,) = [status for status in services.status() if status.state == "stray"]
+    assert found.pid == stray.pid
+    assert len(processes.end(processes.strays())) == 1
+    assert has_ended(process)
+    assert processes.is_alive(kept)
 
 
 def test_a_state_folder_that_cannot_be_made_is_a_clear_error(
@@ -176,6 +256,17 @@ def test_status_tells_a_crash_with_the_end_of_the_log() -> None:
     (found,) = [status for status in services.status() if status.name == "sleeper"]
     assert (found.state, found.kind) == ("crashed", "app")
     assert "dormido" in found.log_tail
+
+
+def test_status_gives_the_pid_to_kill_by(capsys: pytest.CaptureFixture[str]) -> None:
+    record = sleeper()
+    cli.main(["status", "--pid", "sleeper"])
+    assert capsys.readouterr().out == f"{record.pid}\n"
+    kill(record)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["status", "--pid", "sleeper"])
+    assert ended.value.code == ServiceError.exit_code
+    assert "no está en marcha" in capsys.readouterr().err
 
 
 def test_services_that_were_never_started_are_stopped() -> None:

@@ -1,17 +1,22 @@
 """Start, watch and stop processes that outlive the command that started them.
 
 Used for the local services and for the project's own long runs (stream, endpoint, simulator,
-live page). Each runs in a session of its own with a log file and a record in the state file.
+live page). Each runs in a session of its own with a log file and a record in the state file, and
+carries that record in its environment, so that it is found (`recover`) when the file is lost.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import os
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import psutil
@@ -22,6 +27,8 @@ from . import environment, state
 
 OWNER = "SPOTIFY_MLOPS_OWNER"
 """Environment variable that marks a process, and all it starts, with its state directory."""
+PROCESS = "SPOTIFY_MLOPS_PROCESS"
+"""Environment variable with a process's record; what it starts inherits it, with other commands."""
 _POLL = 0.05
 _TAIL_BYTES = 16_384
 
@@ -40,6 +47,8 @@ def start(
 ) -> state.Record:
     """Start a process, wait until ``ready()`` and record it; if it runs already, return that.
 
+    One that runs and has lost its record counts, and gets it back.
+
     Args:
         name: the record's name; the log is ``logs/<name>.log`` in the state directory.
         argv: program and arguments.
@@ -57,35 +66,37 @@ def start(
         ServiceError: the process ended or did not become ready; it is stopped, and the message
             ends with the tail of its log.
     """
+    recover()
     running = state.get(name)
     if running is not None and is_alive(running):
         return running
     log = state.folder("logs") / f"{name}.log"
-    with log.open("ab") as output:
-        output.write(f"--- {state.now()} {name}\n".encode())
-        output.flush()
-        try:
-            process = subprocess.Popen(
-                [str(part) for part in argv],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                cwd=cwd or paths.root(),
-                env={**environment.inherited(), **(env or {}), OWNER: _owner()},
-            )
-        except OSError as error:
-            raise ServiceError(f"No se pudo iniciar «{name}»: {error}.") from error
     record = state.Record(
         name=name,
         kind=kind,
-        pid=process.pid,
-        identity=identity(process.pid),
         started=state.now(),
         log=str(log),
         ports=dict(ports or {}),
         addresses=dict(addresses or {}),
     )
+    command = [str(part) for part in argv]
+    own = {OWNER: _owner(), PROCESS: _told(record, command)}
+    with log.open("ab") as output:
+        output.write(f"--- {record.started} {name}\n".encode())
+        output.flush()
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=cwd or paths.root(),
+                env={**environment.inherited(), **(env or {}), **own},
+            )
+        except OSError as error:
+            raise ServiceError(f"No se pudo iniciar «{name}»: {error}.") from error
+    record = replace(record, pid=process.pid, identity=identity(process.pid))
     state.put(record)
     try:
         _await_ready(record, process, ready, timeout)
@@ -168,24 +179,50 @@ def stop(record: state.Record, timeout: float = 20.0) -> None:
     state.put((state.get(record.name) or record).stopped())
 
 
+def recover() -> list[str]:
+    """Write the record of each process that runs without one; return their names.
+
+    The state file may have been lost or put back from an older copy, or whoever started the
+    process was killed before writing it.
+    """
+    records = state.read()
+    lost = []
+    for name, record in _living().items():
+        known = records.get(name)
+        if (known is None or not is_alive(known)) and is_alive(record):
+            state.put(record)
+            lost.append(name)
+    return lost
+
+
+def strays() -> list[psutil.Process]:
+    """Return the marked processes that belong to none of those on record.
+
+    The caller and its ancestors are left out.
+    """
+    kept = set()
+    for record in state.read().values():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ends meanwhile
+            if is_alive(record):
+                kept |= {process.pid for process in _family(record)}
+    return [process for process in _others() if process.pid not in kept]
+
+
+def end(found: Iterable[psutil.Process], timeout: float = 10.0) -> list[str]:
+    """End processes: TERM, then KILL after ``timeout`` seconds; return their names."""
+    processes = list(found)
+    names = [describe(process) for process in processes]
+    _end(processes, timeout)
+    return names
+
+
 def sweep(timeout: float = 10.0) -> list[str]:
     """End every process that carries this state directory's mark; return their names.
 
-    Finds what lost its parent and its session. The caller and its ancestors are left alone.
+    Finds what lost its parent, its session and its record. The caller and its ancestors are left
+    alone.
     """
-    own = os.getpid()
-    spared = {own, *(parent.pid for parent in psutil.Process(own).parents())}
-    owner = _owner()
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid not in spared and process.environ().get(OWNER) == owner:
-                found.append(process)
-        except (psutil.Error, OSError):  # ended meanwhile, or another user's
-            continue
-    names = [_name(process) for process in found]
-    _end(found, timeout)
-    return names
+    return end(_others(), timeout)
 
 
 def tail(log: str | Path | None, lines: int = 15) -> str:
@@ -198,8 +235,65 @@ def tail(log: str | Path | None, lines: int = 15) -> str:
     return "\n".join(text.splitlines()[-lines:])
 
 
+def describe(process: psutil.Process) -> str:
+    """Return a process's name; its pid when it has ended."""
+    try:
+        return process.name()
+    except psutil.Error:
+        return str(process.pid)
+
+
 def _owner() -> str:
     return str(paths.state_dir().resolve())
+
+
+def _told(record: state.Record, command: Sequence[str]) -> str:
+    """Return a record as a process carries it: it does not know its pid before it runs."""
+    return json.dumps(asdict(record) | {"command": _digest(command)})
+
+
+def _digest(command: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(command).encode()).hexdigest()
+
+
+def _marked() -> Iterator[tuple[psutil.Process, Mapping[str, str]]]:
+    """Give each process with this state directory's mark, and its environment."""
+    owner = _owner()
+    for process in psutil.process_iter():
+        try:
+            environ = process.environ()
+        except (psutil.Error, OSError):  # ended meanwhile, or another user's
+            continue
+        if environ.get(OWNER) == owner:
+            yield process, environ
+
+
+def _others() -> list[psutil.Process]:
+    own = psutil.Process()
+    spared = {own.pid, *(parent.pid for parent in own.parents())}
+    return [process for process, _ in _marked() if process.pid not in spared]
+
+
+def _living() -> dict[str, state.Record]:
+    """Return the records of the processes that run, as they carry them.
+
+    What a process started carries the same, but was started by another command; a copy of it
+    (fork) is younger.
+    """
+    found: dict[str, tuple[float, state.Record]] = {}
+    for process, environ in _marked():
+        try:
+            content = json.loads(environ[PROCESS])
+            if content.pop("command") != _digest(process.cmdline()):
+                continue
+            record = state.Record(**content)
+            age = process.create_time()
+        except (psutil.Error, OSError, KeyError, ValueError, TypeError):
+            continue  # it ended meanwhile, or another version of this program started it
+        if record.name not in found or age < found[record.name][0]:
+            pid = process.pid
+            found[record.name] = age, replace(record, pid=pid, identity=identity(pid))
+    return {name: record for name, (_, record) in found.items()}
 
 
 def identity(pid: int) -> str | None:
@@ -261,10 +355,3 @@ def _has_ended(process: psutil.Process) -> bool:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-
-
-def _name(process: psutil.Process) -> str:
-    try:
-        return process.name()
-    except psutil.Error:
-        return str(process.pid)

@@ -42,7 +42,8 @@ class ServiceStatus:
 
     name: str
     kind: state.Kind
-    state: Literal["running", "unhealthy", "crashed", "stopped"]
+    state: Literal["running", "unhealthy", "crashed", "stopped", "stray"]
+    """``stray``: it runs, and belongs to none of those on record."""
     addresses: dict[str, str]
     pid: int | None
     started: str | None
@@ -68,6 +69,7 @@ def up(progress: cache.Progress = cache.silent, timeout: float = 60.0) -> dict[s
     for name in ("", "logs", "archive"):
         state.folder(name)
     with state.locked("up"), ThreadPoolExecutor(len(SERVICES)) as pool:
+        _tidy(progress)
         futures = [pool.submit(_start, service, progress, timeout) for service in SERVICES]
         failures = [failure for future in futures if (failure := future.exception())]
         for failure in failures:
@@ -80,13 +82,16 @@ def up(progress: cache.Progress = cache.silent, timeout: float = 60.0) -> dict[s
 def down(progress: cache.Progress = cache.silent) -> None:
     """End every process that this checkout started, apps before services; keep the data.
 
+    Those that are on no record, too.
+
     Raises:
         ServiceError: a process does not end.
     """
-    records = state.read()
-    if not records:
+    if not state.read() and not processes.strays():
         return
     with state.locked("up"):
+        processes.recover()
+        records = state.read()
         apps = [record for record in records.values() if record.kind == "app"]
         services = [record for record in records.values() if record.kind == "service"]
         for group in (apps, services):
@@ -95,16 +100,33 @@ def down(progress: cache.Progress = cache.silent) -> None:
                 progress(f"Deteniendo «{record.name}»")
             with ThreadPoolExecutor(max(1, len(group))) as pool:
                 list(pool.map(processes.stop, group))
-        processes.sweep()
+        _told_of(processes.sweep(), progress)
 
 
 def status() -> list[ServiceStatus]:
-    """Describe the services, started or not, and the apps that were registered."""
+    """Describe the services, started or not, the apps, and what runs without being either."""
+    processes.recover()
     records = state.read()
     names = [service.name for service in SERVICES]
     names += [name for name in records if name not in names]
     with ThreadPoolExecutor(len(names)) as pool:
-        return list(pool.map(lambda name: _status(name, records.get(name)), names))
+        found = list(pool.map(lambda name: _status(name, records.get(name)), names))
+    return found + [
+        ServiceStatus(processes.describe(stray), "app", "stray", {}, stray.pid, None, None, "")
+        for stray in processes.strays()
+    ]
+
+
+def _tidy(progress: cache.Progress) -> None:
+    """Recognise what runs without a record, and end what belongs to nothing on record."""
+    for name in processes.recover():
+        progress(f"«{name}» ya estaba en marcha, sin constar")
+    _told_of(processes.end(processes.strays()), progress)
+
+
+def _told_of(ended: list[str], progress: cache.Progress) -> None:
+    if ended:
+        progress(f"Detenidos, porque no constaban: {', '.join(sorted(ended))}")
 
 
 def _start(service: Service, progress: cache.Progress, timeout: float) -> state.Record:

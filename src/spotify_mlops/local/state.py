@@ -1,13 +1,15 @@
 """The state file of this checkout: which processes were started, where they listen, their logs.
 
 One JSON file, replaced whole under a lock, so that readers never see half of it and two
-writers never lose each other's change.
+writers never lose each other's change. It is not the only place that knows: see
+``processes.recover``.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from .. import paths
 from ..errors import UserError
 
 FILE = "state.json"
+_log = logging.getLogger(__name__)
 Kind = Literal["service", "app"]
 
 
@@ -73,19 +76,16 @@ def folder(name: str = "") -> Path:
 def read() -> dict[str, Record]:
     """Return the records by name; none when nothing was ever started.
 
+    A damaged file is set aside under another name, and the user is told.
+
     Raises:
-        UserError: the file is damaged or not readable.
+        UserError: the file is not readable.
     """
-    path = paths.state_dir() / FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {name: Record(**value) for name, value in content["processes"].items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"No se puede leer {path}: {error}. Bórralo y repite «spotify-mlops up»."
-        ) from error
+        return _load()
+    except _DamagedError:
+        with locked("state"):
+            return _load_or_set_aside()
 
 
 def get(name: str) -> Record | None:
@@ -96,7 +96,7 @@ def get(name: str) -> Record | None:
 def put(record: Record) -> None:
     """Write one record, leaving the others as they are."""
     with locked("state"):
-        records = read()
+        records = _load_or_set_aside()
         records[record.name] = record
         _write(records)
 
@@ -104,7 +104,7 @@ def put(record: Record) -> None:
 def remove(name: str) -> None:
     """Forget one record."""
     with locked("state"):
-        records = read()
+        records = _load_or_set_aside()
         if records.pop(name, None) is not None:
             _write(records)
 
@@ -130,3 +130,38 @@ def _write(records: dict[str, Record]) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     os.replace(temporary, path)
+
+
+class _DamagedError(Exception):
+    """The file is not what this program writes."""
+
+
+def _load() -> dict[str, Record]:
+    path = paths.state_dir() / FILE
+    try:
+        content = json.loads(path.read_bytes())
+        return {name: Record(**value) for name, value in content["processes"].items()}
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UserError(
+            f"No se puede leer {path}: {error.strerror}. Cambia sus permisos."
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _DamagedError(str(error)) from error
+
+
+def _load_or_set_aside() -> dict[str, Record]:
+    """Return the records; for whoever holds the lock."""
+    try:
+        return _load()
+    except _DamagedError as error:
+        path = paths.state_dir() / FILE
+        aside = path.with_name(f"{FILE}.{datetime.now(UTC):%Y%m%dT%H%M%S%f}.damaged")
+        os.replace(path, aside)
+        _log.error(
+            "%s estaba dañado (%s) y se ha guardado como %s. Lo que está en marcha se reconoce sin "
+            "él: «spotify-mlops status».",
+            *(path, error, aside.name),
+        )
+        return {}
