@@ -338,6 +338,17 @@ def serve_endpoint(params_file: str, overrides: dict[str, Any]) -> None:
 
 
 @app.command()
+@click.argument("server", metavar="SERVIDOR", type=click.Choice(["bigquery", "vertex", "serving"]))
+@click.option("--header", is_flag=True, help="La cabecera entera, para «curl -H @-».")
+def token(server: str, header: bool) -> None:
+    """Escribe la clave que pide un servidor local: bigquery, vertex o serving."""
+    from .local import guard, secret
+
+    key = secret.key(server)
+    click.echo(f"Authorization: {guard.authorization(key)}" if header else key)
+
+
+@app.command()
 @click.argument(
     "what",
     type=click.Choice(

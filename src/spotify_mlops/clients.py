@@ -1,7 +1,8 @@
 """The official clients, pointed where the params say. Nothing else in the project makes one.
 
 An endpoint parameter is ``local`` (what ``up`` started), an address, or ``default`` (the
-library's own: the cloud). Clients of a loopback server carry no credentials and use no TLS.
+library's own: the cloud). Clients of a loopback server use no TLS; those of what ``up`` started
+carry its key, which goes to no other address.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import credentials, paths
 from .errors import ServiceError
-from .local import kafka, mongo, state
+from .local import kafka, mongo, peers, secret, state
 from .local.vertex import HEALTH as _VERTEX_HEALTH
 from .params import LOCAL, Params
 
@@ -56,6 +57,11 @@ def address(value: str, service: str, name: str) -> str:
     return record.addresses[name]
 
 
+def _key(value: str, service: str) -> str | None:
+    """Return the key of a service when an endpoint parameter means the local one."""
+    return secret.key(service) if value == LOCAL else None
+
+
 def kafka_config(params: Params) -> dict[str, Any]:
     """Return what every confluent-kafka client of this log starts from.
 
@@ -85,17 +91,20 @@ def bigquery_client(params: Params) -> bigquery.Client:
     One client is kept for each process and address.
     """
     rest = address(params.bigquery_rest, "bigquery", "rest")
-    return _bigquery_client(rest, params.project, params.dataset, os.getpid())
+    key = _key(params.bigquery_rest, "bigquery")
+    return _bigquery_client(rest, params.project, params.dataset, os.getpid(), key)
 
 
 def bigquery_read_client(params: Params) -> bigquery_storage_v1.BigQueryReadClient:
     """Return the client of the Storage Read API; one for each process and address."""
-    return _read_client(address(params.bigquery_grpc, "bigquery", "grpc"), os.getpid())
+    target = address(params.bigquery_grpc, "bigquery", "grpc")
+    return _read_client(target, os.getpid(), _key(params.bigquery_grpc, "bigquery"))
 
 
 def bigquery_write_client(params: Params) -> bigquery_storage_v1.BigQueryWriteClient:
     """Return the client of the Storage Write API; one for each process and address."""
-    return _write_client(address(params.bigquery_grpc, "bigquery", "grpc"), os.getpid())
+    target = address(params.bigquery_grpc, "bigquery", "grpc")
+    return _write_client(target, os.getpid(), _key(params.bigquery_grpc, "bigquery"))
 
 
 def mongo_client(params: Params) -> MongoClient[dict[str, Any]]:
@@ -140,14 +149,14 @@ def vertex(params: Params) -> ModuleType:
     if not told.handlers:
         told.addHandler(logging.StreamHandler())
         told.handlers[0].setLevel(logging.WARNING)
-    from google.auth.credentials import AnonymousCredentials
     from google.cloud import aiplatform
 
     options: dict[str, Any] = {}
     if url != DEFAULT:
         options["api_endpoint"] = url
     if _is_plain(url):
-        options |= {"api_transport": "rest", "credentials": AnonymousCredentials()}
+        own = _local_credentials(url, _key(params.vertex, "vertex"))
+        options |= {"api_transport": "rest", "credentials": own}
     aiplatform.init(
         project=params.project,
         location=params.location,
@@ -173,7 +182,8 @@ def vertex_client(params: Params, kind: type[ServiceClient]) -> ServiceClient:
         ServiceError: it is the local one and is not up.
     """
     url = address(params.vertex, "vertex", "url")
-    return _vertex_client(kind, url, params.location, os.getpid())  # type: ignore[arg-type,return-value]
+    key = _key(params.vertex, "vertex")
+    return _vertex_client(kind, url, params.location, os.getpid(), key)  # type: ignore[arg-type,return-value]
 
 
 def query(params: Params, sql: str, **parameters: Any) -> pl.DataFrame:
@@ -347,10 +357,36 @@ def _is_plain(value: str) -> bool:
     return not value.startswith("https://") and host in ("127.0.0.1", "localhost")
 
 
+def _local_credentials(where: str, key: str | None) -> Any:
+    """Return credentials for a plain-text server of this machine, with its key if it has one.
+
+    Raises:
+        ServiceError: there is a key, and another user's server at that address.
+    """
+    if key is None:
+        from google.auth.credentials import AnonymousCredentials
+
+        return AnonymousCredentials()
+    from .local.bearer import KeyCredentials
+
+    _check_server(where)
+    return KeyCredentials(key)
+
+
+def _check_server(where: str) -> None:
+    host, _, port = where.removeprefix("http://").partition(":")
+    if not peers.is_owners_server(int(port)):
+        raise ServiceError(
+            f"En {host}:{port} escucha un servidor de otro usuario: no se le envía ninguna clave. "
+            "Mira «spotify-mlops status»."
+        )
+
+
 @functools.cache
-def _bigquery_client(rest: str, project: str, dataset: str, pid: int) -> bigquery.Client:
+def _bigquery_client(
+    rest: str, project: str, dataset: str, pid: int, key: str | None
+) -> bigquery.Client:
     from google.api_core.client_options import ClientOptions
-    from google.auth.credentials import AnonymousCredentials
     from google.cloud import bigquery
 
     config = bigquery.QueryJobConfig(default_dataset=f"{project}.{dataset}")
@@ -358,36 +394,44 @@ def _bigquery_client(rest: str, project: str, dataset: str, pid: int) -> bigquer
         return bigquery.Client(project=project, default_query_job_config=config)
     return bigquery.Client(
         project=project,
-        credentials=AnonymousCredentials() if _is_plain(rest) else None,
+        credentials=_local_credentials(rest, key) if _is_plain(rest) else None,
         client_options=ClientOptions(api_endpoint=rest),
         default_query_job_config=config,
     )
 
 
-def _channel(target: str) -> grpc.Channel:
+def _channel(target: str, key: str | None) -> grpc.Channel:
     import grpc
 
-    return grpc.insecure_channel(target, options=_GRPC_OPTIONS)
+    channel = grpc.insecure_channel(target, options=_GRPC_OPTIONS)
+    if key is None:
+        return channel
+    from .local import bearer
+
+    _check_server(target)
+    return bearer.authorized(channel, key)
 
 
 @functools.cache
-def _read_client(target: str, pid: int) -> bigquery_storage_v1.BigQueryReadClient:
+def _read_client(target: str, pid: int, key: str | None) -> bigquery_storage_v1.BigQueryReadClient:
     from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 
     if not _is_plain(target):
         return BigQueryReadClient(client_options=_endpoint_options(target))
     transport = BigQueryReadClient.get_transport_class("grpc")
-    return BigQueryReadClient(transport=transport(channel=_channel(target)))
+    return BigQueryReadClient(transport=transport(channel=_channel(target, key)))
 
 
 @functools.cache
-def _write_client(target: str, pid: int) -> bigquery_storage_v1.BigQueryWriteClient:
+def _write_client(
+    target: str, pid: int, key: str | None
+) -> bigquery_storage_v1.BigQueryWriteClient:
     from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
 
     if not _is_plain(target):
         return BigQueryWriteClient(client_options=_endpoint_options(target))
     transport = BigQueryWriteClient.get_transport_class("grpc")
-    return BigQueryWriteClient(transport=transport(channel=_channel(target)))
+    return BigQueryWriteClient(transport=transport(channel=_channel(target, key)))
 
 
 def _endpoint_options(target: str) -> dict[str, str]:
@@ -404,13 +448,13 @@ def _mongo_client(uri: str, patience: int, pid: int, **user: Any) -> MongoClient
 
 
 @functools.cache
-def _vertex_client(kind: Any, url: str, location: str, pid: int) -> Any:
+def _vertex_client(kind: Any, url: str, location: str, pid: int, key: str | None) -> Any:
     from google.api_core.client_options import ClientOptions
-    from google.auth.credentials import AnonymousCredentials
 
     if url == DEFAULT:
         url = f"{location}-aiplatform.googleapis.com"
     options = ClientOptions(api_endpoint=url)
     if not _is_plain(url):
         return kind(client_options=options)
-    return kind(transport="rest", client_options=options, credentials=AnonymousCredentials())
+    own = _local_credentials(url, key)
+    return kind(transport="rest", client_options=options, credentials=own)

@@ -6,7 +6,7 @@ import http.client
 import sys
 from collections.abc import Mapping
 
-from . import cache, ports, state
+from . import cache, guard, ports, secret, state
 
 PORTS = ("rest", "grpc")
 
@@ -42,7 +42,8 @@ def is_ready(chosen: Mapping[str, int]) -> bool:
         return False
     connection = http.client.HTTPConnection(ports.HOST, chosen["rest"], timeout=2)
     try:
-        connection.request("GET", "/bigquery/v2/projects/health/datasets")
+        headers = {"authorization": guard.authorization(secret.key("bigquery"))}
+        connection.request("GET", "/bigquery/v2/projects/health/datasets", headers=headers)
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import shutil
 import sys
 import threading
 from collections import OrderedDict
@@ -15,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+from . import bigquery_guard, secret
 
 RESULT_BYTES = 512 * 1024 * 1024
 """Memory for query results that clients may still fetch; the oldest go first."""
@@ -96,6 +99,8 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
 
     _refuse_failed_queries()
     _show_view_queries()
+    uploads = _empty(data / "uploads")
+    bigquery_guard.only_uploads(executor, uploads)
 
     import bqemulator.grpc_api.read_servicer as read_servicer
     import bqemulator.server as server
@@ -132,6 +137,10 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
         async def start(self):  # type: ignore[no-untyped-def]
             await super().start()
             self.connection.execute(f"SET checkpoint_threshold = '{UNMERGED_BYTES}B'")
+            bigquery_guard.shut_in(self.connection, uploads)
+
+        def _load_spatial(self):  # type: ignore[no-untyped-def]
+            self.connection.execute("LOAD spatial")  # never INSTALL, which may fetch it
 
         @property
         def connection(self):  # type: ignore[no-untyped-def]
@@ -197,7 +206,9 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
     grpc.aio.server = functools.partial(
         grpc.aio.server, migration_thread_pool=ThreadPoolExecutor(RPC_THREADS)
     )
+    bigquery_guard.only_the_owner(server, secret.key("bigquery"))
     import_extension("spatial")  # from its wheel, so that nothing is downloaded at run time
+    bigquery_guard.shut_in_conversions(uploads)
     server.run_forever(
         Settings(
             rest_port=rest_port,
@@ -207,9 +218,17 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
             enable_format_extensions=False,  # Avro would be downloaded
             write_api_max_request_bytes=MESSAGE_BYTES,  # also caps the batches of a read
             upload_max_bytes=UPLOAD_BYTES,
+            upload_staging_dir=uploads,
             log_level=LogLevel.WARNING,
         )
     )
+
+
+def _empty(folder: Path) -> Path:
+    """Return a folder, resolved, without what a server that was killed left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    return folder.resolve()
 
 
 def _refuse_failed_queries() -> None:

@@ -1,7 +1,8 @@
-"""Whose a connection over loopback is: the user that the kernel says opened its other end.
+"""Whose a socket on loopback is: the user that the kernel says opened it.
 
-For servers whose clients cannot send a key: a browser, Beam's own workers. Where there is no
-``/proc`` (macOS) nothing is known, and every local user counts as the owner.
+For servers whose clients cannot send a key (a browser, Beam's own workers), and for clients that
+are about to send one. Where there is no ``/proc`` (macOS) nothing is known, and every local user
+counts as the owner.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import struct
 from pathlib import Path
 
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_LISTENING = "0A"
 
 
 def is_owner(client: tuple[str, int], server: tuple[str, int]) -> bool:
@@ -25,6 +27,28 @@ def is_owner(client: tuple[str, int], server: tuple[str, int]) -> bool:
         return True
     # A table that changes while it is read may hide a line once.
     return any(_user(client, server) in (os.geteuid(), 0) for _ in range(2))
+
+
+def is_owners_server(port: int) -> bool:
+    """Tell whether nobody but this user, or root, listens on a port of loopback.
+
+    Where nobody listens it is so too. For clients about to send a key: a port may have been taken
+    by somebody else since the server ended.
+    """
+    if not _TABLES[0].exists():
+        return True
+    return _listeners(port) <= {os.geteuid(), 0}
+
+
+def _listeners(port: int) -> set[int]:
+    """Return the users of the sockets that listen on a port, on whichever address."""
+    return {
+        int(fields[7])
+        for table in _TABLES
+        if table.exists()
+        for fields in map(str.split, table.read_text().splitlines()[1:])
+        if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port
+    }
 
 
 def _user(client: tuple[str, int], server: tuple[str, int]) -> int | None:
