@@ -11,7 +11,7 @@ COPY requirements-bootstrap.lock requirements.lock ./
 RUN python -m pip install --no-cache-dir --require-hashes -r requirements-bootstrap.lock \
     && uv pip install --no-cache --system --require-hashes -r requirements.lock
 
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY src ./src
 COPY params ./params
 RUN uv pip install --no-cache --system --no-deps --no-build-isolation .
