@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 
-THIN_SPACE = "\u202f"
-"""Separates thousands (RAE, Ortografía 2010) and never breaks a line."""
-
+THOUSANDS = "."
+DECIMALS = ","
+_SEPARATORS = str.maketrans({",": THOUSANDS, ".": DECIMALS})
 MINUS = "\u2212"
 NO_VALUE = "\u2013"
 
@@ -103,13 +103,13 @@ MONTHS = ("ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", 
 
 
 def number(value: float | None, decimals: int = 0) -> str:
-    """Write a number: ``1234567.5`` with one decimal -> ``1 234 567,5``; no value -> a dash."""
+    """Write a number: ``1234567.5`` with one decimal -> ``1.234.567,5``; no value -> a dash."""
     if value is None or math.isnan(value):
         return NO_VALUE
     if math.isinf(value):
         return "∞" if value > 0 else f"{MINUS}∞"
-    text = f"{value:,.{decimals}f}".replace(",", THIN_SPACE).replace(".", ",")
-    return text.replace("-", MINUS)
+    text = f"{value:,.{decimals}f}".replace("-", MINUS)
+    return text.translate(_SEPARATORS)
 
 
 def compact(value: float) -> str:

@@ -87,7 +87,7 @@ def test_results_are_shown_and_code_is_not(tmp_path, figure):
     assert SECRET not in page
     assert "Un título &amp; más" in page
     assert '<h2 id="una-pregunta">' in page
-    assert "1\u202f234\u202f567" in page
+    assert "1.234.567" in page
     assert '<div class="finding"><p>Hallazgo con <em>énfasis</em>.' in page
     assert '<div class="decision">' in page
     assert page.count("<figure") == 1
@@ -219,7 +219,7 @@ def test_index_opens_with_the_numbers_of_the_run(tmp_path):
     assert "mayoría 0,200" in index
     assert "se despliega" in index
     assert "exacta" in index
-    assert "1\u202f030\u202f004" in index
+    assert "1.030.004" in index
     assert "<th>a</th>" in pages["model_card.html"]
     other = render(tmp_path, [cell(shown(Facts(facts | {"audit_holds": False})))])["index.html"]
     assert "no cuadra" in other
@@ -295,5 +295,5 @@ def test_svg_is_well_formed_and_labelled(figure):
     assert root.attrib["aria-label"] == figure.alt
     text = " ".join(figure.svg().split())
     assert "DATOS SINTÉTICOS" in text
-    assert "Colombia (7\u202f500)" in figure.alt
+    assert "Colombia (7.500)" in figure.alt
     assert "DATOS SINTÉTICOS" not in eda.bars({"a": 1, "b": 2}, "charts", "t", "u").svg()

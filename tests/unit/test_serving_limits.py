@@ -129,8 +129,8 @@ def test_one_lookup_question_a_request(bundle_dir: Path) -> None:
     ("given", "says"),
     [
         (b'{"instances": [{}]}' + b" " * limits.MAX_BODY, "máximo"),
-        (body_of(*[LOOKUP] * (contract.MAX_INSTANCES + 1)), "10001 instancias"),
-        (body_of(*[LOOKUP] * 100_000), "100000 instancias"),
+        (body_of(*[LOOKUP] * (contract.MAX_INSTANCES + 1)), "10.001 instancias"),
+        (body_of(*[LOOKUP] * 100_000), "100.000 instancias"),
         (body_of({"name": "x" * contract.MAX_INSTANCE_BYTES}), "instancia 0 ocupa"),
     ],
 )

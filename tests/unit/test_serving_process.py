@@ -24,6 +24,7 @@ import yaml
 from spotify_mlops.model import bundle
 from spotify_mlops.model.predictor import Predictor
 from spotify_mlops.model.schedule import Schedule
+from spotify_mlops.serving import limits
 
 WAIT = 60.0
 
@@ -221,3 +222,46 @@ def test_serving_needs_no_library_of_training() -> None:
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def memory(process: subprocess.Popen[str], name: str) -> int:
+    """Return a figure of the process's memory in bytes: ``VmRSS``, or ``VmHWM``, its peak."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    found = next(line for line in status.splitlines() if line.startswith(f"{name}:"))
+    return int(found.split()[1]) * 1024
+
+
+def filled(start: str, unit: str, end: str) -> bytes:
+    """Return as many units between two ends as a body may have."""
+    room = limits.MAX_BODY - len((start + end).encode())
+    return (start + unit * (room // len(unit.encode())) + end).encode()
+
+
+def worst_bodies() -> Iterator[bytes]:
+    """Make bodies that a careless reader would spend its memory on."""
+    yield filled('{"instances": [1', ",1", "]}")
+    yield b'{"instances": [1' + b",1" * 200_000 + b"]}"
+    yield filled('{"instances": [[]', ",[]", "]}")
+    yield filled('{"instances": [' + "[" * 900, ",1", "]" * 900 + "]}")
+    yield filled('{"instances": ', "[", "]}")
+    yield filled('{"instances": ', '{"a":', "]}")
+    yield filled('{"instances": [{}', ",{}", "]}")
+    yield filled('{"instances": [{"a":1', ',"a":1', "}]}")
+    yield filled('{"instances": [{}], "a":1', ',"a":1', "}")
+    yield filled('{"instances": [1', ",1", '], "instances": []}')
+    yield filled('{"instances": [{"momentum": 1', "9", "}]}")
+    yield filled('{"instances": [{"country": "CO", "track_id": "\U0001f600', "a", '"}]}')
+    many = ',{"country": "CO", "track_id": "\U0001f600' + "a" * 65_000 + '"}'
+    yield filled('{"instances": [{"country": "CO", "track_id": "t"}', many, "]}")
+    yield filled('{"instances": [NaN', "NaN", "]}")
+    yield filled('{"instances": [', " ", "]}")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="nobody tells the memory")
+def test_no_body_takes_much_memory(bundle_dir: Path) -> None:
+    with serving(AIP_STORAGE_URI=str(bundle_dir)) as server:
+        idle = memory(server.process, "VmRSS")
+        for body in worst_bodies():
+            status, answer = server.ask("/predict", body)
+            assert status in (400, 413, 503), answer  # no MongoDB is there to look for tracks
+            assert memory(server.process, "VmHWM") - idle < 200 << 20, body[:50]

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from ..figures.style import COUNTRY_COLORS
-from ..spanish import NO_VALUE, THIN_SPACE, about, join, number, percent
+from ..spanish import DECIMALS, NO_VALUE, THOUSANDS, about, join, number, percent
 from .panel import Panel, Unit
 
 _CYCLE = tuple(COUNTRY_COLORS.values())
@@ -269,7 +269,7 @@ def _layout(panel: Panel) -> dict[str, Any]:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": "inherit", "size": 12.5},
-        "separators": f",{THIN_SPACE}",
+        "separators": DECIMALS + THOUSANDS,
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False,
                    "itemdoubleclick": False, "traceorder": "normal"},
         "showlegend": True,

@@ -12,6 +12,7 @@ from typing import Any
 
 import uvicorn
 
+from .. import connections
 from .. import params as parameters
 from ..errors import ServiceError, UserError
 from ..model.schedule import Schedule
@@ -69,7 +70,7 @@ def server_config(app: Any) -> uvicorn.Config:
     """Return how uvicorn runs an ASGI app here: nothing that a prediction has no use for."""
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=connections.protocol(connections.Limits()),
         loop="uvloop",
         ws="none",
         lifespan="off",

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..events import COUNTRIES
 from ..labels import LEVELS
+from ..spanish import number
 
 T = TypeVar("T")
 
@@ -110,13 +111,17 @@ class Form:
             gc=False,
         )
         self._request = msgspec.json.Decoder(_Request[instance])  # type: ignore[valid-type]
+        # An instance has at least two fields, those of a lookup. With more commas than these
+        # there are too many instances, or one that is not sound.
+        self._most_commas = MAX_INSTANCES * max(len(self._features), len(LOOKUP_FIELDS))
         self._instance = msgspec.json.Decoder(instance)
 
     def read(self, body: bytes | bytearray) -> Asked:
         """Return what a request's JSON asks.
 
         A large body is decoded instance by instance, so that a thread that does it lets others
-        run in between.
+        run in between. It is not decoded at all when it cannot have a right number of instances:
+        their list may take many times the memory of the body.
 
         Raises:
             RequestError: it is not ``{"instances": [...]}``, or has too many, or one has a
@@ -131,6 +136,13 @@ class Form:
                 if 0 < len(instances) <= MAX_INSTANCES:
                     rows = [msgspec.structs.astuple(instance) for instance in instances]
                     return Asked(np.array(rows, dtype=np.float64), {})
+        elif body.count(b",") > self._most_commas:
+            raise RequestError(
+                f"Hay más de {number(MAX_INSTANCES)} instancias, o más valores de los que caben "
+                "en ellas. Divida la petición.",
+                status=413,
+                field="instances",
+            )
         return self._read_each(_instances(body))
 
     def _read_each(self, instances: list[msgspec.Raw]) -> Asked:
@@ -145,6 +157,14 @@ class Form:
         return Asked(values, lookups)
 
     def _parse(self, index: int, raw: msgspec.Raw) -> Lookup | Sequence[float]:
+        size = memoryview(raw).nbytes
+        if size > MAX_INSTANCE_BYTES:
+            raise RequestError(
+                f"La instancia {index} ocupa {number(size)} bytes; el máximo es "
+                f"{number(MAX_INSTANCE_BYTES)}.",
+                status=413,
+                instance=index,
+            )
         try:
             return msgspec.structs.astuple(self._instance.decode(raw))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -173,7 +193,8 @@ def _instances(body: bytes | bytearray) -> list[msgspec.Raw]:
         raise RequestError("«instances» está vacía.", field="instances")
     if len(instances) > MAX_INSTANCES:
         raise RequestError(
-            f"Hay {len(instances)} instancias; el máximo es {MAX_INSTANCES}. Divida la petición.",
+            f"Hay {number(len(instances))} instancias; el máximo es {number(MAX_INSTANCES)}. "
+            "Divida la petición.",
             status=413,
             field="instances",
         )
@@ -244,15 +265,8 @@ def _number(index: int, name: str, value: Any) -> float:
 
 def _loads(index: int, raw: msgspec.Raw) -> Any:
     """Decode one instance with Python's own reader; every number, of any size, as a float."""
-    text = bytes(raw)
-    if len(text) > MAX_INSTANCE_BYTES:
-        raise RequestError(
-            f"La instancia {index} ocupa {len(text)} bytes; el máximo es {MAX_INSTANCE_BYTES}.",
-            status=413,
-            instance=index,
-        )
     try:
-        return json.loads(text, parse_int=float)
+        return json.loads(bytes(raw), parse_int=float)
     except (ValueError, RecursionError) as error:
         raise RequestError(f"La instancia {index} no es JSON válido.", instance=index) from error
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
+from ..spanish import number
 from .contract import RequestError
 
 Message = MutableMapping[str, Any]
@@ -96,7 +97,8 @@ def check_size(size: int) -> None:
     """
     if size > MAX_BODY:
         raise RequestError(
-            f"La petición ocupa {size} bytes o más; el máximo es {MAX_BODY}. Divida la petición.",
+            f"La petición ocupa {number(size)} bytes o más; el máximo es {number(MAX_BODY)}. "
+            "Divida la petición.",
             status=413,
             field="instances",
         )
