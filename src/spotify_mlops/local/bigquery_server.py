@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from .. import connections
 from . import bigquery_guard, secret
 
 RESULT_BYTES = 512 * 1024 * 1024
@@ -30,6 +31,8 @@ rewrites each table's last rows then, and with its own 16 MB it did so every sec
 RESULT_OVERHEAD = 16 * 1024
 """Of a result, besides its columns: a page that refreshes asks for thousands of small ones."""
 UPLOAD_BYTES = 10 * 1024 * 1024 * 1024
+LIMITS = connections.Limits(message_seconds=600.0)
+"""A request may bring a file."""
 
 
 class Recent(OrderedDict):  # type: ignore[type-arg]
@@ -200,6 +203,9 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
         )
 
     executor._LOAD_FORMAT_HANDLERS["PARQUET"] = load_parquet
+    server.uvicorn.Config = functools.partial(  # type: ignore[assignment, misc]
+        server.uvicorn.Config, http=connections.protocol(LIMITS)
+    )
     server.SnapshotManager = NoTimeTravel  # type: ignore[misc]
     server.DuckDBEngine = CursorPerThread  # type: ignore[misc]
     read_servicer.BigQueryReadHandler = ReadResults  # type: ignore[misc]

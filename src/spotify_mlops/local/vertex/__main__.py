@@ -7,6 +7,7 @@ from pathlib import Path
 
 import uvicorn
 
+from ... import connections
 from .. import ports
 from .server import Server
 
@@ -18,6 +19,7 @@ def main(folder: Path, port: int) -> None:
         server.app,
         host=ports.HOST,
         port=port,
+        http=connections.protocol(connections.Limits()),
         log_level="warning",
         access_log=False,
         lifespan="on",
