@@ -92,6 +92,7 @@ def status(params_file: str, overrides: dict[str, Any], as_json: bool, pid_of: s
     words = {
         "running": ("en marcha", "green"),
         "unhealthy": ("no responde", "yellow"),
+        "broken": ("no escribe", "red"),
         "crashed": ("caído", "red"),
         "stopped": ("detenido", None),
         "stray": ("sin constar", "yellow"),
@@ -109,13 +110,15 @@ def status(params_file: str, overrides: dict[str, Any], as_json: bool, pid_of: s
             click.echo(
                 f" {item.pid or '':>8}  {', '.join(item.addresses.values())}  {item.log or ''}"
             )
+            if item.reason:
+                click.echo(f"    {item.reason}")
             if item.log_tail:
                 click.echo(
                     "".join(f"    {line}\n" for line in item.log_tail.splitlines()), nl=False
                 )
         for line in told:
             click.echo(line)
-    if any(item.state in ("crashed", "unhealthy", "stray") for item in found):
+    if any(item.state in services.FAULTS for item in found):
         sys.exit(1)
 
 

@@ -303,7 +303,8 @@ public final class MongoWireServer {
 
     /**
      * Answers one user, and commits before it answers a write: what was acknowledged survives
-     * kill -9.
+     * kill -9. After a write that the disk refuses the process ends: its clients wait for one that
+     * takes it.
      */
     private static final class Durable extends H2Backend {
         private final ScramSha256 users;
@@ -344,12 +345,20 @@ public final class MongoWireServer {
 
         @Override
         public Document handleMessage(MongoMessage message) {
-            Document answer = super.handleMessage(message);
-            if (WRITES.contains(message.getDocument().keySet().iterator().next())) {
-                commit(); // which hands the pages to a thread that writes them: wait for it
-                getMvStore().getFileStore().executeFileStoreOperation(() -> { });
+            try {
+                Document answer = super.handleMessage(message);
+                if (WRITES.contains(message.getDocument().keySet().iterator().next())) {
+                    commit(); // which hands the pages to a thread that writes them: wait for it
+                    getMvStore().getFileStore().executeFileStoreOperation(() -> { });
+                }
+                return answer;
+            } catch (RuntimeException error) {
+                if (getMvStore().isClosed()) { // a write failed, and it takes no other ever more
+                    error.printStackTrace();
+                    Runtime.getRuntime().halt(1);
+                }
+                throw error;
             }
-            return answer;
         }
 
         @Override

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import json
 import sys
 from collections.abc import Mapping
+from typing import Any
 
-from . import cache, guard, ports, secret, state
+from . import cache, guard, health, ports, secret, state
 
 PORTS = ("rest", "grpc")
+_PROBE = ("CREATE OR REPLACE TABLE health.probe AS SELECT 1 AS n", "SELECT n FROM health.probe")
 
 
 def addresses(chosen: Mapping[str, int]) -> dict[str, str]:
@@ -37,15 +40,46 @@ def command(
 
 
 def is_ready(chosen: Mapping[str, int]) -> bool:
-    """Ask for the list of datasets over REST; gRPC opens after it and must accept too."""
+    """Write a table of a project of its own over REST and read it; both ports must accept.
+
+    The emulator answers queries one after the other: one that is busy is well.
+
+    Raises:
+        BrokenError: the emulator answers with an error.
+    """
     if not (ports.listens(chosen["rest"]) and ports.listens(chosen["grpc"])):
         return False
+    try:
+        if "error" in _ask(chosen, "datasets/health"):
+            reference = {"projectId": "health", "datasetId": "health"}
+            _ask(chosen, "datasets", {"datasetReference": reference})
+        try:
+            for sql in _PROBE:
+                answer = _ask(chosen, "queries", {"query": sql, "useLegacySql": False})
+                if "error" in answer:
+                    raise health.BrokenError(" ".join(answer["error"]["message"].split())[:200])
+        except TimeoutError:
+            return "error" not in _ask(chosen, "datasets")
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
+    return bool(answer.get("rows"))
+
+
+def _ask(
+    chosen: Mapping[str, int], path: str, body: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Ask the emulator about the project ``health``; an error's answer has ``error``."""
     connection = http.client.HTTPConnection(ports.HOST, chosen["rest"], timeout=2)
     try:
-        headers = {"authorization": guard.authorization(secret.key("bigquery"))}
-        connection.request("GET", "/bigquery/v2/projects/health/datasets", headers=headers)
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
+        connection.request(
+            "GET" if body is None else "POST",
+            f"/bigquery/v2/projects/health/{path}",
+            None if body is None else json.dumps(body),
+            {
+                "Content-Type": "application/json",
+                "Authorization": guard.authorization(secret.key("bigquery")),
+            },
+        )
+        return dict(json.loads(connection.getresponse().read()))
     finally:
         connection.close()

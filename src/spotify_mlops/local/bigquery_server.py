@@ -106,6 +106,7 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
     bigquery_guard.only_uploads(executor, uploads)
 
     import bqemulator.grpc_api.read_servicer as read_servicer
+    import bqemulator.grpc_api.write_servicer as write_servicer
     import bqemulator.server as server
     import grpc.aio
     from bqemulator.storage.engine import DuckDBEngine
@@ -196,6 +197,20 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
                 )
             )
 
+    class ForgetsFailures(write_servicer.BigQueryWriteHandler):
+        """Storage Write that does not count rows as there when they could not be written.
+
+        The emulator moves a stream's offset first: the append that is repeated after a full disk
+        would be told that its rows exist. A client whose stream is unknown begins another.
+        """
+
+        def _flush_to_target(self, stream, rows):  # type: ignore[no-untyped-def]
+            try:
+                super()._flush_to_target(stream, rows)
+            except BaseException:
+                self._manager.delete(stream.name)
+                raise
+
     def load_parquet(path: str, target: str, context: Any) -> None:
         """Match a Parquet file's columns by name, as BigQuery does, and not by position."""
         context.engine.execute(
@@ -209,6 +224,7 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
     server.SnapshotManager = NoTimeTravel  # type: ignore[misc]
     server.DuckDBEngine = CursorPerThread  # type: ignore[misc]
     read_servicer.BigQueryReadHandler = ReadResults  # type: ignore[misc]
+    write_servicer.BigQueryWriteHandler = ForgetsFailures  # type: ignore[misc]
     grpc.aio.server = functools.partial(
         grpc.aio.server, migration_thread_pool=ThreadPoolExecutor(RPC_THREADS)
     )

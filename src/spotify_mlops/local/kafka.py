@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ServiceError
-from . import cache, compiling, jars, ports, secret, state
+from . import cache, compiling, health, jars, ports, secret, state
 from .java import java
 
 PORTS = ("broker", "controller")
@@ -22,6 +22,15 @@ MECHANISM = "SCRAM-SHA-512"
 _USER = "owner"
 _CREDENTIALS = "OwnerCredentials"
 """The class that the broker asks who its users are."""
+HEALTH_TOPIC = "health"
+"""What health checks write to; a few megabytes of the last ones are kept."""
+_SMALL = {
+    "retention.bytes": str(1024 * 1024),
+    "segment.bytes": str(1024 * 1024),
+    "segment.index.bytes": str(64 * 1024),
+}
+_PATIENCE = 2
+"""Seconds for each answer to a health check."""
 _JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _LOG4J = """\
 status=error
@@ -86,18 +95,54 @@ def command(
 
 
 def is_ready(chosen: Mapping[str, int]) -> bool:
-    """Ask the broker for the cluster's metadata."""
+    """Write a record to a topic of the broker's own and read it.
+
+    Raises:
+        BrokenError: the broker cannot write to its disk.
+    """
     if not ports.listens(chosen["broker"]):
         return False
     from confluent_kafka import KafkaException
-    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.admin import AdminClient, NewTopic
 
     where: dict[str, Any] = {"bootstrap.servers": addresses(chosen)["bootstrap"], "log_level": 0}
-    client = AdminClient(where | client_settings())
+    where |= client_settings()
+    client = AdminClient(where)
     try:
-        return bool(client.list_topics(timeout=2).brokers)
-    except KafkaException:
+        known = client.list_topics(timeout=_PATIENCE)
+        if known.brokers and HEALTH_TOPIC not in known.topics:
+            topic = NewTopic(HEALTH_TOPIC, 1, 1, config=_SMALL)
+            client.create_topics([topic])[HEALTH_TOPIC].result(_PATIENCE)
+        return bool(known.brokers) and _takes_a_record(where)
+    except KafkaException as failure:
+        error = failure.args[0]
+        if error.code() == error.KAFKA_STORAGE_ERROR:
+            raise health.BrokenError(error.str()) from failure
         return False
+
+
+def _takes_a_record(where: dict[str, Any]) -> bool:
+    from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+
+    told: list[tuple[Any, Message]] = []
+    producer = Producer(where | {"acks": "all", "message.timeout.ms": _PATIENCE * 1000})
+    token = uuid.uuid4().bytes
+    producer.produce(HEALTH_TOPIC, token, on_delivery=lambda *answer: told.append(answer))
+    producer.flush(2 * _PATIENCE)
+    if not told:
+        return False
+    error, record = told[0]
+    if error is not None:
+        raise KafkaException(error)
+    partition, offset = record.partition(), record.offset()
+    assert partition is not None and offset is not None  # it was delivered
+    consumer = Consumer(where | {"group.id": HEALTH_TOPIC, "enable.auto.commit": False})
+    try:
+        consumer.assign([TopicPartition(HEALTH_TOPIC, partition, offset)])
+        found = consumer.poll(_PATIENCE)
+        return found is not None and found.error() is None and found.value() == token
+    finally:
+        consumer.close()
 
 
 def _format(base: list[str], properties: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import cache, compiling, jars, ports, secret, state
+from . import cache, compiling, health, jars, ports, secret, state
 from .java import java
 
 PORTS = ("server",)
@@ -61,11 +61,15 @@ def command(
 
 
 def is_ready(chosen: Mapping[str, int]) -> bool:
-    """Ping the server."""
+    """Write a document of the server's own database and read it.
+
+    Raises:
+        BrokenError: the server refuses.
+    """
     if not ports.listens(chosen["server"]):
         return False
     from pymongo import MongoClient
-    from pymongo.errors import PyMongoError
+    from pymongo.errors import OperationFailure, PyMongoError
 
     client: MongoClient = MongoClient(
         addresses(chosen)["uri"],
@@ -73,8 +77,16 @@ def is_ready(chosen: Mapping[str, int]) -> bool:
         socketTimeoutMS=2000,
         **client_settings(),
     )
+    probes = client["health"]["probes"]
     try:
-        return client.admin.command("ping")["ok"] == 1
+        written = probes.find_one_and_update(
+            {"_id": "last"}, {"$inc": {"number": 1}}, upsert=True, return_document=True
+        )
+        # Somebody else may have asked meanwhile.
+        found = probes.find_one({"_id": "last"})
+        return bool(found and written and found["number"] >= written["number"])
+    except OperationFailure as error:
+        raise health.BrokenError(health.one_line(error)) from error
     except PyMongoError:
         return False
     finally:

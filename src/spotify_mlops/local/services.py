@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import ServiceError
-from . import bigquery, cache, kafka, mongo, ports, processes, state, vertex
+from . import bigquery, cache, health, kafka, mongo, ports, processes, state, vertex
 
+Condition = Literal["running", "unhealthy", "broken", "crashed", "stopped", "stray"]
+"""``unhealthy`` does not answer, ``broken`` answers and cannot write, and a ``stray`` runs and
+belongs to none of those on record."""
+FAULTS: tuple[Condition, ...] = ("unhealthy", "broken", "crashed", "stray")
+"""What ``up`` repairs."""
 _ATTEMPTS = 3
 
 
@@ -42,20 +47,22 @@ class ServiceStatus:
 
     name: str
     kind: state.Kind
-    state: Literal["running", "unhealthy", "crashed", "stopped", "stray"]
-    """``stray``: it runs, and belongs to none of those on record."""
+    state: Condition
     addresses: dict[str, str]
     pid: int | None
     started: str | None
     log: str | None
     log_tail: str
-    """The end of the log of a process that crashed or does not answer; else empty."""
+    """The end of the log of a process that does not do its work; else empty."""
+    reason: str = ""
+    """Why it is so, when that is known (Spanish)."""
 
 
 def up(progress: cache.Progress = cache.silent, timeout: float = 60.0) -> dict[str, state.Record]:
     """Start the services that do not run, all at once, and wait until each answers.
 
-    Calling it again is harmless. Ports are those of the last time when they are free.
+    One that runs and does not answer, or cannot write, is started again. Calling it again is
+    harmless. Ports are those of the last time when they are free.
 
     Args:
         progress: receives short Spanish messages.
@@ -132,14 +139,16 @@ def _told_of(ended: list[str], progress: cache.Progress) -> None:
 def _start(service: Service, progress: cache.Progress, timeout: float) -> state.Record:
     before = state.get(service.name)
     if before is not None and processes.is_alive(before):
-        # A busy one, or one that is starting, may take a while to answer.
-        if processes.answers(before, lambda: service.is_ready(before.ports), timeout):
-            return before
-        raise ServiceError(
-            f"{service.title} está en marcha pero no responde: prueba «spotify-mlops down» y "
-            f"«spotify-mlops up». {processes.explain(before)}"
-        )
-    if before is not None and before.pid is not None:
+        try:
+            # A busy one, or one that is starting, may take a while to answer.
+            if processes.answers(before, lambda: service.is_ready(before.ports), timeout):
+                return before
+            fault = "no responde"
+        except health.BrokenError as error:
+            fault = f"no puede escribir ({error})"
+        progress(f"{service.title} {fault}; se inicia de nuevo")
+        processes.stop(before)
+    elif before is not None and before.pid is not None:
         progress(f"{service.title} se había caído; se inicia de nuevo")
     remembered = before.ports if before else {}
     for attempt in range(1, _ATTEMPTS + 1):
@@ -159,10 +168,14 @@ def _start(service: Service, progress: cache.Progress, timeout: float) -> state.
                 ports=chosen,
                 addresses=service.addresses(chosen),
             )
-        except ServiceError:
+        except health.BrokenError as fault:
+            raise ServiceError(
+                f"{service.title} arranca pero no puede escribir: {fault}. {health.shortage()}"
+            ) from fault
+        except ServiceError as error:
             # Between choosing a port and binding it another process may have taken it.
             if attempt == _ATTEMPTS or all(ports.is_free(port) for port in chosen.values()):
-                raise
+                raise ServiceError(f"{error}\n{health.shortage()}".rstrip()) from error
             remembered = chosen
         else:
             progress(f"{service.title} responde en {', '.join(record.addresses.values())}")
@@ -174,15 +187,7 @@ def _status(name: str, record: state.Record | None) -> ServiceStatus:
     service = next((service for service in SERVICES if service.name == name), None)
     if record is None:
         return ServiceStatus(name, "service", "stopped", {}, None, None, None, "")
-    condition: Literal["running", "unhealthy", "crashed", "stopped"]
-    if record.pid is None:
-        condition = "stopped"
-    elif not processes.is_alive(record):
-        condition = "crashed"
-    elif processes.owns_ports(record) and (service is None or service.is_ready(record.ports)):
-        condition = "running"
-    else:
-        condition = "unhealthy"
+    condition, reason = _condition(service, record)
     return ServiceStatus(
         name=name,
         kind=record.kind,
@@ -191,5 +196,19 @@ def _status(name: str, record: state.Record | None) -> ServiceStatus:
         pid=record.pid,
         started=record.started,
         log=record.log,
-        log_tail=processes.tail(record.log) if condition in ("crashed", "unhealthy") else "",
+        log_tail=processes.tail(record.log) if condition in FAULTS else "",
+        reason=reason,
     )
+
+
+def _condition(service: Service | None, record: state.Record) -> tuple[Condition, str]:
+    """Return how a process that was started is, and why when that is known."""
+    if record.pid is None:
+        return "stopped", ""
+    if not processes.is_alive(record):
+        return "crashed", health.shortage()
+    try:
+        well = processes.owns_ports(record) and (service is None or service.is_ready(record.ports))
+    except health.BrokenError as fault:
+        return "broken", f"{fault}. {health.shortage()}".rstrip()
+    return ("running", "") if well else ("unhealthy", health.shortage())
