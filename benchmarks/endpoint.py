@@ -31,7 +31,7 @@ from workload import Say, figure
 from spotify_mlops import clients
 from spotify_mlops.errors import ServiceError
 from spotify_mlops.jobs import deploy
-from spotify_mlops.local import ports
+from spotify_mlops.local import guard, ports, secret
 from spotify_mlops.model import bundle, export
 from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.params import Params
@@ -137,7 +137,10 @@ class _Bench:
         command += [str(self.bodies[body]), "--connections", str(connections)]
         command += ["--seconds", str(self.seconds * times)]
         command += ["--rate", str(rate)] if rate else []
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        environment = os.environ | {guard.VARIABLE: secret.key("serving")}
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, env=environment
+        )
         summary = json.loads(done.stdout)
         if summary["failed"]:
             raise ServiceError(f"«{server}» no respondió a todo ({body}): {summary}.")
@@ -231,7 +234,10 @@ def _is_healthy(url: str) -> bool:
 
 
 def _post(url: str, body: bytes) -> Any:
-    headers = {"content-type": "application/json"}
+    headers = {
+        "content-type": "application/json",
+        "authorization": guard.authorization(secret.key("serving")),
+    }
     request = urllib.request.Request(f"{url}/predict", body, headers)
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)

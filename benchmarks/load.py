@@ -9,7 +9,8 @@ milliseconds: a request is sent when it was meant to be.
 ``BODIES`` is a file with one body a line; they are sent in turn, again and again. Without
 ``--rate`` each connection asks again as soon as it is answered (closed loop); with it, requests
 are due at even intervals whatever the server does (open loop), and a latency counts from
-the time when its request was due. Prints one JSON object.
+the time when its request was due. Prints one JSON object. Where ``SPOTIFY_MLOPS_KEY`` is set it is sent as
+the access token.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import os
 import re
 import select
 import socket
@@ -76,6 +78,8 @@ class Load:
     url: str
     bodies: list[bytes]
     connections: int
+    key: str | None = None
+    """What the server asks of its clients."""
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     models: Counter[str] = field(default_factory=Counter)
@@ -86,6 +90,8 @@ class Load:
         assert parts.hostname and parts.port
         self._address = (parts.hostname, parts.port)
         head = f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\n"
+        if self.key:
+            head += f"authorization: Bearer {self.key}\r\n"
         head += "content-type: application/json\r\ncontent-length: "
         self._requests = itertools.cycle(
             [f"{head}{len(body)}\r\n\r\n".encode() + body for body in self.bodies]
@@ -173,7 +179,8 @@ def main() -> None:
     parser.add_argument("--connections", type=int, required=True)
     parser.add_argument("--rate", type=float)
     given = parser.parse_args()
-    load = Load(given.url, given.bodies.read_bytes().splitlines(), given.connections)
+    bodies = given.bodies.read_bytes().splitlines()
+    load = Load(given.url, bodies, given.connections, os.environ.get("SPOTIFY_MLOPS_KEY"))
     with contextlib.suppress(KeyboardInterrupt):
         print(json.dumps(summary(load, load.run(given.seconds, given.rate))))
 

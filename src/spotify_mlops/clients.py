@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import credentials, paths
 from .errors import ServiceError
-from .local import kafka, mongo, peers, secret, state
-from .local.vertex import HEALTH as _VERTEX_HEALTH
+from .local import guard, kafka, mongo, peers, secret, state
+from .local.vertex import READY as _VERTEX_READY
 from .params import LOCAL, Params
 
 if TYPE_CHECKING:
@@ -278,8 +278,12 @@ def _ping_vertex(params: Params) -> None:
     if _is_plain(url):  # the clients take seconds to import
         import urllib.request
 
+        request = urllib.request.Request(url + _VERTEX_READY)
+        if (key := _key(params.vertex, "vertex")) is not None:
+            _check_way(url)
+            request.add_header("authorization", guard.authorization(key))
         try:
-            urllib.request.urlopen(url + _VERTEX_HEALTH, timeout=_PING_SECONDS).close()
+            urllib.request.urlopen(request, timeout=_PING_SECONDS).close()
         except OSError as error:
             raise _unreachable("Vertex AI", url, error) from error
         return
@@ -369,16 +373,27 @@ def _local_credentials(where: str, key: str | None) -> Any:
         return AnonymousCredentials()
     from .local.bearer import KeyCredentials
 
-    _check_server(where)
+    _check_way(where)
     return KeyCredentials(key)
 
 
-def _check_server(where: str) -> None:
+def _check_way(where: str) -> None:
+    """Refuse to send a key where somebody else would get it.
+
+    Raises:
+        ServiceError: another user's server is there, or a proxy is between.
+    """
+    import urllib.request
+
     host, _, port = where.removeprefix("http://").partition(":")
     if not peers.is_owners_server(int(port)):
         raise ServiceError(
-            f"En {host}:{port} escucha un servidor de otro usuario: no se le envía ninguna clave. "
+            f"En {where} escucha un servidor de otro usuario: no se le envía ninguna clave. "
             "Mira «spotify-mlops status»."
+        )
+    if "http" in urllib.request.getproxies() and not urllib.request.proxy_bypass(host):
+        raise ServiceError(
+            f"Lo que va a {where} pasaría por el proxy de http_proxy: añade {host} a no_proxy."
         )
 
 
@@ -408,7 +423,7 @@ def _channel(target: str, key: str | None) -> grpc.Channel:
         return channel
     from .local import bearer
 
-    _check_server(target)
+    _check_way(target)
     return bearer.authorized(channel, key)
 
 

@@ -39,7 +39,6 @@ def params(server: VertexServer, tmp_path: Path) -> Params:
     own = {
         "profile": f"test-{uuid.uuid4().hex[:8]}",
         "archive": str(tmp_path / "archive"),
-        "vertex": server.params.vertex,
     }
     return tiny_model.settings().model_copy(update=own)
 

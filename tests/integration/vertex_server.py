@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from spotify_mlops import params
-from spotify_mlops.local import cache, ports, processes, state, vertex
+from spotify_mlops.local import cache, guard, ports, processes, secret, state, vertex
 from spotify_mlops.params import Params
 
 
@@ -22,8 +23,17 @@ class VertexServer:
         """Start it."""
         self.folder = folder
         self._ports = ports.choose(vertex.PORTS, {})
-        self.params: Params = params.load("local", vertex=vertex.addresses(self._ports)["url"])
+        self.url = vertex.addresses(self._ports)["url"]
+        self.params: Params = params.load("local")
         self.start()
+
+    def request(self, path: str, body: bytes | None = None) -> urllib.request.Request:
+        """Return a request of what no client of Google's sends, with the key."""
+        headers = {
+            "Authorization": guard.authorization(secret.key("vertex")),
+            "Content-Type": "application/json",
+        }
+        return urllib.request.Request(self.url + path, body, headers)
 
     def start(self) -> None:
         """Start it again on the same port and state."""

@@ -18,6 +18,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+VARIABLE = "SPOTIFY_MLOPS_KEY"
+"""Environment variable by which a server is told the key that its clients will send."""
 _STATUS = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 415: "INVALID_ARGUMENT"}
 
 

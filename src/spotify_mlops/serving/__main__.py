@@ -15,12 +15,16 @@ import uvicorn
 from .. import connections
 from .. import params as parameters
 from ..errors import ServiceError, UserError
+from ..local import secret
+from ..local.browsers import Rule
+from ..local.guard import VARIABLE, Guard
 from ..model.schedule import Schedule
-from .app import create_app
+from .app import HEALTH_ROUTE, create_app
 from .metrics import Metrics
 from .models import Background, ChampionModel, FixedModel
 from .store import OnlineStore
 
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _KEEP_ALIVE_SECONDS = 75
 """Longer than the proxies before it keep a connection, so that they are the ones to close it."""
 _STOP_SECONDS = 30
@@ -62,8 +66,23 @@ def serve(params: parameters.Params, host: str, on_port: int) -> None:
         models = Background(
             lambda: FixedModel(uri) if uri else ChampionModel(Schedule(params)), metrics
         )
-        server = uvicorn.Server(server_config(create_app(models, OnlineStore(params), metrics)))
+        app = create_app(models, OnlineStore(params), metrics)
+        server = uvicorn.Server(server_config(guarded(app, host)))
         _run(server, listener, models)
+
+
+def guarded(app: Any, host: str) -> Any:
+    """Return the app behind what it asks of its clients: a key, and on loopback to be no web page.
+
+    The key is the one in the environment (``guard.VARIABLE``), on loopback else the owner's.
+    A container of the cloud has none: the platform before it decides who may ask.
+    """
+    here = host in _LOOPBACK
+    key = os.environ.get(VARIABLE) or (secret.key("serving") if here else None)
+    if key is None:
+        return app
+    health = os.environ.get("AIP_HEALTH_ROUTE", HEALTH_ROUTE)
+    return Guard(app, "serving", key, Rule() if here else None, frozenset({health}))
 
 
 def server_config(app: Any) -> uvicorn.Config:

@@ -12,10 +12,13 @@ import http.client
 import sys
 from collections.abc import Mapping
 
-from .. import cache, environment, ports, state
+from .. import cache, environment, guard, ports, secret, state
 
 PORTS = ("http",)
 HEALTH = "/healthz"
+"""Says that the server is there, to everybody."""
+READY = "/v1/projects/health/locations/health/models?pageSize=1"
+"""Says that it works and knows the key that was sent."""
 
 
 def addresses(chosen: Mapping[str, int]) -> dict[str, str]:
@@ -43,7 +46,8 @@ def is_ready(chosen: Mapping[str, int]) -> bool:
         return False
     connection = http.client.HTTPConnection(ports.HOST, chosen["http"], timeout=2)
     try:
-        connection.request("GET", HEALTH)
+        headers = {"authorization": guard.authorization(secret.key("vertex"))}
+        connection.request("GET", READY, headers=headers)
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False

@@ -1,4 +1,7 @@
-"""Run the stand-in: ``python -m spotify_mlops.local.vertex FOLDER PORT``."""
+"""Run the stand-in: ``python -m spotify_mlops.local.vertex FOLDER PORT``.
+
+Its clients send the key that ``spotify-mlops token vertex`` says.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ from pathlib import Path
 import uvicorn
 
 from ... import connections
-from .. import ports
+from .. import ports, secret
 from .server import Server
 
 
 def main(folder: Path, port: int) -> None:
     """Serve until TERM."""
-    server = Server(folder)
+    server = Server(folder, secret.key("vertex"))
     uvicorn.run(
         server.app,
         host=ports.HOST,

@@ -10,6 +10,7 @@ from typing import Any
 
 from google.longrunning import operations_pb2
 
+from .. import guard
 from . import containers, listing, messages, names
 from .errors import ApiError
 from .messages import DeployedModel, Endpoint
@@ -310,8 +311,11 @@ class Endpoints:
         launch(spec, variables, log, "model.container_spec")
         timeout = spec.deployment_timeout.ToMilliseconds() / 1000
         plan = Plan(
-            launch=lambda port: launch(
-                spec, variables | {"AIP_HTTP_PORT": str(port)}, log, "model.container_spec"
+            launch=lambda port, key: launch(
+                spec,
+                variables | {"AIP_HTTP_PORT": str(port), guard.VARIABLE: key},
+                log,
+                "model.container_spec",
             ),
             health_route=health,
             predict_route=predict,

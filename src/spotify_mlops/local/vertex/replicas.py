@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import aiohttp
 
-from .. import ports
+from .. import guard, ports
 from . import artifacts, containers
 from .errors import ApiError
 
@@ -26,8 +27,8 @@ DRAIN = 60.0
 class Plan:
     """What a deployed model needs to run."""
 
-    launch: Callable[[int], containers.Launch]
-    """Makes the command for a port."""
+    launch: Callable[[int, str], containers.Launch]
+    """Makes the command for a port, and for the key of those who may ask there."""
     health_route: str
     predict_route: str
     artifact_uri: str
@@ -50,6 +51,7 @@ class Replica:
         self._idle.set()
         self._under_way = 0
         self._url = ""
+        self._headers: dict[str, str] = {}
         self._failure: ApiError | None = None
         self._task: asyncio.Task[None] | None = None
         self._ended: asyncio.Task[int] | None = None
@@ -76,8 +78,10 @@ class Replica:
         if self._task is not None:
             await self._task
 
-    async def url(self, patience: float) -> str:
-        """Return where it answers predictions, waiting for a process that is starting.
+    async def address(self, patience: float) -> tuple[str, Mapping[str, str]]:
+        """Return where it answers predictions, and to which headers.
+
+        Waits for a process that is starting.
 
         Raises:
             ApiError: it could not be started, or is not healthy in time.
@@ -89,7 +93,7 @@ class Replica:
                 await asyncio.wait_for(self._healthy.wait(), patience)
             except TimeoutError:
                 raise ApiError("UNAVAILABLE", f"{self._title} todavía está arrancando.") from None
-        return self._url
+        return self._url, self._headers
 
     async def settle(self) -> None:
         """After a broken connection, give the process's end a moment to be noticed."""
@@ -129,7 +133,8 @@ class Replica:
         plan = self.plan
         await asyncio.to_thread(artifacts.verify, plan.artifact_uri, plan.digests)
         port = ports.choose(["http"], {})["http"]
-        launch = plan.launch(port)
+        key = secrets.token_hex(32)
+        launch = plan.launch(port, key)
         process = await containers.start(launch)
         ended = self._ended = asyncio.create_task(process.wait())
         ended.add_done_callback(lambda _: self._healthy.clear())
@@ -137,6 +142,7 @@ class Replica:
         try:
             await self._until_healthy(process, port, launch, ended)
             self._url = f"http://{ports.HOST}:{port}{plan.predict_route}"
+            self._headers = {"Authorization": guard.authorization(key)}
             self._failure = None
             self._healthy.set()
             if first is not None and not first.done():

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from google.longrunning import operations_pb2
 
-from . import messages
+from ..browsers import Rule
+from ..guard import Guard
+from . import HEALTH, messages
 from .app import App
 from .endpoints import Endpoints
 from .evaluations import Evaluations
@@ -28,8 +30,8 @@ _JOB = f"{_LOCATION}/customJobs/*"
 class Server:
     """Everything that lives as long as the process."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open the state in a folder."""
+    def __init__(self, folder: Path, key: str) -> None:
+        """Open the state in a folder; ``key`` is what every client has to send."""
         self.store = Store(folder / "vertex.sqlite")
         self.operations = Operations(self.store)
         self.models = Models(self.store, self.operations)
@@ -46,7 +48,9 @@ class Server:
             *self._endpoint_routes(),
             *self._job_routes(),
         ]
-        self.app = App(routes, self.start, self.stop)
+        app = App(routes, self.start, self.stop)
+        self.app = Guard(app, "vertex", key, Rule(), frozenset({HEALTH}))
+        """What is served: whoever may call the API runs commands here."""
 
     async def start(self) -> None:
         """Start what was running when the server ended."""

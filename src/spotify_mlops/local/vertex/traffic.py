@@ -129,9 +129,9 @@ class Traffic:
         """
         with target.replica.request():
             for attempt in (1, 2):
-                url = await target.replica.url(_PATIENCE)
+                url, headers = await target.replica.address(_PATIENCE)
+                headers = {**headers, "Content-Type": content_type}
                 try:
-                    headers = {"Content-Type": content_type}
                     async with self.session.post(url, data=body, headers=headers) as answer:
                         kind = answer.headers.get("Content-Type", "application/octet-stream")
                         return Answer(answer.status, kind, await answer.read())
