@@ -138,9 +138,7 @@ class _Bench:
         command += ["--seconds", str(self.seconds * times)]
         command += ["--rate", str(rate)] if rate else []
         environment = os.environ | {guard.VARIABLE: secret.key("serving")}
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=True, env=environment
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
         summary = json.loads(done.stdout)
         if summary["failed"]:
             raise ServiceError(f"«{server}» no respondió a todo ({body}): {summary}.")

@@ -9,8 +9,8 @@ milliseconds: a request is sent when it was meant to be.
 ``BODIES`` is a file with one body a line; they are sent in turn, again and again. Without
 ``--rate`` each connection asks again as soon as it is answered (closed loop); with it, requests
 are due at even intervals whatever the server does (open loop), and a latency counts from
-the time when its request was due. Prints one JSON object. Where ``SPOTIFY_MLOPS_KEY`` is set it is sent as
-the access token.
+the time when its request was due. The key in ``SPOTIFY_MLOPS_KEY``, if any, is sent with each.
+Prints one JSON object.
 """
 
 from __future__ import annotations
