@@ -258,7 +258,7 @@ def test_a_wrong_hash_ends_the_server_with_status_6(bundle_dir: Path, tmp_path: 
     (spoilt / "model.onnx").write_bytes((bundle_dir / "model.onnx").read_bytes() + b" ")
     done = subprocess.run(
         [sys.executable, "-m", "spotify_mlops.serving"],
-        env={"AIP_STORAGE_URI": str(spoilt), "PATH": "", "HOME": str(tmp_path)},
+        env={"AIP_STORAGE_URI": str(spoilt), "PATH": "", "SPOTIFY_MLOPS_STATE": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,

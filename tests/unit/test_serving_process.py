@@ -21,12 +21,15 @@ import pytest
 import tiny_model
 import yaml
 
+from spotify_mlops.local import guard
 from spotify_mlops.model import bundle
 from spotify_mlops.model.predictor import Predictor
 from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.serving import limits
 
 WAIT = 60.0
+KEY = "0123456789abcdef" * 4
+HEADERS = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
 
 
 class Server:
@@ -41,7 +44,7 @@ class Server:
 
     def ask(self, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         connection = self.connect()
-        connection.request("POST" if body else "GET", path, body)
+        connection.request("POST" if body else "GET", path, body, HEADERS)
         answer = connection.getresponse()
         content = answer.read()
         connection.close()
@@ -75,7 +78,7 @@ def serving(*arguments: str, **environment: str) -> Iterator[Server]:
         port = free.getsockname()[1]
     process = subprocess.Popen(
         [sys.executable, "-m", "spotify_mlops.serving", *arguments],
-        env=os.environ | {"AIP_HTTP_PORT": str(port)} | environment,
+        env=os.environ | {"AIP_HTTP_PORT": str(port), guard.VARIABLE: KEY} | environment,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -118,7 +121,8 @@ def half_sent(server: Server, body: bytes) -> http.client.HTTPConnection:
     """Begin a request and wait until the server has begun to receive it."""
     connection = server.connect()
     connection.putrequest("POST", "/predict")
-    connection.putheader("content-length", str(len(body)))
+    for name, value in {**HEADERS, "content-length": str(len(body))}.items():
+        connection.putheader(name, value)
     connection.endheaders(body[: len(body) // 2])
     server.wait_for(lambda: server.counts("endpoint_requests_under_way 1.0"))
     return connection
@@ -140,7 +144,7 @@ def test_a_client_that_hangs_up_disturbs_nothing(server: Server, body: bytes) ->
     server.wait_for(lambda: server.counts('endpoint_requests_total{status="499"} 1.0'))
     assert server.counts("endpoint_requests_under_way 0.0")
     impatient = server.connect()
-    impatient.request("POST", "/predict", body)
+    impatient.request("POST", "/predict", body, HEADERS)
     impatient.close()
     assert server.ask("/predict", body)[0] == 200
 
@@ -155,7 +159,7 @@ def test_a_hundred_thousand_instances_disturb_nobody(server: Server, body: bytes
     def keep_asking() -> None:
         connection = server.connect()
         while not stop.is_set():
-            connection.request("POST", "/predict", body)
+            connection.request("POST", "/predict", body, HEADERS)
             answer = connection.getresponse()
             answer.read()
             statuses.append(answer.status)
@@ -193,7 +197,7 @@ def test_a_new_champion_takes_over_under_load(
     def keep_asking(server: Server, mine: list[Any]) -> None:
         connection = server.connect()
         while not stop.is_set():
-            connection.request("POST", "/predict", body)
+            connection.request("POST", "/predict", body, HEADERS)
             answer = connection.getresponse()
             mine.append((answer.status, json.loads(answer.read())["predictions"][0]["model"]))
 
