@@ -20,7 +20,7 @@ from workload import Say, figure
 
 from spotify_mlops import topic
 from spotify_mlops.errors import ServiceError, UserError
-from spotify_mlops.events import decode
+from spotify_mlops.events import Ahead, decode
 from spotify_mlops.jobs import deploy, stream
 from spotify_mlops.jobs.bounded import shape_of
 from spotify_mlops.local import processes
@@ -51,7 +51,7 @@ def run(params: Params, say: Say, seconds: float = 300.0) -> list[dict[str, Any]
         UserError: the log ended first.
     """
     base = workload.prepare(params, f"sinks-{EVENTS}", say, simulator_events=EVENTS)
-    decoded = decode(_beginning(base), base.clock_skew)
+    decoded = decode(_beginning(base), Ahead.of(base))
     with workload.own_stores(base, "sinks_alone") as own:
         ceilings = _ceilings(own, decoded, say)
     with workload.own_stores(base, "sinks_together") as own:

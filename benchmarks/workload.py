@@ -20,7 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from spotify_mlops import clients, features, labels, paths, sources, topic, warehouse
-from spotify_mlops.events import decode
+from spotify_mlops.events import Ahead, decode
 from spotify_mlops.jobs import prism
 from spotify_mlops.jobs.bounded import shape_of
 from spotify_mlops.model.schedule import Schedule
@@ -139,7 +139,7 @@ def read(params: Params) -> pl.DataFrame:
 def plain_features(log: pl.DataFrame, params: Params) -> pl.DataFrame:
     """Return the features of every window of a log: plain polars, no pipeline."""
     start = dict.fromkeys(range(params.partitions))
-    marked, _ = marks.mark(decode(log, params.clock_skew), start, params.allowed_lateness)
+    marked, _ = marks.mark(decode(log, Ahead.of(params)), start, params.allowed_lateness)
     return features_of(marked, params)
 
 

@@ -87,6 +87,9 @@ BAD = [
     (changed(control="heartbeat", event_time="never"), "wrong_type"),
     (changed(control="heartbeat", event_time="0001-01-01T00:00:00Z"), "out_of_range"),
     (changed(control="heartbeat", event_time="9999-12-31T23:59:59Z"), "out_of_range"),
+    (changed(control="heartbeat", event_time="9000-01-01T00:00:00Z"), "future_heartbeat"),
+    (changed(control="heartbeat", event_time="2099-01-01T00:00:00Z"), "future_heartbeat"),
+    (changed(event_time="2099-01-01T00:00:00Z"), "future_event_time"),
     # Nesting: in an unknown field, in place of everything, closed or not.
     (with_field(b'"x":' + b"[" * 100 + b"]" * 100), "not_json"),
     (with_field(b'"x":' + b"[" * 50_000 + b"]" * 50_000), "not_json"),

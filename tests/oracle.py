@@ -86,7 +86,7 @@ class Verdict:
     time: datetime | None = None
 
 
-def judge(value: bytes | None, append_time: datetime, clock_skew: timedelta) -> Verdict:
+def judge(value: bytes | None, append_time: datetime, rules: Rules) -> Verdict:
     """Read one record by the contract."""
     if value is None or not value.strip():
         return _dead("empty")
@@ -118,8 +118,10 @@ def judge(value: bytes | None, append_time: datetime, clock_skew: timedelta) -> 
             return _dead("wrong_type")
         if not EARLIEST_TIME <= time <= LATEST_TIME:
             return _dead("out_of_range")
+        if time > append_time + rules.clock_skew + rules.window + rules.lateness:
+            return _dead("future_heartbeat")
         return Verdict("heartbeat", time=time)
-    reasons = _complaints(content, fields, append_time + clock_skew)
+    reasons = _complaints(content, fields, append_time + rules.clock_skew)
     if reasons:
         return _dead(*reasons)
     return Verdict("event", fields=fields, time=_time(fields["event_time"]))
@@ -280,7 +282,7 @@ def _records(
     marks: dict[int, datetime | None] = dict.fromkeys(range(partitions))
     rows = []
     for record in log.rows(named=True):
-        verdict = judge(record["value"], record["append_time"], rules.clock_skew)
+        verdict = judge(record["value"], record["append_time"], rules)
         mark, time = marks[record["partition"]], verdict.time
         late = bool(verdict.kind == "event" and mark and time and time < mark - rules.lateness)
         if time is not None and (mark is None or time > mark):

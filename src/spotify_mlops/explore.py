@@ -24,7 +24,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 from . import topic
 from .errors import ServiceError
-from .events import LOG_COLUMNS, decode
+from .events import LOG_COLUMNS, Ahead, decode
 from .params import Params
 from .pipeline import coder as coder  # registers the coder of frames
 from .pipeline import marks, steps, transforms
@@ -116,7 +116,7 @@ class DecodeAndMark(beam.PTransform):
 
 
 def _decode_and_mark(batch: pl.DataFrame, params: Params) -> pl.DataFrame:
-    decoded = decode(batch, params.clock_skew)
+    decoded = decode(batch, Ahead.of(params))
     nothing = dict.fromkeys(sorted(batch["partition"].unique().to_list()))
     return marks.mark(decoded, nothing, params.allowed_lateness)[0].drop("value")
 

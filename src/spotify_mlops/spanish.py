@@ -38,6 +38,9 @@ REASON_NAMES = {
     "unknown_country": "país desconocido",
     "unknown_event_type": "tipo de evento desconocido",
     "future_event_time": "fecha en el futuro",
+    "future_heartbeat": "latido con fecha en el futuro",
+    "too_large": "demasiado grande",
+    "unreadable": "ilegible en Kafka",
     "unsupported_schema_version": "versión de esquema no admitida",
 }
 MODEL_NAMES = {

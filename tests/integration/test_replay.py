@@ -14,7 +14,7 @@ import pytest
 from worlds import World, command, content
 
 from spotify_mlops import clients, features, tables, warehouse
-from spotify_mlops.events import LOG_COLUMNS, decode
+from spotify_mlops.events import LOG_COLUMNS, Ahead, decode
 from spotify_mlops.jobs import bounded, compare, late, skew
 from spotify_mlops.model import dataset as data
 from spotify_mlops.model.endpoint import Endpoint
@@ -80,7 +80,7 @@ def unique_events(settings: Params, allowed_lateness: timedelta) -> tuple[pl.Dat
     log = pl.read_parquet(f"{archived.raw_folder(settings)}/*/*.parquet").select(*LOG_COLUMNS)
     log = log.unique(["partition", "offset"]).sort("partition", "offset")
     nothing = dict.fromkeys(range(settings.partitions))
-    marked, _ = marks.mark(decode(log, settings.clock_skew), nothing, allowed_lateness)
+    marked, _ = marks.mark(decode(log, Ahead.of(settings)), nothing, allowed_lateness)
     events = steps.events(marked, Windowing.of(settings))
     return features.dedup(events.filter(~pl.col("late")))[0], int(events["late"].sum())
 

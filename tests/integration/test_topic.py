@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from spotify_mlops import clients, params, sources, topic
 from spotify_mlops.errors import InputError, ParamsError, ServiceError
-from spotify_mlops.events import decode
+from spotify_mlops.events import Ahead, decode
 from spotify_mlops.sources import manifest
 from spotify_mlops.sources.simulator import Simulator, records
 
@@ -93,7 +93,7 @@ def test_the_history_is_published_once_and_whole(local_params: MakeParams) -> No
     log = read(profile)
     ours = log.filter(pl.col("key").is_not_null())
     assert ours.select("partition", "key", "value").equals(expected(profile, 0, 24))
-    decoded = decode(log.drop("key"), profile.clock_skew)
+    decoded = decode(log.drop("key"), Ahead.of(profile))
     beats = decoded.filter(pl.col("kind") == "heartbeat")
     assert beats["partition"].to_list() == list(range(profile.partitions))
     end = Simulator(profile).world.end
@@ -136,7 +136,7 @@ def test_a_killed_ingest_is_finished_by_the_next(local_params: MakeParams) -> No
     log = read(profile)
     ours = log.filter(pl.col("key").is_not_null()).select("partition", "key", "value")
     assert ours.equals(expected(profile, 0, 24))
-    decoded = decode(log.drop("key"), profile.clock_skew)
+    decoded = decode(log.drop("key"), Ahead.of(profile))
     assert decoded.filter(event_time=end, kind="heartbeat").height == profile.partitions
 
 
@@ -202,7 +202,7 @@ def test_charts_are_published_in_order_and_a_closed_topic_is_respected(
     assert summary["published"] == 4 + profile.partitions
     assert len(summary["left_out"]) == 1
     assert summary["closed_until"] == "2017-01-20T00:00:00+00:00"
-    log = decode(read(profile).drop("key"), profile.clock_skew)
+    log = decode(read(profile).drop("key"), Ahead.of(profile))
     events = log.filter(kind="event")
     assert sorted(events["count"]) == [5, 5, 1005, 1005]
     for part in events.partition_by("partition"):
@@ -216,7 +216,7 @@ def test_a_steady_rate_has_the_time_of_the_clock(local_params: MakeParams) -> No
     profile = local_params(**SMALL, window="1s")
     before = datetime.now(UTC)
     summary = sources.paced(profile, rate=500, seconds=1)
-    log = decode(read(profile).drop("key"), profile.clock_skew)
+    log = decode(read(profile).drop("key"), Ahead.of(profile))
     assert summary["published"] == len(log) == 500
     assert set(log["kind"]) == {"event"}
     assert log["event_time"].min() >= before

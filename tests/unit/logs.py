@@ -15,7 +15,7 @@ import polars as pl
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from spotify_mlops.events import LOG_COLUMNS, decode, encode, encode_heartbeat
+from spotify_mlops.events import LOG_COLUMNS, Ahead, decode, encode, encode_heartbeat
 from spotify_mlops.pipeline import graph, progress, steps
 from spotify_mlops.pipeline.marks import mark
 from spotify_mlops.pipeline.source import LogSource
@@ -202,7 +202,7 @@ def collecting(
     kept = progress.Progress(start, shape.windowing, shape.lags, shape.shards, raw=1)
     progress.register(job, kept)
     nothing = Output(0, BASE, *(frame.clear() for frame in steps.build([], shape)))
-    empty = mark(decode(log.clear(), params.clock_skew), kept.marks, params.allowed_lateness)[0]
+    empty = mark(decode(log.clear(), Ahead.of(params)), kept.marks, params.allowed_lateness)[0]
     _logs[job], _batches[job], _outputs[job] = log, [empty], [nothing]
     source = MemorySource(job, params, shape)
     sinks = graph.Sinks([CollectRaw()], Collect())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import timedelta
 
@@ -13,23 +14,27 @@ from hypothesis import strategies as st
 from logs import APPENDED, BASE, random_events, to_log
 
 from hostile import BAD, ODD, changed
-from oracle import event_fields, judge
+from oracle import Rules, event_fields, judge
 from spotify_mlops.events import (
     DUPLICATE_KEY,
     EVENT_COLUMNS,
     SCHEMA_VERSIONS,
+    Ahead,
+    Reason,
     codec,
     decode,
     encode,
     encode_heartbeat,
+    withheld,
 )
 from thorough import examples
 
-SKEW = timedelta(days=1)
+RULES = Rules()
+AHEAD = Ahead(RULES.clock_skew, RULES.clock_skew + RULES.window + RULES.lateness)
 
 
 def decoded(*values: bytes | None) -> pl.DataFrame:
-    return decode(to_log(list(values), [0] * len(values), None, 1), SKEW)  # type: ignore[arg-type]
+    return decode(to_log(list(values), [0] * len(values), None, 1), AHEAD)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("value", "reason"), BAD, ids=[f"{r}-{i}" for i, (_, r) in enumerate(BAD)])
@@ -111,7 +116,7 @@ def test_a_heartbeat_of_a_newer_version_is_one() -> None:
 
 def test_events_come_back_as_they_were() -> None:
     events = random_events(500, 3600, seed=5)
-    frame = decode(to_log(encode(events), [0] * 500, None, 1), SKEW)
+    frame = decode(to_log(encode(events), [0] * 500, None, 1), AHEAD)
     assert frame.select(events.columns).equals(events)
     assert frame.select(DUPLICATE_KEY).n_unique() == 500
 
@@ -162,6 +167,42 @@ def test_when_good_records_raise_no_record_is_blamed(
         decoded(changed(), changed())
 
 
+def test_the_last_heartbeat_of_a_source_that_is_as_far_ahead_as_it_may_be_is_one() -> None:
+    latest = APPENDED + AHEAD.event
+    closing = latest + RULES.window + RULES.lateness
+    frame = decoded(
+        changed(event_time=latest.isoformat()),
+        encode_heartbeat(closing),
+        encode_heartbeat(closing + timedelta(microseconds=1)),
+    )
+    assert frame["kind"].to_list() == ["event", "heartbeat", "dead_letter"]
+    assert frame["reason"].to_list() == [None, None, "future_heartbeat"]
+
+
+def test_a_record_that_is_too_large_is_a_letter_with_its_digest_and_size() -> None:
+    large = b"x" * (withheld.MAX_VALUE_BYTES + 1)
+    fits = changed(track_name="y")
+    values = withheld.taken([fits, large, None], len(large))
+    frame = decode(to_log(values.to_list(), [0, 0, 0], None, 1), AHEAD)
+    assert frame["reason"].to_list() == [None, "too_large", "empty"]
+    assert hashlib.sha256(large).hexdigest() in frame["detail"][1]
+    assert str(len(large)) in frame["detail"][1]
+    assert withheld.originals(frame["value"]).to_list() == [fits, None, None]
+    whole = pl.Series([fits, large, None], dtype=pl.Binary)  # as an older archive has it
+    assert withheld.archived(whole).to_list() == values.to_list()
+
+
+@pytest.mark.parametrize("largest", [0, withheld.MAX_VALUE_BYTES + 1])
+def test_no_record_passes_for_a_note(largest: int) -> None:
+    note = withheld.note(Reason.TOO_LARGE, "a lie")
+    forged = [note, withheld.taken([note], 0)[0], note[:5], note[:-3]]
+    values = withheld.taken(list(forged), largest)
+    frame = decode(to_log(values.to_list(), [0] * len(forged), None, 1), AHEAD)
+    assert frame["reason"].to_list() == ["not_utf8"] * len(forged)
+    assert withheld.originals(frame["value"]).to_list() == forged
+    assert withheld.archived(values).equals(values)
+
+
 @given(st.lists(records, min_size=1, max_size=6))
 @examples(100)
 def test_whatever_comes_is_what_the_contract_says(values: list[bytes | None]) -> None:
@@ -169,7 +210,7 @@ def test_whatever_comes_is_what_the_contract_says(values: list[bytes | None]) ->
     assert frame["value"].to_list() == values
     for number, value in enumerate(values):
         row = frame.row(number, named=True)
-        verdict = judge(value, APPENDED, SKEW)
+        verdict = judge(value, APPENDED, RULES)
         assert row["kind"] == verdict.kind
         assert row["reason"] in (verdict.reasons or {None})
         assert row["event_time"] == verdict.time

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from spotify_mlops import params
 from spotify_mlops.errors import ParamsError
-from spotify_mlops.events import DUPLICATE_KEY, EVENT_COLUMNS, decode
+from spotify_mlops.events import DUPLICATE_KEY, EVENT_COLUMNS, Ahead, decode
 from spotify_mlops.sources.malformed import REASONS
 from spotify_mlops.sources.simulator import Simulator, check_dates, records
 from spotify_mlops.sources.world import SUPPORTED_COUNTRIES, World
@@ -34,7 +34,7 @@ def decoded(profile: params.Params, frame: pl.DataFrame) -> pl.DataFrame:
         offset=pl.int_range(pl.len()).over("partition"),
         append_time=pl.lit(NOW, pl.Datetime("us", "UTC")),
     )
-    return decode(log.select("partition", "offset", "append_time", "value"), profile.clock_skew)
+    return decode(log.select("partition", "offset", "append_time", "value"), Ahead.of(profile))
 
 
 def answers(profile: params.Params, log: pl.DataFrame) -> list[str]:

@@ -21,7 +21,7 @@ from logs import Run, collecting, event_log, random_events
 from test_graph import assert_tables, settings_of, shape_of
 
 from oracle import Rules, expected
-from spotify_mlops.events import decode
+from spotify_mlops.events import Ahead, decode
 from spotify_mlops.pipeline import graph, progress, steps
 from spotify_mlops.pipeline.marks import mark, watermark
 from spotify_mlops.pipeline.source import CLOSED
@@ -68,7 +68,7 @@ def run_stream(
             stream.add_elements([TimestampedValue(len(_told) - 1, MIN_TIMESTAMP)])
 
         for number, batch in enumerate(log.iter_slices(7)):
-            marked, marks = mark(decode(batch, rules.clock_skew), marks, rules.lateness)
+            marked, marks = mark(decode(batch, Ahead.of(settings)), marks, rules.lateness)
             offsets |= batch.group_by("partition").agg(pl.col("offset").max() + 1).iter_rows()
             timely = steps.events(marked, shape.windowing).filter(~pl.col("late"))
             run.progress.read(timely, offsets, marks)

@@ -1,6 +1,6 @@
 """The event contract: what a record of the topic may be, and its column form."""
 
-from .codec import decode, encode, encode_heartbeat
+from .codec import Ahead, decode, encode, encode_heartbeat
 from .schema import (
     COUNTRIES,
     DUPLICATE_KEY,
@@ -21,6 +21,7 @@ __all__ = [
     "LOG_COLUMNS",
     "SCHEMA_VERSION",
     "SCHEMA_VERSIONS",
+    "Ahead",
     "Kind",
     "Reason",
     "decode",

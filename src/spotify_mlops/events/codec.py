@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from ..params import Params
 from .schema import (
     COUNTRIES,
     EARLIEST_TIME,
@@ -32,6 +34,7 @@ from .schema import (
     Kind,
     Reason,
 )
+from .withheld import original, said
 
 _HEARTBEAT = "heartbeat"
 _NotHeartbeat = Annotated[str, msgspec.Meta(pattern=rf"^(?!{_HEARTBEAT}\Z)")]
@@ -77,13 +80,27 @@ DECODED_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
 } | EVENT_COLUMNS
 
 
-def decode(batch: pl.DataFrame, clock_skew: timedelta) -> pl.DataFrame:
+@dataclass(frozen=True)
+class Ahead:
+    """How far beyond its append time a record's time may be; what is further is a dead letter."""
+
+    event: timedelta
+    heartbeat: timedelta
+    """A source's last heartbeat closes the window of an event that may be that far ahead."""
+
+    @classmethod
+    def of(cls, params: Params) -> Ahead:
+        """Return what the params allow: for a heartbeat a window and its lateness more."""
+        closing = params.window + params.allowed_lateness
+        return cls(params.clock_skew, params.clock_skew + closing)
+
+
+def decode(batch: pl.DataFrame, ahead: Ahead) -> pl.DataFrame:
     """Turn the records of a batch into columns; every record comes out, in the same order.
 
     Args:
         batch: ``LOG_COLUMNS``.
-        clock_skew: an event whose event time is later than its append time by more than this
-            is a dead letter.
+        ahead: how far beyond its append time a record's time may be.
 
     Returns:
         The batch with ``kind`` (see `Kind`), ``reason`` and ``detail`` (of a dead letter) and
@@ -93,20 +110,20 @@ def decode(batch: pl.DataFrame, clock_skew: timedelta) -> pl.DataFrame:
         Exception: what the code raised over the batch, if a good record alone makes it raise.
     """
     try:
-        return _decode(batch, clock_skew)
+        return _decode(batch, ahead)
     except (MemoryError, OSError):
         raise  # the machine's fault, not a record's
     except (Exception, pl.exceptions.PanicException) as error:
         if batch.height > 1:
             half = batch.height // 2
-            return pl.concat([decode(batch[:half], clock_skew), decode(batch[half:], clock_skew)])
+            return pl.concat([decode(batch[:half], ahead), decode(batch[half:], ahead)])
         if batch.is_empty():
             raise
-        _decode(_known_good(batch), clock_skew)  # raises if the fault is not the record's
+        _decode(_known_good(batch), ahead)  # raises if the fault is not the record's
         return _ordered(_poisoned(batch, error))
 
 
-def _decode(batch: pl.DataFrame, clock_skew: timedelta) -> pl.DataFrame:
+def _decode(batch: pl.DataFrame, ahead: Ahead) -> pl.DataFrame:
     records: list[_Record | None] = []
     append = records.append
     values = batch["value"].to_list()
@@ -124,12 +141,12 @@ def _decode(batch: pl.DataFrame, clock_skew: timedelta) -> pl.DataFrame:
         if _depth(value) > MAX_DEPTH or _has_long_text(records[row], len(value)):
             records[row] = None
     frame = batch.with_columns(_columns(records)).with_columns(
-        _valid=_is_valid(clock_skew), kind=pl.lit(Kind.EVENT.value)
+        _valid=_is_valid(ahead.event), kind=pl.lit(Kind.EVENT.value)
     )
     frame = frame.with_columns(_valid=pl.col("_valid") & _is_text(frame))
     if frame["_valid"].all():
         return _ordered(frame)
-    return _ordered(_explain_failures(frame, clock_skew))
+    return _ordered(_explain_failures(frame, ahead))
 
 
 def _known_good(batch: pl.DataFrame) -> pl.DataFrame:
@@ -335,10 +352,10 @@ def _is_utf8(value: bytes | None) -> bool:
     return True
 
 
-def _explain_failures(frame: pl.DataFrame, clock_skew: timedelta) -> pl.DataFrame:
+def _explain_failures(frame: pl.DataFrame, ahead: Ahead) -> pl.DataFrame:
     failed = (~frame["_valid"]).arg_true()
     rows = [
-        (index, *_explain(value, append_time, clock_skew))
+        (index, *_explain(value, append_time, ahead))
         for index, value, append_time in zip(
             failed.to_list(),
             frame["value"].gather(failed).to_list(),
@@ -376,7 +393,7 @@ def _ordered(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _explain(
-    value: bytes | None, append_time: datetime, clock_skew: timedelta
+    value: bytes | None, append_time: datetime, ahead: Ahead
 ) -> tuple[str, datetime | None, str | None, str | None]:
     """Return kind, heartbeat time, reason and detail of a record that is not a valid event."""
 
@@ -385,6 +402,10 @@ def _explain(
 
     if value is None or not value.strip():
         return dead(Reason.EMPTY, "the record has no value")
+    noted = said(value)
+    if noted is not None:
+        return dead(*noted)
+    value = original(value) or b""
     try:
         value.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -416,8 +437,10 @@ def _explain(
             return dead(Reason.WRONG_TYPE, "heartbeat without a valid event_time")
         if not EARLIEST_TIME <= parsed <= LATEST_TIME:
             return dead(Reason.OUT_OF_RANGE, f"heartbeat of {parsed.isoformat()}")
+        if parsed > append_time + ahead.heartbeat:
+            return dead(Reason.FUTURE_HEARTBEAT, f"heartbeat of {parsed.isoformat()}")
         return Kind.HEARTBEAT.value, parsed, None, None
-    return dead(*(_explain_fields(content, append_time + clock_skew) or _refused(value)))
+    return dead(*(_explain_fields(content, append_time + ahead.event) or _refused(value)))
 
 
 def _saturated(digits: str) -> int:

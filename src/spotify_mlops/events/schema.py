@@ -96,4 +96,7 @@ class Reason(StrEnum):
     UNKNOWN_EVENT_TYPE = "unknown_event_type"
     FUTURE_EVENT_TIME = "future_event_time"
     UNSUPPORTED_SCHEMA_VERSION = "unsupported_schema_version"
+    FUTURE_HEARTBEAT = "future_heartbeat"
+    TOO_LARGE = "too_large"  # decompressed: its bytes are in the log alone
+    UNREADABLE = "unreadable"  # no client can decompress it, or its checksum is wrong
     POISON = "poison"  # the code raised over this record alone: a defect that stops nothing

@@ -21,7 +21,7 @@ from google.api_core.exceptions import NotFound
 
 from .. import clients, topic
 from ..errors import InputError, IntegrityError, ParamsError
-from ..events import Kind, Reason, decode
+from ..events import Ahead, Kind, Reason, decode
 from ..local import state
 from ..params import Params
 from ..topic.publishing import Headers
@@ -182,7 +182,7 @@ def _judged(
     batch = page.select(
         "partition", "offset", pl.lit(datetime.now(UTC)).alias("append_time"), "value"
     )
-    decoded = decode(batch, params.clock_skew)
+    decoded = decode(batch, Ahead.of(params))
     for partition, offset, value, kind, why in decoded.select(
         "partition", "offset", "value", "kind", "reason"
     ).iter_rows():

@@ -20,7 +20,7 @@ import msgspec
 import polars as pl
 
 from .. import files, paths, topic
-from ..events import LOG_COLUMNS, Kind, decode
+from ..events import LOG_COLUMNS, Ahead, Kind, decode
 from ..local import processes, state
 from ..params import Params
 from ..pipeline.progress import Position, Progress
@@ -46,6 +46,8 @@ class Report(msgspec.Struct, frozen=True):
     pending: int
     """Windows that are closed and not yet written."""
     position: Position
+    trouble: str | None = None
+    """What keeps the job from reading a partition."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Lag:
     pending: int | None
     """Windows that a running job has closed and not yet written."""
     partitions: tuple[PartitionLag, ...]
+    trouble: str | None = None
+    """What keeps a running job from reading a partition, in Spanish."""
 
     @property
     def records(self) -> int:
@@ -108,6 +112,7 @@ def write_report(params: Params, progress: Progress) -> None:
         progress.offsets,
         progress.backlog,
         progress.position(),
+        progress.trouble,
     )
     path = _report_file(params)
     try:
@@ -159,7 +164,8 @@ def _lag(
             PartitionLag(partition, end, records, unread, last, mark, seconds if records else 0.0)
         )
     pending = report.pending if report else None
-    return Lag(source, age, position.write_from, pending, tuple(partitions))
+    trouble = report.trouble if report else None
+    return Lag(source, age, position.write_from, pending, tuple(partitions), trouble)
 
 
 def _running(params: Params) -> Report | None:
@@ -185,7 +191,7 @@ def _newest(params: Params, ends: Mapping[int, int]) -> dict[int, datetime]:
         for partition, offset, message in records
     ]
     batch = pl.DataFrame(rows, schema=LOG_COLUMNS, orient="row")
-    events = decode(batch, params.clock_skew).filter(pl.col("kind") != Kind.DEAD_LETTER)
+    events = decode(batch, Ahead.of(params)).filter(pl.col("kind") != Kind.DEAD_LETTER)
     return dict(events.group_by("partition").agg(pl.col("event_time").max()).iter_rows())
 
 
@@ -200,6 +206,8 @@ def as_text(lag: Lag) -> list[str]:
     lines = [
         f"Retraso: {_number(lag.records)} registros, {_time(lag.seconds)} de eventos ({where}{age})"
     ]
+    if lag.trouble:
+        lines.append(f"  Kafka responde, pero {lag.trouble}")
     if lag.pending:
         lines.append(f"  {lag.pending} ventanas cerradas por escribir")
     lines += [

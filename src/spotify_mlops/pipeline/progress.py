@@ -97,6 +97,8 @@ class Progress:
         self._watermark: datetime | None = None
         self.acknowledged_windows = 0
         self._shared: dict[str, object] = {}
+        self.trouble: str | None = None
+        """What the source says of partitions that it cannot read for now."""
         self.finishing = threading.Event()
         """Set by the source with its last batch: buffered sinks must write all they hold."""
         self.stopping = threading.Event()

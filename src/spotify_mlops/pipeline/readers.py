@@ -6,23 +6,33 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol, cast
 
 import polars as pl
 import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 
 from .. import clients
 from ..errors import IntegrityError, ServiceError
-from ..events import LOG_COLUMNS, encode_heartbeat
+from ..events import LOG_COLUMNS, encode_heartbeat, withheld
 from ..params import Params
+from ..topic import damaged
 from .archived import ArchivedFile, archived_files, missing, take_next
 from .marks import Marks
 
 POLL_SECONDS = 0.05
 _DEAF_SECONDS = 1.0
 """When nobody asked the broker for this long, what it would have said is not known."""
+_TROUBLE_SECONDS = 5.0
+"""A partition that gives nothing but an error for so long is told of."""
 _log = logging.getLogger(__name__)
 
 
@@ -33,6 +43,14 @@ fetch after the other: with more, a partition is far ahead before it can be held
 waits when it is held back is fetched again."""
 _REFETCH_MS = 5
 """The library looks only each second whether less waits; a batch is gone sooner."""
+
+
+class _Trouble(NamedTuple):
+    """An error that a partition gives in place of records."""
+
+    since: float
+    text: str
+    told: bool = False
 
 
 class Reader(Protocol):
@@ -63,7 +81,9 @@ class KafkaReader:
                 "fetch.queue.backoff.ms": _REFETCH_MS,
                 "queued.min.messages": _FETCHED_RECORDS,
                 "queued.max.messages.kbytes": 128 << 10,
-                "check.crcs": False,
+                "receive.message.max.bytes": damaged.RECEIVE_BYTES,
+                "fetch.max.bytes": damaged.RECEIVE_BYTES // 2,
+                "check.crcs": True,
                 "error_cb": self._on_error,
             }
         )
@@ -73,11 +93,13 @@ class KafkaReader:
         self._producer: Producer | None = None
         self._held: frozenset[int] = frozenset()
         self._paused: frozenset[int] = frozenset()
+        self._next = dict(offsets)
         self._heard = dict.fromkeys(offsets, time.monotonic())
         self._polled = time.monotonic()
         self._failing_since: float | None = None
         self._failure = ""
         self._told = False
+        self._troubles: dict[int, _Trouble] = {}
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN and not self._told:
@@ -91,16 +113,17 @@ class KafkaReader:
         """Return what has arrived, at most ``batch_records``.
 
         Raises:
-            ServiceError: the broker has not answered for ``service_timeout``.
+            ServiceError: the broker has not answered, or a partition has given nothing but an
+                error, for ``service_timeout``.
+            IntegrityError: the log no longer has the next records.
         """
         self._pause_held()
         messages = self._consumer.consume(self._params.batch_records, POLL_SECONDS)
-        failures = [error for message in messages if (error := message.error()) is not None]
-        if failures:
-            messages = [message for message in messages if message.error() is None]
-            for failure in failures:
-                self._fail(failure)
-        values = [message.value() for message in messages]
+        damage: list[int] = []
+        if any(message.error() is not None for message in messages):
+            messages, damage = self._without_failures(messages)
+        largest = max(map(len, messages), default=0)
+        values = withheld.taken([message.value() for message in messages], largest)
         partitions = [message.partition() for message in messages]
         offsets = [message.offset() for message in messages]
         times = [message.timestamp()[1] for message in messages]
@@ -108,25 +131,96 @@ class KafkaReader:
         if self._failing_since is not None or now - self._polled > _DEAF_SECONDS:
             self._heard = dict.fromkeys(self._heard, now)
         self._polled = now
-        if values:
+        if messages:
             self._failing_since = None
             self._told = False
-            self._heard.update((p, now) for p in set(partitions) if p is not None)
+            last = cast(dict[int, int], dict(zip(partitions, offsets, strict=True)))
+            self._next.update((p, offset + 1) for p, offset in last.items())
+            self._heard.update((p, now) for p in last)
+            for partition in self._troubles.keys() & last.keys():
+                del self._troubles[partition]
         elif self._failing_since is not None:
             limit = self._params.service_timeout.total_seconds()
             if time.monotonic() - self._failing_since > limit and not self._answers():
                 raise self._unreachable()
-        return pl.DataFrame(
+        self._tell_troubles(now)
+        batch = pl.DataFrame(
             {
                 "partition": pl.Series(partitions, dtype=pl.Int32),
                 "offset": pl.Series(offsets, dtype=pl.Int64),
                 "append_time": (pl.Series(times, dtype=pl.Int64) * 1000)
                 .cast(pl.Datetime("us"))
                 .dt.replace_time_zone("UTC"),
-                "value": pl.Series(values, dtype=pl.Binary),
+                "value": values,
             },
             schema=LOG_COLUMNS,
         )
+        if not damage:
+            return batch
+        return pl.concat([batch, *map(self._salvage, damage)])
+
+    def _without_failures(self, messages: list[Message]) -> tuple[list[Message], list[int]]:
+        """Return the records that are sound, and the partitions that go on with damage.
+
+        What a partition gives after damage is left: the consumer has lost its place in it.
+        """
+        sound: list[Message] = []
+        damage: list[int] = []
+        for message in messages:
+            partition, error = message.partition(), message.error()
+            if partition in damage:
+                continue
+            if error is None:
+                sound.append(message)
+            elif damaged.is_damage(error) and partition in self._next:
+                damage.append(partition)
+                self._in_trouble(partition, error)
+            else:
+                self._fail(error)
+                if partition in self._next:
+                    self._in_trouble(partition, error)
+        return sound, damage
+
+    def _salvage(self, partition: int) -> pl.DataFrame:
+        """Return what can be read where the consumer cannot go on, and send it beyond that."""
+        offset = self._next[partition]
+        found = damaged.salvage(self._params, partition, offset)
+        if found.following > offset:
+            _log.warning(
+                "Kafka, tema %s, partición %s: los registros del %s al %s están en un lote que no "
+                "se puede leer entero; los que no caben o están dañados son cartas muertas.",
+                *(self._params.topic, partition, offset, found.following - 1),
+            )
+            self._troubles.pop(partition, None)
+        damaged.go_on(self._consumer, self._params.topic, partition, found.following)
+        self._paused -= {partition}
+        self._next[partition] = found.following
+        return found.records
+
+    def _in_trouble(self, partition: int, error: KafkaError) -> None:
+        known = self._troubles.get(partition, _Trouble(time.monotonic(), ""))
+        text = (
+            f"la partición {partition} del tema {self._params.topic} no se puede leer desde el "
+            f"registro {self._next[partition]} ({error.str()})"
+        )
+        self._troubles[partition] = known._replace(text=text)
+
+    @property
+    def trouble(self) -> str | None:
+        """What the partitions say that have given nothing but an error for a while, if any."""
+        limit = time.monotonic() - _TROUBLE_SECONDS
+        lasting = [t.text for t in list(self._troubles.values()) if t.since < limit]
+        return "; ".join(lasting) or None
+
+    def _tell_troubles(self, now: float) -> None:
+        if not self._troubles:
+            return
+        for partition, trouble in self._troubles.items():
+            if now - trouble.since > self._params.service_timeout.total_seconds():
+                raise ServiceError(f"Kafka responde, pero {trouble.text}.")
+            if now - trouble.since > _TROUBLE_SECONDS and not trouble.told:
+                self._troubles[partition] = trouble._replace(told=True)
+                _log.error("Kafka responde, pero %s.", trouble.text)
 
     def _fail(self, error: KafkaError) -> None:
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
@@ -223,7 +317,7 @@ class KafkaReader:
         except KafkaException:
             return False  # whoever does not answer is not silent
         (read,) = self._consumer.position([place])
-        return bool(read.offset >= end)
+        return max(read.offset, self._next[partition]) >= end
 
     def close(self) -> None:
         """Leave the broker; heartbeats under way are delivered first."""
@@ -274,6 +368,7 @@ class ArchiveReader:
             for group in _in_step(content.metadata):
                 frame = pl.from_arrow(content.read_row_group(group, columns=list(LOG_COLUMNS)))
                 assert isinstance(frame, pl.DataFrame)
+                frame = frame.with_columns(withheld.archived(frame["value"].cast(pl.Binary)))
                 rows = frame.cast(pl.Schema(LOG_COLUMNS)).sort("partition", "offset")
                 parts = []
                 for part in rows.partition_by("partition", maintain_order=True):

@@ -25,7 +25,7 @@ from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Duration, Timestamp
 
-from ..events import decode
+from ..events import Ahead, decode
 from ..params import Params
 from ..windows import EPOCH
 from . import progress, steps, workers
@@ -158,13 +158,14 @@ class _Ahead:
     def __init__(self, reader: Reader, params: Params) -> None:
         self.reader = reader
         self._params = params
+        self._ahead = Ahead.of(params)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="reader")
         self._next = self._worker.submit(self._work)
         self._held: pl.DataFrame | None = None
         self._read = 0
 
     def _work(self) -> pl.DataFrame:
-        return decode(self.reader.poll(), self._params.clock_skew)
+        return decode(self.reader.poll(), self._ahead)
 
     def poll(self) -> pl.DataFrame:
         """Return the next batch, decoded; a reader that fails is closed."""
@@ -314,6 +315,7 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
             forget(source.job)
             return
         if not bounded and isinstance(reader.reader, KafkaReader):
+            job.trouble = reader.reader.trouble
             reader.reader.beat_silent(marks, params.idle_timeout)
         # What closes a window leaves at once.
         if not bounded and (closed or time.monotonic() - began >= CHECKPOINT_SECONDS):

@@ -6,8 +6,7 @@ from datetime import datetime
 
 import polars as pl
 
-from ..events import EVENT_COLUMNS, Kind
-from ..topic import MAX_RECORD_BYTES
+from ..events import EVENT_COLUMNS, Kind, withheld
 from ..windows import Windowing
 
 _POSITION = (
@@ -29,21 +28,17 @@ def event_rows(marked: pl.DataFrame, windowing: Windowing) -> pl.DataFrame:
 
 
 def dead_letter_rows(marked: pl.DataFrame, topic: str) -> pl.DataFrame:
-    """Return a row of ``spotify_dead_letters`` for each record that is no event, whole.
+    """Return a row of ``spotify_dead_letters`` for each record that is no event.
 
-    A record beyond ``MAX_RECORD_BYTES`` (a producer's compression lets it through) fits neither
-    in an append to BigQuery nor in the topic of dead letters: the archive alone has its bytes.
+    It is whole, but for a record that the reader did not take in: its detail says what it was.
     """
     letters = marked.filter(pl.col("kind") == Kind.DEAD_LETTER)
-    size = pl.col("value").bin.size("b").fill_null(0)
-    fits = size <= MAX_RECORD_BYTES
-    whole = pl.format("{} ({} bytes: only in the archive)", "detail", size)
     return letters.select(
         *_POSITION,
         pl.lit(topic).alias("topic"),
         "reason",
-        pl.when(fits).then("detail").otherwise(whole).alias("detail"),
-        pl.when(fits).then("value").alias("value"),
+        "detail",
+        withheld.originals(letters["value"]).alias("value"),
     )
 
 

@@ -9,7 +9,9 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from .. import clients
 from ..errors import ServiceError
+from ..events import withheld
 from ..params import Params
+from . import damaged
 from .admin import offsets
 from .journal import unanswered
 
@@ -21,7 +23,8 @@ def read(params: Params, start: Mapping[int, int]) -> Iterator[list[tuple[int, i
 
     Yields:
         Some records at a time, each with its partition and offset, in offset order within each
-        partition. Records that the log no longer has are left out.
+        partition. Left out are records that the log no longer has, that are larger than
+        what a batch takes, or that nobody can read.
 
     Raises:
         ServiceError: the broker does not answer.
@@ -38,6 +41,8 @@ def read(params: Params, start: Mapping[int, int]) -> Iterator[list[tuple[int, i
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "fetch.message.max.bytes": 4 << 20,
+            "receive.message.max.bytes": damaged.RECEIVE_BYTES,
+            "check.crcs": True,
         }
     )
     try:
@@ -51,17 +56,39 @@ def read(params: Params, start: Mapping[int, int]) -> Iterator[list[tuple[int, i
             elif time.monotonic() > deadline:
                 raise ServiceError(unanswered(params))
             taken = []
+            beyond: dict[int, int] = {}
             for message in messages:
-                if message.error() is not None:
-                    raise KafkaException(message.error())
-                partition, offset = message.partition(), message.offset()
-                if partition is None or offset is None:
+                partition, offset, error = message.partition(), message.offset(), message.error()
+                if partition is None or offset is None or partition in beyond:
                     continue
-                if offset < wanted[partition]:
+                if error is not None:
+                    if not damaged.is_damage(error):
+                        raise KafkaException(error)
+                    beyond[partition] = _beyond_damage(params, partition, position[partition])
+                    if beyond[partition] == position[partition]:
+                        raise KafkaException(error)
+                    position[partition] = beyond[partition]
+                    continue
+                if offset < wanted[partition] and len(message) <= withheld.MAX_VALUE_BYTES:
                     taken.append((partition, offset, message))
                 position[partition] = offset + 1
+            for partition, following in beyond.items():
+                damaged.go_on(consumer, params.topic, partition, following)
+            del messages
             yield taken
     except KafkaException as error:
         raise ServiceError(unanswered(params, error)) from error
     finally:
         consumer.close()
+
+
+_beyond: dict[tuple[str, int, int], int] = {}
+"""Ends of damaged batches that were looked for: the lag is read again and again at the log's end,
+and to find one takes seconds."""
+
+
+def _beyond_damage(params: Params, partition: int, offset: int) -> int:
+    place = (params.topic, partition, offset)
+    if place not in _beyond:
+        _beyond[place] = damaged.salvage(params, partition, offset).following
+    return _beyond[place]
