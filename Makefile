@@ -49,7 +49,13 @@ lab: $(STAMP) ## Abre los cuadernos en JupyterLab
 stop: ## Detiene todo lo que esta carpeta tiene en marcha; los datos quedan
 	@test ! -x $(BIN)/python || $(BIN)/python -m spotify_mlops down
 
-lock: $(STAMP) ## Resuelve de nuevo las dependencias y sus hashes
-	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --universal --python-version 3.11 \
-		--group dev pyproject.toml -o requirements.lock
+# Versions that are pinned already stay; an image's are those of requirements.lock.
+COMPILE := $(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --python-version 3.11
+
+lock: $(STAMP) ## Fija las dependencias nuevas y sus hashes; las fijadas siguen
+	$(COMPILE) --universal --all-extras --group dev pyproject.toml -o requirements.lock
+	@for image in serving training; do \
+		$(COMPILE) --no-annotate --python-platform x86_64-unknown-linux-gnu --extra $$image \
+			--constraints requirements.lock pyproject.toml -o requirements-$$image.lock || exit $$?; done
+	$(COMPILE) --universal --no-annotate --group build --constraints requirements.lock -o requirements-build.lock
 	$(BIN)/python -m spotify_mlops.local.jars
