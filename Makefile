@@ -1,4 +1,4 @@
-# make run | test | bench | chaos | lab | stop | lock            (PARAMS=params/charts.yaml for another)
+# make run | test | bench | chaos | soak | lab | stop | lock            (PARAMS=params/charts.yaml for another)
 PARAMS ?= params/local.yaml
 PYTHON ?= python3.11
 VENV := .venv
@@ -6,7 +6,7 @@ STAMP := $(VENV)/.locks
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench chaos lab stop lock
+.PHONY: help setup run test bench chaos soak lab stop lock
 
 help: ## Muestra esta ayuda
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -41,6 +41,9 @@ bench: $(STAMP) ## Mide el rendimiento, con sus referencias en la misma ejecuci√
 chaos: $(STAMP) ## Mata procesos a mitad y compara el resultado (SEED=, EVENTS=, RUNS=, KILLS=, NOTEBOOKS=)
 	@PYTHONPATH=tests $(BIN)/python -m chaos --seed $(or $(SEED),7) --events $(or $(EVENTS),520000) \
 		--runs $(or $(RUNS),2) --kills $(or $(KILLS),64) --notebooks $(or $(NOTEBOOKS),6)
+
+soak: $(STAMP) ## Un mes simulado de todo en marcha: mide lo que crece por d√≠a (DAYS=, CLOCK=)
+	@PYTHONPATH=tests $(BIN)/python -m chaos.soak --days $(or $(DAYS),30) --clock $(or $(CLOCK),3600)
 
 lab: $(STAMP) ## Abre los cuadernos en JupyterLab
 	@$(BIN)/python -m spotify_mlops up

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
@@ -12,7 +11,7 @@ from random import Random
 
 import click
 
-from chaos import campaign, deployment, faults, injected, log, report
+from chaos import campaign, checkout, deployment, faults, injected, log, report
 from spotify_mlops import paths
 from spotify_mlops.local import services
 
@@ -49,7 +48,7 @@ def main(
     target = paths.root() / folder
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
         work = Path(temporary)
-        _own_checkout(work)
+        checkout.own(work)
         try:
             services.up(progress=say)
             say(f"Publicando {events} eventos y entrenando el campeón")
@@ -94,19 +93,6 @@ def _outcomes(
             for number in range(notebooks)
         ]
         yield deploying.disturbed("deployment-killed", moments)
-
-
-def _own_checkout(work: Path) -> None:
-    """Keep what the campaign leaves apart from the user's services and reports."""
-    checkout = work / "checkout"
-    checkout.mkdir()
-    for name in ("notebooks", "params"):
-        (checkout / name).symlink_to(paths.root() / name)
-    os.environ["SPOTIFY_MLOPS_HOME"] = str(checkout)
-    os.environ["SPOTIFY_MLOPS_STATE"] = str(work / "state")
-    (work / "tmp").mkdir()
-    os.environ["TMPDIR"] = str(work / "tmp")  # what a library forgets goes with the campaign
-    tempfile.tempdir = None
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from spotify_mlops import clients, params, sources, topic
 from spotify_mlops.jobs import bounded
 from spotify_mlops.model.schedule import Schedule
@@ -86,16 +88,26 @@ class FixedLog:
 
 def publish(folder: Path, **overrides: Any) -> FixedLog:
     """Publish a simulated history and train a small model on it."""
-    unique = f"chaos-{uuid.uuid4().hex[:8]}"
-    own = {"profile": unique, "topic": unique, "dataset": unique.replace("-", "_")}
-    settings = params.load("local", **(own | {"mongo_database": own["dataset"]} | overrides))
+    settings = params.load("local", **(own_names("chaos") | overrides))
     manifest = sources.ingest_simulator(settings)
     bounded.run(settings, replay=True)
+    bundle = folder / "bundle"
+    train(settings, *learnt_from(settings)).write_bundle(bundle)
+    return FixedLog(settings, bundle, manifest, _ends(settings))
+
+
+def own_names(prefix: str) -> dict[str, str]:
+    """Return params that keep a run apart from all others."""
+    unique = f"{prefix}-{uuid.uuid4().hex[:8]}"
+    dataset = unique.replace("-", "_")
+    return {"profile": unique, "topic": unique, "dataset": dataset, "mongo_database": dataset}
+
+
+def learnt_from(settings: Params) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the features and labels of a dataset."""
     features = clients.query(settings, "SELECT * FROM {dataset}.spotify_features")
     labels = clients.query(settings, "SELECT * FROM {dataset}.spotify_labels")
-    bundle = folder / "bundle"
-    train(settings, features, labels).write_bundle(bundle)
-    return FixedLog(settings, bundle, manifest, _ends(settings))
+    return features, labels
 
 
 def _ends(settings: Params) -> dict[int, int]:
