@@ -32,6 +32,10 @@ import java.util.Map;
 import java.util.NoSuchElementException;
 import java.util.Set;
 import java.util.UUID;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.h2.mvstore.Cursor;
@@ -51,6 +55,11 @@ public final class MongoWireServer {
     private static final Set<String> WRITES = Set.of(
         "insert", "update", "delete", "findAndModify", "findandmodify", "create", "createIndexes",
         "drop", "dropDatabase", "dropIndexes", "renameCollection");
+
+    /** How long the file keeps what was replaced in it. */
+    private static final int RETENTION_MILLIS = 4_000;
+    /** How long the server may take to make its file small before it ends. */
+    private static final int CLOSING_MILLIS = 2_000;
 
     /** PyMongo asks for wire version 9 (MongoDB 4.4); the commands it then uses are all there. */
     private static final MongoVersion VERSION = new MongoVersion() {
@@ -361,6 +370,13 @@ public final class MongoWireServer {
             }
         }
 
+        /** Gives back, before it ends, what the file holds in vain. */
+        @Override
+        public void close() {
+            getMvStore().close(CLOSING_MILLIS);
+            super.close();
+        }
+
         @Override
         protected MongoDatabase openOrCreateDatabase(String name) {
             MVStore store = getMvStore();
@@ -386,9 +402,33 @@ public final class MongoWireServer {
         }
     }
 
+    /**
+     * Keeps the file near the size of what it holds.
+     *
+     * <p>H2 leaves what was replaced or deleted in the file until the system has surely written
+     * what came in its place to the disk: it waits 45 s. Asking the system to do so, it need wait
+     * only a few.
+     */
+    private static void keepSmall(MVStore store) {
+        store.setRetentionTime(RETENTION_MILLIS);
+        ScheduledExecutorService sync = Executors.newSingleThreadScheduledExecutor(work -> {
+            Thread thread = new Thread(work, "sync");
+            thread.setDaemon(true);
+            return thread;
+        });
+        AtomicLong synced = new AtomicLong();
+        sync.scheduleWithFixedDelay(() -> {
+            long written = store.getFileStore().getWriteCount();
+            if (!store.isClosed() && synced.getAndSet(written) != written) {
+                store.sync();
+            }
+        }, RETENTION_MILLIS / 4, RETENTION_MILLIS / 4, TimeUnit.MILLISECONDS);
+    }
+
     public static void main(String[] arguments) throws GeneralSecurityException {
         ScramSha256 users = new ScramSha256(arguments[2], System.getenv("MONGO_PASSWORD"));
         MVStore store = new MVStore.Builder().fileName(arguments[0]).open();
+        keepSmall(store);
         Durable backend = new Durable(store, users);
         backend.version(VERSION);
         MongoServer server = new MongoServer(backend);

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import connections
-from . import bigquery_guard, secret
+from . import bigquery_guard, bigquery_jobs, secret
 
 RESULT_BYTES = 512 * 1024 * 1024
 """Memory for query results that clients may still fetch; the oldest go first."""
@@ -223,6 +223,9 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
     )
     server.SnapshotManager = NoTimeTravel  # type: ignore[misc]
     server.DuckDBEngine = CursorPerThread  # type: ignore[misc]
+    server.DuckDBCatalogRepository = bigquery_jobs.remembering(  # type: ignore[misc]
+        server.DuckDBCatalogRepository, executor.JOB_SCHEMAS
+    )
     read_servicer.BigQueryReadHandler = ReadResults  # type: ignore[misc]
     write_servicer.BigQueryWriteHandler = ForgetsFailures  # type: ignore[misc]
     grpc.aio.server = functools.partial(
