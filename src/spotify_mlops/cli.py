@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from . import modes, usage
 from . import params as parameters
-from . import usage
 from .archive_cli import archive
 from .dashboard import DEFAULT_PORT
 from .errors import ServiceError, UserError
@@ -414,6 +414,7 @@ def run(params_file: str, overrides: dict[str, Any]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; an error is one or two lines, with its exit status."""
+    modes.keep_private()
     try:
         app.main(arguments, prog_name="spotify-mlops", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
+from . import modes, paths
 from . import params as parameters
-from . import paths
 from .errors import IntegrityError
 from .params import Params
 
@@ -108,13 +108,18 @@ def run_notebooks(
     """
     from . import notebooks, report
 
-    with notebooks.console_progress() as progress:
-        notebooks.run(
-            params_file, overrides, only=only, start=start, resume=resume, progress=progress
-        )
-    params = parameters.load(params_file, **overrides)
-    folder = paths.root() / "reports" / params.profile
-    report.render(params, folder / "executed", folder)
+    reports = paths.root() / "reports"
+    try:
+        with notebooks.console_progress() as progress:
+            notebooks.run(
+                params_file, overrides, only=only, start=start, resume=resume, progress=progress
+            )
+        params = parameters.load(params_file, **overrides)
+        folder = reports / params.profile
+        report.render(params, folder / "executed", folder)
+    finally:
+        if reports.is_dir():
+            modes.show(reports)
     return folder / "index.html"
 
 

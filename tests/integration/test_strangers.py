@@ -11,8 +11,10 @@ import psutil
 import pytest
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
+from worlds import command, make
 
 from spotify_mlops import clients, params
+from spotify_mlops.jobs import deploy
 from spotify_mlops.local import secret, state
 
 Records = dict[str, state.Record]
@@ -83,3 +85,19 @@ def test_no_secret_is_on_a_command_line_or_in_a_log(services: Records) -> None:
 def _holds(file: Path, keys: list[str]) -> bool:
     content = file.read_bytes()
     return any(key.encode() in content for key in keys)
+
+
+def test_nobody_else_can_read_what_is_in_the_state_directory(own_state: Path) -> None:
+    settings = make(simulator_events=2_000)
+    up = [sys.executable, "-m", "spotify_mlops", "up"]
+    subprocess.run(up, check=True, capture_output=True, timeout=120)
+    for arguments in (["ingest", "simulator"], ["stream", "--until-caught-up"], ["status"]):
+        done = command(settings, *arguments)
+        assert done.returncode == 0, done.stderr
+    found = {file for file in own_state.rglob("*") if not file.is_symlink()}
+    names = {file.name for file in found}
+    assert {"server.properties", "kafka.log", "documents.mv", "bqemulator.duckdb"} <= names
+    assert any(name.endswith(".parquet") for name in names)
+    written_here = {deploy.params_file(settings), own_state / "run"}  # not by the command line
+    assert {file for file in found - written_here if file.stat().st_mode & 0o077} == set()
+    assert own_state.stat().st_mode & 0o777 == 0o700

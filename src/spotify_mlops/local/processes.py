@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from .. import paths
+from .. import modes, paths
 from ..errors import ServiceError
 from . import environment, state
 
@@ -91,6 +91,7 @@ def start(
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=modes.PRIVATE,
                 cwd=cwd or paths.root(),
                 env={**environment.inherited(), **(env or {}), **own},
             )

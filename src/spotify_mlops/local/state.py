@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from .. import paths
+from .. import modes, paths
 from ..errors import UserError
 
 FILE = "state.json"
@@ -55,7 +55,7 @@ def now() -> str:
 
 
 def folder(name: str = "") -> Path:
-    """Return (and make) a folder of the state directory.
+    """Return (and make) a folder of the state directory, which is its owner's alone.
 
     Raises:
         UserError: the folder cannot be made or written.
@@ -63,6 +63,9 @@ def folder(name: str = "") -> Path:
     path = paths.state_dir() / name
     try:
         path.mkdir(parents=True, exist_ok=True)
+        top = paths.state_dir()
+        if top.stat().st_mode & modes.PRIVATE:  # of an older version, or made by hand
+            top.chmod(0o700)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
