@@ -287,7 +287,7 @@ def _fill_store(params: Params, rows: pl.DataFrame, features: list[str]) -> None
 def _swapping(params: Params) -> Iterator[None]:
     """Promote one of two versions of the model after the other meanwhile."""
     schedule = Schedule(params)
-    loaded = bundle.load(schedule.bundle_path("1"))
+    loaded = schedule.bundle("1")
     card = (loaded.path / bundle.CARD).read_text(encoding="utf-8")
     other = loaded.description | {"note": "the same model, as another version"}
     again = bundle.write(Path(params.archive) / "other", loaded.graph(), card, other)

@@ -69,7 +69,7 @@ def run(
     champion = Schedule(params).champion()
     if champion is None:
         raise UserError("Aún no hay un modelo registrado: ejecuta antes «make run».")
-    bundle = Schedule(params).bundle_path(champion)
+    bundle = Schedule(params).bundle(champion).path
     figures = []
     for each, everything in CASES if rate is None else ((rate, all_sinks),):
         with _bench(params, bundle) as bench:

@@ -212,7 +212,7 @@ def build(
         extents: partition, first record and end of what is read.
     """
     schedule = Schedule(params)
-    bundle = schedule.bundle_path(schedule.terms()[0].version)
+    bundle = schedule.bundle(schedule.terms()[0].version).path
     window = params.window.total_seconds()
     records = (
         pipeline

@@ -72,7 +72,7 @@ def own_stores(base: Params, name: str, bundle: Path | None = None) -> Iterator[
             "archive": f"{base.archive}-{unique}",
         }
     )
-    serve(params, bundle or Schedule(base).bundle_path("1"))
+    serve(params, bundle or Schedule(base).bundle("1").path)
     warehouse.ensure_dataset(params)
     try:
         yield params

@@ -6,16 +6,19 @@ A local path needs no Beam, whose import takes seconds.
 from __future__ import annotations
 
 import atexit
+import errno
 import io
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
-from .errors import ServiceError
+from .errors import IntegrityError, ServiceError
+from .untrusted import RefusedError, within
 
 
 def write_bytes(uri: str, content: bytes) -> None:
@@ -130,6 +133,9 @@ def local_folder(uri: str) -> Path:
     """Return a folder of this machine with the files of a folder: itself, or a copy.
 
     The copy carries the folder's own name and lasts as long as the process.
+
+    Raises:
+        IntegrityError: an object's name leads out of the folder; nothing is copied.
     """
     if "://" not in uri:
         return Path(uri)
@@ -137,13 +143,49 @@ def local_folder(uri: str) -> Path:
 
     holder = tempfile.mkdtemp(prefix="spotify-mlops-")
     atexit.register(shutil.rmtree, holder, ignore_errors=True)
-    copy = Path(holder) / uri.rstrip("/").rpartition("/")[2]
+    copy = Path(holder) / check_name(uri.rstrip("/").rpartition("/")[2])
+    found = [check_name(name) for name in _objects(uri)]
     copy.mkdir()
-    for name in _objects(uri):
+    for name in found:
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         with FileSystems.open(f"{uri}/{name}") as stream:
             (copy / name).write_bytes(stream.read())
     return copy
+
+
+def check_name(name: str) -> str:
+    """Return the name of an object in a bucket if it can be a path below a folder.
+
+    Raises:
+        IntegrityError: it leads elsewhere (``..``, absolute) or is no path at all.
+    """
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts) or any(c in name for c in "\\\0"):
+        raise IntegrityError(
+            f"El objeto {name!r} del archivo no puede ser un fichero de una carpeta: alguien lo "
+            "puso ahí. Bórralo y repite."
+        )
+    return name
+
+
+def read_regular(path: Path, limit: int | None = None) -> bytes:
+    """Return the content of a regular file; a link, which may lead anywhere, is refused.
+
+    Raises:
+        RefusedError: it is a link, a folder or a device, or has more than ``limit`` bytes.
+        OSError: it cannot be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise RefusedError("es un enlace") from None
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise RefusedError("no es un fichero")
+        content = file.read() if limit is None else file.read(limit + 1)
+    return content if limit is None else within(content, limit)
 
 
 def _objects(uri: str) -> list[str]:

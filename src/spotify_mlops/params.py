@@ -88,7 +88,7 @@ class Params(BaseModel):
     project: str = "spotify-mlops-local"
     location: str = "us-central1"
     kafka_bootstrap: str = LOCAL
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL"] = "PLAINTEXT"
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
     kafka_username: SecretReference = "env:KAFKA_USERNAME"
     kafka_password: SecretReference = "env:KAFKA_PASSWORD"

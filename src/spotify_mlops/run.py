@@ -34,6 +34,7 @@ def run_all(params_file: str, overrides: Mapping[str, Any]) -> None:
 def _run_all(params_file: str, overrides: Mapping[str, Any]) -> None:
     began = time.monotonic()
     params = parameters.load(params_file, **overrides)
+    _adopt(params)
     steps = _Steps(5)
     steps.next("Servicios locales")
     from .local import tools
@@ -57,6 +58,20 @@ def _run_all(params_file: str, overrides: Mapping[str, Any]) -> None:
     if not report.holds:
         raise IntegrityError("La auditoría no cuadra; mira «spotify-mlops status» y los registros.")
     _farewell(params, index, page, time.monotonic() - began)
+
+
+def _adopt(params: Params) -> None:
+    """Seal the models that a release without seals left in this state folder, and say so.
+
+    Only there: nobody but the owner writes in it. What was sealed once is never sealed again
+    without being asked (``spotify-mlops seal``).
+    """
+    from .model.schedule import Schedule
+
+    schedule = Schedule(params)
+    if params.archive == parameters.LOCAL and schedule.is_of_before():
+        adopted = schedule.adopt()
+        _say(f"Modelos de una versión anterior, sellados: {', '.join(adopted) or 'ninguno'}")
 
 
 def _fill(params: Params, steps: _Steps) -> str:

@@ -26,6 +26,9 @@ DESCRIPTION_BYTES = 16 * MIB
 """Of a model's description or of the promotions; ours have 20 KiB."""
 
 
+JSON_LEVELS = 64
+
+
 class RefusedError(ValueError):
     """The content is not what it should be, or more of it; the message (Spanish) says why."""
 
@@ -38,7 +41,7 @@ def read(path: Path, limit: int) -> bytes:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        return _within(file.read(limit + 1), limit)
+        return within(file.read(limit + 1), limit)
 
 
 def unpacked(data: bytes, limit: int) -> bytes:
@@ -51,7 +54,7 @@ def unpacked(data: bytes, limit: int) -> bytes:
         return data
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            return _within(file.read(limit + 1), limit)
+            return within(file.read(limit + 1), limit)
     except (OSError, EOFError, zlib.error) as error:
         raise RefusedError(str(error)) from error
 
@@ -60,14 +63,17 @@ def parse_json(data: bytes | str) -> Any:
     """Return what a JSON text says.
 
     Raises:
-        RefusedError: it is not JSON, or nested beyond any use.
+        RefusedError: it is not JSON, is nested beyond any use, or cannot be written as UTF-8.
     """
     try:
-        return json.loads(data)
+        found = json.loads(data)
+        json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair cannot be
     except RecursionError:
         raise RefusedError("anida demasiados niveles") from None
     except ValueError as error:  # of JSON, of UTF-8, or a number with thousands of digits
         raise RefusedError(str(error)) from error
+    _check_levels(found)
+    return found
 
 
 def parse_yaml(text: str | bytes) -> Any:
@@ -80,7 +86,7 @@ def parse_yaml(text: str | bytes) -> Any:
     """
     content = text.encode(errors="surrogateescape") if isinstance(text, str) else text
     try:
-        return yaml.load(_within(content, PARAMS_BYTES), _WithoutAliases)
+        return yaml.load(within(content, PARAMS_BYTES), _WithoutAliases)
     except RecursionError:
         raise RefusedError("anida demasiados niveles") from None
     except yaml.constructor.ConstructorError:
@@ -104,7 +110,26 @@ class _WithoutAliases(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _within(data: bytes, limit: int) -> bytes:
+def _check_levels(value: Any) -> None:
+    level = [value]
+    for _ in range(JSON_LEVELS):
+        level = [
+            item
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise RefusedError("anida demasiados niveles")
+
+
+def within(data: bytes, limit: int) -> bytes:
+    """Return the data, which were read up to one byte more than they may have.
+
+    Raises:
+        RefusedError: they have more than ``limit`` bytes.
+    """
     if len(data) > limit:
         size = f"{limit // MIB} MiB" if limit >= MIB else f"{limit >> 10} KiB"
         raise RefusedError(f"ocupa más de {size}")

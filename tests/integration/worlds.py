@@ -133,4 +133,4 @@ def _trained(settings: Params, folder: Path, version: str, family: str) -> Predi
     bundle = train(settings, features, labels).write_bundle(folder / family)
     schedule = Schedule(settings)
     schedule.keep(version, bundle.path)
-    return Predictor.load(schedule.bundle_path(version))
+    return Predictor.load(schedule.bundle(version))

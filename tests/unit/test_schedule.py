@@ -49,7 +49,7 @@ def test_a_later_promotion_takes_the_place_of_what_was_said_about_its_windows(
     schedule.promote("11", START + DAY)
     assert schedule.terms() == [Term(START, "1"), Term(START + DAY, "11")]
     assert schedule.champion() == "11"
-    assert Predictor.load(schedule.bundle_path("11")).name == "popularity@11"
+    assert Predictor.load(schedule.bundle("11")).name == "popularity@11"
     assert stamps == sorted(set(stamps))
     with pytest.raises(ValueError, match="time zone"):
         schedule.promote("1", START.replace(tzinfo=None))

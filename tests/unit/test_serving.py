@@ -218,7 +218,7 @@ def test_a_new_champion_answers_without_a_restart(bundle_dir: Path, tmp_path: Pa
     # A champion whose files changed does not take the place of one that answers.
     third = type(result)(**(vars(result) | {"description": other | {"note": "third"}}))
     schedule.keep("3", third.write_bundle(tmp_path / "third").path)
-    (schedule.bundle_path("3") / "model.onnx").write_bytes(b"spoilt")
+    (schedule.bundle("3").path / "model.onnx").write_bytes(b"spoilt")
     schedule.promote("3", tiny_model.START + timedelta(hours=2))
     with pytest.raises(IntegrityError):
         models.refresh()

@@ -318,7 +318,7 @@ class _Step:
 
     def _predictor(self, version: str) -> Predictor:
         if version not in self._loaded:
-            self._loaded[version] = Predictor.load(self._schedule.bundle_path(version))
+            self._loaded[version] = Predictor.load(self._schedule.bundle(version))
         return self._loaded[version]
 
 

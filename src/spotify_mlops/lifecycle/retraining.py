@@ -48,7 +48,7 @@ def retrain(
     say(f"Entrenando con {features.height} filas hasta el {closed_until:%Y-%m-%d %H:%M}")
     run_dir = f"{clients.archive_uri(params)}/{training_set.FOLDER}/runs/{Path(data).name}"
     _run_job(params, data, run_dir)
-    return TrainingResult.load(files.local_folder(run_dir))
+    return TrainingResult.load(files.local_folder(run_dir), sealed="://" not in run_dir)
 
 
 def _run_job(params: Params, data: str, run_dir: str) -> None:

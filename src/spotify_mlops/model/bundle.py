@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from .. import files
 from ..errors import InputError, IntegrityError
 from ..labels import LEVELS
 from ..params import Params, format_duration
+from ..untrusted import DESCRIPTION_BYTES, RefusedError, parse_json
 
 GRAPH = "model.onnx"
 DESCRIPTION = "model.json"
@@ -24,6 +27,7 @@ CARD = "MODEL_CARD.md"
 
 _LIBRARIES = ("scikit-learn", "onnx", "onnxruntime", "polars", "numpy")
 _FORMAT = 1
+_Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,26 @@ class Bundle:
         Raises:
             IntegrityError: the file changed since the bundle was loaded.
         """
-        content = (self.path / GRAPH).read_bytes()
-        if hashlib.sha256(content).hexdigest() != self.description["files"][GRAPH]:
-            raise IntegrityError(_wrong(self.path, GRAPH))
+        return self.read(GRAPH)
+
+    def card(self) -> str:
+        """Return the model card; raise as `graph` does."""
+        return self.read(CARD).decode(errors="replace")
+
+    def read(self, name: str) -> bytes:
+        """Return one of its files, as it was registered.
+
+        Raises:
+            IntegrityError: it is missing, is a link, or is not what the description says.
+        """
+        try:
+            content = files.read_regular(self.path / name)
+        except (OSError, RefusedError) as error:
+            raise IntegrityError(
+                f"Falta {name} en el modelo {self.path}, o no es un fichero suyo ({error})."
+            ) from error
+        if hashlib.sha256(content).hexdigest() != self.description["files"][name]:
+            raise IntegrityError(_wrong(self.path, name))
         return content
 
 
@@ -113,10 +134,9 @@ def write(directory: Path, graph: bytes, card: str, description: dict[str, Any])
         for name, content in contents.items():
             (staged / name).write_bytes(content)
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-        sealed = description | {"files": hashes}
-        sealed["sha256"] = _seal(sealed)
-        text = json.dumps(sealed, indent=2, ensure_ascii=False, sort_keys=True)
-        (staged / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+        whole = description | {"files": hashes}
+        whole["sha256"] = _digest(whole)
+        (staged / DESCRIPTION).write_bytes(_written(whole))
         if directory.exists():
             shutil.rmtree(directory)
         os.replace(staged, directory)
@@ -134,8 +154,9 @@ def publish(loaded: Bundle, uri: str) -> None:
     Raises:
         ServiceError: the folder cannot be written.
     """
-    for name in (*loaded.description["files"], DESCRIPTION):
-        files.write_bytes(f"{uri}/{name}", (loaded.path / name).read_bytes())
+    contents = {name: loaded.read(name) for name in loaded.description["files"]}
+    for name, content in (*contents.items(), (DESCRIPTION, _written(loaded.description))):
+        files.write_bytes(f"{uri}/{name}", content)
 
 
 def load(directory: Path) -> Bundle:
@@ -143,33 +164,66 @@ def load(directory: Path) -> Bundle:
 
     Raises:
         InputError: the directory is not a bundle.
-        IntegrityError: a file, or the description itself, is not what was written.
+        IntegrityError: a file, or the description itself, is not what was written, or there is
+            more or less than a model has.
     """
     try:
-        description = json.loads((directory / DESCRIPTION).read_text(encoding="utf-8"))
+        content = files.read_regular(directory / DESCRIPTION, DESCRIPTION_BYTES)
+        description = parse_json(content)
     except OSError as error:
         raise InputError(
             f"{directory} no es un modelo: falta {DESCRIPTION}. Entrene y registre uno."
         ) from error
-    except ValueError as error:
-        raise IntegrityError(_wrong(directory, DESCRIPTION)) from error
-    if not isinstance(description, dict) or description.get("sha256") != _seal(description):
+    except RefusedError as error:
+        raise IntegrityError(f"{_wrong(directory, DESCRIPTION)} ({error})") from error
+    if not isinstance(description, dict) or description.get("sha256") != _digest(description):
         raise IntegrityError(_wrong(directory, DESCRIPTION))
-    for name, expected in description["files"].items():
-        try:
-            found = hashlib.sha256((directory / name).read_bytes()).hexdigest()
-        except OSError as error:
-            raise IntegrityError(f"Falta {name} en el modelo {directory}.") from error
-        if found != expected:
-            raise IntegrityError(_wrong(directory, name))
-    return Bundle(directory, description)
+    try:
+        msgspec.convert(description, _Description)
+    except msgspec.ValidationError as error:
+        raise IntegrityError(
+            f"{DESCRIPTION} del modelo {directory} no describe un modelo ({error})."
+        ) from error
+    loaded = Bundle(directory, description)
+    for name in description["files"]:
+        loaded.read(name)
+    return loaded
 
 
-def _seal(description: dict[str, Any]) -> str:
+class _Files(msgspec.Struct, forbid_unknown_fields=True):
+    """The files of a bundle, these and no other: a name of somebody else's choice is a path."""
+
+    graph: _Sha256 = msgspec.field(name=GRAPH)
+    card: _Sha256 = msgspec.field(name=CARD)
+
+
+class _Description(msgspec.Struct):
+    """What the project reads of a description."""
+
+    model_name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]*$")]
+    family: str
+    features: Annotated[list[str], msgspec.Meta(min_length=1)]
+    levels: list[str]
+    window: str
+    lags: list[int]
+    horizon: int
+    training_end: Annotated[datetime, msgspec.Meta(tz=True)]
+    metrics: list[dict[str, Any]]
+    training: dict[str, Any]
+    files: _Files
+    format: Literal[1]
+
+
+def _digest(description: dict[str, Any]) -> str:
     content = {name: value for name, value in description.items() if name != "sha256"}
     return hashlib.sha256(
         json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
     ).hexdigest()
+
+
+def _written(description: dict[str, Any]) -> bytes:
+    text = json.dumps(description, indent=2, ensure_ascii=False, sort_keys=True)
+    return f"{text}\n".encode()
 
 
 def _wrong(directory: Path, name: str) -> str:

@@ -115,7 +115,7 @@ def champion_predictions(
     version = schedule.champion()
     if version is None:
         return None
-    predictor = Predictor.load(schedule.bundle_path(version))
+    predictor = Predictor.load(schedule.bundle(version))
     trained = predictor.bundle.training_end
     same_task = predictor.bundle.description["horizon"] == result.horizon
     if not same_task or not set(predictor.features) <= set(features.columns):

@@ -86,7 +86,8 @@ def run(request: Request, say: Callable[[str], None] = lambda text: None) -> Tra
     step(f"{features.height} filas de variables, {labels.height} etiquetas")
     result = train(request.params, features, labels, step)
     with tempfile.TemporaryDirectory(prefix="spotify-mlops-") as holder:
-        folder = result.save(holder)
+        kept_here = request.run_dir is not None and "://" not in request.run_dir
+        folder = result.save(holder, sealed=kept_here)
         bundle.publish(bundle.load(folder / "bundle"), request.model_dir)
         step(f"Modelo en {request.model_dir}")
         if request.run_dir is not None:

@@ -36,8 +36,8 @@ class Predictor:
         self._session = runtime.session(loaded.graph())
 
     @classmethod
-    def load(cls, directory: Path | str, name: str | None = None) -> Self:
-        """Check and open the bundle in ``directory``.
+    def load(cls, source: Path | str | Bundle, name: str | None = None) -> Self:
+        """Open a bundle, or check and open the one in a directory.
 
         A registered version's directory is named by its number: ``popularity@3``.
 
@@ -45,9 +45,8 @@ class Predictor:
             InputError: the directory is not a bundle.
             IntegrityError: a file is not what its hash says.
         """
-        path = Path(directory)
-        loaded = bundle.load(path)
-        version = path.name if path.name.isdigit() else "candidate"
+        loaded = source if isinstance(source, Bundle) else bundle.load(Path(source))
+        version = loaded.path.name if loaded.path.name.isdigit() else "candidate"
         return cls(loaded, name or f"{loaded.model_name}@{version}")
 
     def predict(self, features: pl.DataFrame) -> pl.DataFrame:

@@ -55,7 +55,7 @@ class Registry:
             known = {model.version_id: model.labels.get(DIGEST, "") for model in self._models()}
             for version in self._schedule.versions():
                 if version not in known:  # kept, and cut off before it was registered
-                    digest = bundle.load(self._schedule.bundle_path(version)).digest
+                    digest = self._schedule.bundle(version).digest
                     self._upload(version, digest, {}, first=not known)
                     known[version] = digest_label(digest)
             wanted = digest_label(candidate.digest)

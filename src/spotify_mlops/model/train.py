@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
@@ -17,11 +18,13 @@ import polars as pl
 from scipy.special import softmax
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from ..errors import InputError
+from .. import files
+from ..errors import InputError, IntegrityError
 from ..features import ROW_KEY
 from ..labels import LEVELS
 from ..params import Params
-from . import baselines, bundle, dataset, decision, export, metrics, weaknesses
+from ..untrusted import DESCRIPTION_BYTES, RefusedError, parse_json
+from . import baselines, bundle, dataset, decision, export, metrics, seal, weaknesses
 from .baselines import Prediction
 from .bundle import Bundle
 from .calibration import Calibration
@@ -86,50 +89,102 @@ class TrainingResult:
         """Write the model of the run's family as a bundle."""
         return bundle.write(Path(directory), self.graph, self.card, self.description)
 
-    def save(self, directory: Path | str) -> Path:
-        """Write everything under ``directory/<run_id>`` and return that folder."""
+    def save(self, directory: Path | str, *, sealed: bool = True) -> Path:
+        """Write everything under ``directory/<run_id>`` and return that folder.
+
+        Args:
+            directory: of this machine.
+            sealed: with this state's seal (`seal`); a run that goes to a bucket has none.
+        """
         folder = Path(directory) / self.run_id
         folder.mkdir(parents=True, exist_ok=True)
+        digests = {_BUNDLE: self.write_bundle(folder / _BUNDLE).digest}
         for name in _FRAMES:
-            getattr(self, name).write_parquet(folder / f"{name}.parquet")
-        self.write_bundle(folder / "bundle")
-        values = {name: getattr(self, name) for name in _VALUES}
+            path = folder / f"{name}.parquet"
+            getattr(self, name).write_parquet(path)
+            digests[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        values = {name: getattr(self, name) for name in _VALUES} | {_DIGESTS: digests}
         # Last: a folder with this file is complete.
-        (folder / _RUN).write_text(json.dumps(values, indent=2), encoding="utf-8")
+        content = seal.sealed(_KIND, values) if sealed else values
+        (folder / _RUN).write_text(json.dumps(content, indent=2), encoding="utf-8")
         return folder
 
     @classmethod
-    def load(cls, directory: Path | str, run_id: str | None = None) -> Self:
+    def load(cls, directory: Path | str, run_id: str | None = None, *, sealed: bool = True) -> Self:
         """Read a saved run, the latest without ``run_id``.
+
+        Args:
+            directory: under which it was saved.
+            run_id: which.
+            sealed: False for a copy from a bucket, whose permissions stand for the seal.
 
         Raises:
             InputError: there is none.
+            IntegrityError: it is not what was saved with this state's secret.
         """
-        runs = sorted(Path(directory).glob(f"{run_id or '*'}/{_RUN}"))
+        runs = sorted(Path(directory).glob(f"*/{_RUN}"))
+        runs = [path for path in runs if run_id in (None, path.parent.name)]
         if not runs:
             raise InputError(
                 "No hay ningún entrenamiento guardado: ejecuta antes el cuaderno 04 (modelado)."
             )
         folder = runs[-1].parent
-        loaded = bundle.load(folder / "bundle")
-        unsealed = {
+        stored = _read_run(folder, sealed)
+        digests = stored.pop(_DIGESTS)
+        loaded = bundle.load(folder / _BUNDLE)
+        if loaded.digest != digests[_BUNDLE]:
+            raise IntegrityError(_refusal(folder))
+        described = {
             name: value
             for name, value in loaded.description.items()
             if name not in ("files", "sha256")
         }
-        stored: dict[str, Any] = json.loads(runs[-1].read_text(encoding="utf-8"))
-        stored |= {name: pl.read_parquet(folder / f"{name}.parquet") for name in _FRAMES}
-        return cls(
-            **stored,
-            description=unsealed,
-            card=(folder / "bundle" / bundle.CARD).read_text(encoding="utf-8"),
-            graph=loaded.graph(),
-        )
+        stored |= {name: _read_frame(folder, name, digests[name]) for name in _FRAMES}
+        return cls(**stored, description=described, card=loaded.card(), graph=loaded.graph())
 
 
 _FRAMES = ("candidates", "predictions", "metrics")
 _VALUES = ("run_id", "family", "horizon", "boundaries", "timings")
-_RUN = "run.json"
+_RUN, _BUNDLE, _DIGESTS = "run.json", "bundle", "digests"
+_KIND = "training run"
+
+
+def _read_run(folder: Path, sealed: bool) -> dict[str, Any]:
+    """Return the values of ``run.json``, all of them and no other."""
+    try:
+        stored = parse_json(files.read_regular(folder / _RUN, DESCRIPTION_BYTES))
+    except RefusedError as error:
+        raise IntegrityError(f"{_refusal(folder)} ({error})") from error
+    if not isinstance(stored, dict):
+        raise IntegrityError(_refusal(folder))
+    if sealed:
+        stored = seal.checked(_KIND, stored, _refusal(folder))
+    digests = stored.get(_DIGESTS)
+    if (
+        stored.keys() != {*_VALUES, _DIGESTS}
+        or not isinstance(digests, dict)
+        or (digests.keys() != {*_FRAMES, _BUNDLE})
+    ):
+        raise IntegrityError(_refusal(folder))
+    return stored
+
+
+def _read_frame(folder: Path, name: str, digest: str) -> pl.DataFrame:
+    try:
+        content = files.read_regular(folder / f"{name}.parquet")
+    except (OSError, RefusedError) as error:
+        raise IntegrityError(f"{_refusal(folder)} ({error})") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise IntegrityError(_refusal(folder))
+    return pl.read_parquet(content)
+
+
+def _refusal(folder: Path) -> str:
+    return (
+        f"El entrenamiento {folder} no es el que guardó esta carpeta de estado: lo cambió otro, "
+        "viene de otra carpeta o es de una versión anterior. Entrena otra vez: «spotify-mlops "
+        "notebooks --from 4»."
+    )
 
 
 def train(

@@ -54,7 +54,7 @@ class Champions:
 
     def _with(self, version: str, rows: pl.DataFrame) -> pl.DataFrame:
         if version not in self._loaded:
-            self._loaded[version] = Predictor.load(self._schedule.bundle_path(version))
+            self._loaded[version] = Predictor.load(self._schedule.bundle(version))
         predictor = self._loaded[version]
         predicted = rows.select("window_start", "country", "track_id").hstack(
             self._answers(predictor, rows)

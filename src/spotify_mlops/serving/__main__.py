@@ -63,8 +63,9 @@ def serve(params: parameters.Params, host: str, on_port: int) -> None:
     with _bound(host, on_port) as listener:
         uri = os.environ.get("AIP_STORAGE_URI")
         metrics = Metrics()
+        schedule = Schedule(params)
         models = Background(
-            lambda: FixedModel(uri) if uri else ChampionModel(Schedule(params)), metrics
+            lambda: FixedModel(uri, schedule) if uri else ChampionModel(schedule), metrics
         )
         app = create_app(models, OnlineStore(params), metrics)
         server = uvicorn.Server(server_config(guarded(app, host)))

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from .. import files
 from ..errors import InputError, ServiceError, UserError
 from ..model.predictor import Predictor
 from ..model.schedule import Schedule
@@ -36,13 +37,21 @@ class ModelSource(Protocol):
 class FixedModel:
     """One bundle for the life of the server, as in Vertex AI: ``AIP_STORAGE_URI``."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, schedule: Schedule | None = None) -> None:
         """Load and check the bundle in a folder or under ``gs://``.
+
+        Args:
+            uri: of the bundle.
+            schedule: when the folder is that of a version it keeps, its seal is asked for too.
 
         Raises:
             InputError, IntegrityError: there is no bundle, or it is not what its hashes say.
         """
-        self._predictor = _checked(Predictor.load(_fetched(uri)))
+        archive, _, version = uri.removeprefix("file://").rstrip("/").rpartition("/")
+        if schedule is not None and schedule.is_sealed and archive == schedule.uri:
+            self._predictor = _checked(Predictor.load(schedule.bundle(version)))
+        else:
+            self._predictor = _checked(Predictor.load(_fetched(uri)))
 
     def current(self) -> Predictor:
         """Return the model."""
@@ -88,7 +97,7 @@ class ChampionModel:
                 f"No hay modelo campeón en {self._schedule.uri}: ejecuta el cuaderno 06 o "
                 "promociona una versión."
             )
-        return _checked(Predictor.load(self._schedule.bundle_path(version)))
+        return _checked(Predictor.load(self._schedule.bundle(version)))
 
 
 class Background:
@@ -151,6 +160,7 @@ def _fetched(uri: str) -> Path:
 
     Raises:
         ServiceError: the bucket does not answer, or does not let us read.
+        IntegrityError: an object's name leads out of the folder.
     """
     if not uri.startswith("gs://"):
         return Path(uri.removeprefix("file://"))
@@ -159,13 +169,14 @@ def _fetched(uri: str) -> Path:
     from google.cloud import storage  # type: ignore[attr-defined]
 
     bucket, _, prefix = uri.removeprefix("gs://").rstrip("/").partition("/")
-    folder = Path(tempfile.mkdtemp(prefix="spotify-mlops-model-")) / prefix.rpartition("/")[2]
+    folder = Path(tempfile.mkdtemp(prefix="spotify-mlops-model-"))
+    folder /= files.check_name(prefix.rpartition("/")[2] or "model")
     folder.mkdir(exist_ok=True)
     try:
         for blob in storage.Client().list_blobs(bucket, prefix=f"{prefix}/"):
             name = blob.name.removeprefix(f"{prefix}/")
             if name and "/" not in name:
-                blob.download_to_filename(str(folder / name))
+                blob.download_to_filename(str(folder / files.check_name(name)))
     except (GoogleAPICallError, GoogleAuthError) as error:
         raise ServiceError(
             f"No se puede leer el modelo de {uri}: {error}. Revise AIP_STORAGE_URI y los permisos."
