@@ -1,4 +1,4 @@
-"""What listens while everything runs: on loopback alone, and Prism for this user alone."""
+"""What listens while everything runs: on loopback alone, for this user, and for no web page."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+import strangers
 import worlds
 
 from spotify_mlops import sources
 from spotify_mlops.jobs import deploy
-from spotify_mlops.local import ports, processes, state
+from spotify_mlops.local import ports, processes, secret, state
 from spotify_mlops.params import Params
 
 NOBODY = 65534
@@ -152,6 +153,87 @@ def test_prism_answers_this_user_alone(running: dict[str, state.Record]) -> None
     ((_, port),) = listening(prism)
     assert answered(port, user="") == 9
     assert answered(port, user=str(NOBODY)) == 0
+
+
+SERVERS = {
+    ("kafka", "broker"): "kafka",
+    ("kafka", "controller"): "kafka",
+    ("mongo", "server"): "mongo",
+    ("bigquery", "rest"): "bigquery",
+    ("bigquery", "grpc"): "storage",
+    ("vertex", "http"): "vertex",
+    ("serve", "http"): "serving",
+}
+"""Ports by process and name, and what speaks there (``strangers.KINDS``)."""
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        None,
+        pytest.param(
+            NOBODY,
+            marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user"),
+        ),
+    ],
+)
+def test_no_server_answers_who_has_no_key(
+    running: dict[str, state.Record], user: int | None
+) -> None:
+    asked = {str(running[name].ports[port]): kind for (name, port), kind in SERVERS.items()}
+    assert strangers.ask(asked, user) == dict.fromkeys(asked, "refused")
+
+
+WEB = {
+    ("bigquery", "rest"): "/bigquery/v2/projects/p/queries",
+    ("vertex", "http"): "/v1/projects/p/locations/l/customJobs",
+    ("serve", "http"): "/predict",
+}
+KEYS = {"bigquery": "bigquery", "vertex": "vertex", "serve": "serving"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "localhost.evil.example:{port}"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, 415),
+    ],
+)
+@pytest.mark.parametrize(("server", "path"), WEB.items(), ids="-".join)
+def test_no_server_answers_a_web_page(
+    running: dict[str, state.Record],
+    server: tuple[str, str],
+    path: str,
+    headers: dict[str, str],
+    status: int,
+) -> None:
+    """Not even one that had the key."""
+    name, of = server
+    port = running[name].ports[of]
+    headers = {key: value.format(port=port) for key, value in headers.items()}
+    given = {
+        "Content-Type": "application/json",
+        "Authorization": f"Bearer {secret.key(KEYS[name])}",
+    }
+    assert ask_as_page(port, "POST", path, given | headers) == status
+    for method in ("GET", "OPTIONS", "DELETE") if status == 403 else ():
+        assert ask_as_page(port, method, path, given | headers) == status
+
+
+def ask_as_page(port: int, method: str, path: str, headers: dict[str, str]) -> int:
+    connection = http.client.HTTPConnection(ports.HOST, port, timeout=60)
+    try:
+        connection.request(method, path, b"{}" if method == "POST" else None, headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def answered(port: int, user: str) -> int:

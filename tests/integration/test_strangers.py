@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
 import pytest
+import strangers
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 from worlds import command, make
@@ -26,17 +24,6 @@ PORTS = {
 }
 
 
-def ask(ports: Asked, user: int | None = None) -> Asked:
-    """Return what a process of ``user`` without the secret gets from each port."""
-    request = json.dumps({"ports": ports, "user": user})
-    script = Path(__file__).with_name("strangers.py")
-    done = subprocess.run(
-        [sys.executable, str(script), request], capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
 def ports_of(records: Records) -> Asked:
     return {
         str(record.ports[port]): kind
@@ -47,7 +34,7 @@ def ports_of(records: Records) -> Asked:
 
 def test_kafka_and_mongo_refuse_who_has_no_secret(services: Records) -> None:
     ports = ports_of(services)
-    assert ask(ports) == dict.fromkeys(ports, "refused")
+    assert strangers.ask(ports) == dict.fromkeys(ports, "refused")
 
 
 @pytest.mark.parametrize("port", ["broker", "controller"])
