@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -31,8 +31,7 @@ from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.model.train import train
 from spotify_mlops.params import Params
 from spotify_mlops.pipeline import archived
-from spotify_mlops.sinks import archive, positions
-from spotify_mlops.sinks.compaction import FRESH_FILES
+from spotify_mlops.sinks import archive, compaction, positions
 
 SETTINGS: dict[str, Any] = {
     "simulator_tracks": 60,
@@ -82,8 +81,7 @@ class Outcome:
 
     samples: list[Sample]
     differences: list[str]
-    records: int = 0
-    restarts: dict[str, int] = field(default_factory=dict)
+    records: int
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -117,7 +115,8 @@ def run(settings: Params, say: Say = lambda _: None) -> Outcome:
     report = audit.audit(settings, wait=60)
     outcome = Outcome(samples, list(report.differences), int(report.table["records"].sum()))
     deploy.stop_apps()
-    say("Repetición desde el archivo")
+    merged = compaction.compact(settings)
+    say(f"Repetición desde el archivo, con {merged.files} ficheros más reunidos en {merged.merged}")
     again = settings.model_copy(update={"dataset": f"{settings.dataset}_again"})
     summary = bounded.run(again, replay=True, from_archive=True)
     found = compare.compare(settings, again, compare.Extent.of(summary))
@@ -240,7 +239,7 @@ def growth(samples: Sequence[Sample]) -> list[str]:
         if now > 1.1 * usual + slack:
             wrong.append(f"{name}: {usual:,.0f} antes y {now:,.0f} en el último tercio.")
     most = max(sample.archived_files for sample in samples)
-    if most > 2 * FRESH_FILES:
+    if most > 2 * compaction.FRESH_FILES:
         wrong.append(f"El archivo llegó a {most} ficheros.")
     return wrong
 
