@@ -7,15 +7,16 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import psutil
 import pytest
 
-from spotify_mlops import cli, sources, topic
-from spotify_mlops.jobs import audit, deploy, lag
+from spotify_mlops import cli, clients, sources, tables, topic, warehouse
+from spotify_mlops.jobs import audit, deploy, housekeeping, lag, telemetry
 from spotify_mlops.local import state
 from spotify_mlops.params import Params
+from spotify_mlops.pipeline import progress
 from spotify_mlops.pipeline.source import CREDIT
 
 
@@ -92,3 +93,18 @@ def test_the_lag_is_what_the_log_has_and_the_sinks_have_not(
         assert not audit.audit(settings, wait=0).holds
     finally:
         deploy.stop_apps()
+
+
+def test_what_was_observed_is_forgotten_in_time(local_params: Callable[..., Params]) -> None:
+    settings = local_params(observed_retention="2d")
+    warehouse.ensure_dataset(settings)
+    now = datetime(2026, 1, 10, tzinfo=UTC)
+    ages = [timedelta(0), timedelta(days=2), timedelta(days=2, seconds=1), timedelta(days=30)]
+    measured = lag.Lag("job", 0.0, None, 0, (lag.PartitionLag(0, 1, 0, 0, None, None, 0.0),))
+    windows = [progress.WrittenWindow(now - age, now - age, now - age) for age in ages]
+    for age in ages:
+        warehouse.append(settings, tables.LAG, telemetry.lag_rows(measured, now - age))
+    warehouse.append(settings, tables.FRESHNESS, telemetry.freshness_rows(windows))
+    housekeeping.forget(settings, now)
+    for table in ("spotify_lag", "spotify_freshness"):
+        assert clients.query(settings, f"SELECT COUNT(*) FROM {{dataset}}.{table}").item() == 2

@@ -263,8 +263,8 @@ def _spans(part: Iterable[ArchivedFile]) -> dict[int, list[tuple[int, int]]]:
 
 
 def _read(path: str) -> pl.DataFrame:
-    with FileSystems.open(path) as stream:
-        rows = pl.from_arrow(pq.read_table(stream))
+    with FileSystems.open(path) as stream, pq.ParquetFile(stream) as content:
+        rows = pl.from_arrow(content.read(use_threads=False))  # the job needs the processors
     assert isinstance(rows, pl.DataFrame)
     return rows
 
