@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import modes, usage
+from . import logs, modes, usage
 from . import params as parameters
 from .archive_cli import archive
 from .dashboard import DEFAULT_PORT
@@ -51,6 +51,7 @@ def app(debug: bool) -> None:
 
     Empieza por «make run»; «make stop» lo detiene todo.
     """
+    logs.keep_small()
     log = logging.StreamHandler()
     if not debug:  # a job that fails says why in one line; Beam would add its traceback, four times
         log.addFilter(logging.Filter(__package__))

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from .. import connections
+from .. import connections, logs
 from . import bigquery_guard, bigquery_jobs, secret
 
 RESULT_BYTES = 512 * 1024 * 1024
@@ -74,6 +74,7 @@ def main(data: Path, rest_port: int, grpc_port: int) -> None:
     from bqemulator.config import LogFormat, LogLevel, PersistenceMode, Settings
     from bqemulator.observability.logging_ import configure_logging
 
+    logs.keep_small()
     # An append goes through several threads, each of which would wait a whole turn of 5 ms.
     sys.setswitchinterval(0.0005)
     configure_logging(level=LogLevel.WARNING, fmt=LogFormat.CONSOLE)

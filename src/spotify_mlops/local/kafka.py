@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import ServiceError
 from . import cache, compiling, health, jars, ports, secret, state
-from .java import java
+from .java import LOG_SOURCE, java, with_small_log
 
 PORTS = ("broker", "controller")
 MECHANISM = "SCRAM-SHA-512"
@@ -66,7 +66,7 @@ def client_settings() -> dict[str, Any]:
 
 def classpath(progress: cache.Progress = cache.silent) -> list[Path]:
     """Return what the broker runs from, fetched and compiled once."""
-    classes = compiling.compiled("kafka", f"{_CREDENTIALS}.java", progress=progress)
+    classes = compiling.compiled("kafka", f"{_CREDENTIALS}.java", LOG_SOURCE, progress=progress)
     return [classes, *jars.classpath("kafka", progress)]
 
 
@@ -91,7 +91,7 @@ def command(
     ]
     if not (home / "data" / "meta.properties").is_file():
         _format(base, properties)
-    return [*base, "kafka.Kafka", str(properties)], {}
+    return [*base, *with_small_log("kafka.Kafka", str(properties))], {}
 
 
 def is_ready(chosen: Mapping[str, int]) -> bool:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from . import cache, compiling, health, jars, ports, secret, state
-from .java import java
+from .java import LOG_SOURCE, java, with_small_log
 
 PORTS = ("server",)
-_SOURCES = ("MongoWireServer.java", "ScramSha256.java")
+_SOURCES = ("MongoWireServer.java", "ScramSha256.java", LOG_SOURCE)
 _USER = "owner"
 _JVM = ("-Xmx384m", "-XX:+UseSerialGC")
 
@@ -52,10 +52,12 @@ def command(
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
         "-cp",
         ":".join(str(part) for part in classpath(progress)),
-        "MongoWireServer",
-        str(state.folder("mongo") / "documents.mv"),
-        str(chosen["server"]),
-        _USER,
+        *with_small_log(
+            "MongoWireServer",
+            str(state.folder("mongo") / "documents.mv"),
+            str(chosen["server"]),
+            _USER,
+        ),
     ]
     return argv, {"MONGO_PASSWORD": secret.key("mongo")}
 

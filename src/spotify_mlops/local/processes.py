@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from .. import modes, paths
+from .. import logs, modes, paths
 from ..errors import ServiceError
 from . import environment, state
 
@@ -71,6 +71,7 @@ def start(
     if running is not None and is_alive(running):
         return running
     log = state.folder("logs") / f"{name}.log"
+    logs.put_aside_when_full(log)
     record = state.Record(
         name=name,
         kind=kind,
@@ -80,7 +81,7 @@ def start(
         addresses=dict(addresses or {}),
     )
     command = [str(part) for part in argv]
-    own = {OWNER: _owner(), PROCESS: _told(record, command)}
+    own = {OWNER: _owner(), PROCESS: _told(record, command), logs.LOG: str(log)}
     with log.open("ab") as output:
         output.write(f"--- {record.started} {name}\n".encode())
         output.flush()
@@ -227,13 +228,20 @@ def sweep(timeout: float = 10.0) -> list[str]:
 
 
 def tail(log: str | Path | None, lines: int = 15) -> str:
-    """Return the last lines of a log; empty when there is none."""
-    if log is None or not Path(log).is_file():
+    """Return the last lines of a log, also where it was just started anew; empty without one."""
+    if log is None:
         return ""
-    with Path(log).open("rb") as handle:
-        handle.seek(max(0, os.path.getsize(log) - _TAIL_BYTES))
-        text = handle.read().decode("utf-8", errors="replace")
-    return "\n".join(text.splitlines()[-lines:])
+    text = b"".join(_end_of(part) for part in (logs.aside(Path(log), 1), Path(log)))
+    return "\n".join(text.decode("utf-8", errors="replace").splitlines()[-lines:])
+
+
+def _end_of(log: Path) -> bytes:
+    try:
+        with log.open("rb") as handle:
+            handle.seek(max(0, os.fstat(handle.fileno()).st_size - _TAIL_BYTES))
+            return handle.read()
+    except FileNotFoundError:
+        return b""
 
 
 def describe(process: psutil.Process) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import uvicorn
 
-from .. import connections
+from .. import connections, logs
 from .. import params as parameters
 from ..errors import ServiceError, UserError
 from ..local import secret
@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--params", default="local", help="perfil o archivo de parámetros")
     parser.add_argument("--host", default="127.0.0.1", help="dirección (0.0.0.0 en un contenedor)")
     options = parser.parse_args(arguments)
+    logs.keep_small()
     try:
         serve(parameters.load(options.params), options.host, port())
     except UserError as error:

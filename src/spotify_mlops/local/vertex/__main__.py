@@ -10,13 +10,14 @@ from pathlib import Path
 
 import uvicorn
 
-from ... import connections
+from ... import connections, logs
 from .. import ports, secret
 from .server import Server
 
 
 def main(folder: Path, port: int) -> None:
     """Serve until TERM."""
+    logs.keep_small()
     server = Server(folder, secret.key("vertex"))
     uvicorn.run(
         server.app,

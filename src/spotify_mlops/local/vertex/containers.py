@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ... import logs
 from .. import environment, processes
 from .errors import ApiError
 
@@ -75,8 +76,10 @@ async def start(launch: Launch) -> asyncio.subprocess.Process:
     Raises:
         ApiError: the system starts no process, or its log cannot be written.
     """
+    own = {logs.LOG: str(launch.log)}
     try:
         launch.log.parent.mkdir(parents=True, exist_ok=True)
+        logs.put_aside_when_full(launch.log)
         with launch.log.open("ab") as output:
             return await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", str(_TIED), str(os.getpid())),
@@ -84,7 +87,7 @@ async def start(launch: Launch) -> asyncio.subprocess.Process:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**environment.inherited(), **environment.outbound(), **launch.env},
+                env={**environment.inherited(), **environment.outbound(), **launch.env, **own},
                 start_new_session=True,
             )
     except (OSError, ValueError) as error:
