@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import traceback
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -238,9 +239,12 @@ def stream(
     params = parameters.load(params_file, **overrides)
     clients.require(params)
     # After the check: it brings Beam, which takes seconds.
+    from .jobs import deploy
     from .jobs import stream as job
+    from .local import processes
 
-    summary = job.run(params, until_caught_up=until_caught_up, say=say)
+    with nullcontext() if until_caught_up else processes.registered(deploy.STREAM):
+        summary = job.run(params, until_caught_up=until_caught_up, say=say)
     answer(
         as_json,
         summary.to_dict(),

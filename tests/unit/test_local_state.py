@@ -258,6 +258,31 @@ def test_status_tells_a_crash_with_the_end_of_the_log() -> None:
     assert "dormido" in found.log_tail
 
 
+BY_HAND = f"""
+from spotify_mlops.local import processes
+with processes.registered("sleeper"):
+    {SLEEP}
+"""
+
+
+def test_what_was_run_in_a_terminal_is_told_and_ended() -> None:
+    with subprocess.Popen([sys.executable, "-c", BY_HAND], stdout=subprocess.PIPE) as shell_job:
+        assert shell_job.stdout is not None
+        shell_job.stdout.readline()
+        (found,) = [status for status in services.status() if status.name == "sleeper"]
+        assert (found.state, found.pid) == ("running", shell_job.pid)
+        process = psutil.Process(shell_job.pid)
+        services.down()
+        assert has_ended(process)
+
+
+def test_a_second_one_in_a_terminal_leaves_the_record_alone() -> None:
+    record = sleeper()
+    with processes.registered("sleeper"):
+        assert state.get("sleeper") == record
+    assert state.get("sleeper") == record
+
+
 def test_status_gives_the_pid_to_kill_by(capsys: pytest.CaptureFixture[str]) -> None:
     record = sleeper()
     cli.main(["status", "--pid", "sleeper"])

@@ -181,6 +181,27 @@ def stop(record: state.Record, timeout: float = 20.0) -> None:
     state.put((state.get(record.name) or record).stopped())
 
 
+@contextlib.contextmanager
+def registered(name: str) -> Iterator[None]:
+    """Keep a record of this process while it does what a started one would do.
+
+    So that ``status`` tells of it, and ``down`` ends it, when somebody ran it in a terminal. Where
+    there is such a process on record already, which may be this one, nothing happens.
+    """
+    recover()
+    other = state.get(name)
+    if other is not None and is_alive(other):
+        yield
+        return
+    pid = os.getpid()
+    record = state.Record(name, pid=pid, identity=identity(pid), started=state.now())
+    state.put(record)
+    try:
+        yield
+    finally:
+        state.put(record.stopped())
+
+
 def recover() -> list[str]:
     """Write the record of each process that runs without one; return their names.
 
