@@ -410,6 +410,7 @@ public final class MongoWireServer {
      * only a few.
      */
     private static void keepSmall(MVStore store) {
+        int unasked = store.getRetentionTime();
         store.setRetentionTime(RETENTION_MILLIS);
         ScheduledExecutorService sync = Executors.newSingleThreadScheduledExecutor(work -> {
             Thread thread = new Thread(work, "sync");
@@ -419,8 +420,15 @@ public final class MongoWireServer {
         AtomicLong synced = new AtomicLong();
         sync.scheduleWithFixedDelay(() -> {
             long written = store.getFileStore().getWriteCount();
-            if (!store.isClosed() && synced.getAndSet(written) != written) {
+            if (store.isClosed() || synced.get() == written) {
+                return;
+            }
+            try {
                 store.sync();
+                synced.set(written);
+                store.setRetentionTime(RETENTION_MILLIS);
+            } catch (RuntimeException refused) {
+                store.setRetentionTime(unasked);
             }
         }, RETENTION_MILLIS / 4, RETENTION_MILLIS / 4, TimeUnit.MILLISECONDS);
     }
