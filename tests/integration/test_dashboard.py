@@ -254,7 +254,7 @@ def test_it_says_that_nothing_has_come_then_that_the_stream_is_behind_then_down(
         warehouse.append(own, tables.PREDICTIONS, live.predictions)
         expect(notices).to_contain_text("no ha estado nunca en marcha", timeout=PATIENCE)
         empty.tell_lag(datetime.now(UTC), 9_000, 3 * 86_400.0)
-        expect(notices).to_contain_text("faltan 9 000 registros, 3 días", timeout=PATIENCE)
+        expect(notices).to_contain_text("faltan 9.000 registros, 3 días", timeout=PATIENCE)
         expect(notices).to_contain_text("no informa desde", timeout=40_000)
         visit.check()
 

@@ -40,18 +40,29 @@ def notices(params: Params, seen: Seen, now: datetime) -> list[Notice]:
                 "En local: «spotify-mlops status».",
             )
         ]
+    found = [] if seen.failure is None else [_failed(seen)]
     extent = seen.extent
     if extent is None:
-        return []
+        return found
     if extent.newest is None:
         return [
+            *found,
             Notice(
                 "warning",
                 "Todavía no ha llegado nada: ejecuta «make run», o «spotify-mlops ingest» y "
                 "«spotify-mlops stream».",
-            )
+            ),
         ]
-    return [*_stream(extent.last_report, now), *_behind(params, seen, now)]
+    return [*found, *_stream(extent.last_report, now), *_behind(params, seen, now)]
+
+
+def _failed(seen: Seen) -> Notice:
+    old = f" Lo que se ve es de las {seen.at:%H:%M:%S}." if seen.at is not None else ""
+    return Notice(
+        "critical",
+        f"La página no se pudo actualizar ({seen.failure}): se vuelve a intentar, y la traza está "
+        f"en su registro.{old}",
+    )
 
 
 def _stream(last: datetime | None, now: datetime) -> list[Notice]:

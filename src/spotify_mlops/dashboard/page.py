@@ -6,20 +6,28 @@ again. The filters are in the address, so that a link shows what its sender saw.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import base64
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import dash
+import msgspec
 from dash import ALL, Input, Output, State, clientside_callback, dcc, html, no_update
+from werkzeug.exceptions import BadRequest
 
 from ..labels import LEVELS
 from ..params import Params
 from ..spanish import country, duration
 from . import drawing
+from .guard import Guarded, bad_input, content_security_policy, ours
 from .notices import Notice, notices
 from .panel import Board, Panel
 from .watch import Answer, Choice, Seen, Watch
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 BOARDS: Mapping[Board, tuple[str, str]] = {
     "business": ("/", "Negocio"),
@@ -47,18 +55,36 @@ _STATUS_NAMES = {"good": "bien", "warning": "atención", "critical": "mal"}
 _TOLD = "notices"
 """Beside the panels' versions: what was last told."""
 _CHARTS = ("line", "stacked", "bars")
+_Few = Annotated[list[Annotated[str, msgspec.Meta(max_length=128)]], msgspec.Meta(max_length=64)]
+_One = Annotated[list[str], msgspec.Meta(min_length=1, max_length=1)]
 
-_INDEX = """<!DOCTYPE html>
+
+class _Chosen(msgspec.Struct, forbid_unknown_fields=True):
+    """The filters as the page sends them."""
+
+    paises: _Few
+    niveles: _Few
+    modelos: _Few
+    ventanas: _One
+    tiempo: _One
+
+
+_THEME = """
+const theme = localStorage.getItem('theme');
+if (theme) document.documentElement.dataset.theme = theme;
+"""
+"""Runs before anything is drawn."""
+_INDEX = (
+    """<!DOCTYPE html>
 <html lang="es">
 <head>
 {%metas%}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{%title%}</title>
 <link rel="icon" href="data:,">
-<script>
-const theme = localStorage.getItem('theme');
-if (theme) document.documentElement.dataset.theme = theme;
-</script>
+<script>"""
+    + _THEME
+    + """</script>
 {%css%}
 </head>
 <body>
@@ -66,6 +92,7 @@ if (theme) document.documentElement.dataset.theme = theme;
 <footer class="scripts">{%config%}{%scripts%}{%renderer%}</footer>
 </body>
 </html>"""
+)
 _ENTRY = """<div id="react-entry-point">
 <header class="top"><p class="brand">Popularidad de canciones, en directo</p></header>
 <p class="loading" role="status">Cargando el panel…</p>
@@ -91,19 +118,38 @@ def application(params: Params, watch: Watch) -> dash.Dash:
         enable_mcp=False,
     )
     for board, (path, name) in BOARDS.items():
-
-        def layout(board: Board = board, **query: Any) -> html.Div:
-            return _board(params, watch, board, query)
-
         dash.register_page(
-            board, path=path, name=name, title=f"{name} · Popularidad de canciones", layout=layout
+            board,
+            path=path,
+            name=name,
+            title=f"{name} · Popularidad de canciones",
+            layout=_layout(params, watch, board),
         )
     app.layout = html.Div([_header(params), dash.page_container])
     _connect(app, params, watch)
+    app.server.register_error_handler(Exception, bad_input)
     return app
 
 
+def guarded(app: dash.Dash) -> WSGIApplication:
+    """Return the page as it may be served."""
+    app.server.test_client().get("/_dash-dependencies")  # Dash adds its last script at the first
+    digest = base64.b64encode(hashlib.sha256(_THEME.encode()).digest()).decode()
+    hashes = [f"'sha256-{digest}'", *app.csp_hashes()]
+    return Guarded(app.server, content_security_policy(hashes))
+
+
 # The parts of the page
+
+
+def _layout(params: Params, watch: Watch, board: Board) -> Callable[..., html.Div]:
+    """Return what makes a board of an address; Dash gives it the query as named arguments."""
+
+    @ours
+    def layout(**query: Any) -> html.Div:
+        return _board(params, watch, board, query)
+
+    return layout
 
 
 def _aria(**named: str) -> dict[str, Any]:
@@ -311,12 +357,10 @@ def _connect(app: dash.Dash, params: Params, watch: Watch) -> None:
         State("versions", "data"),
         prevent_initial_call=True,
     )
-    def refresh(
-        _: int | None,
-        chosen: dict[str, Any],
-        board: Board,
-        versions: dict[str, Any],
-    ) -> tuple[Any, ...]:
+    @ours
+    def refresh(_: Any, chosen: Any, board: Any, versions: Any) -> tuple[Any, ...]:
+        if board not in tuple(BOARDS) or not isinstance(versions, dict):
+            raise BadRequest
         seen = watch.look(_choice(board, chosen), _PATIENCE)
         every = watch.board(board)
         charts = [panel for panel in every if panel.kind in _CHARTS]
@@ -405,21 +449,29 @@ def _connect(app: dash.Dash, params: Params, watch: Watch) -> None:
     )
 
 
-def _choice(board: Board, chosen: Mapping[str, Sequence[str]]) -> Choice:
-    """Return what the filters say; what a board does not offer is not filtered by."""
-    asked = {
-        name: () if name in _UNUSED[board] else tuple(sorted(values))
-        for name, values in chosen.items()
-    }
-    windows, clock = (chosen[name][0] for name in ("ventanas", "tiempo"))
+def _choice(board: Board, chosen: Any) -> Choice:
+    """Return what the filters say; what a board does not offer is not filtered by.
+
+    Raises:
+        BadRequest: the page would not have sent it.
+    """
+    try:
+        asked = msgspec.convert(chosen, _Chosen)
+    except msgspec.ValidationError as error:
+        raise BadRequest from error
+    unused = _UNUSED[board]
     return Choice(
         board,
-        asked["paises"],
-        asked["niveles"],
-        asked["modelos"],
-        _WINDOWS[_one_of(windows, _WINDOWS)],
-        None if "tiempo" in _UNUSED[board] else _CLOCKS[_one_of(clock, _CLOCKS)],
+        () if "paises" in unused else _ordered(asked.paises),
+        () if "niveles" in unused else _ordered(asked.niveles),
+        () if "modelos" in unused else _ordered(asked.modelos),
+        _WINDOWS[_one_of(asked.ventanas[0], _WINDOWS)],
+        None if "tiempo" in unused else _CLOCKS[_one_of(asked.tiempo[0], _CLOCKS)],
     )
+
+
+def _ordered(values: list[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(values)))
 
 
 def _figure(panel: Panel, answer: Answer | None) -> Any:

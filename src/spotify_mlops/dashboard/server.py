@@ -11,8 +11,6 @@ from ..errors import ServiceError
 from ..local import ports
 from ..params import Params
 
-THREADS = 8
-
 
 def serve(params: Params, port: int, say: Callable[[str], None]) -> None:
     """Serve until TERM or an interruption; say where.
@@ -20,18 +18,15 @@ def serve(params: Params, port: int, say: Callable[[str], None]) -> None:
     Raises:
         ServiceError: the port is taken.
     """
-    import waitress
-
-    from .page import application
+    from .listening import Server
+    from .page import application, guarded
     from .watch import Watch
 
     logging.getLogger("waitress").setLevel(logging.ERROR)
     watch = Watch(params).start()
     try:
         try:
-            server = waitress.create_server(
-                application(params, watch).server, host=ports.HOST, port=port, threads=THREADS
-            )
+            server = Server(guarded(application(params, watch)), ports.HOST, port)
         except OSError as error:
             raise ServiceError(
                 f"El puerto {port} no se puede usar (¿está ocupado?): elige otro con --port."

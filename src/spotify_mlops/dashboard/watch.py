@@ -29,6 +29,8 @@ REFRESH_SECONDS = 2.0
 LOOKED_AT_SECONDS = 10.0
 """A choice that no page asked for in this time is not kept fresh any more."""
 _FORGET_SECONDS = 300.0
+_MOST_CHOICES = 64
+"""That are remembered; those that were asked for last."""
 _PATIENCE = timedelta(seconds=4)
 """How long BigQuery is tried before it counts as away."""
 _AWAY = (GoogleAPIError, requests.RequestException, UserError)
@@ -73,6 +75,8 @@ class Seen:
     """When the answers were last found to be up to date."""
     away_since: datetime | None
     """Since when BigQuery has not answered, or does not answer well."""
+    failure: str | None = None
+    """What went wrong in the page itself when the choice was last looked up."""
 
 
 @dataclass
@@ -84,6 +88,7 @@ class _Kept:
     marks: dict[str, object] = field(default_factory=dict)
     """What each panel's rows were computed from."""
     at: datetime | None = None
+    failure: str | None = None
 
 
 class Watch:
@@ -100,6 +105,7 @@ class Watch:
         self._refreshed = -LOOKED_AT_SECONDS
         self._counts: dict[str, int] = {}
         self._away_since: datetime | None = None
+        self._failure: str | None = None
         self._version = 0
         self._ended = False
         self._asked = 0.0
@@ -126,7 +132,9 @@ class Watch:
         with self._changed:
             self._asked = time.monotonic()
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._extent or self._away_since, patience)
+            self._changed.wait_for(
+                lambda: self._extent or self._away_since or self._failure, patience
+            )
             return self._extent
 
     def look(self, choice: Choice, patience: float = 0.0) -> Seen:
@@ -142,7 +150,7 @@ class Watch:
             kept.asked = self._asked = time.monotonic()
             self._changed.notify_all()
             self._changed.wait_for(
-                lambda: wanted <= kept.answers.keys() or self._away_since, patience
+                lambda: wanted <= kept.answers.keys() or self._away_since or self._failure, patience
             )
             # After a while in which nobody looked, what is known is old, and not complete.
             recent = time.monotonic() - self._refreshed < LOOKED_AT_SECONDS
@@ -152,6 +160,7 @@ class Watch:
                 recent and wanted <= kept.answers.keys(),
                 kept.at,
                 self._away_since,
+                self._failure or kept.failure,
             )
 
     # The thread
@@ -174,11 +183,15 @@ class Watch:
         return time.monotonic() - self._asked < LOOKED_AT_SECONDS
 
     def _is_new_choice(self) -> bool:
-        waiting = [kept.asked for kept in self._kept.values() if not kept.answers]
+        waiting = [
+            kept.asked for kept in self._kept.values() if not kept.answers and kept.failure is None
+        ]
         recent = time.monotonic() - max(waiting, default=-LOOKED_AT_SECONDS) < LOOKED_AT_SECONDS
-        return self._away_since is None and recent
+        return self._away_since is None and self._failure is None and recent
 
     def _refresh(self) -> None:
+        """Bring all that is looked at up to date. Whatever fails is told, and tried again."""
+        away = failure = None
         try:
             counts = queries.row_counts(self._params)
             if any(counts[name] != self._counts.get(name) for name in queries.EXTENT_TABLES):
@@ -188,22 +201,37 @@ class Watch:
                     self._changed.notify_all()
             self._counts = counts
             for choice, kept in self._looked_at():
-                self._answer(choice, kept)
-            with self._changed:
-                self._refreshed = time.monotonic()
-                self._away_since = None
-                self._changed.notify_all()
+                self._answer_or_tell(choice, kept)
         except _AWAY as error:
             _log.warning("BigQuery: %s", error)
-            with self._changed:
-                self._away_since = self._away_since or datetime.now(UTC)
-                self._changed.notify_all()
+            away = self._away_since or datetime.now(UTC)
+        except Exception as error:  # a defect; the thread that dies of it would tell nobody
+            _log.exception("The page could not be brought up to date.")
+            failure = _told(error)
+        with self._changed:
+            self._away_since, self._failure = away, failure
+            if away is None and failure is None:
+                self._refreshed = time.monotonic()
+            self._changed.notify_all()
+
+    def _answer_or_tell(self, choice: Choice, kept: _Kept) -> None:
+        """Answer a choice; a failure of its own keeps no other from being answered."""
+        try:
+            self._answer(choice, kept)
+            kept.failure = None
+        except _AWAY:
+            raise
+        except Exception as error:
+            _log.exception("%s", choice)
+            kept.failure = _told(error)
 
     def _looked_at(self) -> list[tuple[Choice, _Kept]]:
         """Return the choices that pages look at, the last one first; forget the old."""
         now = time.monotonic()
         with self._lock:
-            for choice in [c for c, k in self._kept.items() if now - k.asked > _FORGET_SECONDS]:
+            by_age = sorted(self._kept, key=lambda choice: -self._kept[choice].asked)
+            old = [c for c in by_age if now - self._kept[c].asked > _FORGET_SECONDS]
+            for choice in {*by_age[_MOST_CHOICES:], *old}:
                 del self._kept[choice]
             found = [(c, k) for c, k in self._kept.items() if now - k.asked < LOOKED_AT_SECONDS]
         return sorted(found, key=lambda item: -item[1].asked)
@@ -253,3 +281,9 @@ class Watch:
             return before
         self._version += 1
         return Answer(self._version, rows)
+
+
+def _told(error: Exception) -> str:
+    """Return an error in one short line."""
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
