@@ -6,10 +6,10 @@ STAMP := $(VENV)/.locks
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench chaos soak lab stop lock
+.PHONY: help setup run test bench chaos soak lab stop lock licenses sbom audit-deps
 
 help: ## Muestra esta ayuda
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: $(STAMP) ## Prepara .venv con las versiones exactas de requirements.lock
 
@@ -51,6 +51,15 @@ lab: $(STAMP) ## Abre los cuadernos en JupyterLab
 
 stop: ## Detiene todo lo que esta carpeta tiene en marcha; los datos quedan
 	@test ! -x $(BIN)/python || $(BIN)/python -m spotify_mlops down
+
+licenses: $(STAMP) ## Licencia de cada paquete, jar y módulo; falla si la política no la admite
+	@PYTHONPATH=infra $(BIN)/python -m supply_chain.licenses
+
+sbom: $(STAMP) ## Lista de componentes (CycloneDX) del proyecto y de sus imágenes, en sbom/
+	@PYTHONPATH=infra $(BIN)/python -m supply_chain.sbom sbom
+
+audit-deps: $(STAMP) ## Vulnerabilidades conocidas de lo fijado (1: hay; 4: no se ha podido saber)
+	@PYTHONPATH=infra $(BIN)/python -m supply_chain.audit
 
 # Versions that are pinned already stay; an image's are those of requirements.lock.
 COMPILE := $(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --python-version 3.11

@@ -1,0 +1,1 @@
+"""What the project is made of: its licences, its bill of materials, its known vulnerabilities."""
