@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ServiceError
-from . import cache, compiling, health, jars, ports, secret, state
+from . import cache, compiling, environment, health, jars, ports, secret, state
 from .java import LOG_SOURCE, java, with_small_log
 
 PORTS = ("broker", "controller")
@@ -159,6 +159,7 @@ def _format(base: list[str], properties: Path) -> None:
         ],
         capture_output=True,
         text=True,
+        env=environment.inherited(),
     )
     if done.returncode != 0:
         raise ServiceError(
