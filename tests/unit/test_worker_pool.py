@@ -1,4 +1,4 @@
-"""Where Prism asks for workers: on loopback, and for this user alone."""
+"""Where Prism asks for workers, and where it is asked: on loopback, by this user alone."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ import grpc
 import psutil
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
+from apache_beam.portability.api import (
+    beam_fn_api_pb2,
+    beam_fn_api_pb2_grpc,
+    beam_job_api_pb2_grpc,
+)
 
+from spotify_mlops.errors import ServiceError
+from spotify_mlops.jobs import prism
 from spotify_mlops.jobs.worker_pool import WorkerPool
+from spotify_mlops.local import peers
 
 NOBODY = 65534
 ASK = """
@@ -69,3 +76,19 @@ def test_another_user_is_refused(pool: WorkerPool) -> None:
         check=True,
     )
     assert done.stdout.split() == ["PERMISSION_DENIED"] * 2
+
+
+def test_a_job_is_not_given_to_another_users_prism(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(pool.address.rpartition(":")[2])  # something answers there, and not our process
+    server = prism._LoopbackServer(
+        beam_job_api_pb2_grpc.JobServiceStub,
+        [sys.executable, "-c", "import time; time.sleep(600)"],
+        port=port,
+    )
+    monkeypatch.setattr(peers, "is_owners_server", lambda asked: asked != port)
+    before = set(psutil.Process().children())
+    with pytest.raises(ServiceError, match=f"{port} de Prism lo tiene otro usuario"):
+        server.start()
+    assert set(psutil.Process().children()) <= before

@@ -16,7 +16,8 @@ from apache_beam.runners.portability.prism_runner import PrismJobServer, PrismRu
 from apache_beam.transforms.environments import Environment
 from apache_beam.utils.subprocess_server import SubprocessServer
 
-from ..local import ports, tools
+from ..errors import ServiceError
+from ..local import peers, ports, tools
 from .worker_pool import WorkerPool
 
 
@@ -71,6 +72,14 @@ class _LoopbackPrism(PrismJobServer):
 
 
 class _LoopbackServer(SubprocessServer):
+    def start(self) -> object:
+        stub = super().start()
+        # Between choosing the port and Prism's taking it somebody else may have.
+        if not peers.is_owners_server(self._port):
+            self.stop()
+            raise ServiceError(f"El puerto {self._port} de Prism lo tiene otro usuario.")
+        return stub
+
     def start_process(self) -> tuple[subprocess.Popen[bytes], str]:
         process, endpoint = super().start_process()
         return process, endpoint.replace("localhost", ports.HOST)
