@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import apache_beam as beam
 import grpc
 import psutil
 import pytest
@@ -16,6 +17,8 @@ from apache_beam.portability.api import (
     beam_fn_api_pb2_grpc,
     beam_job_api_pb2_grpc,
 )
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.testing.util import assert_that, is_empty
 
 from spotify_mlops.errors import ServiceError
 from spotify_mlops.jobs import prism
@@ -41,6 +44,15 @@ with grpc.insecure_channel(sys.argv[1]) as channel:
 """
 
 
+def listening() -> list[tuple[str, int]]:
+    """Return where this process takes connections."""
+    return [
+        (connection.laddr.ip, connection.laddr.port)
+        for connection in psutil.Process().net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+
+
 @pytest.fixture
 def pool() -> Iterator[WorkerPool]:
     pool = WorkerPool(PipelineOptions([]))
@@ -50,12 +62,19 @@ def pool() -> Iterator[WorkerPool]:
 
 def test_it_listens_on_loopback_alone(pool: WorkerPool) -> None:
     port = int(pool.address.rpartition(":")[2])
-    (listener,) = [
-        connection.laddr.ip
-        for connection in psutil.Process().net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
-    ]
+    (listener,) = [address for address, taken in listening() if taken == port]
     assert listener.removeprefix("::ffff:") == "127.0.0.1"
+
+
+def test_a_bounded_job_listens_nowhere() -> None:
+    before = listening()
+    with beam.Pipeline(FnApiRunner()) as pipeline:
+        found = pipeline | beam.Create([before]) | beam.FlatMap(listening_besides)
+        assert_that(found, is_empty())
+
+
+def listening_besides(known: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    return [socket for socket in listening() if socket not in known]
 
 
 def test_this_user_is_answered(pool: WorkerPool) -> None:
