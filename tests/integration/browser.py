@@ -45,12 +45,15 @@ class Visit:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """Give a browser without a window."""
+def chromium(*arguments: str) -> Iterator[Browser]:
+    """Give a browser without a window, with more arguments if need be."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=_CHROMIUM,
-            args=["--no-sandbox", "--disable-background-networking", "--force-color-profile=srgb"],
+            args=[
+                *("--no-sandbox", "--disable-background-networking", "--force-color-profile=srgb"),
+                *arguments,
+            ],
         )
         try:
             yield browser
