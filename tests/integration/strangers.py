@@ -121,6 +121,12 @@ def storage(port: int) -> str:
     return "refused"
 
 
+def page(port: int) -> str:
+    """Ask for the live page."""
+    answer = exchange(port, b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+    return f"answered {answer!r}" if answer else "refused"
+
+
 JSON = {"content-type": "application/json"}
 WRONG = ("Bearer " + "0" * 64, "0" * 64, "Basic b3duZXI6", "Bearer")
 KINDS: dict[str, Callable[[int], str]] = {
@@ -135,6 +141,7 @@ KINDS: dict[str, Callable[[int], str]] = {
         ("GET", "/unknown"),
     ),
     "storage": storage,
+    "page": page,
     "vertex": http_server(
         ("GET", "/v1/projects/p/locations/l/models"),
         ("POST", "/v1/projects/p/locations/l/customJobs"),

@@ -181,6 +181,8 @@ def test_no_server_answers_who_has_no_key(
     running: dict[str, state.Record], user: int | None
 ) -> None:
     asked = {str(running[name].ports[port]): kind for (name, port), kind in SERVERS.items()}
+    if user is not None:  # a browser has no key: the page asks the kernel whose it is
+        asked[str(running["page"].ports["http"])] = "page"
     assert strangers.ask(asked, user) == dict.fromkeys(asked, "refused")
 
 
@@ -188,8 +190,9 @@ WEB = {
     ("bigquery", "rest"): "/bigquery/v2/projects/p/queries",
     ("vertex", "http"): "/v1/projects/p/locations/l/customJobs",
     ("serve", "http"): "/predict",
+    ("page", "http"): "/_dash-update-component",
 }
-KEYS = {"bigquery": "bigquery", "vertex": "vertex", "serve": "serving"}
+KEYS = {"bigquery": "bigquery", "vertex": "vertex", "serve": "serving", "page": "none"}
 
 
 @pytest.mark.parametrize(
