@@ -20,8 +20,9 @@ from typing import Any
 from chaos.faults import Switches
 from spotify_mlops import cli, files, warehouse
 from spotify_mlops.errors import ServiceError
+from spotify_mlops.jobs import housekeeping
 from spotify_mlops.pipeline import progress
-from spotify_mlops.sinks import dead_letters, mongo
+from spotify_mlops.sinks import compaction, dead_letters, mongo
 
 WRITERS: dict[str, tuple[Any, str]] = {
     "append": (warehouse.Appender, "append"),
@@ -34,7 +35,9 @@ WRITERS: dict[str, tuple[Any, str]] = {
 
 
 def install(switches: Switches) -> None:
-    """Wrap what writes, the disk and the clock."""
+    """Wrap what writes, the disk and the clock; merge the archive so often that faults meet it."""
+    housekeeping.COMPACT_SECONDS = 0.5
+    compaction.FRESH_FILES = 2
     for sink, (owner, name) in WRITERS.items():
         setattr(owner, name, _faulty(switches, sink, getattr(owner, name)))
     fsync, now = os.fsync, progress.now
