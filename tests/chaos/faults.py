@@ -89,7 +89,7 @@ def kill(what: str, stream: subprocess.Popen[bytes] | None) -> bool:
             return False
         service = psutil.Process(record.pid)
         service.kill()
-        service.wait(20)
+        service.wait(60)
         return True
     if stream is None or stream.poll() is not None:
         return False

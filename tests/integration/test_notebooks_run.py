@@ -115,6 +115,6 @@ def test_ctrl_c_leaves_no_kernel_and_the_next_run_resumes(checkout):
     kernel = psutil.Process(int(flag.read_text()))
     process.send_signal(signal.SIGINT)
     assert process.wait(60) != 0
-    kernel.wait(30)
+    kernel.wait(60)
     memory = json.loads((checkout / ".state" / "notebooks-local.json").read_text())
     assert memory["notebook"] == "02_eda"

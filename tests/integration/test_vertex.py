@@ -782,7 +782,7 @@ class TestJobs:
             wait_for(lambda: started.state.name == "JOB_STATE_RUNNING")
             (process,) = running_containers(own)
             own.kill()
-            process.wait(10)
+            process.wait(60)
             own.start()
             assert started.state.name == "JOB_STATE_FAILED"
             assert "se detuvo" in started.error.message
@@ -867,7 +867,7 @@ class TestServer:
             endpoint.deploy(deployable(sdk, unique()), machine_type="n1-standard-2")
             (container,) = running_containers(own)
             own.kill()
-            container.wait(10)  # it dies with the server
+            container.wait(60)  # it dies with the server
             own.start()
             assert endpoint.predict([{}]).predictions
             (container,) = running_containers(own)

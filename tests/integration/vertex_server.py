@@ -57,7 +57,7 @@ class VertexServer:
         """End it as the out-of-memory killer would."""
         process = self.process
         os.kill(process.pid, signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
 
     def stop(self) -> None:
         """End it in order."""

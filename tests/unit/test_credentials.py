@@ -33,7 +33,7 @@ class Vault(ThreadingHTTPServer):
     def params(self) -> Params:
         return params.load(
             "local", secret_manager=f"http://127.0.0.1:{self.server_port}", project="p1",
-            service_timeout="5s",
+            service_timeout="60s",
         )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ def sleeper(name: str = "sleeper") -> state.Record:
 def kill(record: state.Record) -> None:
     process = psutil.Process(record.pid)
     process.kill()
-    process.wait(10)
+    process.wait(60)
 
 
 def has_ended(process: psutil.Process) -> bool:
