@@ -35,6 +35,12 @@ def put_aside_when_full(log: Path) -> None:
         put_aside(log)
 
 
+def remove(log: Path) -> None:
+    """Delete a log that no process writes to, and those that were put aside."""
+    for file in (log, *(aside(log, number + 1) for number in range(KEPT))):
+        file.unlink(missing_ok=True)
+
+
 def keep_small() -> None:
     """Put this process's own log aside whenever it is full, for as long as the process runs.
 

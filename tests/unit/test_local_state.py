@@ -110,6 +110,22 @@ def test_a_damaged_state_file_is_set_aside_and_the_user_is_told(
     assert set(state.read()) == {"b"}
 
 
+def test_what_was_started_by_one_that_was_killed_then_is_recognised() -> None:
+    code = f"""
+import os, signal, sys
+from spotify_mlops.local import processes, state
+state.put = lambda record: os.kill(os.getpid(), signal.SIGKILL)
+processes.start("orphan", [sys.executable, "-c", {SLEEP!r}])
+"""
+    done = subprocess.run([sys.executable, "-c", code], timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    (found,) = [status for status in services.status() if status.name == "orphan"]
+    assert found.state == "running"
+    process = psutil.Process(found.pid)
+    services.down()
+    assert has_ended(process)
+
+
 def test_a_copy_of_a_process_is_not_taken_for_it(tmp_path: Path, own_state: Path) -> None:
     note = tmp_path / "pid"
     code = (

@@ -19,7 +19,7 @@ from typing import Any
 
 from google.api_core.exceptions import GoogleAPICallError
 
-from .. import clients, files
+from .. import clients, files, logs
 from .. import params as parameters
 from ..errors import ParamsError, ServiceError, UserError
 from ..params import Params
@@ -54,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     Steps go to stderr, and one JSON object with the result to stdout.
     """
+    logs.keep_small()
     try:
         request = _request(arguments)
         result = run(request, _say)

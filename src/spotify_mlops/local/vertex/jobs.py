@@ -10,6 +10,7 @@ from typing import Any
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 
+from ... import logs
 from . import containers, listing, messages, names
 from .errors import ApiError
 from .messages import CustomJob, JobState
@@ -117,7 +118,7 @@ class Jobs:
         with self._store.change():
             self._store.delete(row.name)
             operation = self._operations.deleted(row.name)
-        self._log_file(row.name).unlink(missing_ok=True)
+        logs.remove(self._log_file(row.name))
         return operation
 
     # Within
