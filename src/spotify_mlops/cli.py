@@ -15,7 +15,7 @@ from . import logs, modes, usage
 from . import params as parameters
 from .archive_cli import archive
 from .dashboard import DEFAULT_PORT
-from .errors import ServiceError, UserError
+from .errors import ServiceError, UserError, is_outage
 from .letters_cli import dead_letters
 from .monitor_cli import monitor
 from .options import answer, json_option, number, say, with_params
@@ -29,6 +29,10 @@ USAGE = 2
 UNEXPECTED = 70
 """A defect of the program, not something that its user can mend (EX_SOFTWARE)."""
 INTERRUPTED = 130
+_HINT = (
+    "Un servicio falla o el disco está lleno: «spotify-mlops status» dice cuál, y "
+    "«spotify-mlops up» lo repara."
+)
 
 
 class _Group(usage.Group):
@@ -455,6 +459,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(INTERRUPTED)
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
+        if is_outage(error):
+            _fail(f"{reason}. {_HINT}", ServiceError.exit_code)
         _fail(
             f"{type(error).__name__}: {reason}\n"
             "Es un fallo inesperado: repite con «spotify-mlops --debug ...» para ver la traza.",

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+
+_OUTAGES = {
+    "cimpl.KafkaException",
+    "google.api_core.exceptions.RetryError",
+    "google.api_core.exceptions.ServerError",
+    "pymongo.errors.PyMongoError",
+    "requests.exceptions.ConnectionError",
+    "requests.exceptions.Timeout",
+}
+"""What client libraries raise when a service is away or fails, by name: they are not imported."""
+
 
 class UserError(Exception):
     """Something outside the code is wrong: input, parameters, a service, the disk.
@@ -41,3 +53,14 @@ class IntegrityError(UserError):
     """Something is not what its hash or the log says it is."""
 
     exit_code = 6
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Tell whether the system refused a write for want of space."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Tell whether it may pass by itself, or by what its user does: a service, or a full disk."""
+    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
+    return isinstance(error, ServiceError) or is_full_disk(error) or bool(names & _OUTAGES)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import signal
 import threading
 import time
@@ -17,7 +19,8 @@ import apache_beam as beam
 import grpc
 
 from .. import clients, paths, topic, warehouse
-from ..errors import IntegrityError, ServiceError
+from ..errors import IntegrityError, ServiceError, is_full_disk, is_outage
+from ..local import health
 from ..params import Params
 from ..pipeline import graph, progress
 from ..pipeline.marks import watermark
@@ -110,7 +113,21 @@ def run(
         topic.ensure_topic(params)
         warehouse.ensure_dataset(params)
         ends = {p: high for p, (_, high) in topic.offsets(params).items()}
-        return _run(params, ends if until_caught_up else None, say, sinks or live_sinks(params))
+        target = ends if until_caught_up else None
+        return _run(params, target, _where_possible(say), sinks or live_sinks(params))
+
+
+def _where_possible(say: Say) -> Say:
+    """Say what can be said: a log may be on the disk that is full, which is no reason to end."""
+
+    def attempt(message: str) -> None:
+        try:
+            say(message)
+        except OSError as error:
+            if not is_full_disk(error):
+                raise
+
+    return attempt
 
 
 def _run(
@@ -126,14 +143,20 @@ def _run(
         try:
             attempt.run(stop, say)
             break
-        except (JobError, ServiceError) as failure:
+        except Exception as failure:
+            outage = failure.outage if isinstance(failure, JobError) else is_outage(failure)
+            if not (outage or isinstance(failure, JobError)):
+                raise
             failures = 0 if attempt.windows else failures
             failures += 1
-            lasting = ends is None and (isinstance(failure, ServiceError) or failure.outage)
+            lasting = ends is None and outage
             if failures >= ATTEMPTS and not lasting:
                 raise ServiceError(f"La tarea de streaming falló: {failure}") from failure
             restarts += 1
-            say(f"La tarea falló ({failure}); se reanuda desde el registro")
+            say(
+                f"La tarea falló ({failure}); se reanuda desde el registro. "
+                f"{health.shortage()}".rstrip()
+            )
             stop.wait(min(2.0**failures / 4, BACKOFF_SECONDS))
         finally:
             windows += attempt.windows
@@ -270,7 +293,7 @@ def _job_error(error: BaseException) -> JobError:
         raise IntegrityError(reason) from error
     if name.endswith(ServiceError.__name__):
         return JobError(reason, outage=True)
-    return JobError(line, outage=False)
+    return JobError(line, outage=os.strerror(errno.ENOSPC) in line)
 
 
 def _last_line(error: BaseException) -> str:
