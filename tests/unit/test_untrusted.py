@@ -26,7 +26,7 @@ HEADER = "Song,Artist,Date,Song ID,Streams,Rank\n"
 
 def bomb(path: Path, size: int, content: bytes = b" ") -> Path:
     """Write a gzip file that unpacks to ``size`` bytes."""
-    with gzip.open(path, "wb", compresslevel=9) as file:
+    with gzip.open(path, "wb", compresslevel=1) as file:
         for _ in range(size // MIB):
             file.write(content * (MIB // len(content)))
     return path
@@ -60,10 +60,10 @@ def test_params_are_bounded(
         params.load("local")
 
 
-def test_a_chart_that_unpacks_to_gigabytes_is_refused_in_little_memory(tmp_path: Path) -> None:
+def test_a_chart_that_unpacks_to_far_more_is_refused_in_little_memory(tmp_path: Path) -> None:
     """In a process of its own, whose memory the system limits."""
-    file = bomb(tmp_path / "co.csv.gz", 1024 * MIB)
-    assert file.stat().st_size < 2 * MIB
+    file = bomb(tmp_path / "co.csv.gz", 512 * MIB)
+    assert file.stat().st_size < 4 * MIB
     program = (
         "import resource, sys\n"
         "from pathlib import Path\n"
