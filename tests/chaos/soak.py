@@ -210,7 +210,7 @@ def _use(pid: int) -> Use:
 def growth(samples: Sequence[Sample]) -> list[str]:
     """Say what grew in the last third of the days that should not have.
 
-    A part that is a function of the log may take as many bytes a record as before; the archive's
+    A part that is a function of the log may take as many bytes a day as before; the archive's
     files are few; all else must be what it was in the days before. Processes take days to
     settle: in less than nine they are not judged.
     """
@@ -224,10 +224,10 @@ def growth(samples: Sequence[Sample]) -> list[str]:
     before, last = samples[third:-third], samples[-third:]
     for part in GROWING:
         # DuckDB merges what was appended now and then: a third in which it did so says little.
-        usual = max(_bytes_a_record(part, days) for days in (samples[: third + 1], before))
-        late = _bytes_a_record(part, samples[-third - 1 :])
-        if late > 1.5 * usual + 128:
-            wrong.append(f"{part}: {usual:.0f} bytes por registro antes, {late:.0f} después.")
+        usual = max(_bytes_a_day(part, days) for days in (samples[: third + 1], before))
+        late = _bytes_a_day(part, samples[-third - 1 :])
+        if late > 1.5 * usual + (1 << 20):
+            wrong.append(f"{part}: {usual:,.0f} bytes por día antes, {late:,.0f} después.")
     flat: dict[str, tuple[Callable[[Sample], float], float]] = {
         f"disco de {part}": (lambda s, part=part: s.disk.get(part, 0), 8 << 20)  # type: ignore[misc]
         for part in {name for sample in samples for name in sample.disk} - set(GROWING)
@@ -245,9 +245,9 @@ def growth(samples: Sequence[Sample]) -> list[str]:
     return wrong
 
 
-def _bytes_a_record(part: str, days: Sequence[Sample]) -> float:
-    records = days[-1].records - days[0].records
-    return (days[-1].disk[part] - days[0].disk[part]) / max(records, 1)
+def _bytes_a_day(part: str, days: Sequence[Sample]) -> float:
+    passed = days[-1].day - days[0].day
+    return (days[-1].disk[part] - days[0].disk[part]) / passed if passed else 0.0
 
 
 def text_of(sample: Sample) -> str:

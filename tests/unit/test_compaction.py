@@ -107,7 +107,7 @@ def test_days_stay_apart_and_full_files_are_left(
     monkeypatch.setattr(compaction, "MERGED_BYTES", unpacked // 4)
     compaction.compact(settings)
     found = stored(settings)
-    assert 5 <= len(found) <= 8
+    assert 4 <= len(found) <= 8
     assert {Path(file.folder).name for file in found} == {
         "append_day=2026-01-05",
         "append_day=2026-01-06",
@@ -116,9 +116,18 @@ def test_days_stay_apart_and_full_files_are_left(
         days = pl.read_parquet(file.path)["append_time"].dt.date().unique()
         assert [f"append_day={day}" for day in days] == [Path(file.folder).name]
     assert read(settings).equals(expected)
-    # Merged files are smaller than what they were merged from: the next time finds room.
-    assert [compaction.compact(settings).merged for _ in range(3)][-1] == 0
+    assert compaction.compact(settings).merged == 0
+
+
+def test_a_merge_takes_so_many_files_and_the_next_one_those_that_it_made(
+    settings: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "MERGED_FILES", 15)
+    expected = a_day(settings)
+    done = compaction.compact(settings)
+    assert (done.files, done.merged, done.records) == (43, 4, 2 * expected.height)
     assert read(settings).equals(expected)
+    assert len(stored(settings)) == 1
 
 
 def test_files_of_the_day_that_goes_on_wait_for_others(

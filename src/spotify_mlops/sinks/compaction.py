@@ -31,6 +31,8 @@ FRESH_FILES = 128
 """Files of the day that goes on which were never merged, before they are."""
 MERGED_BYTES = 64 << 20
 """Of records, unpacked, in one file: what a merge, and whoever reads the file, has in memory."""
+MERGED_FILES = 512
+"""In one merge, so that none takes long; what comes of it is merged the next time."""
 GROUP_ROWS = 64 * 1024
 _LEVEL = 6
 """Of Zstandard."""
@@ -122,7 +124,8 @@ class Compactor:
         unpacked = 0
         for file in run if len(run) > 1 else ():
             size = self._look(file).unpacked
-            if unpacked + size > MERGED_BYTES or not _goes_on(held, file):
+            full = unpacked + size > MERGED_BYTES or len(group) == MERGED_FILES
+            if full or not _goes_on(held, file):
                 yield group
                 group, held, unpacked = [], {}, 0
             group.append(file)
@@ -140,11 +143,14 @@ class Compactor:
 
 
 def compact(params: Params, say: Say = lambda _: None) -> Compacted:
-    """Merge all files of the archive that are not full, now; see `Compactor.compact`."""
-    done = Compacted()
-    for step in Compactor(params).compact(everything=True):
-        done += step
-        say(f"{done.files} ficheros en {done.merged}")
+    """Merge all files of the archive until they are full, now; see `Compactor.compact`."""
+    done, merged = Compacted(), -1
+    compactor = Compactor(params)
+    while merged != done.merged:
+        merged = done.merged
+        for step in compactor.compact(everything=True):
+            done += step
+            say(f"{done.files} ficheros en {done.merged}")
     return done
 
 
