@@ -1,0 +1,117 @@
+"""A disk that fills up under the services, and has room again."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from test_services import predictions
+from worlds import make
+
+from spotify_mlops import clients, tables, warehouse
+from spotify_mlops.errors import ServiceError
+from spotify_mlops.jobs import deploy
+from spotify_mlops.local import services
+
+SIZE = "500m"
+"""Kafka gives each index 10 MB of address space, of which little is ever written."""
+STORES = ("kafka", "bigquery", "mongo")
+SECONDS = 120.0
+
+
+class Disk:
+    """A file system of its own, in memory, with a file that takes what is left of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ballast = folder / "ballast"
+
+    def fill(self) -> None:
+        with self._ballast.open("ab", buffering=0) as handle:
+            for size in (1 << 20, 1 << 12, 1):
+                try:
+                    while True:
+                        handle.write(b"\0" * size)
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+
+    def free(self) -> None:
+        self._ballast.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    """A small disk with the state directory, and the services up on it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"a file system cannot be mounted here: {done.stderr.strip()}")
+    monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(folder / "state"))
+    disk = Disk(folder)
+    try:
+        services.up()
+        yield disk
+    finally:
+        disk.free()
+        services.down()
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "spotify_mlops", *arguments]
+    return subprocess.run(program, capture_output=True, text=True, timeout=SECONDS)
+
+
+def faults() -> dict[str, str]:
+    """Return how the stores are that are not well."""
+    found = {s.name: s for s in services.status() if s.name in STORES}
+    return {name: s.reason for name, s in found.items() if s.state in services.FAULTS}
+
+
+def test_what_was_acknowledged_is_there_and_what_was_not_is_said(disk: Disk) -> None:
+    local = make(sink_deadline="3s", service_timeout="5s")
+    file = str(deploy.params_file(local))
+    documents = clients.mongo_database(local)["documents"]
+    warehouse.ensure_dataset(local)
+    acknowledged = warehouse.append(local, tables.PREDICTIONS, predictions(1000))
+    documents.insert_one({"_id": "before"})
+
+    disk.fill()
+    with pytest.raises(ServiceError, match="BigQuery no aceptó"):
+        warehouse.append(local, tables.PREDICTIONS, predictions(5000, 1000))
+    wait_until(lambda: faults().keys() == set(STORES))
+    assert all("libera espacio" in reason for reason in faults().values())
+    done = command("status", "--params", file)
+    assert (done.returncode, "libera espacio" in done.stdout) == (1, True), done.stderr
+    done = command("ingest", "simulator", "--params", file)
+    assert done.returncode == 4, done.stderr
+    done = command("up")
+    assert done.returncode in (1, 4), done.stderr
+    assert "libera espacio" in done.stderr or "No space left" in done.stderr
+
+    disk.free()
+    services.up()
+    assert faults() == {}
+    sql = "SELECT COUNT(*) FROM {dataset}.spotify_predictions_rows"
+    assert clients.query(local, sql).item() == acknowledged
+    assert documents.count_documents({}) == 1
+    acknowledged += warehouse.append(local, tables.PREDICTIONS, predictions(500, 1000))
+    documents.insert_one({"_id": "after"})
+    services.down()
+    services.up()  # what is in their files, not in their memory
+    assert clients.query(local, sql).item() == acknowledged
+    assert documents.count_documents({}) == 2
