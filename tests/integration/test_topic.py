@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, TopicPartition
 from spotify_mlops import clients, params, sources, topic
 from spotify_mlops.errors import InputError, ParamsError, ServiceError
 from spotify_mlops.events import Ahead, decode
+from spotify_mlops.pipeline.marks import mark
 from spotify_mlops.sources import manifest
 from spotify_mlops.sources.simulator import Simulator, records
 
@@ -210,6 +211,59 @@ def test_charts_are_published_in_order_and_a_closed_topic_is_respected(
     assert sources.ingest_charts(profile, [tmp_path])["published"] == 0
     with pytest.raises(InputError, match="llegarían tarde"):
         sources.ingest_charts(profile, [tmp_path / "chile.csv"])
+
+
+def test_no_date_of_the_future_makes_other_events_late(
+    local_params: MakeParams, tmp_path: Path
+) -> None:
+    weekly = {"window": "7d", "window_offset": "1d", "allowed_lateness": "0s", "source": "charts"}
+    profile = local_params(**weekly, partitions=1)
+    (tmp_path / "spain.csv").write_text(
+        HEADER + "A,a,2017-01-06,a1,7,1\nB,b,2099-01-02,b1,5,1\n", encoding="utf-8"
+    )
+    said: list[str] = []
+    summary = sources.ingest_charts(profile, [tmp_path], said.append)
+    assert summary["future"] == ["2099-01-02 00:00 chart:ES:2099-01-02:1"]
+    assert any("1 filas" in line and "2099-01-02" in line for line in said)
+    assert summary["published"] == 1 + profile.partitions
+    assert summary["closed_until"] == "2017-01-13T00:00:00+00:00"
+    topic.publish_heartbeats(profile, datetime(8999, 1, 1, tzinfo=UTC))
+    (tmp_path / "spain.csv").write_text(HEADER + "A,a,2017-01-13,a1,7,1\n", encoding="utf-8")
+    sources.ingest_charts(profile, [tmp_path])
+    log = decode(read(profile).drop("key"), Ahead.of(profile))
+    marked, _ = mark(log, {0: None}, profile.allowed_lateness)
+    assert marked["kind"].to_list() == ["event", "heartbeat", "dead_letter", "event", "heartbeat"]
+    assert marked["reason"][2] == "future_heartbeat"
+    assert not marked["late"].any()
+
+    (tmp_path / "spain.csv").write_text(HEADER + "B,b,2099-01-02,b1,5,1\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"No hay nada que publicar.*2099-01-02"):
+        sources.ingest_charts(profile, [tmp_path])
+
+
+def test_the_clock_of_the_live_part_does_not_overtake_the_calendar(
+    local_params: MakeParams,
+) -> None:
+    now = datetime.now(UTC)
+    profile = local_params(
+        **SMALL, simulator_start=now.date(), live_clock=100_000, live_duration="30d"
+    )
+    sources.ingest_simulator(profile)
+    ended = threading.Event()
+    live = threading.Thread(target=lambda: sources.live(profile, stop_event=ended))
+    live.start()
+    before = length(profile)
+    while length(profile) <= before:
+        assert live.is_alive()
+    ended.set()
+    live.join()
+    log = decode(read(profile).drop("key"), Ahead.of(profile)).filter(kind="dead_letter")
+    injected = manifest.injected(profile)
+    assert injected is not None
+    assert (
+        log.filter(reason="future_event_time").height
+        == (injected["malformed"]["future_event_time"])
+    )
 
 
 def test_a_steady_rate_has_the_time_of_the_clock(local_params: MakeParams) -> None:

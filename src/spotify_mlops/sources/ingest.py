@@ -27,6 +27,8 @@ Batch = tuple[pl.DataFrame, pl.DataFrame]
 """What to publish (``RECORD_COLUMNS``) and the rows to count it by."""
 
 _FOLDER = "manifests"
+_SHOWN = 5
+"""Rows that are named where there may be many."""
 
 
 def ingest_simulator(params: Params, progress: Progress | None = None) -> dict[str, Any]:
@@ -73,10 +75,12 @@ def ingest_charts(
         progress: told how far it is, in Spanish.
 
     Returns:
-        As `ingest_simulator`, with ``left_out``: files of the folders that were not read.
+        As `ingest_simulator`, with ``left_out``: files of the folders that were not read, and
+        ``future``: the rows that are not published (see `not_future`).
 
     Raises:
-        InputError: see `charts.read_charts`; or weeks that the log has already closed.
+        InputError: see `charts.read_charts`; or weeks that the log has already closed, or all
+            rows are of the future.
         ParamsError: the weeks are not the windows.
         ServiceError: Kafka does not answer.
     """
@@ -86,19 +90,21 @@ def ingest_charts(
     for reason in selection.left_out.values():
         if progress is not None:
             progress(f"No se lee: {reason}")
-    frames = list(charts.read_charts(chosen, params.countries, windowing=windowing))
+    frames, future = not_future(
+        params, charts.read_charts(chosen, params.countries, windowing=windowing), progress
+    )
     events = pl.concat(frames)
     first, last = events["event_time"][0], events["event_time"][-1]
     summary = _publish_once(
         params,
-        f"charts:{_digest_files(selection)}",
+        f"charts:{_digest_files(selection)}" + (f":{len(future)}" if future else ""),
         ((event_records(params, frame), _rows(params, frame)) for frame in frames),
         first=first,
         end=windowing.start(last) + windowing.length,
         expected=len(events) + params.partitions,
         progress=progress,
     )
-    return summary | {"left_out": list(selection.left_out.values())}
+    return summary | {"left_out": list(selection.left_out.values()), "future": future}
 
 
 def ingest_history(
@@ -107,14 +113,16 @@ def ingest_history(
     """Publish listening histories (see `history`) in event-time order, with closing heartbeats.
 
     Returns:
-        As `ingest_simulator`, with ``without_track``: entries that are not tracks.
+        As `ingest_simulator`, with ``without_track``: entries that are not tracks, and
+        ``future``: those that are not published (see `not_future`).
 
     Raises:
-        InputError: see `history.read_history`; or times that the log has already closed.
+        InputError: see `history.read_history`; or times that the log has already closed, or all
+            are of the future.
         ServiceError: Kafka does not answer.
     """
     found = history.read_history(arguments)
-    events = found.events
+    (events,), future = not_future(params, [found.events], progress)
     windowing = Windowing.of(params)
     digest = hashlib.sha256("\n".join(events["event_id"]).encode()).hexdigest()[:16]
     summary = _publish_once(
@@ -126,7 +134,49 @@ def ingest_history(
         expected=len(events) + params.partitions,
         progress=progress,
     )
-    return summary | {"without_track": found.without_track}
+    return summary | {"without_track": found.without_track, "future": future}
+
+
+def not_future(
+    params: Params, frames: Iterable[pl.DataFrame], progress: Progress | None = None
+) -> tuple[list[pl.DataFrame], list[str]]:
+    """Leave out the events that would be dead letters: later than now by over ``clock_skew``.
+
+    They would take the end of the source, and its closing heartbeats, into the future too: after
+    those every other event of the log would be late.
+
+    Args:
+        params: ``clock_skew``.
+        frames: ``EVENT_COLUMNS``.
+        progress: told how many and which are left out, in Spanish.
+
+    Returns:
+        The frames that have other events, and the time and name of each event that was left out.
+
+    Raises:
+        InputError: nothing is left.
+    """
+    latest = datetime.now(UTC) + params.clock_skew
+    kept: list[pl.DataFrame] = []
+    future: list[str] = []
+    for frame in frames:
+        too_late = frame["event_time"] > latest
+        left = frame.filter(too_late)
+        future += [f"{time:%Y-%m-%d %H:%M} {name}" for time, name in _named(left)]
+        if left.height < frame.height:
+            kept.append(frame.filter(~too_late))
+    if future:
+        some = "; ".join(future[:_SHOWN]) + ("; …" if len(future) > _SHOWN else "")
+        told = f"{len(future)} filas con fecha posterior a {latest:%Y-%m-%d %H:%M} UTC: {some}"
+        if not kept:
+            raise InputError(f"No hay nada que publicar: {told}. Corrige sus fechas.")
+        if progress is not None:
+            progress(f"No se publican {told}")
+    return kept, future
+
+
+def _named(events: pl.DataFrame) -> Iterator[tuple[datetime, str]]:
+    yield from events.select("event_time", "event_id").iter_rows()
 
 
 def simulator_key(params: Params) -> str:

@@ -115,7 +115,10 @@ class _Live:
         while position < self.end and not self.stop.is_set():
             now = time.monotonic()
             elapsed = timedelta(seconds=(now - began) * self.params.live_clock)
-            target = min(origin + elapsed, self.end)
+            # Simulated time that has overtaken the calendar goes on at its pace: what is further
+            # ahead would be dead letters.
+            latest = datetime.now(UTC) + self.params.clock_skew
+            target = max(min(origin + elapsed, self.end, latest), position)
             for rows in self._arrivals(position, target):
                 publisher.send(records(rows))
                 tally.add(rows)
