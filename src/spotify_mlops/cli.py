@@ -18,6 +18,7 @@ from .dashboard import DEFAULT_PORT
 from .errors import ServiceError, UserError, is_outage
 from .letters_cli import dead_letters
 from .monitor_cli import monitor
+from .new_log_cli import new_log
 from .options import answer, json_option, number, say, with_params
 from .params import Params
 from .replay_cli import replay
@@ -313,6 +314,7 @@ def _skew(params: Params, wait: float, as_json: bool) -> None:
 
 app.add_command(archive)
 app.add_command(dead_letters)
+app.add_command(new_log)
 app.add_command(replay)
 
 

@@ -19,6 +19,7 @@ from .. import clients, tables, topic, warehouse
 from ..events.schema import DUPLICATE_KEY
 from ..params import Params
 from ..pipeline.marks import watermark
+from ..sinks import same_log
 from ..sources import manifest as manifests
 from . import lag
 from .lag import Lag
@@ -67,11 +68,12 @@ def audit(params: Params, *, wait: float = 30.0) -> AuditReport:
         wait: seconds that a running job is given to write what it has read.
     """
     ends = topic.offsets(params)
+    causes = same_log.changes(params)
     deadline = time.monotonic() + wait
     pause = Event()
     while True:
-        report = _check(params, ends)
-        if report.holds or time.monotonic() >= deadline:
+        report = _check(params, ends, causes)
+        if report.holds or causes or time.monotonic() >= deadline:
             return report
         pause.wait(_RETRY_SECONDS)
 
@@ -90,7 +92,7 @@ def record(params: Params, report: AuditReport) -> None:
     warehouse.append(params, tables.AUDITS, found)
 
 
-def _check(params: Params, ends: dict[int, tuple[int, int]]) -> AuditReport:
+def _check(params: Params, ends: dict[int, tuple[int, int]], causes: list[str]) -> AuditReport:
     heartbeats = _heartbeats(params, ends)
     reached = watermark(_marks(params, ends, heartbeats), params.allowed_lateness)
     lows = pl.DataFrame(
@@ -116,7 +118,10 @@ def _check(params: Params, ends: dict[int, tuple[int, int]]) -> AuditReport:
         .with_columns(missing=pl.col("records") - pl.sum_horizontal(TERMS))
         .sort("partition")
     )
-    return AuditReport(table, reached, _differences(params, table), lag.measure(params))
+    differences = _differences(params, table)
+    if causes:  # whatever the sums say, they are of two logs
+        differences = [same_log.explanation(params, causes), *differences]
+    return AuditReport(table, reached, differences, lag.measure(params))
 
 
 def _differences(params: Params, table: pl.DataFrame) -> list[str]:

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -32,7 +32,7 @@ from ..pipeline.marks import watermark
 from ..pipeline.predict import PREDICTION_SCHEMA
 from ..pipeline.source import LogSource
 from ..pipeline.steps import Shape
-from ..sinks import archive, mongo, positions, rows
+from ..sinks import archive, mongo, positions, rows, same_log
 from ..sinks.dead_letters import DeadLettersSink
 from ..sinks.staging import StageRaw, StageWindows, Staging
 from ..windows import Windowing
@@ -77,7 +77,7 @@ def ensure(params: Params, *, say: Progress = lambda _: None) -> BoundedSummary:
 
     The same means: the same log, params, champions and code of the graph.
     """
-    path = _summary_file(params)
+    path = summary_file(params)
     content = files.read_bytes(path)
     if content is not None:
         saved = msgspec.json.decode(content, type=_Done)
@@ -109,7 +109,8 @@ def run(
 
     Raises:
         ServiceError: a service does not answer, or another process writes the same tables.
-        IntegrityError: the archive is not whole.
+        IntegrityError: the archive is not whole, or (no replay) position and archive are of
+            another log.
     """
     with nullcontext() if replay else positions.held(params):
         return _run(params, from_archive, replay, runner, final_lateness, say)
@@ -124,6 +125,7 @@ def _run(
     say: Progress,
 ) -> BoundedSummary:
     began = time.monotonic()
+    log = None if replay else same_log.check(params)
     warehouse.ensure_dataset(params, rebuild=say)
     with _staging(params, f"bounded-{params.topic}-{params.dataset}") as staging:
         sinks = _sinks(params, staging, replay)
@@ -135,6 +137,7 @@ def _run(
             from_archive=from_archive,
             runner=runner,
             final_lateness=final_lateness,
+            log=log,
         )
         say("Cargando las tablas en BigQuery")
         counts = _load(params, staging, made.watermark)
@@ -149,7 +152,7 @@ def _run(
     )
     if not replay:
         done = _Done(_fingerprint(params), summary)
-        files.write_bytes(_summary_file(params), msgspec.json.encode(done))
+        files.write_bytes(summary_file(params), msgspec.json.encode(done))
     return summary
 
 
@@ -197,8 +200,10 @@ def _compute(
     runner: Runner = "fnapi",
     final_lateness: timedelta | None = None,
     settled: bool = False,
+    log: str | None = None,
 ) -> Computed:
     start, ends = _extent(params, from_archive)
+    start = replace(start, log=log)
     job = staging.folder.name
     shape = shape_of(params, params.bounded_pane)
     tracked = progress.Progress(start, shape.windowing, shape.lags, shape.shards, raw=0)
@@ -243,7 +248,8 @@ class _Done:
     summary: BoundedSummary
 
 
-def _summary_file(params: Params) -> str:
+def summary_file(params: Params) -> str:
+    """Return the file that says what the last run did."""
     return FileSystems.join(
         clients.archive_uri(params), "progress", f"{params.topic}-{params.dataset}-bounded.json"
     )
@@ -253,6 +259,7 @@ def _fingerprint(params: Params) -> str:
     """Return a digest of all that decides the tables: log, params, champions, code."""
     digest = hashlib.sha256()
     digest.update(params.model_dump_json().encode())
+    digest.update(topic.identity(params).encode())
     digest.update(repr(sorted(topic.offsets(params).items())).encode())
     digest.update(repr(Schedule(params).terms()).encode())
     package = Path(__file__).resolve().parents[1]

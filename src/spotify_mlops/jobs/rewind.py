@@ -57,7 +57,14 @@ def _position(params: Params, saved: Position, start: datetime) -> Position:
     held = dict(saved.acknowledged) or dict(saved.offsets)
     found = dict(firsts.iter_rows())
     offsets = {p: min(following, found.get(p, following)) for p, following in held.items()}
-    return Position(offsets, _marks(params, offsets), acknowledged=held, write_from=start)
+    return Position(
+        offsets,
+        _marks(params, offsets),
+        acknowledged=held,
+        write_from=start,
+        log=saved.log,
+        witnesses=saved.witnesses,
+    )
 
 
 def _marks(params: Params, offsets: dict[int, int]) -> dict[int, datetime | None]:

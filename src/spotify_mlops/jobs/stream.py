@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -25,7 +25,7 @@ from ..params import Params
 from ..pipeline import graph, progress
 from ..pipeline.marks import watermark
 from ..pipeline.source import CREDIT, LogSource, forget
-from ..sinks import positions
+from ..sinks import positions, same_log
 from ..sinks.archive import ArchiveSink
 from ..sinks.dead_letters import DeadLettersSink
 from ..sinks.mongo import OperationalSink
@@ -107,7 +107,8 @@ def run(
     Raises:
         ServiceError: a service does not answer at the start, the job failed as said, or another
             process writes the same tables.
-        IntegrityError: the log has lost records that are still to be read.
+        IntegrityError: the log has lost records that are still to be read, or is another one
+            than the position and the archive speak of.
     """
     with positions.held(params):
         topic.ensure_topic(params)
@@ -171,16 +172,17 @@ def _run(
 
 
 def _starting_position(params: Params) -> progress.Position:
+    log = same_log.check(params)
     lows = {p: low for p, (low, _) in topic.offsets(params).items()}
     saved = positions.load(params)
     if saved is None:
-        return progress.start_of_log(lows)
+        return progress.start_of_log(lows, log)
     if set(saved.offsets) != set(lows):
         raise ServiceError(
             f"El tema {params.topic} tiene {len(lows)} particiones y la posición "
             f"guardada {len(saved.offsets)}. Procésalo entero: «spotify-mlops replay»."
         )
-    return saved
+    return replace(saved, log=log)
 
 
 class _Attempt:
@@ -251,11 +253,17 @@ class _Attempt:
         ready.touch()
         say("El streaming está en marcha")
         reported = 0.0
+        watch = topic.Watch(self._params)
         try:
             while not stopped.wait(0.2):
                 if time.monotonic() - reported >= lag.REPORT_SECONDS:
                     reported = time.monotonic()
                     lag.write_report(self._params, tracked)
+                    log = watch.identity()
+                    if log is not None and log != tracked.log:
+                        result.cancel()
+                        causes = same_log.changes(self._params, log)
+                        raise IntegrityError(same_log.explanation(self._params, causes))
                 if stop.is_set():
                     tracked.stopping.set()
                     if not stopped.wait(DRAIN_SECONDS):

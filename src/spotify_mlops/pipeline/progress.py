@@ -44,6 +44,10 @@ class Position:
     acknowledged: Mapping[int, int] = field(default_factory=dict)
     write_from: datetime | None = None
     acknowledged_marks: Mapping[int, datetime | None] = field(default_factory=dict)
+    log: str | None = None
+    """The identity of the topic; None in a position of an older version."""
+    witnesses: Mapping[int, tuple[int, datetime]] = field(default_factory=dict)
+    """Per partition, a record (offset, append time) that was acknowledged: one of the last."""
 
     def to_json(self) -> bytes:
         """Return the position as a JSON document."""
@@ -94,6 +98,8 @@ class Progress:
         self._closed_at: dict[datetime, datetime] = {}
         self._written: deque[WrittenWindow] = deque(maxlen=_MOST_WRITTEN)
         self._write_from = start.write_from
+        self._log = start.log
+        self._witnesses = dict(start.witnesses)
         self._watermark: datetime | None = None
         self.acknowledged_windows = 0
         self._shared: dict[str, object] = {}
@@ -108,7 +114,13 @@ class Progress:
         """Return what the first caller made under this name: one for all instances of a DoFn."""
         return cast(_T, self._shared.setdefault(name, made))
 
-    def read(self, timely: pl.DataFrame, offsets: Mapping[int, int], marks: Marks) -> None:
+    def read(
+        self,
+        timely: pl.DataFrame,
+        offsets: Mapping[int, int],
+        marks: Marks,
+        appended: Mapping[int, datetime] | None = None,
+    ) -> None:
         """Take note of a batch that the source has claimed.
 
         Args:
@@ -116,6 +128,7 @@ class Progress:
                 are in time.
             offsets: the next record of each partition.
             marks: after the batch.
+            appended: the append time of the last record of each partition in the batch.
         """
         firsts = (
             timely.group_by("window_start", "partition")
@@ -132,7 +145,9 @@ class Progress:
                     self._snapshots[partition].append(_Snapshot(offset, mark, keep=True))
             for partition, offset in offsets.items():
                 if offset != self._offsets[partition]:
-                    self._snapshots[partition].append(_Snapshot(offset, marks[partition]))
+                    place = _Snapshot(offset, marks[partition])
+                    place.appended = (appended or {}).get(partition)
+                    self._snapshots[partition].append(place)
             self._offsets, self._marks = dict(offsets), dict(marks)
 
     def close(self, watermark: datetime) -> set[datetime]:
@@ -188,6 +203,11 @@ class Progress:
         """The mark of each partition."""
         with self._lock:
             return dict(self._marks)
+
+    @property
+    def log(self) -> str | None:
+        """The identity of the topic that the job reads."""
+        return self._log
 
     @property
     def watermark(self) -> datetime | None:
@@ -250,6 +270,9 @@ class Progress:
             else:
                 need = dict.fromkeys(need, 0)
             for partition, snapshots in self._snapshots.items():
+                witness = _witness(snapshots, raw[partition])
+                if witness is not None:
+                    self._witnesses[partition] = witness
                 _prune(snapshots, need[partition])
             places = {p: snapshots[0] for p, snapshots in self._snapshots.items()}
             return Position(
@@ -258,6 +281,8 @@ class Progress:
                 raw,
                 write_from,
                 {p: _mark_at(snapshots, raw[p]) for p, snapshots in self._snapshots.items()},
+                self._log,
+                dict(self._witnesses),
             )
 
     def _next_window(self) -> datetime | None:
@@ -277,6 +302,8 @@ class _Snapshot:
     mark: datetime | None
     keep: bool = False
     """A window's first event follows: a restart may need just this place."""
+    appended: datetime | None = None
+    """The append time of the record before it, where a batch ended here."""
 
 
 def _prune(snapshots: deque[_Snapshot], need: int) -> None:
@@ -295,6 +322,14 @@ def _mark_at(snapshots: deque[_Snapshot], offset: int) -> datetime | None:
     for snapshot in reversed(snapshots):
         if snapshot.offset <= offset:
             return snapshot.mark
+    return None
+
+
+def _witness(snapshots: deque[_Snapshot], offset: int) -> tuple[int, datetime] | None:
+    """Return the last record below ``offset`` whose append time is known."""
+    for snapshot in reversed(snapshots):
+        if snapshot.offset <= offset and snapshot.appended is not None:
+            return snapshot.offset - 1, snapshot.appended
     return None
 
 
@@ -321,9 +356,9 @@ def of(job: str) -> Progress:
     return _jobs[job]
 
 
-def start_of_log(lows: Mapping[int, int]) -> Position:
-    """Return the position before the first record of each partition."""
-    return Position(dict(lows), {partition: None for partition in lows})
+def start_of_log(lows: Mapping[int, int], log: str | None = None) -> Position:
+    """Return the position before the first record of each partition; ``log`` names the topic."""
+    return Position(dict(lows), {partition: None for partition in lows}, log=log)
 
 
 def now() -> datetime:

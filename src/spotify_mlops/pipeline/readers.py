@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -93,7 +93,7 @@ class KafkaReader:
         self._producer: Producer | None = None
         self._held: frozenset[int] = frozenset()
         self._paused: frozenset[int] = frozenset()
-        self._next = dict(offsets)
+        self._sent = dict(offsets)
         self._heard = dict.fromkeys(offsets, time.monotonic())
         self._polled = time.monotonic()
         self._failing_since: float | None = None
@@ -119,8 +119,8 @@ class KafkaReader:
         """
         self._pause_held()
         messages = self._consumer.consume(self._params.batch_records, POLL_SECONDS)
-        damage: list[int] = []
-        if any(message.error() is not None for message in messages):
+        damage: dict[int, int] = {}
+        if [1 for message in messages if message.error() is not None]:
             messages, damage = self._without_failures(messages)
         largest = max(map(len, messages), default=0)
         values = withheld.taken([message.value() for message in messages], largest)
@@ -134,10 +134,9 @@ class KafkaReader:
         if messages:
             self._failing_since = None
             self._told = False
-            last = cast(dict[int, int], dict(zip(partitions, offsets, strict=True)))
-            self._next.update((p, offset + 1) for p, offset in last.items())
-            self._heard.update((p, now) for p in last)
-            for partition in self._troubles.keys() & last.keys():
+            given = {p for p in set(partitions) if p is not None}
+            self._heard.update((p, now) for p in given)
+            for partition in self._troubles.keys() & given:
                 del self._troubles[partition]
         elif self._failing_since is not None:
             limit = self._params.service_timeout.total_seconds()
@@ -157,33 +156,39 @@ class KafkaReader:
         )
         if not damage:
             return batch
-        return pl.concat([batch, *map(self._salvage, damage)])
+        return pl.concat([batch, *(self._salvage(p, offset) for p, offset in damage.items())])
 
-    def _without_failures(self, messages: list[Message]) -> tuple[list[Message], list[int]]:
-        """Return the records that are sound, and the partitions that go on with damage.
+    def _without_failures(self, messages: list[Message]) -> tuple[list[Message], dict[int, int]]:
+        """Return the records that are sound, and of partitions that go on with damage, where.
 
         What a partition gives after damage is left: the consumer has lost its place in it.
         """
         sound: list[Message] = []
-        damage: list[int] = []
+        following: dict[int, int] = {}
+        damage: dict[int, int] = {}
         for message in messages:
-            partition, error = message.partition(), message.error()
+            partition, offset, error = message.partition(), message.offset(), message.error()
             if partition in damage:
                 continue
             if error is None:
                 sound.append(message)
-            elif damaged.is_damage(error) and partition in self._next:
-                damage.append(partition)
-                self._in_trouble(partition, error)
+                if partition is not None and offset is not None:
+                    following[partition] = offset + 1
+                continue
+            if partition is None or partition not in self._sent:
+                self._fail(error)
+                continue
+            # The consumer names the batch, in the midst of which it may have been sent.
+            place = following.get(partition, max(offset or 0, self._sent[partition]))
+            if damaged.is_damage(error):
+                damage[partition] = place
             else:
                 self._fail(error)
-                if partition in self._next:
-                    self._in_trouble(partition, error)
+            self._in_trouble(partition, place, error)
         return sound, damage
 
-    def _salvage(self, partition: int) -> pl.DataFrame:
+    def _salvage(self, partition: int, offset: int) -> pl.DataFrame:
         """Return what can be read where the consumer cannot go on, and send it beyond that."""
-        offset = self._next[partition]
         found = damaged.salvage(self._params, partition, offset)
         if found.following > offset:
             _log.warning(
@@ -194,14 +199,14 @@ class KafkaReader:
             self._troubles.pop(partition, None)
         damaged.go_on(self._consumer, self._params.topic, partition, found.following)
         self._paused -= {partition}
-        self._next[partition] = found.following
+        self._sent[partition] = found.following
         return found.records
 
-    def _in_trouble(self, partition: int, error: KafkaError) -> None:
+    def _in_trouble(self, partition: int, offset: int, error: KafkaError) -> None:
         known = self._troubles.get(partition, _Trouble(time.monotonic(), ""))
         text = (
             f"la partición {partition} del tema {self._params.topic} no se puede leer desde el "
-            f"registro {self._next[partition]} ({error.str()})"
+            f"registro {offset} ({error.str()})"
         )
         self._troubles[partition] = known._replace(text=text)
 
@@ -223,7 +228,11 @@ class KafkaReader:
                 _log.error("Kafka responde, pero %s.", trouble.text)
 
     def _fail(self, error: KafkaError) -> None:
-        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        if error.code() in (
+            KafkaError._AUTO_OFFSET_RESET,
+            KafkaError.OFFSET_OUT_OF_RANGE,
+            KafkaError._LOG_TRUNCATION,
+        ):
             raise IntegrityError(
                 f"El tema {self._params.topic} ya no tiene los registros desde los que hay que "
                 f"seguir ({error.str()}). Reconstrúyelo con «spotify-mlops replay --from archive»."
@@ -317,7 +326,7 @@ class KafkaReader:
         except KafkaException:
             return False  # whoever does not answer is not silent
         (read,) = self._consumer.position([place])
-        return max(read.offset, self._next[partition]) >= end
+        return max(read.offset, self._sent[partition]) >= end
 
     def close(self) -> None:
         """Leave the broker; heartbeats under way are delivered first."""

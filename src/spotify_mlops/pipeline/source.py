@@ -282,10 +282,8 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
             if taken < batch.height:
                 reader.give_back(batch[taken:])
                 marked, marks = mark(batch[:taken], before, params.allowed_lateness)
-        offsets = position.offsets | {
-            p: last + 1
-            for p, last in marked.group_by("partition").agg(pl.col("offset").max()).iter_rows()
-        }
+        last = marked.group_by("partition").agg(pl.col("offset", "append_time").last()).rows()
+        offsets = position.offsets | {p: offset + 1 for p, offset, _ in last}
         position = LogPosition(offsets, _to_microseconds(marks), position.ends)
         if not tracker.try_claim(position):
             reader.close()  # what was polled is read again from the restriction that is left
@@ -298,7 +296,8 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
             job.finishing.set()
         if marked.height or position.done:
             events = steps.events(marked, shape.windowing)
-            job.read(events.filter(~pl.col("late")), offsets, marks)
+            appended = {p: time for p, _, time in last}
+            job.read(events.filter(~pl.col("late")), offsets, marks, appended)
             yield TimestampedValue(marked, estimator.current_watermark() or MIN_TIMESTAMP)
         lateness = params.allowed_lateness
         if position.done and source.final_lateness is not None:

@@ -1,6 +1,7 @@
 """The log: the Kafka topic that everything comes from."""
 
 from .admin import DEAD_LETTER_BYTES, MAX_RECORD_BYTES, ensure_topic, offsets
+from .identity import Watch, append_times, identity
 from .journal import Journal
 from .partitions import partition_of
 from .publishing import Publisher, event_records, publish, publish_heartbeats
@@ -11,8 +12,11 @@ __all__ = [
     "MAX_RECORD_BYTES",
     "Journal",
     "Publisher",
+    "Watch",
+    "append_times",
     "ensure_topic",
     "event_records",
+    "identity",
     "offsets",
     "partition_of",
     "publish",

@@ -1,0 +1,74 @@
+"""Begin with another log under the same name: the old one's archive is set aside, its rows go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
+
+from .. import clients, tables
+from ..params import Params
+from ..pipeline import archived
+from ..sinks import positions
+from .bounded import summary_file
+
+_COLLECTIONS = ("events", "tracks")
+
+
+def plan(params: Params) -> list[str]:
+    """Say in Spanish what ``begin`` would do."""
+    return [
+        f"Aparta {len(_kept(params))} ficheros (archivo del registro y posición guardada) a una "
+        f"carpeta de {_aside(params, '')}",
+        f"Borra de BigQuery las tablas del registro de {params.dataset}: "
+        + ", ".join(table.name for table in tables.log_tables(params)),
+        f"Vacía de MongoDB {params.mongo_database}: {', '.join(_COLLECTIONS)}",
+    ]
+
+
+def begin(params: Params, say: Callable[[str], None] = lambda _: None) -> str:
+    """Set aside what an older log left, so that the topic's own is processed from its start.
+
+    It can be repeated when it was interrupted. Models, promotions and observations stay.
+
+    Returns:
+        The folder that has the older log's archive and position.
+
+    Raises:
+        ServiceError: a service does not answer, or a job is writing.
+    """
+    clients.require(params, "bigquery", "mongo")
+    aside = _aside(params, f"{params.topic}-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+    with positions.held(params):
+        root = clients.archive_uri(params)
+        for path in _kept(params):  # the position comes last: until then the log is refused
+            target = FileSystems.join(aside, path.removeprefix(root).lstrip("/"))
+            with suppress(BeamIOError):  # a local folder may be there already
+                FileSystems.mkdirs(FileSystems.split(target)[0])
+            FileSystems.rename([path], [target])
+        say(f"El archivo y la posición están en {aside}")
+        client = clients.bigquery_client(params)
+        for table in (*tables.log_tables(params), *tables.VIEWS):
+            for name in dict.fromkeys((table.name, table.rows)):
+                client.delete_table(f"{params.project}.{params.dataset}.{name}", not_found_ok=True)
+        database = clients.mongo_database(params)
+        for name in _COLLECTIONS:
+            database.drop_collection(name)
+        say(f"Sin filas del registro anterior: {params.dataset} y {params.mongo_database}")
+    return aside
+
+
+def _aside(params: Params, name: str) -> str:
+    return FileSystems.join(clients.archive_uri(params), "earlier", name)
+
+
+def _kept(params: Params) -> list[str]:
+    """Return the files that speak of the log, the position last."""
+    folder = archived.raw_folder(params)
+    patterns = [FileSystems.join(folder, "*", "*"), FileSystems.join(folder, "*")]
+    patterns += [summary_file(params), positions.position_file(params)]
+    found = [item.path for match in FileSystems.match(patterns) for item in match.metadata_list]
+    return list(dict.fromkeys(found))

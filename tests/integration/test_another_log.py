@@ -1,0 +1,154 @@
+"""A log that is another one than before is told, whatever the sums say, and what to do is too."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+from worlds import catch_up, command, make
+
+from hostile import changed
+from spotify_mlops import files, tables, topic
+from spotify_mlops.errors import IntegrityError
+from spotify_mlops.jobs import audit, bounded, compare, stream
+from spotify_mlops.local import state
+from spotify_mlops.params import Params
+from spotify_mlops.sinks import positions, same_log
+
+END = datetime(2026, 1, 6, tzinfo=UTC)
+
+
+def publish(settings: Params, first: int, last: int) -> None:
+    topic.ensure_topic(settings)
+    values = [changed(event_id=f"e{number}") for number in range(first, last)]
+    frame = pl.DataFrame({"value": values}, schema={"value": pl.Binary})
+    with topic.Publisher(settings) as publisher:
+        publisher.send(
+            frame.with_columns(partition=pl.lit(0, pl.Int32), key=pl.lit("t")).select(
+                "partition", "key", "value"
+            )
+        )
+    topic.publish_heartbeats(settings, END)
+
+
+def remake(settings: Params) -> None:
+    """Delete the topic, as with the data folder of Kafka, and make it again."""
+    admin = topic.admin.admin_client(settings)
+    admin.delete_topics([settings.topic])[settings.topic].result(30)
+    while settings.topic in admin.list_topics(timeout=10).topics:
+        pass
+    topic.ensure_topic(settings)
+
+
+def refused(settings: Params) -> str:
+    done = command(settings, "stream", "--until-caught-up")
+    assert done.returncode == 6, done.stderr
+    assert "new-log" in done.stderr
+    return done.stderr
+
+
+def processed(first: int, last: int) -> Params:
+    settings = make(partitions=1)
+    publish(settings, first, last)
+    catch_up(settings)
+    return settings
+
+
+def test_a_topic_made_again_is_refused_and_can_be_begun_with(
+    services: dict[str, state.Record],
+) -> None:
+    settings = processed(0, 200)
+    remake(settings)
+    publish(settings, 1000, 1400)  # more than before: no offset is out of range
+    assert "se creó de nuevo" in refused(settings)
+    with pytest.raises(IntegrityError, match="se creó de nuevo"):
+        bounded.ensure(settings)
+    report = audit.audit(settings)
+    assert not report.holds
+    assert "se creó de nuevo" in report.differences[0]
+    # The position alone is gone, as a user may try: the archive still tells.
+    files.delete([positions.position_file(settings)])
+    assert "el archivo es del tema con identidad" in refused(settings)
+
+    said = command(settings, "new-log")
+    assert said.returncode == 0 and "Aparta" in said.stdout
+    refused(settings)  # nothing was done
+    done = command(settings, "new-log", "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    assert files.folders(json.loads(done.stdout)["aside"]) != []
+    catch_up(settings)
+    assert compare.content(settings, tables.EVENTS).height == 400
+    assert audit.audit(settings).holds
+
+
+def test_a_log_without_its_end_is_refused_also_when_it_was_filled_again(
+    services: dict[str, state.Record],
+) -> None:
+    settings = processed(0, 50)
+    saved = positions.load(settings)
+    assert saved is not None and saved.log == topic.identity(settings)
+    assert saved.witnesses[0][0] < saved.acknowledged[0]
+    # The position is of a log that was longer: records after 51 were lost with a disk.
+    longer = {p: end + 70 for p, end in saved.acknowledged.items()}
+    positions.save(settings, replace_position(saved, acknowledged=longer))
+    assert "le falta el final" in refused(settings)
+    assert any("le falta el final" in line for line in audit.audit(settings).differences)
+    # The place of the last record that was processed has another one.
+    other = {0: (saved.witnesses[0][0], END)}
+    positions.save(settings, replace_position(saved, witnesses=other))
+    assert "en su lugar hay otro" in refused(settings)
+    positions.save(settings, saved)
+    catch_up(settings)
+
+
+def replace_position(saved: positions.Position, **changes: object) -> positions.Position:
+    return positions.Position(**(vars(saved) | changes))  # type: ignore[arg-type]
+
+
+def test_what_an_older_version_left_is_taken_and_completed(
+    services: dict[str, state.Record],
+) -> None:
+    settings = processed(0, 50)
+    saved = positions.load(settings)
+    assert saved is not None
+    positions.save(settings, replace_position(saved, log=None, witnesses={}))
+    files.delete([same_log.identity_file(settings)])
+    publish(settings, 50, 60)
+    catch_up(settings)
+    completed = positions.load(settings)
+    assert completed is not None
+    assert completed.log == saved.log == topic.identity(settings)
+    assert same_log.changes(settings) == []
+    assert files.exists(same_log.identity_file(settings))
+
+
+def test_a_topic_made_again_while_the_job_runs_ends_it(services: dict[str, state.Record]) -> None:
+    settings = processed(0, 50)
+    failed: list[BaseException] = []
+
+    def job() -> None:
+        try:
+            stream.run(settings)
+        except BaseException as error:
+            failed.append(error)
+
+    running = threading.Thread(target=job)
+    stream.ready_file().unlink(missing_ok=True)
+    running.start()
+    while not stream.ready_file().exists():
+        assert running.is_alive()
+    remake(settings)
+    publish(settings, 1000, 1400)
+    running.join(120)
+    assert [type(error) for error in failed] == [IntegrityError]
+
+
+def test_the_append_times_of_records(services: dict[str, state.Record]) -> None:
+    settings = make(partitions=2)
+    publish(settings, 0, 3)
+    found = topic.append_times(settings, {0: 2, 1: 5})
+    assert found.keys() == {0}
+    assert abs(found[0] - datetime.now(UTC)).total_seconds() < 3600
