@@ -36,6 +36,7 @@ _PING_SECONDS = 5.0
 _FIRST_PAGE = 1000
 """Rows up to which a result comes with the query's own answer."""
 _GRPC_OPTIONS = (
+    ("grpc.enable_http_proxy", 0),  # of a server of this machine
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
 )
@@ -391,10 +392,9 @@ def _check_way(where: str) -> None:
             f"En {where} escucha un servidor de otro usuario: no se le envía ninguna clave. "
             "Mira «spotify-mlops status»."
         )
-    if "http" in urllib.request.getproxies() and not urllib.request.proxy_bypass(host):
-        raise ServiceError(
-            f"Lo que va a {where} pasaría por el proxy de http_proxy: añade {host} a no_proxy."
-        )
+    proxied = {"http", "all"} & urllib.request.getproxies().keys()
+    if proxied and not urllib.request.proxy_bypass(host):
+        raise ServiceError(f"Lo que va a {where} pasaría por un proxy: añade {host} a no_proxy.")
 
 
 @functools.cache

@@ -29,6 +29,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.path != os.environ["AIP_PREDICT_ROUTE"]:
             self._send(404, {"error": {"message": f"no route {self.path}"}})
             return
+        if self.headers["Authorization"] != f"Bearer {os.environ['SPOTIFY_MLOPS_KEY']}":
+            self._send(401, {"error": {"message": "who asks?"}})
+            return
         if self.headers["Content-Type"] == "text/plain":
             self._send(200, {"echo": body.decode()})
             return

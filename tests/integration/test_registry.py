@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+import strangers
 import tiny_model
 from vertex_server import VertexServer, running
 
@@ -93,7 +94,9 @@ def test_the_aliases_follow_the_schedule(params: Params, bundles: list[Path]) ->
         registry.promote("9", START)
 
 
-def test_the_endpoint_serves_the_versions_of_the_term(params: Params, bundles: list[Path]) -> None:
+def test_the_endpoint_serves_the_versions_of_the_term(
+    server: VertexServer, params: Params, bundles: list[Path]
+) -> None:
     registry, schedule, endpoint = Registry(params), Schedule(params), Endpoint(params)
     first, second = (registry.register(path) for path in bundles[:2])
     rows = tiny_model.data()[0].tail(1)
@@ -105,6 +108,9 @@ def test_the_endpoint_serves_the_versions_of_the_term(params: Params, bundles: l
     endpoint.serve(schedule.terms()[-1])
     assert endpoint.traffic() == {first: 100}
     assert client.predict(params, instance)[0]["model"] == f"popularity@{first}"
+    deployed = {str(port): "serving" for port in server.deployed_ports()}
+    assert strangers.ask(deployed) == dict.fromkeys(deployed, "refused")
+    assert len(deployed) == 1
     registry.promote(first, START + timedelta(hours=1), Canary(second, 0.5))
     endpoint.serve(schedule.terms()[-1])
     assert endpoint.traffic() == {first: 50, second: 50}

@@ -53,6 +53,15 @@ class VertexServer:
         """Return its process."""
         return psutil.Process(self.record.pid)
 
+    def deployed_ports(self) -> set[int]:
+        """Return where the processes of deployed models listen."""
+        return {
+            connection.laddr.port
+            for child in self.process.children(recursive=True)
+            for connection in child.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
+
     def kill(self) -> None:
         """End it as the out-of-memory killer would."""
         process = self.process

@@ -113,9 +113,12 @@ def test_a_key_that_is_refused_is_told(heard: Heard, service: str) -> None:
 
 
 @pytest.mark.parametrize("service", ["bigquery", "vertex"])
-def test_a_proxy_gets_none(heard: Heard, service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
+def test_a_proxy_gets_none(
+    heard: Heard, service: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     on_record("http://127.0.0.1:9")
-    monkeypatch.setenv("http_proxy", heard.url)
+    monkeypatch.setenv(variable, heard.url)
     with pytest.raises(ServiceError, match="no_proxy"):
         clients.require(params.load("local"), service)
     assert heard.authorizations == []
