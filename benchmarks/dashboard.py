@@ -29,6 +29,7 @@ from spotify_mlops.jobs import deploy
 from spotify_mlops.labels import LEVELS
 from spotify_mlops.local import processes
 from spotify_mlops.params import Params
+from spotify_mlops.spanish import number
 
 ROWS = 1_000_000
 TRACKS = 500
@@ -48,7 +49,7 @@ def run(
     empty = full.model_copy(update={"dataset": "bench_dashboard_empty", "profile": "bench-empty"})
     with sync_playwright() as playwright, _datasets(full, empty):
         rows = _rows(full, events)
-        say(f"Cargando {events:,} predicciones")
+        say(f"Cargando {number(events)} predicciones")
         _load(full, rows)
         browser = playwright.chromium.launch(
             executable_path=executable, args=["--no-sandbox", "--disable-background-networking"]
@@ -186,10 +187,10 @@ def _watch(
         "performance.clearResourceTimings(); performance.setResourceTimingBufferSize(9999)"
     )
     last = rows.filter(pl.col("window_start") == rows["window_start"].max())
-    began, seen, number = datetime.now(UTC), [], 0
+    began, seen, count = datetime.now(UTC), [], 0
     while datetime.now(UTC) - began < timedelta(seconds=seconds):
-        number += 1
-        start = last["window_start"][0] + params.window * number
+        count += 1
+        start = last["window_start"][0] + params.window * count
         shown = f"{start:%d/%m/%Y, %H:%M}"
         fresh = last.with_columns(window_start=pl.lit(start))
         warehouse.append(params, tables.features(params), _features(params, fresh))

@@ -21,6 +21,7 @@ from spotify_mlops import paths
 from spotify_mlops.events import EVENT_TYPES, LOG_COLUMNS, encode_heartbeat
 from spotify_mlops.params import Params
 from spotify_mlops.pipeline.source import LogSource
+from spotify_mlops.spanish import number
 
 EVENTS = (100_000, 300_000, 1_000_000, 2_500_000, 5_000_000)
 """At one rate: the longest log lasts fifty times as long as the shortest."""
@@ -86,7 +87,10 @@ def _cost(params: Params, events: int, tracks: int, start: float, say: Say) -> _
     assert counts["counted"] == events, (counts, events)
     rows = counts["predictions"]
     point = _Point(events, tracks, rows, 1e6 * (cpu - start) / (events + rows))
-    say(f"{events:>9,} eventos, {tracks:>7,} canciones, {rows:>9,} filas: {point.cost:.2f} us")
+    say(
+        f"{number(events)} eventos, {number(tracks)} canciones, {number(rows)} filas: "
+        f"{number(point.cost, 2)} µs"
+    )
     return point
 
 

@@ -29,6 +29,7 @@ from spotify_mlops.params import Params
 from spotify_mlops.pipeline import graph, marks, progress, steps
 from spotify_mlops.pipeline.readers import KafkaReader
 from spotify_mlops.pipeline.source import LogSource
+from spotify_mlops.spanish import number
 from spotify_mlops.windows import Windowing
 
 Say = Callable[[str], None]
@@ -89,7 +90,7 @@ def _publish(params: Params, name: str, say: Say, **changes: Any) -> Params:
         "source": "simulator",
     }
     params = params.model_copy(update=own | changes)
-    say(f"Publicando {params.simulator_events:,} eventos en {params.topic} (una vez)")
+    say(f"Publicando {number(params.simulator_events)} eventos en {params.topic} (una vez)")
     sources.ingest_simulator(params)
     return params
 

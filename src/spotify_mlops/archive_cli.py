@@ -8,7 +8,8 @@ import click
 
 from . import params as parameters
 from . import usage
-from .options import answer, json_option, number, say, with_params
+from .options import answer, json_option, say, with_params
+from .spanish import number
 
 
 @click.group(cls=usage.Group)
@@ -42,4 +43,4 @@ def compact(params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
 
 
 def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB".replace(".", ",")
+    return f"{number(size / 1e6, 1)} MB"

@@ -19,9 +19,10 @@ from .errors import ServiceError, UserError, is_outage
 from .letters_cli import dead_letters
 from .monitor_cli import monitor
 from .new_log_cli import new_log
-from .options import answer, json_option, number, say, with_params
+from .options import answer, json_option, say, with_params
 from .params import Params
 from .replay_cli import replay
+from .spanish import number
 
 if TYPE_CHECKING:
     from .local.services import ServiceStatus
@@ -429,10 +430,17 @@ def bench(
         raise click.UsageError(f"«bench {what}» no admite --{min(unknown)}.")
     figures = measure(params, say, **size)
     lines = [
-        f"{f['name']:<32} {f['value']:>12} {f['unit']:<9} referencia {f['baseline']}  x{f['ratio']}"
+        f"{f['name']:<32} {_figure(f['value']):>12} {f['unit']:<9} "
+        f"referencia {_figure(f['baseline'])}  ×{_figure(f['ratio'])}"
         for f in figures
     ]
     answer(as_json, {"figures": figures}, lines)
+
+
+def _figure(value: float | None) -> str:
+    """Write a figure with the decimals that it was rounded to."""
+    decimals = len(str(value).partition(".")[2]) if isinstance(value, float) else 0
+    return number(value, decimals)
 
 
 @app.command()

@@ -10,8 +10,9 @@ import click
 from . import params as parameters
 from . import usage
 from .errors import ParamsError
-from .options import answer, json_option, number, say, with_params
+from .options import answer, json_option, say, with_params
 from .params import Params
+from .spanish import number
 
 if TYPE_CHECKING:
     import polars as pl

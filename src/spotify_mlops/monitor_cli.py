@@ -13,7 +13,7 @@ from . import params as parameters
 from . import usage
 from .errors import ServiceError
 from .options import answer, json_option, say, with_params
-from .spanish import DECISION_NAMES
+from .spanish import DECISION_NAMES, number
 
 if TYPE_CHECKING:
     from .lifecycle.decisions import Decision
@@ -70,8 +70,8 @@ def monitor(
 
     stop = threading.Event()
     if every is not None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+        for ending in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(ending, lambda *_: stop.set())
     while True:
         try:
             report = loop.step(params, say, act=not observe)
@@ -88,14 +88,17 @@ def _lines(report: Report) -> list[str]:
     if report.state is None:
         return ["Todavía no hay campeón, o nada procesado: ejecuta «make run»."]
     champion, stage = report.state.champion, _STAGES[report.state.stage]
-    lines = [f"Ventanas puntuadas: {report.scored_windows}. Campeón: versión {champion}, {stage}."]
+    lines = [
+        f"Ventanas puntuadas: {number(report.scored_windows)}. "
+        f"Campeón: versión {champion}, {stage}."
+    ]
     evidence = report.evidence
     if evidence is None:
         lines.append("Aún no se conoce ninguna etiqueta posterior a su entrenamiento.")
     elif evidence.quality is not None:
         quality = evidence.quality
-        shown = f"{quality.accuracy:.3f} (mínimo {quality.floor:.3f})".replace(".", ",")
-        lines.append(f"Exactitud de las últimas {quality.windows} ventanas: {shown}.")
+        shown = f"{number(quality.accuracy, 3)} (mínimo {number(quality.floor, 3)})"
+        lines.append(f"Exactitud de las últimas {number(quality.windows)} ventanas: {shown}.")
     return lines + [_line(decision) for decision in report.decisions]
 
 

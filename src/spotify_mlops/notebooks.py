@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from . import params as parameters
-from . import paths
+from . import paths, spanish
 from .errors import NotebookError, ParamsError, UserError
 
 NOTEBOOKS = (
@@ -172,7 +172,7 @@ def console_progress() -> Iterator[Progress]:
 def _print_done(step: Step) -> None:
     if step.done:
         print(  # noqa: T201 - progress for a log file
-            f"{step.notebook}: {step.cells} celdas en {step.seconds:.1f} s "
+            f"{step.notebook}: {step.cells} celdas en {spanish.number(step.seconds, 1)} s "
             f"({step.number} de {step.notebooks})",
             file=sys.stderr,
         )

@@ -65,8 +65,3 @@ def answer(as_json: bool, content: dict[str, Any], lines: list[str]) -> None:
     else:
         for line in lines:
             click.echo(line)
-
-
-def number(value: float) -> str:
-    """Write a whole number with Spanish thousands separators."""
-    return f"{value:,.0f}".replace(",", ".")

@@ -10,9 +10,9 @@ import click
 from . import params as parameters
 from . import usage
 from .errors import ParamsError
-from .options import answer, json_option, number, say, with_params
+from .options import answer, json_option, say, with_params
 from .params import Params
-from .spanish import duration
+from .spanish import duration, number
 
 if TYPE_CHECKING:
     from .jobs.bounded import BoundedSummary, Runner
@@ -109,7 +109,7 @@ def replay(
 
 def _summary(summary: BoundedSummary) -> str:
     rows = ", ".join(f"{name} {number(count)}" for name, count in summary.rows.items())
-    return f"{number(summary.records)} registros en {summary.seconds:.1f} s: {rows}."
+    return f"{number(summary.records)} registros en {number(summary.seconds, 1)} s: {rows}."
 
 
 def _folded(

@@ -14,6 +14,7 @@ from . import modes, paths
 from . import params as parameters
 from .errors import IntegrityError
 from .params import Params
+from .spanish import number
 
 
 def run_all(params_file: str, overrides: Mapping[str, Any]) -> None:
@@ -92,10 +93,13 @@ def _fill(params: Params, steps: _Steps) -> str:
     _say(f"Página en directo, que se irá llenando: {page}")
     steps.next("Eventos al registro de Kafka")
     published = ingest(params)
-    _say(f"{published['published']} registros publicados, {published['skipped']} ya estaban")
+    _say(
+        f"{number(published['published'])} registros publicados, "
+        f"{number(published['skipped'])} ya estaban"
+    )
     steps.next("Todo el registro por el grafo de Beam, hasta BigQuery")
     summary = bounded.ensure(params, say=_say)
-    _say(f"{summary.records} registros en {summary.seconds:.1f} s")
+    _say(f"{number(summary.records)} registros en {number(summary.seconds, 1)} s")
     return page
 
 
@@ -161,7 +165,7 @@ def _farewell(params: Params, index: Path, page: str, seconds: float) -> None:
     vertex = clients.address(params.vertex, "vertex", "url")
     given = ["--params", params.profile] if params.profile != "local" else []
     command = " ".join(["spotify-mlops", "{}", *given])
-    click.secho(f"\nListo en {seconds:.0f} s.", bold=True)
+    click.secho(f"\nListo en {number(seconds)} s.", bold=True)
     for figure in headline.headline(history.last(index.parent), params)["figures"]:
         click.echo(f"  {figure.name}: {figure.value} ({figure.note})")
     for title, lines in (

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from spotify_mlops.spanish import number
+
 from .campaign import Outcome
 from .faults import SWITCHED
 
@@ -83,4 +85,4 @@ def write(found: dict[str, Any], folder: Path) -> Path:
 
 
 def _number(value: int) -> str:
-    return f"{value:,}".replace(",", ".")
+    return number(value)

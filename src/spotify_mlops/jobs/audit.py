@@ -21,6 +21,7 @@ from ..params import Params
 from ..pipeline.marks import watermark
 from ..sinks import same_log
 from ..sources import manifest as manifests
+from ..spanish import number
 from . import lag
 from .lag import Lag
 
@@ -141,8 +142,8 @@ def _differences(params: Params, table: pl.DataFrame) -> list[str]:
         for term in ("dead_letters", "late", "duplicates"):
             if totals[term] != injected[term]:
                 found.append(
-                    f"{term}: {totals[term]} encontrados y {injected[term]} inyectados por el "
-                    "simulador."
+                    f"{term}: {number(totals[term])} encontrados y {number(injected[term])} "
+                    "inyectados por el simulador."
                 )
     return found
 
@@ -254,10 +255,7 @@ def as_text(report: AuditReport) -> str:
     widths = {name: max(len(title), 10) for name, title in _TITLES.items()}
     lines = ["  ".join(f"{title:>{widths[name]}}" for name, title in _TITLES.items())]
     for row in rows:
-        cells = (
-            row[name] if isinstance(row[name], str) else f"{row[name]:,}".replace(",", ".")
-            for name in _TITLES
-        )
+        cells = (row[name] if isinstance(row[name], str) else number(row[name]) for name in _TITLES)
         lines.append(
             "  ".join(f"{c:>{widths[name]}}" for name, c in zip(_TITLES, cells, strict=True))
         )

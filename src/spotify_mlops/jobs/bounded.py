@@ -35,6 +35,7 @@ from ..pipeline.steps import Shape
 from ..sinks import archive, mongo, positions, rows, same_log
 from ..sinks.dead_letters import DeadLettersSink
 from ..sinks.staging import StageRaw, StageWindows, Staging
+from ..spanish import number
 from ..windows import Windowing
 from . import dead_letters, prism
 
@@ -209,7 +210,7 @@ def _compute(
     tracked = progress.Progress(start, shape.windowing, shape.lags, shape.shards, raw=0)
     progress.register(job, tracked)
     total = sum(ends.values()) - sum(start.offsets.values())
-    say(f"Procesando {total:,} registros".replace(",", "."))
+    say(f"Procesando {number(total)} registros")
     if total:
         letters = dead_letters.answered(params, start.offsets) if settled else None
         source = LogSource(job, params, shape, from_archive, letters, final_lateness)

@@ -24,6 +24,7 @@ from ..errors import InputError, IntegrityError, ParamsError
 from ..events import Ahead, Kind, Reason, decode
 from ..local import state
 from ..params import Params
+from ..spanish import number
 from ..topic.publishing import Headers
 
 ORIGIN_HEADER = "dead-letter"
@@ -166,7 +167,10 @@ def replay(
             if place not in seen:
                 find(params, place)  # raises: there is none, or of another reason
         if events:
-            say(f"{len(events)} cartas son eventos ahora; se busca en el tema cuáles ya volvieron")
+            say(
+                f"{number(len(events))} cartas son eventos ahora; se busca en el tema cuáles ya "
+                "volvieron"
+            )
         originals, already = _in_log(params, events)
         wanted = events.keys() - already
         if not dry_run and wanted:

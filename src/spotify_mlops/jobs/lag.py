@@ -25,7 +25,7 @@ from ..local import processes, state
 from ..params import Params
 from ..pipeline.progress import Position, Progress
 from ..sinks import positions
-from ..spanish import about
+from ..spanish import about, number
 
 REPORT_SECONDS = 1.0
 _LAST_RECORDS = 200
@@ -204,15 +204,15 @@ def as_text(lag: Lag) -> list[str]:
     }[lag.source]
     age = "" if lag.age_seconds is None else f", de hace {_duration(lag.age_seconds)}"
     lines = [
-        f"Retraso: {_number(lag.records)} registros, {_time(lag.seconds)} de eventos ({where}{age})"
+        f"Retraso: {number(lag.records)} registros, {_time(lag.seconds)} de eventos ({where}{age})"
     ]
     if lag.trouble:
         lines.append(f"  Kafka responde, pero {lag.trouble}")
     if lag.pending:
         lines.append(f"  {lag.pending} ventanas cerradas por escribir")
     lines += [
-        f"  partición {item.partition}: {_number(item.records)} registros"
-        + (f" ({_number(item.unread)} sin leer)" if item.unread is not None else "")
+        f"  partición {item.partition}: {number(item.records)} registros"
+        + (f" ({number(item.unread)} sin leer)" if item.unread is not None else "")
         + f", {_time(item.seconds)} de eventos"
         for item in lag.partitions
         if item.records
@@ -226,7 +226,3 @@ def _time(seconds: float | None) -> str:
 
 def _duration(seconds: float) -> str:
     return about(seconds).replace("\u00a0", " ")  # a terminal's search knows only this one
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}".replace(",", ".")

@@ -23,6 +23,7 @@ from .. import clients, files, logs
 from .. import params as parameters
 from ..errors import ParamsError, ServiceError, UserError
 from ..params import Params
+from ..spanish import number
 from . import bundle, dataset, training_set
 from .train import TrainingResult, train
 
@@ -81,7 +82,7 @@ def run(request: Request, say: Callable[[str], None] = lambda text: None) -> Tra
     start = time.monotonic()
 
     def step(text: str) -> None:
-        say(f"[{time.monotonic() - start:6.1f} s] {text}")
+        say(f"[{number(time.monotonic() - start, 1):>6} s] {text}")
 
     features, labels = _tables(request, step)
     step(f"{features.height} filas de variables, {labels.height} etiquetas")

@@ -24,6 +24,7 @@ from .. import clients
 from ..errors import ServiceError, UserError
 from ..events import LOG_COLUMNS, Reason, withheld
 from ..params import Params
+from ..spanish import number
 
 RECEIVE_BYTES = 100_000_000
 """What a consumer takes at once, and the most that a batch in zstd may become in it. For gzip,
@@ -80,7 +81,7 @@ def salvage(params: Params, partition: int, offset: int) -> Salvaged:
             timeout=4 * patience,
         )
     except subprocess.TimeoutExpired as error:
-        raise ServiceError(f"No se pudo leer {where} en {4 * patience:.0f} s.") from error
+        raise ServiceError(f"No se pudo leer {where} en {number(4 * patience)} s.") from error
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else f"el proceso acabó con {done.returncode}"

@@ -17,6 +17,7 @@ from .. import clients
 from ..errors import InputError, ServiceError, UserError
 from ..events import encode, encode_heartbeat
 from ..params import Params
+from ..spanish import number, percent
 from .admin import MAX_RECORD_BYTES, ensure_topic
 from .journal import unanswered
 from .partitions import partition_of
@@ -153,14 +154,14 @@ class Publisher:
         name = (key or b"").decode(errors="replace")[:80]
         return InputError(
             f"Un registro no cabe en el tema {self._params.topic}: ocupa "
-            f"{_number(len(key or b'') + len(value or b''))} bytes y se admiten "
-            f"{_number(MAX_RECORD_BYTES)}, sobre incluido (partición {partition}, clave «{name}»)."
+            f"{number(len(key or b'') + len(value or b''))} bytes y se admiten "
+            f"{number(MAX_RECORD_BYTES)}, sobre incluido (partición {partition}, clave «{name}»)."
         )
 
     def _check(self) -> None:
         if self._errors:
             count, first = len(self._errors), self._errors[0]
-            raise type(first)(f"{first} Registros sin entregar: {count}.")
+            raise type(first)(f"{first} Registros sin entregar: {number(count)}.")
 
     def _produce(
         self, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()
@@ -265,13 +266,9 @@ class Report:
             return
         self._last = now
         done = publisher.published + publisher.skipped
-        share = f" ({min(done / self._total, 1):.0%})" if self._total else ""
+        share = f" ({percent(min(done / self._total, 1), 0)})" if self._total else ""
         rate = publisher.published / (now - self._began)
-        self._progress(f"{_number(done)} registros{share}, {_number(rate)} por segundo")
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}".replace(",", ".")
+        self._progress(f"{number(done)} registros{share}, {number(rate)} por segundo")
 
 
 def _digests(keys: pl.Series, values: pl.Series) -> NDArray[np.uint64]:
@@ -286,10 +283,10 @@ def _match(ours: NDArray[np.uint64], log: NDArray[np.uint64]) -> tuple[int, int]
         return same, same
     at = int(differs[0]) if differs.size else same
     place = at
-    for number in range(at, len(ours)):
-        found = np.flatnonzero(log[place:] == ours[number])
+    for position in range(at, len(ours)):
+        found = np.flatnonzero(log[place:] == ours[position])
         if found.size == 0:
-            return number, len(log)
+            return position, len(log)
         place += int(found[0]) + 1
     return len(ours), place
 
