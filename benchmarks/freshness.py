@@ -28,7 +28,6 @@ from spotify_mlops import clients, paths, tables, warehouse
 from spotify_mlops.errors import ServiceError, UserError
 from spotify_mlops.jobs import deploy
 from spotify_mlops.local import processes
-from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.params import Params
 from spotify_mlops.topic import admin
 from spotify_mlops.windows import EPOCH
@@ -64,12 +63,9 @@ def run(
 
     Raises:
         ServiceError: a window was not complete when later ones had been for ``LOOK_BACK``.
-        UserError: no model is registered yet, or too few windows were seen.
+        UserError: too few windows were seen.
     """
-    champion = Schedule(params).champion()
-    if champion is None:
-        raise UserError("Aún no hay un modelo registrado: ejecuta antes «make run».")
-    bundle = Schedule(params).bundle(champion).path
+    bundle = workload.model(params, say)
     figures = []
     for each, everything in CASES if rate is None else ((rate, all_sinks),):
         with _bench(params, bundle) as bench:

@@ -47,7 +47,7 @@ def prepare(params: Params, name: str, say: Say, **changes: Any) -> Params:
     """
     params = _publish(params, name, say, **changes)
     if Schedule(params).champion() is None:
-        serve(params, _model(params, say))
+        serve(params, model(params, say))
     return params
 
 
@@ -95,7 +95,7 @@ def _publish(params: Params, name: str, say: Say, **changes: Any) -> Params:
     return params
 
 
-def _model(params: Params, say: Say) -> Path:
+def model(params: Params, say: Say) -> Path:
     """Train as notebook 04 does on a log of its own, once; return the bundle."""
     params = _publish(params, "model", say, simulator_events=MODEL_EVENTS)
     folder = Path(params.archive) / "bundle"
@@ -117,7 +117,7 @@ def _model(params: Params, say: Say) -> Path:
 
 def fitted(params: Params, say: Say) -> Path:
     """Return the file with the same model as scikit-learn fitted it: a ``LevelModel``."""
-    return _fitted(_model(params, say))
+    return _fitted(model(params, say))
 
 
 def _fitted(bundle: Path) -> Path:

@@ -420,8 +420,14 @@ def bench(
 
     from . import clients, paths
 
+    from .local import services
+
     params = parameters.load(params_file, **overrides)
-    clients.require(params)
+    try:
+        clients.require(params)
+    except ServiceError:
+        services.up(progress=say)
+        clients.require(params)
     sys.path.insert(0, str(paths.root() / "benchmarks"))
     measure = importlib.import_module(what).run
     size = {name: value for name, value in given.items() if value is not None}
