@@ -419,7 +419,6 @@ def bench(
     import inspect
 
     from . import clients, paths
-
     from .local import services
 
     params = parameters.load(params_file, **overrides)
