@@ -9,10 +9,11 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from email.message import Message
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from license_expression import ExpressionError, get_spdx_licensing
 
@@ -55,11 +56,12 @@ def license_of(component: Component) -> str:
 def _declared(name: str) -> str:
     """Return what the metadata of an installed package say."""
     try:
-        told = metadata.metadata(name)
+        told = cast(Message, metadata.metadata(name))
     except metadata.PackageNotFoundError:
         return UNKNOWN
-    if told["License-Expression"]:
-        return str(told["License-Expression"])
+    # By ``get``: the library that backs this module up, once imported, raises where it has None.
+    if expression := told.get("License-Expression"):
+        return str(expression)
     names = policy()["names"]
     # A list of classifiers is read as "all of them", the stricter way.
     listed = [
@@ -69,7 +71,7 @@ def _declared(name: str) -> str:
     ]
     if listed:
         return " AND ".join(names.get(text, text) for text in listed)
-    text = str(told["License"] or "").strip().partition("\n")[0].strip()
+    text = str(told.get("License") or "").strip().partition("\n")[0].strip()
     return str(names.get(text, text)) or UNKNOWN
 
 
