@@ -69,6 +69,24 @@ def delete(uris: Sequence[str]) -> None:
         raise ServiceError(f"No se puede borrar {uris[0]}: {error.strerror or error}.") from error
 
 
+def move(uri: str, target: str) -> None:
+    """Give a file another name, in a folder that is made if it is not there.
+
+    Raises:
+        ServiceError: it cannot be moved.
+    """
+    try:
+        if "://" in uri:
+            from apache_beam.io.filesystems import FileSystems
+
+            FileSystems.rename([uri], [target])
+            return
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        Path(uri).replace(target)
+    except OSError as error:
+        raise ServiceError(f"No se puede mover {uri}: {error.strerror or error}.") from error
+
+
 def _sync(folder: Path) -> None:
     """Make durable which files are in a folder."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import polars as pl
+import pytest
 from worlds import catch_up, command, make
 
 from hostile import changed
-from spotify_mlops import files, topic
-from spotify_mlops.jobs import audit
+from spotify_mlops import files, tables, topic
+from spotify_mlops.errors import IntegrityError
+from spotify_mlops.jobs import audit, bounded, compare, deploy, stream
 from spotify_mlops.local import state
 from spotify_mlops.params import Params
 from spotify_mlops.sinks import positions, same_log
@@ -30,6 +35,15 @@ def publish(settings: Params, first: int, last: int) -> None:
     topic.publish_heartbeats(settings, END)
 
 
+def remake(settings: Params) -> None:
+    """Delete the topic, as with the data folder of Kafka, and make it again."""
+    admin = topic.admin.admin_client(settings)
+    admin.delete_topics([settings.topic])[settings.topic].result(30)
+    while settings.topic in admin.list_topics(timeout=10).topics:
+        pass
+    topic.ensure_topic(settings)
+
+
 def refused(settings: Params) -> str:
     done = command(settings, "stream", "--until-caught-up")
     assert done.returncode == 6, done.stderr
@@ -42,6 +56,33 @@ def processed(first: int, last: int) -> Params:
     publish(settings, first, last)
     catch_up(settings)
     return settings
+
+
+def test_a_topic_made_again_is_refused_and_can_be_begun_with(
+    services: dict[str, state.Record],
+) -> None:
+    settings = processed(0, 200)
+    remake(settings)
+    publish(settings, 1000, 1400)  # more than before: no offset is out of range
+    assert "se creó de nuevo" in refused(settings)
+    with pytest.raises(IntegrityError, match="se creó de nuevo"):
+        bounded.ensure(settings)
+    report = audit.audit(settings)
+    assert not report.holds
+    assert "se creó de nuevo" in report.differences[0]
+    # The position alone is gone, as a user may try: the archive still tells.
+    files.delete([positions.position_file(settings)])
+    assert "el archivo es del tema con identidad" in refused(settings)
+
+    said = command(settings, "new-log")
+    assert said.returncode == 0 and "Aparta" in said.stdout
+    refused(settings)  # nothing was done
+    done = command(settings, "new-log", "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    assert files.folders(json.loads(done.stdout)["aside"]) != []
+    catch_up(settings)
+    assert compare.content(settings, tables.EVENTS).height == 400
+    assert audit.audit(settings).holds
 
 
 def test_a_log_without_its_end_is_refused_also_when_it_was_filled_again(
@@ -83,6 +124,26 @@ def test_what_an_older_version_left_is_taken_and_completed(
     assert completed.log == saved.log == topic.identity(settings)
     assert same_log.changes(settings) == []
     assert files.exists(same_log.identity_file(settings))
+
+
+def test_a_topic_made_again_while_the_job_runs_ends_it(services: dict[str, state.Record]) -> None:
+    settings = processed(0, 50)
+    file = str(deploy.params_file(settings))
+    job = subprocess.Popen(
+        [sys.executable, "-m", "spotify_mlops", "stream", "--params", file],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        while not stream.ready_file().exists():
+            assert job.poll() is None
+        remake(settings)
+        publish(settings, 1000, 1400)
+        _, told = job.communicate(timeout=120)
+    finally:
+        job.kill()
+    assert job.returncode == 6, told
+    assert "new-log" in told
 
 
 def test_the_append_times_of_records(services: dict[str, state.Record]) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 
-from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
-from .. import clients, tables
+from .. import clients, files, tables
 from ..params import Params
 from ..pipeline import archived
 from ..sinks import positions
@@ -43,13 +41,6 @@ def begin(params: Params, say: Callable[[str], None] = lambda _: None) -> str:
     clients.require(params, "bigquery", "mongo")
     aside = _aside(params, f"{params.topic}-{datetime.now(UTC):%Y%m%dT%H%M%S}")
     with positions.held(params):
-        root = clients.archive_uri(params)
-        for path in _kept(params):  # the position comes last: until then the log is refused
-            target = FileSystems.join(aside, path.removeprefix(root).lstrip("/"))
-            with suppress(BeamIOError):  # a local folder may be there already
-                FileSystems.mkdirs(FileSystems.split(target)[0])
-            FileSystems.rename([path], [target])
-        say(f"El archivo y la posición están en {aside}")
         client = clients.bigquery_client(params)
         for table in (*tables.log_tables(params), *tables.VIEWS):
             for name in dict.fromkeys((table.name, table.rows)):
@@ -58,6 +49,11 @@ def begin(params: Params, say: Callable[[str], None] = lambda _: None) -> str:
         for name in _COLLECTIONS:
             database.drop_collection(name)
         say(f"Sin filas del registro anterior: {params.dataset} y {params.mongo_database}")
+        # Last, and the position last of them: until then the log is refused, and this is repeated.
+        root = clients.archive_uri(params)
+        for path in _kept(params):
+            files.move(path, f"{aside}/{path.removeprefix(root).lstrip('/')}")
+        say(f"El archivo y la posición están en {aside}")
     return aside
 
 

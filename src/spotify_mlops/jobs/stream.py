@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -144,6 +145,10 @@ def _run(
         try:
             attempt.run(stop, say)
             break
+        except IntegrityError:
+            with suppress(ServiceError):
+                same_log.check(params)  # of another log it says more than that records are gone
+            raise
         except Exception as failure:
             outage = failure.outage if isinstance(failure, JobError) else is_outage(failure)
             if not (outage or isinstance(failure, JobError)):
