@@ -18,8 +18,11 @@ class _Log(msgspec.Struct):
 
 
 def identity_file(params: Params) -> str:
-    """Return the small file of the archive that names the log that it holds."""
-    return FileSystems.join(archived.raw_folder(params), "log.json")
+    """Return the small file of the archive that names the log that it holds.
+
+    What begins with "_" is no data to whoever reads the folder as Parquet.
+    """
+    return FileSystems.join(archived.raw_folder(params), "_log.json")
 
 
 def check(params: Params) -> str:
