@@ -23,7 +23,7 @@ $(STAMP): requirements.lock requirements-bootstrap.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
-run: $(STAMP) ## Hace todo: servicios, eventos, seis cuadernos, modelo, endpoint, informes
+run: $(STAMP) ## Hace todo: servicios, eventos, seis cuadernos, modelo, despliegue, informes
 	@$(BIN)/python -m spotify_mlops run --params $(PARAMS)
 
 test: $(STAMP) ## Revisa el código y pasa todas las pruebas

@@ -23,7 +23,7 @@ def archive() -> None:
 def compact(params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
     """Junta los ficheros pequeños: los mismos registros en menos ficheros, mayores.
 
-    La tarea de streaming lo hace sola mientras está en marcha. Se puede interrumpir y repetir, y
+    La tarea en directo lo hace sola mientras está en marcha. Se puede interrumpir y repetir, y
     otros pueden leer y escribir a la vez.
     """
     params = parameters.load(params_file, **overrides)

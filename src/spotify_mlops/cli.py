@@ -214,8 +214,8 @@ def _ingested(summary: dict[str, Any]) -> str:
 
 
 @app.command()
-@click.option("--only", metavar="N", help="Solo este notebook (3, 03 o 03_preparation).")
-@click.option("--from", "start", metavar="N", help="Desde este notebook.")
+@click.option("--only", metavar="N", help="Solo este cuaderno (3, 03 o 03_preparation).")
+@click.option("--from", "start", metavar="N", help="Desde este cuaderno.")
 @click.option("--resume", is_flag=True, help="Desde el que falló la última vez.")
 @with_params
 def notebooks(
@@ -225,7 +225,7 @@ def notebooks(
     params_file: str,
     overrides: dict[str, Any],
 ) -> None:
-    """Ejecuta los notebooks con papermill y genera los informes."""
+    """Ejecuta los cuadernos con papermill y genera los informes."""
     from .run import run_notebooks
 
     index = run_notebooks(params_file, overrides, only=only, start=start, resume=resume)
@@ -239,7 +239,7 @@ def notebooks(
 def stream(
     until_caught_up: bool, params_file: str, overrides: dict[str, Any], as_json: bool
 ) -> None:
-    """La tarea de streaming: Kafka a BigQuery, MongoDB y archivo, con predicciones."""
+    """La tarea en directo: Kafka a BigQuery, MongoDB y archivo, con predicciones."""
     from . import clients
 
     params = parameters.load(params_file, **overrides)
@@ -272,7 +272,7 @@ def stream(
 @click.option(
     "--skew",
     is_flag=True,
-    help="Compara, valor a valor, la tarea en directo, la repetición, los cuadernos y el endpoint.",
+    help="Compara, valor a valor, la tarea en directo, la repetición, los cuadernos y el servicio.",
 )
 @with_params
 @json_option
@@ -451,7 +451,7 @@ def _figure(value: float | None) -> str:
 @app.command()
 @with_params
 def run(params_file: str, overrides: dict[str, Any]) -> None:
-    """Todo: servicios, eventos, notebooks, modelo, endpoint, streaming, auditoría, informes."""
+    """Todo: servicios, eventos, cuadernos, modelo, despliegue, directo, auditoría, informes."""
     from .run import run_all
 
     run_all(params_file, overrides)

@@ -12,13 +12,14 @@ from .options import answer, json_option, say, with_params
 
 
 @click.command("new-log", cls=usage.Command)
-@click.option("--yes", is_flag=True, help="Hazlo; sin esto sólo dice qué haría.")
+@click.option("--yes", is_flag=True, help="Hazlo; sin esto solo dice qué haría.")
 @with_params
 @json_option
 def new_log(yes: bool, params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
-    """Empieza con un tema que se creó de nuevo: aparta el archivo del anterior y vacía sus tablas.
+    """Empieza con otro registro: aparta el archivo del anterior y vacía sus tablas.
 
-    Los modelos y sus promociones se quedan. Después, «spotify-mlops run» o «stream».
+    Para un tema que se creó de nuevo o perdió su final. Los modelos y sus promociones se quedan.
+    Después, «spotify-mlops run» o «stream».
     """
     from .jobs import new_log as job
 

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="De dónde se lee el registro.",
 )
-@click.option("--dataset", required=True, metavar="NOMBRE", help="Dataset nuevo que se llena.")
+@click.option(
+    "--dataset", required=True, metavar="NOMBRE", help="Conjunto de datos nuevo que se llena."
+)
 @click.option(
     "--runner",
     type=click.Choice(["fnapi", "prism"]),
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 @click.option(
     "--compare",
     is_flag=True,
-    help="Compara las huellas de las tablas con las del dataset en directo (código 1 si difieren).",
+    help="Compara las huellas de sus tablas con las de la tarea en directo (código 1 si difieren).",
 )
 @click.option(
     "--allowed-lateness",
@@ -65,7 +67,7 @@ def replay(
     overrides: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Procesa otra vez todo el registro, con el mismo grafo, en otro dataset."""
+    """Procesa otra vez todo el registro, con el mismo grafo, en otro conjunto de datos."""
     from . import clients
 
     live = parameters.load(params_file, **overrides)

@@ -251,7 +251,7 @@ def _parse(path: Path, text: str) -> tuple[list[int], list[tuple[str, ...]]]:
     except csv.Error as error:
         raise InputError(f"{path.name}, línea {reader.line_num}: {error}.") from error
     if not rows:
-        raise InputError(f"{path} no tiene filas: sólo el encabezado.")
+        raise InputError(f"{path} no tiene filas: solo el encabezado.")
     by_name = dict(zip(header, zip(*rows, strict=True), strict=False))
     return lines, [by_name[name] for name in COLUMNS]
 
