@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 import time
@@ -11,12 +12,13 @@ from pathlib import Path
 
 import pytest
 from test_services import predictions
-from worlds import make
+from test_stream import assert_audited, assert_equal_to_replay
+from worlds import catch_up, make
 
-from spotify_mlops import clients, tables, warehouse
+from spotify_mlops import clients, sources, tables, warehouse
 from spotify_mlops.errors import ServiceError
-from spotify_mlops.jobs import deploy
-from spotify_mlops.local import services
+from spotify_mlops.jobs import deploy, lag
+from spotify_mlops.local import processes, services, state
 
 SIZE = "500m"
 """Kafka gives each index 10 MB of address space, of which little is ever written."""
@@ -40,6 +42,10 @@ class Disk:
                 except OSError as error:
                     if error.errno != errno.ENOSPC:
                         raise
+
+    def spare(self) -> None:
+        """Leave room for a log's next lines: too little for the services."""
+        os.truncate(self._ballast, self._ballast.stat().st_size - (1 << 20))
 
     def free(self) -> None:
         self._ballast.unlink(missing_ok=True)
@@ -115,3 +121,35 @@ def test_what_was_acknowledged_is_there_and_what_was_not_is_said(disk: Disk) -> 
     services.up()  # what is in their files, not in their memory
     assert clients.query(local, sql).item() == acknowledged
     assert documents.count_documents({}) == 2
+
+
+def test_the_stream_waits_for_room_and_goes_on(disk: Disk) -> None:
+    patience = {"sink_deadline": "3s", "service_timeout": "30s"}
+    settings = make(simulator_events=5_000, live_clock=100_000, **patience)
+    sources.ingest_simulator(settings)
+    record = deploy.start_stream(settings)
+    log = Path(record.log or "")
+    disk.fill()
+    wait_until(lambda: faults().keys() == set(STORES))
+    disk.spare()
+    wait_until(lambda: "se reanuda desde el registro. En el disco de" in log.read_text())
+    assert processes.is_alive(record)
+
+    disk.free()
+    services.up()
+    assert sources.live(settings)["state"] == "complete"
+    wait_until(lambda: lag.measure(settings).records == 0)
+    assert processes.is_alive(record), processes.tail(log)
+    processes.stop(record)
+    catch_up(settings)
+    assert_audited(settings)
+    assert_equal_to_replay(settings)
+
+    disk.fill()
+    done = command("down")
+    assert (done.returncode, "libera espacio" in done.stderr) == (4, True), done.stderr
+    assert [r for r in state.read().values() if processes.is_alive(r)] == []
+    assert processes.strays() == []
+    disk.free()
+    assert command("down").returncode == 0
+    assert {s.state for s in services.status()} == {"stopped"}

@@ -174,11 +174,16 @@ def stop(record: state.Record, timeout: float = 20.0) -> None:
 
     The record stays, without its pid. Stopping what does not run is harmless.
     """
+    halt(record, timeout)
+    state.put((state.get(record.name) or record).stopped())
+
+
+def halt(record: state.Record, timeout: float = 20.0) -> None:
+    """Do as ``stop`` does, and write nothing: on a full disk, too, everything must end."""
     family = _family(record) if is_alive(record) else []
     # First the process itself: it may still need the others to end in order.
     _end(family[:1], timeout)
     _end(family[1:], timeout)
-    state.put((state.get(record.name) or record).stopped())
 
 
 @contextlib.contextmanager
@@ -208,14 +213,21 @@ def recover() -> list[str]:
     The state file may have been lost or put back from an older copy, or whoever started the
     process was killed before writing it.
     """
+    lost = unrecorded()
+    if lost:
+        state.put(*lost.values())
+    return list(lost)
+
+
+def unrecorded() -> dict[str, state.Record]:
+    """Return the records of the processes that run without one, by name."""
     records = state.read()
-    lost = []
-    for name, record in _living().items():
-        known = records.get(name)
-        if (known is None or not is_alive(known)) and is_alive(record):
-            state.put(record)
-            lost.append(name)
-    return lost
+
+    def is_known(name: str) -> bool:
+        return name in records and is_alive(records[name])
+
+    living = _living().items()
+    return {n: record for n, record in living if not is_known(n) and is_alive(record)}
 
 
 def strays() -> list[psutil.Process]:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
+from .. import paths
 from ..errors import ServiceError
 from . import bigquery, cache, health, kafka, mongo, ports, processes, state, vertex
 
@@ -89,25 +90,29 @@ def up(progress: cache.Progress = cache.silent, timeout: float = 60.0) -> dict[s
 def down(progress: cache.Progress = cache.silent) -> None:
     """End every process that this checkout started, apps before services; keep the data.
 
-    Those that are on no record, too.
+    Those that are on no record, too. Only then it writes: the disk may be full.
 
     Raises:
-        ServiceError: a process does not end.
+        ServiceError: a process does not end, or all did and the state file cannot be written.
     """
     if not state.read() and not processes.strays():
         return
     with state.locked("up"):
-        processes.recover()
-        records = state.read()
-        apps = [record for record in records.values() if record.kind == "app"]
-        services = [record for record in records.values() if record.kind == "service"]
-        for group in (apps, services):
-            alive = [record for record in group if processes.is_alive(record)]
+        records = (state.read() | processes.unrecorded()).values()
+        for kind in ("app", "service"):
+            alive = [r for r in records if r.kind == kind and processes.is_alive(r)]
             for record in alive:
                 progress(f"Deteniendo «{record.name}»")
-            with ThreadPoolExecutor(max(1, len(group))) as pool:
-                list(pool.map(processes.stop, group))
+            with ThreadPoolExecutor(max(1, len(alive))) as pool:
+                list(pool.map(processes.halt, alive))
         _told_of(processes.sweep(), progress)
+        try:
+            state.put(*(record.stopped() for record in records))
+        except OSError as error:
+            raise ServiceError(
+                f"Todo está detenido, pero no se pudo anotar en {paths.state_dir() / state.FILE}: "
+                f"{error.strerror}. {health.shortage()}".rstrip()
+            ) from error
 
 
 def status() -> list[ServiceStatus]:

@@ -96,11 +96,11 @@ def get(name: str) -> Record | None:
     return read().get(name)
 
 
-def put(record: Record) -> None:
-    """Write one record, leaving the others as they are."""
+def put(*changed: Record) -> None:
+    """Write some records, leaving the others as they are."""
     with locked("state"):
         records = _load_or_set_aside()
-        records[record.name] = record
+        records.update({record.name: record for record in changed})
         _write(records)
 
 
