@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -124,6 +125,24 @@ processes.start("orphan", [sys.executable, "-c", {SLEEP!r}])
     process = psutil.Process(found.pid)
     services.down()
     assert has_ended(process)
+
+
+def test_down_ends_everything_where_nothing_can_be_written(
+    own_state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [sleeper("one"), sleeper("two"), sleeper("lost")]
+    state.remove("lost")
+
+    def refuse(*changed: state.Record) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(state, "put", refuse)
+        with pytest.raises(ServiceError, match="Todo está detenido, pero no se pudo anotar"):
+            services.down()
+    assert not any(processes.is_alive(record) for record in records)
+    services.down()
+    assert all(record.pid is None for record in state.read().values())
 
 
 def test_a_copy_of_a_process_is_not_taken_for_it(tmp_path: Path, own_state: Path) -> None:
