@@ -57,9 +57,11 @@ def run(params: Params, say: Say, events: int = max(EVENTS)) -> list[dict[str, A
     """Run the graph over logs of up to ``events`` events and of up to 200,000 tracks."""
     params = workload.prepare(params, "growth", say, simulator_events=200_000)
     start = _cpu(params, 0, 1)[0]
-    longer = [_cost(params, n, TYPICAL_TRACKS, start, say) for n in EVENTS if n <= events]
+    lengths = [n for n in EVENTS if n <= events] or [events]
+    longer = [_cost(params, n, TYPICAL_TRACKS, start, say) for n in lengths]
     wider = [_cost(params, min(TYPICAL_EVENTS, events), n, start, say) for n in TRACKS]
-    plot = paths.state_dir() / "bench" / "growth.svg"
+    plot = paths.root() / "reports" / "growth.svg"
+    plot.parent.mkdir(exist_ok=True)
     _plot(longer, wider).savefig(plot)
     say(f"Gráfica en {plot}")
     return [

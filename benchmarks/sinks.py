@@ -31,8 +31,6 @@ from spotify_mlops.pipeline.readers import KafkaReader
 from spotify_mlops.sinks import positions
 from spotify_mlops.windows import Windowing
 
-EVENTS = 15_000_000
-"""The log is full when the job starts: what limits it is never who publishes."""
 ALONE_RECORDS = 500_000
 ALONE_SECONDS = 15.0
 """A sink is measured alone for so long, or until so many records are written."""
@@ -43,14 +41,18 @@ _Element = tuple[Any, int, datetime | None]
 """What a sink gets, how many events are in it, and the watermark after it."""
 
 
-def run(params: Params, say: Say, seconds: float = 300.0) -> list[dict[str, Any]]:
+def run(
+    params: Params, say: Say, events: int = 15_000_000, seconds: float = 300.0
+) -> list[dict[str, Any]]:
     """Write a full log to all stores for some time; to each alone; to all with no pipeline.
+
+    The log of ``events`` is full when the job starts: what limits it is never who publishes.
 
     Raises:
         ServiceError: the job ended.
         UserError: the log ended first.
     """
-    base = workload.prepare(params, f"sinks-{EVENTS}", say, simulator_events=EVENTS)
+    base = workload.prepare(params, "sinks", say, simulator_events=events)
     decoded = decode(_beginning(base), Ahead.of(base))
     with workload.own_stores(base, "sinks_alone") as own:
         ceilings = _ceilings(own, decoded, say)
@@ -125,7 +127,8 @@ def _start(params: Params) -> marks.Marks:
 def _beginning(params: Params) -> pl.DataFrame:
     """Return the first records of the log in the order in which the job reads them."""
     reader = KafkaReader(params, dict.fromkeys(range(params.partitions), 0))
-    batches, left = [], ALONE_RECORDS
+    records = sum(high for _, high in topic.offsets(params).values())
+    batches, left = [], min(ALONE_RECORDS, records)
     while left > 0:
         batches.append(reader.poll())
         left -= batches[-1].height

@@ -90,7 +90,7 @@ def _publish(params: Params, name: str, say: Say, **changes: Any) -> Params:
         "source": "simulator",
     }
     params = params.model_copy(update=own | changes)
-    say(f"Publicando {number(params.simulator_events)} eventos en {params.topic} (una vez)")
+    say(f"Publicando {number(params.simulator_events)} eventos en {params.topic}")
     sources.ingest_simulator(params)
     return params
 
@@ -100,7 +100,7 @@ def model(params: Params, say: Say) -> Path:
     params = _publish(params, "model", say, simulator_events=MODEL_EVENTS)
     folder = Path(params.archive) / "bundle"
     if not (folder.exists() and _fitted(folder).exists()):
-        say("Entrenando un modelo (una vez)")
+        say("Entrenando un modelo")
         built = plain_features(read(params), params)
         end = built["window_start"].max()
         assert isinstance(end, datetime)

@@ -20,7 +20,7 @@ from .letters_cli import dead_letters
 from .monitor_cli import monitor
 from .new_log_cli import new_log
 from .options import answer, json_option, say, with_params
-from .params import Params
+from .params import LOCAL, Params
 from .replay_cli import replay
 from .spanish import number
 
@@ -31,6 +31,7 @@ USAGE = 2
 UNEXPECTED = 70
 """A defect of the program, not something that its user can mend (EX_SOFTWARE)."""
 INTERRUPTED = 130
+_ENDPOINTS = ("kafka_bootstrap", "bigquery_rest", "bigquery_grpc", "mongo_uri", "vertex")
 _HINT = (
     "Un servicio falla o el disco está lleno: «spotify-mlops status» dice cuál, y "
     "«spotify-mlops up» lo repara."
@@ -106,7 +107,7 @@ def status(params_file: str, overrides: dict[str, Any], as_json: bool, pid_of: s
         "stray": ("sin constar", "yellow"),
     }
     kafka = next(item for item in found if item.name == "kafka")
-    reachable = params.kafka_bootstrap != parameters.LOCAL or kafka.state == "running"
+    reachable = params.kafka_bootstrap != LOCAL or kafka.state == "running"
     lag, told = _lag(params) if reachable else (None, [])
     if as_json:
         processes = [vars(item) for item in found]
@@ -395,7 +396,8 @@ def seal(params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
     "--events",
     metavar="N",
     type=int,
-    help="Eventos del registro (pipeline, backlog) o del mayor (growth); predicciones (dashboard).",
+    help="Eventos del registro (pipeline, sinks, backlog) o del mayor (growth); "
+    "predicciones (dashboard).",
 )
 @click.option(
     "--rate",
@@ -414,26 +416,25 @@ def seal(params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
 def bench(
     what: str, params_file: str, overrides: dict[str, Any], as_json: bool, **given: float | None
 ) -> None:
-    """Mide, siempre al lado de su referencia en la misma ejecución (véase benchmarks/)."""
+    """Mide, siempre al lado de su referencia en la misma ejecución (véase benchmarks/).
+
+    Con servicios propios, que empiezan vacíos; al acabar no queda nada de ellos.
+    """
     import importlib
     import inspect
 
-    from . import clients, paths
-    from .local import services
+    from . import paths
+    from .local.apart import apart
 
     params = parameters.load(params_file, **overrides)
-    try:
-        clients.require(params)
-    except ServiceError:
-        services.up(progress=say)
-        clients.require(params)
     sys.path.insert(0, str(paths.root() / "benchmarks"))
     measure = importlib.import_module(what).run
     size = {name: value for name, value in given.items() if value is not None}
     unknown = size.keys() - inspect.signature(measure).parameters
     if unknown:
         raise click.UsageError(f"«bench {what}» no admite --{min(unknown)}.")
-    figures = measure(params, say, **size)
+    with apart("bench", say):
+        figures = measure(params.model_copy(update=dict.fromkeys(_ENDPOINTS, LOCAL)), say, **size)
     lines = [
         f"{f['name']:<32} {_figure(f['value']):>12} {f['unit']:<9} "
         f"referencia {_figure(f['baseline'])}  ×{_figure(f['ratio'])}"
