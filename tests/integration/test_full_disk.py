@@ -75,6 +75,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < deadline
+        time.sleep(0.1)  # what is waited for needs the processor more
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
