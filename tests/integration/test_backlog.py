@@ -21,7 +21,7 @@ def test_a_backlog_is_worked_off(services: dict[str, state.Record]) -> None:
         [*command, "--json", *options],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
         env=os.environ.copy(),
     )
