@@ -22,6 +22,7 @@ import grpc
 from .. import clients, paths, topic, warehouse
 from ..errors import IntegrityError, ServiceError, is_full_disk, is_outage
 from ..local import health
+from ..model.schedule import Schedule
 from ..params import Params
 from ..pipeline import graph, progress
 from ..pipeline.marks import watermark
@@ -114,6 +115,7 @@ def run(
     with positions.held(params):
         topic.ensure_topic(params)
         warehouse.ensure_dataset(params)
+        Schedule(params).terms()  # refused here it is one line, and in a worker Beam's traceback
         ends = {p: high for p, (_, high) in topic.offsets(params).items()}
         target = ends if until_caught_up else None
         return _run(params, target, _where_possible(say), sinks or live_sinks(params))
