@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -109,6 +110,17 @@ def _listen(visit: Visit) -> None:
             errors.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None
         ),
     )
+
+
+def wait_for(page: Page, expression: str, argument: Any = None, patience: float = 60.0) -> None:
+    """Wait until an expression of the page is true.
+
+    Playwright's own way evaluates text in the page, which a strict Content-Security-Policy refuses.
+    """
+    deadline = time.monotonic() + patience
+    while not page.evaluate(expression, argument):
+        assert time.monotonic() < deadline, expression
+        page.wait_for_timeout(50)
 
 
 def accessibility_faults(page: Page) -> list[str]:

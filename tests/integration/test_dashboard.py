@@ -108,9 +108,10 @@ def live(world: worlds.World) -> Iterator[Live]:
 def settled(page: Page) -> None:
     """Wait until the board is answered and drawn."""
     expect(page.locator("#updated")).to_have_text(re.compile("Al día"), timeout=PATIENCE)
-    page.wait_for_function(
+    browser.wait_for(
+        page,
         "[...document.querySelectorAll('.chart')].every(e => getComputedStyle(e).display === 'none'"
-        " || e.querySelector('.main-svg'))"
+        " || e.querySelector('.main-svg'))",
     )
 
 
@@ -168,10 +169,11 @@ def test_it_changes_by_itself_without_drawing_anew(live: Live, chromium) -> None
         wanted = number(live.asked("predicted_tracks")["value"].item())
         expect(number_.first).to_have_text(wanted, timeout=PATIENCE)
         assert page.screenshot() != before
-        page.wait_for_function(
+        browser.wait_for(
+            page,
             "([chart, windows]) => new Set(document.querySelector(chart).data"
             ".flatMap(t => [...t.x])).size === windows",
-            arg=[chart, live.asked("popularity_distribution")["time"].n_unique()],
+            [chart, live.asked("popularity_distribution")["time"].n_unique()],
         )
         assert page.evaluate("chart => document.querySelector(chart).kept", chart)
         assert page.evaluate("window.blank") == 0, "the chart was empty for a moment"
@@ -224,7 +226,7 @@ def test_the_theme_can_be_chosen_and_stays(live: Live, chromium) -> None:
         settled(page)
         light = page.evaluate("getComputedStyle(document.body).backgroundColor")
         page.get_by_role("button", name="Claro / oscuro").click()
-        page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+        browser.wait_for(page, "document.documentElement.dataset.theme === 'dark'")
         dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert dark != light
         page.reload()
