@@ -139,6 +139,7 @@ def _lived(settings: Params, say: Say) -> Iterator[Sample]:
     pause = Event()
     last = 0.0
     days = settings.live_duration / timedelta(days=1)
+    running = [record for record in state.read().values() if processes.is_alive(record)]
     while last < days:
         written = (_written(settings) - _start(settings)) / timedelta(days=1)
         if int(written) > int(last):
@@ -149,12 +150,12 @@ def _lived(settings: Params, say: Say) -> Iterator[Sample]:
             last = written
         if time.monotonic() - moved > _STALLED_SECONDS:
             raise ServiceError(f"La tarea no avanza: {written:.1f} días en {_STALLED_SECONDS} s.")
-        _all_alive()
+        _check_alive(running)
         pause.wait(_PAUSE)
 
 
-def _all_alive() -> None:
-    for record in state.read().values():
+def _check_alive(running: list[state.Record]) -> None:
+    for record in running:
         # The simulator ends when it has published all.
         if record.name != deploy.SIMULATOR and not processes.is_alive(record):
             raise ServiceError(f"«{record.name}» terminó. {processes.explain(record)}")
