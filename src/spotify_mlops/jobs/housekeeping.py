@@ -1,7 +1,7 @@
 """What a streaming job does now and then so that nothing it writes grows without bound.
 
 A thread of its own merges the archive's files and removes old rows of what was observed. It
-takes a quarter of one processor at most. What fails is told, and tried again later: no reason to
+works a quarter of the time at most. What fails is told, and tried again later: no reason to
 hold up the job or to end it.
 """
 
