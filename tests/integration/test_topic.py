@@ -14,14 +14,16 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from spotify_mlops import clients, params, sources, topic
-from spotify_mlops.errors import InputError, ParamsError, ServiceError
+from spotify_mlops.errors import InputError, IntegrityError, ParamsError, ServiceError
 from spotify_mlops.events import Ahead, decode
+from spotify_mlops.local import state
 from spotify_mlops.pipeline.marks import mark
 from spotify_mlops.sources import manifest
 from spotify_mlops.sources.simulator import Simulator, records
+from spotify_mlops.topic import Journal
 
 MakeParams = Callable[..., params.Params]
 SMALL = {"simulator_days": 1, "simulator_events": 20_000, "simulator_tracks": 100}
@@ -113,6 +115,33 @@ def test_the_history_is_published_once_and_whole(local_params: MakeParams) -> No
     assert injected["duplicates"] == 400
     for partition, counts in summary["partitions"].items():
         assert counts["records"] == (log["partition"] == int(partition)).sum()
+
+
+def test_a_record_of_somebody_else_beside_the_log_counts_for_nothing(
+    local_params: MakeParams, caplog: pytest.LogCaptureFixture
+) -> None:
+    profile = local_params(**SMALL)
+    sources.ingest_simulator(profile)
+    injected = manifest.injected(profile)
+    key = next(iter(Journal(profile).entries()))
+    producer = Producer(clients.kafka_config(profile))
+    for name, value in [(key, b"{"), (key, b"[1]"), (b"\xff", b"{}"), ("other", b"{}")]:
+        producer.produce(f"{profile.topic}-sources", value, name)
+    assert producer.flush(60) == 0
+    assert sources.ingest_simulator(profile)["published"] == 0
+    assert manifest.injected(profile) == injected is not None
+    assert "no es de una fuente" in caplog.text
+
+
+def test_a_damaged_file_beside_the_log_is_named(local_params: MakeParams) -> None:
+    profile = local_params(**SMALL)
+    Journal(profile).write("harmed", {})
+    (file,) = (state.folder("kafka") / "data" / f"{profile.topic}-sources-0").glob("*.log")
+    content = file.read_bytes()
+    assert b"harmed" in content
+    file.write_bytes(content.replace(b"harmed", b"Harmed"))
+    with pytest.raises(IntegrityError, match=f"{profile.topic}-sources, donde consta .* dañado"):
+        sources.ingest_simulator(profile)
 
 
 def test_a_killed_ingest_is_finished_by_the_next(local_params: MakeParams) -> None:

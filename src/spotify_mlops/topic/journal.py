@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import msgspec
@@ -21,9 +22,12 @@ from confluent_kafka import (
 from confluent_kafka.admin import NewTopic
 
 from .. import clients
-from ..errors import ServiceError
+from ..errors import IntegrityError, ServiceError
 from ..params import LOCAL, Params
+from . import damaged
 from .admin import admin_client, create_topics, ensure_topic
+
+_log = logging.getLogger(__name__)
 
 
 class Journal:
@@ -42,7 +46,14 @@ class Journal:
         self._topic_id = self._identity()
 
     def entries(self) -> dict[str, dict[str, Any]]:
-        """Return the last entry of each source, by its key."""
+        """Return the last entry of each source, by its key.
+
+        What is no entry, as anybody may write it into a topic, counts for nothing.
+
+        Raises:
+            IntegrityError: the broker's file is damaged.
+            ServiceError: the broker does not answer.
+        """
         found: dict[str, dict[str, Any]] = {}
         consumer = Consumer(
             clients.kafka_config(self._params)
@@ -51,6 +62,7 @@ class Journal:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
+                "check.crcs": True,
             }
         )
         try:
@@ -68,13 +80,23 @@ class Journal:
                 if error is not None:
                     if error.code() == KafkaError._PARTITION_EOF:
                         break
+                    if damaged.is_damage(error):
+                        raise IntegrityError(self._damage(error))
                     raise KafkaException(error)
                 key, value = message.key(), message.value()
                 if key is None or value is None:
                     continue
-                entry = msgspec.json.decode(value)
-                if entry.pop("topic_id") == self._topic_id:
-                    found[key.decode()] = entry
+                try:
+                    entry = msgspec.json.decode(value, type=dict[str, Any])
+                    name = key.decode()
+                except ValueError as error:
+                    _log.warning(
+                        "El registro %d de %s no es de una fuente (%s): no cuenta.",
+                        *(message.offset(), self._name, error),
+                    )
+                    continue
+                if entry.pop("topic_id", None) == self._topic_id:
+                    found[name] = entry
         except KafkaException as error:
             raise ServiceError(unanswered(self._params, error)) from error
         finally:
@@ -106,6 +128,13 @@ class Journal:
         )
         if producer.flush(self._timeout + 5) or failed:
             raise ServiceError(unanswered(self._params, failed[0] if failed else None))
+
+    def _damage(self, error: KafkaError) -> str:
+        return (
+            f"El tema {self._name}, donde consta lo que cada fuente publicó, está dañado "
+            f"({error.str()}). Recupera la carpeta de datos de Kafka de una copia; o usa otro "
+            "topic y otro dataset en los parámetros."
+        )
 
     def _ensure(self) -> None:
         replication = 1 if self._params.kafka_bootstrap == LOCAL else -1
