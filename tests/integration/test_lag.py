@@ -61,6 +61,7 @@ def test_the_lag_is_what_the_log_has_and_the_sinks_have_not(
     topic.ensure_topic(settings)
     before = lag.measure(settings)
     assert (before.source, before.age_seconds, before.records) == ("none", None, 0)
+    began = time.monotonic()
     try:
         deploy.start_stream(settings)
         wait_until(settings, lambda now: now.source == "job")
@@ -77,7 +78,7 @@ def test_the_lag_is_what_the_log_has_and_the_sinks_have_not(
             assert "registros" in lag.as_text(report.lag)[0] in audit.as_text(report)
         done = wait_until(settings, lambda now: now.records == 0 and now.pending == 0)
         assert done.seconds == 0
-        assert done.age_seconds is not None and done.age_seconds < 60
+        assert done.age_seconds is not None and done.age_seconds < time.monotonic() - began
         assert {p.mark for p in done.partitions} == {p.newest for p in done.partitions}
         record = state.get(deploy.STREAM)
         assert record is not None
