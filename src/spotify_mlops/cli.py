@@ -80,8 +80,10 @@ def up() -> None:
 def down() -> None:
     """Detiene los servicios y los procesos; los datos se conservan."""
     from .local import services
+    from .local.apart import BENCH, end_abandoned
 
     services.down(progress=say)
+    end_abandoned(BENCH)
     click.echo("Todo detenido. Los datos siguen en su sitio.")
 
 
@@ -424,7 +426,7 @@ def bench(
     import inspect
 
     from . import paths
-    from .local.apart import apart
+    from .local.apart import BENCH, apart
 
     params = parameters.load(params_file, **overrides)
     sys.path.insert(0, str(paths.root() / "benchmarks"))
@@ -433,7 +435,7 @@ def bench(
     unknown = size.keys() - inspect.signature(measure).parameters
     if unknown:
         raise click.UsageError(f"«bench {what}» no admite --{min(unknown)}.")
-    with apart("bench", say):
+    with apart(BENCH, say):
         figures = measure(params.model_copy(update=dict.fromkeys(_ENDPOINTS, LOCAL)), say, **size)
     lines = [
         f"{f['name']:<32} {_figure(f['value']):>12} {f['unit']:<9} "

@@ -9,7 +9,7 @@ import pytest
 from spotify_mlops import paths
 from spotify_mlops.errors import UserError
 from spotify_mlops.local import state
-from spotify_mlops.local.apart import apart
+from spotify_mlops.local.apart import apart, end_abandoned
 
 
 def test_another_process_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,4 +22,17 @@ def test_another_process_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ):
         pass
     assert (tmp_path / "bench").exists()
+    assert paths.state_dir() == tmp_path
+
+
+def test_what_was_abandoned_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path))
+    end_abandoned("bench")
+    left = tmp_path / "bench" / "kafka" / "data"
+    left.mkdir(parents=True)
+    with state.locked("bench"):  # somebody is still at it
+        end_abandoned("bench")
+    assert left.exists()
+    end_abandoned("bench")
+    assert not (tmp_path / "bench").exists()
     assert paths.state_dir() == tmp_path

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from .. import paths
 from ..errors import UserError
 from . import cache, services, state
+
+BENCH = "bench"
+"""The name of the folder of a benchmark."""
 
 
 @contextmanager
@@ -39,6 +42,19 @@ def apart(name: str, progress: cache.Progress = cache.silent) -> Iterator[None]:
         stack.callback(_remove)
         services.up(progress)
         yield
+
+
+def end_abandoned(name: str) -> None:
+    """Remove what a killed process left of such work; of one that goes on, nothing.
+
+    Raises:
+        ServiceError: a service does not end.
+    """
+    folder = paths.state_dir().resolve() / name
+    if not folder.exists():
+        return
+    with suppress(BlockingIOError), state.locked(name, wait=False), _state_dir(folder):
+        _remove()
 
 
 @contextmanager
