@@ -36,19 +36,34 @@ def write_bytes(uri: str, content: bytes) -> None:
             return
         path = Path(uri)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with partial.open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(path)
-            _sync(path.parent)  # or what was moved may be gone while what it replaces is too
-        except OSError:
-            partial.unlink(missing_ok=True)  # a full disk must not keep what is of no use
-            raise
+        replace(path, content)
     except OSError as error:
         raise ServiceError(f"No se puede escribir {uri}: {error.strerror or error}.") from error
+
+
+def replace(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write a file of this machine, whatever was there before; it is durable on return.
+
+    Args:
+        path: in a folder that exists.
+        content: all of it.
+        mode: who may read it, less what the process's umask takes away.
+
+    Raises:
+        OSError: it cannot be written; what was there is there still.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+        _sync(path.parent)  # or what was moved may be gone while what it replaces is too
+    except OSError:
+        partial.unlink(missing_ok=True)  # a full disk must not keep what is of no use
+        raise
 
 
 def delete(uris: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .. import files
 from ..errors import ServiceError
 from . import cache, compiling, environment, health, jars, ports, secret, state
 from .java import LOG_SOURCE, java, with_small_log
@@ -80,7 +81,7 @@ def command(
     """
     home = state.folder("kafka")
     properties = home / "server.properties"
-    secret.write(properties, _properties(home / "data", chosen))
+    files.replace(properties, _properties(home / "data", chosen).encode(), 0o600)
     (home / "log4j2.properties").write_text(_LOG4J, encoding="utf-8")
     base = [
         str(java()),

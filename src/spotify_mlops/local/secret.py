@@ -12,7 +12,7 @@ import os
 import secrets
 from pathlib import Path
 
-from .. import paths
+from .. import files, paths
 from ..errors import UserError
 from . import state
 
@@ -36,14 +36,6 @@ def matches(purpose: str, given: str) -> bool:
     return hmac.compare_digest(key(purpose).encode(), given.encode())
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whatever was there before."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
-        handle.write(text)
-    os.replace(partial, path)
-
-
 def _secret() -> bytes:
     path = paths.state_dir() / FILE
     if not path.exists():
@@ -65,12 +57,5 @@ def _secret() -> bytes:
 def _make(path: Path) -> None:
     state.folder()
     with state.locked("secret"):
-        if path.exists():
-            return
-        partial = path.with_name(f".{FILE}.{os.getpid()}")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as handle:
-            handle.write(secrets.token_bytes(_BYTES))
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(partial, path)
+        if not path.exists():
+            files.replace(path, secrets.token_bytes(_BYTES), 0o600)

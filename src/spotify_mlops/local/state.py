@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from .. import modes, paths
+from .. import files, modes, paths
 from ..errors import UserError
 
 FILE = "state.json"
@@ -130,9 +130,7 @@ def _write(records: dict[str, Record]) -> None:
         "version": 1,
         "processes": {name: asdict(record) for name, record in sorted(records.items())},
     }
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    files.replace(path, json.dumps(content, indent=2).encode() + b"\n", 0o600)
 
 
 class _DamagedError(Exception):
