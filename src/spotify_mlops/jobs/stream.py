@@ -145,7 +145,7 @@ def _run(
     while not stop.is_set():
         attempt = _Attempt(params, sinks, ends, restarts)
         try:
-            attempt.run(stop, say)
+            attempt.run(_starting_position(params) if restarts else start, stop, say)
             break
         except IntegrityError:
             with suppress(ServiceError):
@@ -193,7 +193,7 @@ def _starting_position(params: Params) -> progress.Position:
 
 
 class _Attempt:
-    """One run of the job, from the saved position.
+    """One run of the job.
 
     It has a name of its own: threads that a failed one left behind may still write, and must
     not acknowledge for the next.
@@ -213,9 +213,8 @@ class _Attempt:
         """How many windows the sinks have acknowledged."""
         return self.progress.acknowledged_windows if self.progress is not None else 0
 
-    def run(self, stop: threading.Event, say: Say) -> None:
+    def run(self, start: progress.Position, stop: threading.Event, say: Say) -> None:
         clients.require(self._params)
-        start = _starting_position(self._params)
         shape = shape_of(self._params, pane=1)
         tracked = progress.Progress(
             start, shape.windowing, shape.lags, shape.shards, raw=len(self._sinks.raw)
