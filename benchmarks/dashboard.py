@@ -29,7 +29,7 @@ from spotify_mlops.jobs import deploy
 from spotify_mlops.labels import LEVELS
 from spotify_mlops.local import processes
 from spotify_mlops.params import Params
-from spotify_mlops.spanish import number
+from spotify_mlops.spanish import exact, number
 
 ROWS = 1_000_000
 TRACKS = 500
@@ -60,7 +60,7 @@ def run(
         with _serving(full) as url:
             say("Página con todos")
             paint, first = _openings(browser, url, data=True)
-            say(f"Se mira {seconds:g} s, con una ventana nueva cada vez que se enseña la anterior")
+            say(f"Se mira {exact(seconds)} s, con una ventana nueva al enseñar la anterior")
             refreshes, seen = _watch(browser, url, full, rows, seconds)
         asked = [_ask_all(full) for _ in range(5)]
         browser.close()

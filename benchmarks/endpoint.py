@@ -35,6 +35,7 @@ from spotify_mlops.local import guard, ports, secret
 from spotify_mlops.model import bundle, export
 from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.params import Params
+from spotify_mlops.spanish import exact
 
 EVENTS = 60_000
 """In the log whose rows are asked about."""
@@ -77,18 +78,18 @@ def run(params: Params, say: Say, seconds: float = 4.0) -> list[dict[str, Any]]:
 def _measure(params: Params, bench: _Bench, say: Say) -> list[dict[str, Any]]:
     say("Una instancia por petición, tantas como se pueda")
     free = bench.rounds(["project", "idiomatic", "constant"], "one", connections=16)
-    say(f"Una instancia por petición, {RATE:g} por segundo")
+    say(f"Una instancia por petición, {exact(RATE)} por segundo")
     paced = bench.rounds(["project", "constant"], "one", CONNECTIONS, RATE)
     say(f"{ROWS} instancias por petición")
     batch = bench.rounds(["project", "idiomatic"], "batch", connections=2)
     say("Una canción por petición, buscada en MongoDB")
     found = bench.rounds(["project"], "lookup", connections=16)["project"]
-    say(f"{RATE:g} por segundo mientras el campeón cambia cada {SWAP_SECONDS:g} s")
+    say(f"{exact(RATE)} por segundo mientras el campeón cambia cada {exact(SWAP_SECONDS)} s")
     with _swapping(params):
         swap = bench.load("project", "one", CONNECTIONS, RATE, times=ROUNDS)
     if len(swap["models"]) < 2 or swap["failed"]:
         raise ServiceError(f"El cambio de campeón no fue limpio: {swap}.")
-    say(f"{RATE:g} por segundo mientras otro cliente envía {TOO_MANY} instancias cada vez")
+    say(f"{exact(RATE)} por segundo mientras otro cliente envía {TOO_MANY} instancias cada vez")
     with bench.refusing("too_many") as refused:
         beside = bench.load("project", "one", CONNECTIONS, RATE)
     project, constant = paced["project"], paced["constant"]

@@ -29,6 +29,7 @@ from spotify_mlops.errors import ServiceError, UserError
 from spotify_mlops.jobs import deploy
 from spotify_mlops.local import processes
 from spotify_mlops.params import Params
+from spotify_mlops.spanish import exact
 from spotify_mlops.topic import admin
 from spotify_mlops.windows import EPOCH
 
@@ -98,7 +99,7 @@ def _case(
     params: Params, rate: float, seconds: float, all_sinks: bool, say: Say
 ) -> list[dict[str, Any]]:
     sinks = "todos los destinos" if all_sinks else "solo los destinos de predicciones"
-    say(f"{rate:g} eventos/s durante {seconds:g} s, {sinks}")
+    say(f"{exact(rate)} eventos/s durante {exact(seconds)} s, {sinks}")
     job = deploy.start_stream(params) if all_sinks else _start_predictions_only(params)
     try:
         seen = _watch(params, rate, seconds)
@@ -106,9 +107,11 @@ def _case(
         processes.stop(job)
     windows = seen.measured()
     if not windows:
-        raise UserError(f"En {seconds:g} s no se vieron ventanas suficientes: usa más segundos.")
+        raise UserError(
+            f"En {exact(seconds)} s no se vieron ventanas suficientes: usa más segundos."
+        )
     floor = _floor(params, rows=int(np.median([seen.rows[window] for window in windows])))
-    label = f"{rate:g}/s" + ("" if all_sinks else "_predictions_only")
+    label = str(rate).removesuffix(".0") + "/s" + ("" if all_sinks else "_predictions_only")
     figures = []
     for store, delays in (
         ("bigquery", [seen.bigquery_delay(window) for window in windows]),

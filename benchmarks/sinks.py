@@ -29,6 +29,7 @@ from spotify_mlops.pipeline import marks, progress, steps
 from spotify_mlops.pipeline.predict import Champions
 from spotify_mlops.pipeline.readers import KafkaReader
 from spotify_mlops.sinks import positions
+from spotify_mlops.spanish import exact
 from spotify_mlops.windows import Windowing
 
 ALONE_RECORDS = 500_000
@@ -59,7 +60,7 @@ def run(
     with workload.own_stores(base, "sinks_together") as own:
         together, cost = _together(own, decoded, say)
     slowest = min(ceilings, key=lambda name: ceilings[name])
-    say(f"La tarea en directo, todos los destinos, {seconds:g} s")
+    say(f"La tarea en directo, todos los destinos, {exact(seconds)} s")
     with workload.own_stores(base, "sinks_live") as own:
         seen = _watch(own, seconds)
     steady = [sample for sample in seen if sample.at >= WARM_UP]

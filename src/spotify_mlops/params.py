@@ -26,6 +26,7 @@ from pydantic_core import ErrorDetails
 from . import paths, untrusted
 from .errors import ParamsError
 from .references import LOCAL, MongoURI, SecretReference, UndisclosedError, check_no_secret
+from .spanish import exact
 
 ENVIRONMENT_PREFIX = "SPOTIFY_MLOPS_"
 
@@ -334,10 +335,10 @@ _MESSAGES = {
     "int": "debe ser un número entero",
     "list": "debe ser una lista, como [1, 2, 3]",
     "string": "debe ser un texto (entre comillas si parece un número)",
-    "greater_than": "debe ser mayor que {gt:g}",
-    "greater_than_equal": "debe ser {ge:g} o más",
-    "less_than": "debe ser menor que {lt:g}",
-    "less_than_equal": "debe ser {le:g} o menos",
+    "greater_than": "debe ser mayor que {gt}",
+    "greater_than_equal": "debe ser {ge} o más",
+    "less_than": "debe ser menor que {lt}",
+    "less_than_equal": "debe ser {le} o menos",
     "literal_error": "debe ser {expected}",
     "string_pattern_mismatch": "no tiene la forma {pattern}",
     "string_too_short": "no puede estar vacío",
@@ -371,7 +372,9 @@ def _message(item: ErrorDetails) -> str:
     text = _MESSAGES.get(kind) or _MESSAGES.get(kind.partition("_")[0], "valor no admitido")
     if kind == "literal_error":
         context = context | {"expected": context["expected"].replace(" or ", " o ")}
-    return text.format(**context)
+    return text.format(
+        **{k: exact(v) if isinstance(v, int | float) else v for k, v in context.items()}
+    )
 
 
 def _shown(value: object) -> str:

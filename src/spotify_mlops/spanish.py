@@ -115,6 +115,12 @@ def number(value: float | None, decimals: int = 0) -> str:
     return text.translate(_SEPARATORS)
 
 
+def exact(value: float) -> str:
+    """Write a number with the decimals that it has, six at most: ``90.0`` -> ``90``."""
+    text = f"{value:,.6f}".rstrip("0").rstrip(".")
+    return text.replace("-", MINUS).translate(_SEPARATORS)
+
+
 def compact(value: float) -> str:
     """Write a large number short, for axes: 1500000 -> ``1,5 M``, 20000 -> ``20 mil``."""
     for size, unit in ((1e9, "mil M"), (1e6, "M"), (1e3, "mil")):

@@ -19,8 +19,10 @@ FILES = [
     if path.name != "spanish.py"
 ]
 _THOUSANDS = re.compile(r".*[,_]\.?\d*[dfg]?$")
-_DECIMALS = re.compile(r".*\.\d+[fg%]$")
+_DECIMALS = re.compile(r".*(\.\d+[fg%]|g)$")
 FOR_PROGRAMS = {
+    "src/spotify_mlops/dashboard/cost.py": "SQL",
+    "src/spotify_mlops/dashboard/panels.py": "SQL",
     "src/spotify_mlops/model/export.py": "how far two runtimes are apart, for who mends it",
     "src/spotify_mlops/model/gate.py": "a label of Vertex AI",
 }
@@ -69,3 +71,11 @@ def test_the_thin_space_is_gone() -> None:
 )
 def test_a_number(value: float, decimals: int, text: str) -> None:
     assert spanish.number(value, decimals) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(90.0, "90"), (90, "90"), (0.25, "0,25"), (1_000_000, "1.000.000"), (-1e3, "\u22121.000")],
+)
+def test_a_number_as_it_is(value: float, text: str) -> None:
+    assert spanish.exact(value) == text

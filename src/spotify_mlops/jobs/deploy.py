@@ -13,6 +13,7 @@ from ..dashboard import DEFAULT_PORT
 from ..errors import ServiceError
 from ..local import environment, ports, processes, services, state
 from ..params import Params, params_file
+from ..spanish import exact
 from .stream import ready_file
 
 STREAM, SIMULATOR, OBSERVER, DASHBOARD = "stream", "simulator", "observer", "dashboard"
@@ -91,7 +92,7 @@ def wait_for_predictions(params: Params, after: datetime | None, timeout: float 
             raise ServiceError(f"La tarea de streaming terminó.\n{crashed[0].log_tail}")
         if time.monotonic() >= deadline:
             raise ServiceError(
-                f"No llegaron predicciones en {timeout:g} s. Mira «spotify-mlops status»."
+                f"No llegaron predicciones en {exact(timeout)} s. Mira «spotify-mlops status»."
             )
         pause.wait(0.5)
 

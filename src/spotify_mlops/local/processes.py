@@ -23,6 +23,7 @@ import psutil
 
 from .. import logs, modes, paths
 from ..errors import ServiceError
+from ..spanish import exact
 from . import environment, state
 
 OWNER = "SPOTIFY_MLOPS_OWNER"
@@ -122,7 +123,7 @@ def _await_ready(
             if time.monotonic() < deadline:
                 continue
             raise ServiceError(
-                f"«{record.name}» no respondió en {timeout:g} s. {explain(record)}"
+                f"«{record.name}» no respondió en {exact(timeout)} s. {explain(record)}"
             ) from None
         raise ServiceError(
             f"«{record.name}» terminó al arrancar (código {status}). {explain(record)}"

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
-from ..spanish import number
+from ..spanish import exact, number
 from .contract import RequestError
 
 Message = MutableMapping[str, Any]
@@ -85,7 +85,7 @@ async def read_body(first: Message, receive: Receive, gate: Gate) -> bytes | byt
                     return whole
     except TimeoutError as error:
         raise RequestError(
-            f"El cuerpo de la petición no llegó en {BODY_SECONDS:g} s.", status=408
+            f"El cuerpo de la petición no llegó en {exact(BODY_SECONDS)} s.", status=408
         ) from error
 
 

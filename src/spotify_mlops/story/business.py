@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..labels import LEVELS
 from ..model.metrics import cost_matrix
 from ..params import Params
-from ..spanish import country, duration, join, number, percent
+from ..spanish import country, duration, exact, join, number, percent
 from .show import Table, Text, listing
 
 _MEANINGS = (
@@ -34,8 +34,9 @@ def question(params: Params) -> Text:
         f"Al cerrar cada ventana de **{duration(params.window)}**, para cada canción oída en "
         f"{join(country(c) for c in params.countries)}: "
         f"**¿qué nivel de popularidad tendrá allí dentro de {ahead}?** El nivel es su puesto entre "
-        f"las canciones oídas en el país: *Alta* desde el percentil {params.level_alta:g}, *Media* "
-        f"desde el {params.level_media:g} y *Baja* por debajo, o si ya nadie la oye."
+        "las canciones oídas en el país: *Alta* desde el percentil "
+        f"{exact(params.level_alta)}, *Media* desde el {exact(params.level_media)} "
+        "y *Baja* por debajo, o si ya nadie la oye."
     )
 
 

@@ -11,6 +11,7 @@ from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 
 from ... import logs
+from ...spanish import exact
 from . import containers, listing, messages, names
 from .errors import ApiError
 from .messages import CustomJob, JobState
@@ -148,7 +149,7 @@ class Jobs:
             state = JobState.JOB_STATE_CANCELLED
             failure = ApiError("CANCELLED", f"Cancelado. {told}")
         elif code is None:
-            failure = ApiError("DEADLINE_EXCEEDED", f"No terminó en {seconds:g} s. {told}")
+            failure = ApiError("DEADLINE_EXCEEDED", f"No terminó en {exact(seconds)} s. {told}")
         elif code != 0:
             failure = ApiError("INTERNAL", f"La orden terminó con código {code}. {told}")
         else:

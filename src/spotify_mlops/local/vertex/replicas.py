@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from ...spanish import exact
 from .. import guard, ports
 from . import artifacts, containers
 from .errors import ApiError
@@ -182,7 +183,7 @@ class Replica:
                 raise ApiError(
                     "DEADLINE_EXCEEDED",
                     f"{self._title} no responde en {self.plan.health_route} después de "
-                    f"{self.plan.timeout:g} s. {containers.explain(launch)}",
+                    f"{exact(self.plan.timeout)} s. {containers.explain(launch)}",
                 )
 
     async def _is_healthy(self, url: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from ...spanish import exact
 from .errors import ApiError
 from .replicas import Replica
 
@@ -148,7 +149,7 @@ class Traffic:
                 except TimeoutError as error:
                     raise ApiError(
                         "DEADLINE_EXCEEDED",
-                        f"El modelo desplegado no respondió en {_ANSWER_SECONDS:g} s.",
+                        f"El modelo desplegado no respondió en {exact(_ANSWER_SECONDS)} s.",
                     ) from error
         raise AssertionError("unreachable")
 
