@@ -275,7 +275,7 @@ def test_ending_at_start_is_told_with_the_log() -> None:
 
 
 def test_not_ready_in_time_is_told_and_the_process_ends() -> None:
-    with pytest.raises(ServiceError, match=r"no respondió en 0\.3 s"):
+    with pytest.raises(ServiceError, match="no respondió en 0,3 s"):
         processes.start("slow", [sys.executable, "-c", SLEEP], ready=lambda: False, timeout=0.3)
     assert not processes.sweep()
 
