@@ -10,7 +10,10 @@ import sys
 from spotify_mlops import paths
 from spotify_mlops.local import processes, state
 
-SMALL = ["simulator_days=5", "simulator_tracks=50", "lags=[1]", "horizon=2"]
+SMALL = [
+    *("simulator_days=5", "simulator_tracks=50", "lags=[1]", "horizon=2"),
+    *("model_iterations=10", "model_members=1"),
+]
 
 
 def test_a_backlog_is_worked_off(services: dict[str, state.Record]) -> None:

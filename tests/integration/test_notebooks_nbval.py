@@ -23,6 +23,8 @@ SMALL = {
     "horizon": "6",
     "bootstrap_repetitions": "20",
     "live_clock": "7200",
+    "model_members": "1",
+    "model_iterations": "40",
     # What a model of so few events is worth is not the question here.
     "gate_min_accuracy": "0",
     "gate_min_macro_f1": "0",

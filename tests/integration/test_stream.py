@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -195,8 +196,10 @@ def test_killed_kafka_stops_nothing_and_loses_nothing(history: Callable[..., Par
     wait_until(lambda: windows_written(settings) >= 74, "no windows")
     kill(state.get("kafka"))
     try:
-        for arguments in (("stream",), ("audit",), ("ingest", "simulator")):
-            failed = command(settings, *arguments, timeout=240)
+        commands = (("stream",), ("audit",), ("ingest", "simulator"))
+        with ThreadPoolExecutor(len(commands)) as pool:  # each waits for Kafka as long as it may
+            ends = list(pool.map(lambda words: command(settings, *words, timeout=240), commands))
+        for failed in ends:
             assert failed.returncode == 4, failed.stderr
             (line,) = failed.stderr.strip().splitlines()
             assert re.match(r"Error: Kafka.* no responde.*spotify-mlops up", line), line
