@@ -31,8 +31,8 @@ test: $(STAMP) ## Revisa el código y pasa todas las pruebas
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests/unit
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest tests/unit -n auto
+	$(BIN)/python -m pytest tests/integration -n 2 --dist loadfile
 
 bench: $(STAMP) ## Mide el rendimiento, con sus referencias en la misma ejecución
 	@for figure in pipeline freshness endpoint sinks growth backlog dashboard; do \
