@@ -70,4 +70,4 @@ lock: $(STAMP) ## Fija las dependencias nuevas y sus hashes; las fijadas siguen
 		$(COMPILE) --no-annotate --python-platform x86_64-unknown-linux-gnu --extra $$image \
 			--constraints requirements.lock pyproject.toml -o requirements-$$image.lock || exit $$?; done
 	$(COMPILE) --universal --no-annotate --group build --constraints requirements.lock -o requirements-build.lock
-	$(BIN)/python -m spotify_mlops.local.jars
+	$(BIN)/python -m local_services.jars

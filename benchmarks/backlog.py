@@ -13,9 +13,9 @@ import psutil
 import workload
 from workload import Say, figure
 
-from spotify_mlops.errors import ServiceError
-from spotify_mlops.jobs import deploy, lag
-from spotify_mlops.params import Params
+from spotify_mlops.config.errors import ServiceError
+from spotify_mlops.config.params import Params
+from spotify_mlops.operations import apps, lag
 
 SAMPLE_SECONDS = 1.0
 TELL_SECONDS = 15.0
@@ -78,7 +78,7 @@ def _watch(params: Params, say: Say) -> Run:
     seen = Run()
     began = time.monotonic()
     with subprocess.Popen(
-        [*command, "--params", str(deploy.params_file(params))], stdout=subprocess.PIPE, text=True
+        [*command, "--params", str(apps.params_file(params))], stdout=subprocess.PIPE, text=True
     ) as job:
         process = psutil.Process(job.pid)
         told = began

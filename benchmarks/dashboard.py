@@ -20,16 +20,17 @@ import polars as pl
 from playwright.sync_api import Browser, sync_playwright
 from workload import Say, figure
 
-from spotify_mlops import clients, tables, warehouse
-from spotify_mlops.dashboard import queries
-from spotify_mlops.dashboard.panels import panels
-from spotify_mlops.errors import UserError
-from spotify_mlops.features import feature_names
-from spotify_mlops.jobs import deploy
-from spotify_mlops.labels import LEVELS
-from spotify_mlops.local import processes
-from spotify_mlops.params import Params
-from spotify_mlops.spanish import exact, number
+from spotify_mlops.config.errors import UserError
+from spotify_mlops.config.params import Params
+from spotify_mlops.config.spanish import exact, number
+from spotify_mlops.domain.features import feature_names
+from spotify_mlops.domain.labels import LEVELS
+from spotify_mlops.io import bigquery
+from spotify_mlops.io.bigquery import tables, warehouse
+from spotify_mlops.io.local import processes
+from spotify_mlops.operations import apps
+from spotify_mlops.presentation.dashboard import queries
+from spotify_mlops.presentation.dashboard.panels import panels
 
 ROWS = 1_000_000
 TRACKS = 500
@@ -82,14 +83,14 @@ def _datasets(*every: Params) -> Iterator[None]:
         yield
     finally:
         for params in every:
-            clients.bigquery_client(params).delete_dataset(
+            bigquery.client(params).delete_dataset(
                 params.dataset, delete_contents=True, not_found_ok=True
             )
 
 
 @contextmanager
 def _serving(params: Params) -> Iterator[str]:
-    record = deploy.start_dashboard(params, f"bench-{params.dataset}")
+    record = apps.start_dashboard(params, f"bench-{params.dataset}")
     try:
         yield record.addresses["url"]
     finally:

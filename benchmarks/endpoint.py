@@ -28,14 +28,15 @@ import polars as pl
 import workload
 from workload import Say, figure
 
-from spotify_mlops import clients
-from spotify_mlops.errors import ServiceError
-from spotify_mlops.jobs import deploy
-from spotify_mlops.local import guard, ports, secret
+from spotify_mlops.config.errors import ServiceError
+from spotify_mlops.config.params import Params
+from spotify_mlops.config.spanish import exact
+from spotify_mlops.io import mongo
+from spotify_mlops.io.http import guard, ports
+from spotify_mlops.io.local import secret
 from spotify_mlops.model import bundle, export
-from spotify_mlops.model.schedule import Schedule
-from spotify_mlops.params import Params
-from spotify_mlops.spanish import exact
+from spotify_mlops.model.promotions import Schedule
+from spotify_mlops.operations import apps
 
 EVENTS = 60_000
 """In the log whose rows are asked about."""
@@ -65,7 +66,7 @@ def run(params: Params, say: Say, seconds: float = 4.0) -> list[dict[str, Any]]:
     features = bundle.load(fitted.with_name("bundle")).features
     bodies = _write_bodies(Path(params.archive) / "bodies", rows, features)
     with ExitStack() as stack:
-        stack.callback(clients.mongo_client(params).drop_database, unique)
+        stack.callback(mongo.client(params).drop_database, unique)
         _fill_store(params, rows, features)
         servers = {
             name: stack.enter_context(_serving(command))
@@ -188,7 +189,7 @@ class _Bench:
 
 def _commands(params: Params, fitted: Path) -> dict[str, list[str]]:
     """Return how each server is started, but for the port."""
-    run, file = sys.executable, deploy.params_file(params)
+    run, file = sys.executable, apps.params_file(params)
     description = fitted.with_name("bundle") / bundle.DESCRIPTION
     return {
         "project": [run, "-m", "spotify_mlops.serving", "--params", str(file)],
@@ -279,7 +280,7 @@ def _fill_store(params: Params, rows: pl.DataFrame, features: list[str]) -> None
         f"{row['country']}:{row['track_id']}": {name: row[name] for name in features}
         for row in rows.to_dicts()
     }
-    clients.mongo_database(params)["tracks"].insert_many(
+    mongo.database(params)["tracks"].insert_many(
         {"_id": key, "features": values} for key, values in documents.items()
     )
 

@@ -24,14 +24,16 @@ import workload
 from google.cloud.bigquery_storage_v1 import types
 from workload import figure
 
-from spotify_mlops import clients, paths, tables, warehouse
-from spotify_mlops.errors import ServiceError, UserError
-from spotify_mlops.jobs import deploy
-from spotify_mlops.local import processes
-from spotify_mlops.params import Params
-from spotify_mlops.spanish import exact
-from spotify_mlops.topic import admin
-from spotify_mlops.windows import EPOCH
+from spotify_mlops.config import paths
+from spotify_mlops.config.errors import ServiceError, UserError
+from spotify_mlops.config.params import Params
+from spotify_mlops.config.spanish import exact
+from spotify_mlops.domain.windows import EPOCH
+from spotify_mlops.io import bigquery, mongo
+from spotify_mlops.io.bigquery import tables, warehouse
+from spotify_mlops.io.kafka import admin
+from spotify_mlops.io.local import processes
+from spotify_mlops.operations import apps
 
 Say = Callable[[str], None]
 WARM_UP = 10
@@ -100,7 +102,7 @@ def _case(
 ) -> list[dict[str, Any]]:
     sinks = "todos los destinos" if all_sinks else "solo los destinos de predicciones"
     say(f"{exact(rate)} eventos/s durante {exact(seconds)} s, {sinks}")
-    job = deploy.start_stream(params) if all_sinks else _start_predictions_only(params)
+    job = apps.start_stream(params) if all_sinks else _start_predictions_only(params)
     try:
         seen = _watch(params, rate, seconds)
     finally:
@@ -125,12 +127,12 @@ def _case(
 
 def _start_predictions_only(params: Params) -> Any:
     """Start the live job without its raw sinks, as a process of its own like the other."""
-    deploy.ready_file().unlink(missing_ok=True)
+    apps.ready_file().unlink(missing_ok=True)
     script = Path(__file__).with_name("predictions_only.py")
     return processes.start(
-        deploy.STREAM,
-        [sys.executable, script, deploy.params_file(params)],
-        ready=deploy.ready_file().exists,
+        apps.STREAM,
+        [sys.executable, script, apps.params_file(params)],
+        ready=apps.ready_file().exists,
         timeout=params.service_timeout.total_seconds(),
     )
 
@@ -172,7 +174,7 @@ def _closable(window: datetime) -> float:
 def _watch(params: Params, rate: float, seconds: float) -> _Seen:
     """Publish at a rate and look into both stores meanwhile."""
     script = Path(__file__).with_name("publish.py")
-    what = [str(deploy.params_file(params)), str(rate), str(seconds)]
+    what = [str(apps.params_file(params)), str(rate), str(seconds)]
     seen, done = _Seen(), threading.Event()
     with (
         ThreadPoolExecutor(2) as readers,
@@ -204,7 +206,7 @@ def _bigquery(params: Params, seen: _Seen, done: threading.Event) -> None:
 
 
 def _mongo(params: Params, seen: _Seen, done: threading.Event) -> None:
-    tracks = clients.mongo_database(params)["tracks"]
+    tracks = mongo.database(params)["tracks"]
     sample: list[str] = []
     while not done.wait(POLL_SECONDS):
         if sample:
@@ -222,7 +224,7 @@ _WINDOW = {"window_start": True}
 
 def _sample(params: Params) -> list[str]:
     """Return the ids in MongoDB of the tracks with most windows, some of each country."""
-    found = clients.query(
+    found = bigquery.query(
         params,
         "SELECT country, CONCAT(country, ':', track_id) AS id, COUNT(*) AS n "
         "FROM {dataset}.spotify_predictions_rows GROUP BY 1, 2",
@@ -232,7 +234,7 @@ def _sample(params: Params) -> list[str]:
 
 
 def _sampled_windows(params: Params, sample: list[str]) -> pl.DataFrame:
-    return clients.query(
+    return bigquery.query(
         params,
         "SELECT window_start, CONCAT(country, ':', track_id) AS id "
         "FROM {dataset}.spotify_predictions_rows "
@@ -246,7 +248,7 @@ def _readable(params: Params, since: datetime) -> pl.DataFrame:
 
     Over the Storage Read API: the cheapest way to look often.
     """
-    client = clients.bigquery_read_client(params)
+    client = bigquery.read_client(params)
     session = client.create_read_session(
         parent=f"projects/{params.project}",
         read_session=types.ReadSession(

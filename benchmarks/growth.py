@@ -17,11 +17,11 @@ import workload
 from matplotlib.figure import Figure
 from workload import Say, figure
 
-from spotify_mlops import paths
-from spotify_mlops.events import EVENT_TYPES, LOG_COLUMNS, encode_heartbeat
-from spotify_mlops.params import Params
+from spotify_mlops.config import paths
+from spotify_mlops.config.params import Params
+from spotify_mlops.config.spanish import number
+from spotify_mlops.domain.events import EVENT_TYPES, LOG_COLUMNS, encode_heartbeat
 from spotify_mlops.pipeline.source import LogSource
-from spotify_mlops.spanish import number
 
 EVENTS = (100_000, 300_000, 1_000_000, 2_500_000, 5_000_000)
 """At one rate: the longest log lasts fifty times as long as the shortest."""

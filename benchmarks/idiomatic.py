@@ -22,11 +22,11 @@ import numpy as np
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from confluent_kafka import Consumer, TopicPartition
 
-from spotify_mlops import clients
-from spotify_mlops.events import COUNTRIES, EVENT_TYPES, SCHEMA_VERSIONS
+from spotify_mlops.config.params import Params
+from spotify_mlops.domain.events import COUNTRIES, EVENT_TYPES, SCHEMA_VERSIONS
+from spotify_mlops.io import kafka
 from spotify_mlops.model.predictor import Predictor
-from spotify_mlops.model.schedule import Schedule
-from spotify_mlops.params import Params
+from spotify_mlops.model.promotions import Schedule
 
 DEAD, DUPLICATES = "dead", "duplicates"
 
@@ -217,7 +217,7 @@ def build(
     records = (
         pipeline
         | beam.Create(list(extents))
-        | "Read" >> beam.ParDo(ReadKafka(clients.kafka_config(params), params.topic))
+        | "Read" >> beam.ParDo(ReadKafka(kafka.client_config(params), params.topic))
         | "Parse" >> beam.ParDo(Parse()).with_outputs(DEAD, main="events")
     )
     unique = (

@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, create_model
 from scipy.special import softmax
 
-from spotify_mlops.labels import LEVELS
+from spotify_mlops.domain.labels import LEVELS
 from spotify_mlops.model.learner import LevelModel
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import apache_beam as beam
 import polars as pl
 
-from spotify_mlops.params import Params
-from spotify_mlops.pipeline import progress
+from spotify_mlops.config.params import Params
+from spotify_mlops.domain.windows import Windowing
+from spotify_mlops.pipeline import checkpoint
 from spotify_mlops.pipeline.predict import PredictedRows
-from spotify_mlops.sinks import rows
-from spotify_mlops.windows import Windowing
+from spotify_mlops.pipeline.sinks import rows
 
 _counts: dict[str, Counter[str]] = {}
 _lock = threading.Lock()
@@ -87,7 +87,7 @@ class _CountWindowsDoFn(beam.DoFn):
 
     def process(self, element: PredictedRows) -> None:
         shard, end, features, counters, predictions = element
-        now = progress.now()
+        now = checkpoint.now()
         _add(
             self._job,
             features=rows.stamped(features, now).height,
@@ -95,7 +95,7 @@ class _CountWindowsDoFn(beam.DoFn):
             counted=int(rows.counter_rows(counters)["counted"].sum()),
             duplicates=int(counters["duplicates"].sum()),
         )
-        job = progress.of(self._job)
+        job = checkpoint.of(self._job)
         job.acknowledge_windows(shard, job.pending(shard, end.min.replace(tzinfo=end.tzinfo), end))
 
 

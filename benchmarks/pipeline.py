@@ -21,11 +21,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from workload import Run, Say, figure
 
-from spotify_mlops import files, topic
-from spotify_mlops.params import Params
-from spotify_mlops.pipeline import archived
+from spotify_mlops.config.params import Params
+from spotify_mlops.io import files, kafka
+from spotify_mlops.io.archive import archived
 from spotify_mlops.pipeline.predict import Champions
-from spotify_mlops.sinks import archive
+from spotify_mlops.pipeline.sinks import archive
 
 IDIOMATIC_SHARE = 0.1
 """The idiomatic job reads this part of each partition: it would take minutes over all of it."""
@@ -44,7 +44,7 @@ def run(params: Params, say: Say, events: int = 1_000_000) -> list[dict[str, Any
     params = workload.prepare(params, "pipeline", say, simulator_events=events)
     log = workload.read(params)
     _archive(params, log)
-    extents = topic.offsets(params)
+    extents = kafka.offsets(params)
     records = log.height
 
     say("Arranque: procesos vacíos")
@@ -103,7 +103,7 @@ def run(params: Params, say: Say, events: int = 1_000_000) -> list[dict[str, Any
 def _import_seconds() -> float:
     """Return what a new process takes until the graph's code is loaded."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import spotify_mlops.jobs.bounded"], check=True)
+    subprocess.run([sys.executable, "-c", "import spotify_mlops.operations.bounded"], check=True)
     return time.perf_counter() - began
 
 
@@ -156,7 +156,7 @@ def _cost_of_letters(params: Params, say: Say, events: int) -> float:
         )
         for percent in (0, 1)
     )
-    logs = [(p, topic.offsets(p)) for p in (clean, spoilt)]
+    logs = [(p, kafka.offsets(p)) for p in (clean, spoilt)]
     runs = [workload.bounded(*log) for _ in range(PAIRS) for log in logs]
     costs = [run.cpu / run.counts["records"] for run in runs]
     return float(np.median([b / a for a, b in zip(costs[::2], costs[1::2], strict=True)]))

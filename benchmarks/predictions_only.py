@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from spotify_mlops import params as parameters
-from spotify_mlops.jobs import stream
+from spotify_mlops.config import params as parameters
+from spotify_mlops.operations import stream
 from spotify_mlops.pipeline import graph
-from spotify_mlops.sinks.windows import LiveWindows
+from spotify_mlops.pipeline.sinks.windows import LiveWindows
 
 if __name__ == "__main__":
     params = parameters.load(sys.argv[1])

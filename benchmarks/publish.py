@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from spotify_mlops import params as parameters
 from spotify_mlops import sources
+from spotify_mlops.config import params as parameters
 
 if __name__ == "__main__":
     sources.paced(parameters.load(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]))

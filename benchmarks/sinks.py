@@ -18,19 +18,20 @@ import psutil
 import workload
 from workload import Say, figure
 
-from spotify_mlops import topic
-from spotify_mlops.errors import ServiceError, UserError
-from spotify_mlops.events import Ahead, decode
-from spotify_mlops.jobs import deploy, stream
-from spotify_mlops.jobs.bounded import shape_of
-from spotify_mlops.local import processes
-from spotify_mlops.params import Params
-from spotify_mlops.pipeline import marks, progress, steps
+from spotify_mlops.config.errors import ServiceError, UserError
+from spotify_mlops.config.params import Params
+from spotify_mlops.config.spanish import exact
+from spotify_mlops.domain.events import Ahead, decode
+from spotify_mlops.domain.windows import Windowing
+from spotify_mlops.io import kafka
+from spotify_mlops.io.local import processes
+from spotify_mlops.operations import apps, stream
+from spotify_mlops.operations.bounded import shape_of
+from spotify_mlops.pipeline import checkpoint, steps
+from spotify_mlops.pipeline import watermark as marks
 from spotify_mlops.pipeline.predict import Champions
 from spotify_mlops.pipeline.readers import KafkaReader
-from spotify_mlops.sinks import positions
-from spotify_mlops.spanish import exact
-from spotify_mlops.windows import Windowing
+from spotify_mlops.pipeline.sinks import positions
 
 ALONE_RECORDS = 500_000
 ALONE_SECONDS = 15.0
@@ -128,7 +129,7 @@ def _start(params: Params) -> marks.Marks:
 def _beginning(params: Params) -> pl.DataFrame:
     """Return the first records of the log in the order in which the job reads them."""
     reader = KafkaReader(params, dict.fromkeys(range(params.partitions), 0))
-    records = sum(high for _, high in topic.offsets(params).values())
+    records = sum(high for _, high in kafka.offsets(params).values())
     batches, left = [], min(ALONE_RECORDS, records)
     while left > 0:
         batches.append(reader.poll())
@@ -150,14 +151,14 @@ def _alone(
     """Write for ``most`` seconds, or to the end; return events and seconds, all acknowledged."""
     job = f"{params.dataset}-{name}"
     shape = shape_of(params, pane=1)
-    kept = progress.Progress(
-        progress.start_of_log(dict.fromkeys(range(params.partitions), 0)),
+    kept = checkpoint.Progress(
+        checkpoint.start_of_log(dict.fromkeys(range(params.partitions), 0)),
         shape.windowing,
         shape.lags,
         shape.shards,
         raw=1,
     )
-    progress.register(job, kept)
+    checkpoint.register(job, kept)
     dofn: beam.DoFn = sink.dofn(job)
     dofn.setup()
     written = 0
@@ -205,8 +206,8 @@ class _Sample:
 
 
 def _watch(params: Params, seconds: float) -> list[_Sample]:
-    total = sum(high for _, high in topic.offsets(params).values())
-    job = deploy.start_stream(params)
+    total = sum(high for _, high in kafka.offsets(params).values())
+    job = apps.start_stream(params)
     try:
         process = psutil.Process(job.pid)
         began = time.monotonic()

@@ -19,18 +19,22 @@ import polars as pl
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from spotify_mlops import clients, features, labels, paths, sources, topic, warehouse
-from spotify_mlops.events import Ahead, decode
-from spotify_mlops.jobs import prism
-from spotify_mlops.jobs.bounded import shape_of
-from spotify_mlops.model.schedule import Schedule
+from spotify_mlops import sources
+from spotify_mlops.config import paths
+from spotify_mlops.config.params import Params
+from spotify_mlops.config.spanish import number
+from spotify_mlops.domain import features, labels
+from spotify_mlops.domain.events import Ahead, decode
+from spotify_mlops.domain.windows import Windowing
+from spotify_mlops.io import bigquery, kafka, mongo
+from spotify_mlops.io.bigquery import warehouse
+from spotify_mlops.model.promotions import Schedule
 from spotify_mlops.model.train import train
-from spotify_mlops.params import Params
-from spotify_mlops.pipeline import graph, marks, progress, steps
+from spotify_mlops.operations import prism
+from spotify_mlops.operations.bounded import shape_of
+from spotify_mlops.pipeline import checkpoint, graph, steps, watermark
 from spotify_mlops.pipeline.readers import KafkaReader
 from spotify_mlops.pipeline.source import LogSource
-from spotify_mlops.spanish import number
-from spotify_mlops.windows import Windowing
 
 Say = Callable[[str], None]
 Extents = Mapping[int, tuple[int, int]]
@@ -79,8 +83,8 @@ def own_stores(base: Params, name: str, bundle: Path | None = None) -> Iterator[
         yield params
     finally:
         shutil.rmtree(params.archive)
-        clients.mongo_client(params).drop_database(unique)
-        clients.bigquery_client(params).delete_dataset(unique, delete_contents=True)
+        mongo.client(params).drop_database(unique)
+        bigquery.client(params).delete_dataset(unique, delete_contents=True)
 
 
 def _publish(params: Params, name: str, say: Say, **changes: Any) -> Params:
@@ -126,7 +130,7 @@ def _fitted(bundle: Path) -> Path:
 
 def read(params: Params) -> pl.DataFrame:
     """Return the whole topic as one batch in memory, in the order in which it is consumed."""
-    extents = topic.offsets(params)
+    extents = kafka.offsets(params)
     reader = KafkaReader(params, {p: low for p, (low, _) in extents.items()})
     left = sum(high - low for low, high in extents.values())
     batches = []
@@ -140,7 +144,7 @@ def read(params: Params) -> pl.DataFrame:
 def plain_features(log: pl.DataFrame, params: Params) -> pl.DataFrame:
     """Return the features of every window of a log: plain polars, no pipeline."""
     start = dict.fromkeys(range(params.partitions))
-    marked, _ = marks.mark(decode(log, Ahead.of(params)), start, params.allowed_lateness)
+    marked, _ = watermark.mark(decode(log, Ahead.of(params)), start, params.allowed_lateness)
     return features_of(marked, params)
 
 
@@ -192,12 +196,12 @@ def _run(
     source: type[LogSource],
     archive: bool,
 ) -> Run:
-    start = progress.start_of_log({p: low for p, (low, _) in extents.items()})
+    start = checkpoint.start_of_log({p: low for p, (low, _) in extents.items()})
     ends = {p: high for p, (_, high) in extents.items()}
     job = f"bench-{time.monotonic_ns()}"
     shape = shape_of(params, pane)
-    progress.register(
-        job, progress.Progress(start, shape.windowing, shape.lags, shape.shards, raw=0)
+    checkpoint.register(
+        job, checkpoint.Progress(start, shape.windowing, shape.lags, shape.shards, raw=0)
     )
     measured.reset(job)
     sinks = graph.Sinks([measured.CountRaw(params)], measured.CountWindows())

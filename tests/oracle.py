@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from spotify_mlops.events.schema import (
+from spotify_mlops.domain.events.schema import (
     COUNTRIES,
     DUPLICATE_KEY,
     EARLIEST_TIME,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from spotify_mlops.local import jars, prism
+from local_services import jars, prism
 
 ROOT = Path(__file__).resolve().parents[2]
-WHOLE = ("requirements.lock", "requirements-bootstrap.lock", "src/spotify_mlops/local/go.lock")
+WHOLE = ("requirements.lock", "requirements-bootstrap.lock", "src/local_services/go.lock")
 """The locks of Python packages that together hold all that is ever installed."""
 
 _PINNED = re.compile(

@@ -12,8 +12,8 @@ from random import Random
 import click
 
 from chaos import campaign, checkout, deployment, faults, injected, log, report
-from spotify_mlops import paths
-from spotify_mlops.local import services
+from local_services import services
+from spotify_mlops.config import paths
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spotify_mlops.errors import IntegrityError, ServiceError
-from spotify_mlops.jobs import deploy
-from spotify_mlops.local import processes
-from spotify_mlops.local import services as local_services
-from spotify_mlops.params import Params
-from spotify_mlops.sinks import positions
+from local_services import services as local_services
+from spotify_mlops.config.errors import IntegrityError, ServiceError
+from spotify_mlops.config.params import Params
+from spotify_mlops.io.local import processes
+from spotify_mlops.operations import apps
+from spotify_mlops.pipeline.sinks import positions
 
 from . import contents
 from .faults import KILLED, SERVICES, SWITCHED, Fault, Switches, kill
@@ -190,7 +190,7 @@ class _Run:
             self._switches.off(fault)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        file = deploy.params_file(self._settings)
+        file = apps.params_file(self._settings)
         command = ["stream", "--until-caught-up", "--params", str(file)]
         with self._output.open("ab") as output:
             return subprocess.Popen(

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from spotify_mlops import paths
+from spotify_mlops.config import paths
 
 
 def own(work: Path) -> None:

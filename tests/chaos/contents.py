@@ -9,12 +9,13 @@ from typing import Any
 import polars as pl
 import pyarrow.dataset as ds
 
-from spotify_mlops import clients, tables, topic
-from spotify_mlops.events import LOG_COLUMNS
-from spotify_mlops.jobs import audit, compare
-from spotify_mlops.params import Params
-from spotify_mlops.pipeline import archived
-from spotify_mlops.sinks import archive
+from spotify_mlops.config.params import Params
+from spotify_mlops.domain.events import LOG_COLUMNS
+from spotify_mlops.io import bigquery, kafka, mongo
+from spotify_mlops.io.archive import archived
+from spotify_mlops.io.bigquery import tables
+from spotify_mlops.operations import audit, compare
+from spotify_mlops.pipeline.sinks import archive
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def read(params: Params) -> dict[str, Content]:
     found = {
         table.name: compare.content(params, table) for table in compare.compared_tables(params)
     }
-    database = clients.mongo_database(params)
+    database = mongo.database(params)
     for name in ("events", "tracks"):
         texts = [json.dumps(d, default=str, sort_keys=True) for d in database[name].find()]
         found[f"mongo {name}"] = pl.DataFrame({"document": texts}, {"document": pl.String})
@@ -80,7 +81,7 @@ def faults(params: Params) -> list[str]:
     """Return what is not whole in itself, one Spanish sentence each."""
     found = list(audit.audit(params, wait=5).differences)
     _, ends = archive.extent(params)
-    for partition, (_, end) in topic.offsets(params).items():
+    for partition, (_, end) in kafka.offsets(params).items():
         if ends.get(partition) != end:
             found.append(f"El archivo de la partición {partition} no llega a {end}.")
     return found
@@ -92,7 +93,7 @@ def doubled(params: Params) -> dict[str, int]:
     for table in compare.compared_tables(params):
         if table.over is None and table is not tables.EVENTS:
             written, shown = (
-                int(clients.query(params, f"SELECT COUNT(*) FROM {{dataset}}.{name}").item())
+                int(bigquery.query(params, f"SELECT COUNT(*) FROM {{dataset}}.{name}").item())
                 for name in (table.rows, table.name)
             )
             counts[table.name] = written - shown

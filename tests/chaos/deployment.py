@@ -13,15 +13,17 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from spotify_mlops import clients, params, sources
-from spotify_mlops.errors import IntegrityError
-from spotify_mlops.jobs import bounded, deploy
-from spotify_mlops.local import processes, state
+from spotify_mlops import sources
+from spotify_mlops.config import params
+from spotify_mlops.config.errors import IntegrityError
+from spotify_mlops.config.params import Params
+from spotify_mlops.io import bigquery
+from spotify_mlops.io.local import processes, state
 from spotify_mlops.model import gate
-from spotify_mlops.model.schedule import Schedule
+from spotify_mlops.model.promotions import Schedule
 from spotify_mlops.model.train import TrainingResult, train
-from spotify_mlops.params import Params
-from spotify_mlops.story import evaluation, modeling
+from spotify_mlops.operations import apps, bounded
+from spotify_mlops.presentation.narrative import evaluation, modeling
 
 from . import contents
 from .campaign import Outcome, Say
@@ -83,7 +85,7 @@ class Deployments:
             self._notebook(settings, None, outcome.exits)
             self._to_the_end(settings)
         finally:
-            deploy.stop_apps()
+            apps.stop_apps()
         found = contents.read(settings)
         outcome.differences += contents.faults(settings)
         outcome.contents = contents.summary(found)
@@ -104,7 +106,7 @@ class Deployments:
         bounded.run(settings)
         if self._result is None:
             features, labels = (
-                clients.query(settings, f"SELECT * FROM {{dataset}}.spotify_{table}")
+                bigquery.query(settings, f"SELECT * FROM {{dataset}}.spotify_{table}")
                 for table in ("features", "labels")
             )
             self._result = train(settings, features, labels)
@@ -114,7 +116,7 @@ class Deployments:
 
     def _notebook(self, settings: Params, kill: Kill | None, exits: list[int]) -> bool:
         """Run the notebook, or kill its run; tell whether it was running then."""
-        file = deploy.params_file(settings)
+        file = apps.params_file(settings)
         command = ["notebooks", "--only", "6", "--params", str(file)]
         log = self._folder / f"{settings.profile}.log"
         with log.open("ab") as output:
@@ -142,9 +144,9 @@ class Deployments:
 
     def _to_the_end(self, settings: Params) -> None:
         """Wait until the simulator has published all and the job has answered for it."""
-        _wait_until(lambda: not _runs(deploy.SIMULATOR))
-        deploy.stop_apps()
-        file = deploy.params_file(settings)
+        _wait_until(lambda: not _runs(apps.SIMULATOR))
+        apps.stop_apps()
+        file = apps.params_file(settings)
         command = ["stream", "--until-caught-up", "--params", str(file)]
         subprocess.run([sys.executable, "-m", "spotify_mlops", *command], check=True)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from spotify_mlops.local import processes, state
+from spotify_mlops.io.local import processes, state
 
 SERVICES = ("kafka", "bigquery", "mongo")
 KILLED = ("stream", "prism", *SERVICES)

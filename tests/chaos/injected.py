@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from chaos.faults import Switches
-from spotify_mlops import cli, files, warehouse
-from spotify_mlops.errors import ServiceError
-from spotify_mlops.jobs import housekeeping
-from spotify_mlops.pipeline import progress
-from spotify_mlops.sinks import compaction, dead_letters, mongo
+from spotify_mlops.cli import main
+from spotify_mlops.config.errors import ServiceError
+from spotify_mlops.io import files
+from spotify_mlops.io.archive import compaction
+from spotify_mlops.io.bigquery import warehouse
+from spotify_mlops.operations import housekeeping
+from spotify_mlops.pipeline import checkpoint
+from spotify_mlops.pipeline.sinks import dead_letters, mongo
 
 WRITERS: dict[str, tuple[Any, str]] = {
     "append": (warehouse.Appender, "append"),
@@ -40,7 +43,7 @@ def install(switches: Switches) -> None:
     compaction.FRESH_FILES = 2
     for sink, (owner, name) in WRITERS.items():
         setattr(owner, name, _faulty(switches, sink, getattr(owner, name)))
-    fsync, now = os.fsync, progress.now
+    fsync, now = os.fsync, checkpoint.now
 
     def full(descriptor: int) -> None:
         if switches.value("disk") is not None:
@@ -48,7 +51,7 @@ def install(switches: Switches) -> None:
         fsync(descriptor)
 
     os.fsync = full
-    progress.now = lambda: now() + timedelta(seconds=switches.value("clock") or 0.0)
+    checkpoint.now = lambda: now() + timedelta(seconds=switches.value("clock") or 0.0)
 
 
 def _faulty(switches: Switches, sink: str, write: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,4 +69,4 @@ def _faulty(switches: Switches, sink: str, write: Callable[..., Any]) -> Callabl
 
 if __name__ == "__main__":
     install(Switches(Path(sys.argv[1])))
-    cli.main(sys.argv[2:])
+    main.main(sys.argv[2:])

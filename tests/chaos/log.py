@@ -10,13 +10,15 @@ from typing import Any
 
 import polars as pl
 
-from spotify_mlops import clients, params, sources, topic
-from spotify_mlops.jobs import bounded
-from spotify_mlops.model.schedule import Schedule
+from spotify_mlops import sources
+from spotify_mlops.config import params
+from spotify_mlops.config.params import Params
+from spotify_mlops.domain.windows import Windowing
+from spotify_mlops.io import bigquery, kafka
+from spotify_mlops.model.promotions import Schedule
 from spotify_mlops.model.train import train
-from spotify_mlops.params import Params
-from spotify_mlops.pipeline.progress import Position
-from spotify_mlops.windows import Windowing
+from spotify_mlops.operations import bounded
+from spotify_mlops.pipeline.checkpoint import Position
 
 _BOTH = {
     "simulator_tracks": 60,
@@ -105,13 +107,13 @@ def own_names(prefix: str) -> dict[str, str]:
 
 def learnt_from(settings: Params) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the features and labels of a dataset."""
-    features = clients.query(settings, "SELECT * FROM {dataset}.spotify_features")
-    labels = clients.query(settings, "SELECT * FROM {dataset}.spotify_labels")
+    features = bigquery.query(settings, "SELECT * FROM {dataset}.spotify_features")
+    labels = bigquery.query(settings, "SELECT * FROM {dataset}.spotify_labels")
     return features, labels
 
 
 def _ends(settings: Params) -> dict[int, int]:
-    return {p: high for p, (_, high) in topic.offsets(settings).items()}
+    return {p: high for p, (_, high) in kafka.offsets(settings).items()}
 
 
 def _days(settings: Params) -> tuple[datetime, datetime]:

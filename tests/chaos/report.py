@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spotify_mlops.spanish import number
+from spotify_mlops.config.spanish import number
 
 from .campaign import Outcome
 from .faults import SWITCHED

@@ -23,15 +23,18 @@ import click
 import psutil
 
 from chaos import checkout, log
-from spotify_mlops import params, paths, sources, topic
-from spotify_mlops.errors import ServiceError
-from spotify_mlops.jobs import audit, bounded, compare, deploy
-from spotify_mlops.local import processes, services, state
-from spotify_mlops.model.schedule import Schedule
+from local_services import services
+from spotify_mlops import sources
+from spotify_mlops.config import params, paths
+from spotify_mlops.config.errors import ServiceError
+from spotify_mlops.config.params import Params
+from spotify_mlops.io import kafka
+from spotify_mlops.io.archive import archived, compaction
+from spotify_mlops.io.local import processes, state
+from spotify_mlops.model.promotions import Schedule
 from spotify_mlops.model.train import train
-from spotify_mlops.params import Params
-from spotify_mlops.pipeline import archived
-from spotify_mlops.sinks import archive, compaction, positions
+from spotify_mlops.operations import apps, audit, bounded, compare
+from spotify_mlops.pipeline.sinks import archive, positions
 
 SETTINGS: dict[str, Any] = {
     "simulator_tracks": 60,
@@ -109,13 +112,13 @@ def run(settings: Params, say: Say = lambda _: None) -> Outcome:
     Raises:
         ServiceError: a process ended, or nothing moved for long.
     """
-    deploy.start_stream(settings)
-    deploy.start_observer(settings)
-    deploy.start_simulator(settings)
+    apps.start_stream(settings)
+    apps.start_observer(settings)
+    apps.start_simulator(settings)
     samples = list(_lived(settings, say))
     report = audit.audit(settings, wait=60)
     outcome = Outcome(samples, list(report.differences), int(report.table["records"].sum()))
-    deploy.stop_apps()
+    apps.stop_apps()
     merged = compaction.compact(settings)
     say(f"Repetición desde el archivo, con {merged.files} ficheros más reunidos en {merged.merged}")
     again = settings.model_copy(update={"dataset": f"{settings.dataset}_again"})
@@ -157,7 +160,7 @@ def _lived(settings: Params, say: Say) -> Iterator[Sample]:
 def _check_alive(running: list[state.Record]) -> None:
     for record in running:
         # The simulator ends when it has published all.
-        if record.name != deploy.SIMULATOR and not processes.is_alive(record):
+        if record.name != apps.SIMULATOR and not processes.is_alive(record):
             raise ServiceError(f"«{record.name}» terminó. {processes.explain(record)}")
 
 
@@ -174,7 +177,7 @@ def _written(settings: Params) -> datetime:
 
 
 def _sample(settings: Params, day: float, seconds: float) -> Sample:
-    ends = topic.offsets(settings)
+    ends = kafka.offsets(settings)
     folder = paths.state_dir()
     disk = {part.name: _size(part) for part in sorted(folder.iterdir()) if part.is_dir()}
     found = archived.archived_files(settings)

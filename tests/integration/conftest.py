@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import worlds
 
-from spotify_mlops import params
-from spotify_mlops.local import services as local_services
-from spotify_mlops.local import state
+from local_services import services as local_services
+from spotify_mlops.config import params
+from spotify_mlops.io.local import state
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from spotify_mlops import params
+from spotify_mlops.config import params
 
 ENGLISH = re.compile(
     r"\b(the|and|with|from|this|that|warning|error in|traceback|file|value|rows|country|window"

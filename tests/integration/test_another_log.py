@@ -12,36 +12,37 @@ import pytest
 from worlds import catch_up, command, make
 
 from hostile import changed
-from spotify_mlops import files, tables, topic
-from spotify_mlops.errors import IntegrityError
-from spotify_mlops.jobs import audit, bounded, compare, deploy, stream
-from spotify_mlops.local import state
-from spotify_mlops.params import Params
-from spotify_mlops.sinks import positions, same_log
+from spotify_mlops.config.errors import IntegrityError
+from spotify_mlops.config.params import Params
+from spotify_mlops.io import files, kafka
+from spotify_mlops.io.bigquery import tables
+from spotify_mlops.io.local import state
+from spotify_mlops.operations import apps, audit, bounded, compare, stream
+from spotify_mlops.pipeline.sinks import positions, same_log
 
 END = datetime(2026, 1, 6, tzinfo=UTC)
 
 
 def publish(settings: Params, first: int, last: int) -> None:
-    topic.ensure_topic(settings)
+    kafka.ensure_topic(settings)
     values = [changed(event_id=f"e{number}") for number in range(first, last)]
     frame = pl.DataFrame({"value": values}, schema={"value": pl.Binary})
-    with topic.Publisher(settings) as publisher:
+    with kafka.Publisher(settings) as publisher:
         publisher.send(
             frame.with_columns(partition=pl.lit(0, pl.Int32), key=pl.lit("t")).select(
                 "partition", "key", "value"
             )
         )
-    topic.publish_heartbeats(settings, END)
+    kafka.publish_heartbeats(settings, END)
 
 
 def remake(settings: Params) -> None:
     """Delete the topic, as with the data folder of Kafka, and make it again."""
-    admin = topic.admin.admin_client(settings)
+    admin = kafka.admin.admin_client(settings)
     admin.delete_topics([settings.topic])[settings.topic].result(30)
     while settings.topic in admin.list_topics(timeout=10).topics:
         pass
-    topic.ensure_topic(settings)
+    kafka.ensure_topic(settings)
 
 
 def refused(settings: Params) -> str:
@@ -90,7 +91,7 @@ def test_a_log_without_its_end_is_refused_also_when_it_was_filled_again(
 ) -> None:
     settings = processed(0, 50)
     saved = positions.load(settings)
-    assert saved is not None and saved.log == topic.identity(settings)
+    assert saved is not None and saved.log == kafka.identity(settings)
     assert saved.witnesses[0][0] < saved.acknowledged[0]
     # The position is of a log that was longer: records after 51 were lost with a disk.
     longer = {p: end + 70 for p, end in saved.acknowledged.items()}
@@ -121,14 +122,14 @@ def test_what_an_older_version_left_is_taken_and_completed(
     catch_up(settings)
     completed = positions.load(settings)
     assert completed is not None
-    assert completed.log == saved.log == topic.identity(settings)
+    assert completed.log == saved.log == kafka.identity(settings)
     assert same_log.changes(settings) == []
     assert files.exists(same_log.identity_file(settings))
 
 
 def test_a_topic_made_again_while_the_job_runs_ends_it(services: dict[str, state.Record]) -> None:
     settings = processed(0, 50)
-    file = str(deploy.params_file(settings))
+    file = str(apps.params_file(settings))
     job = subprocess.Popen(
         [sys.executable, "-m", "spotify_mlops", "stream", "--params", file],
         stderr=subprocess.PIPE,
@@ -149,6 +150,6 @@ def test_a_topic_made_again_while_the_job_runs_ends_it(services: dict[str, state
 def test_the_append_times_of_records(services: dict[str, state.Record]) -> None:
     settings = make(partitions=2)
     publish(settings, 0, 3)
-    found = topic.append_times(settings, {0: 2, 1: 5})
+    found = kafka.append_times(settings, {0: 2, 1: 5})
     assert found.keys() == {0}
     assert abs(found[0] - datetime.now(UTC)).total_seconds() < 3600

@@ -7,8 +7,8 @@ import os
 import subprocess
 import sys
 
-from spotify_mlops import paths
-from spotify_mlops.local import processes, state
+from spotify_mlops.config import paths
+from spotify_mlops.io.local import processes, state
 
 SMALL = [
     *("simulator_days=5", "simulator_tracks=50", "lags=[1]", "horizon=2"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from spotify_mlops.local import state
+from spotify_mlops.io.local import state
 
 SMALL = [
     *("simulator_days=3", "simulator_tracks=40", "lags=[1]", "horizon=2"),

@@ -10,8 +10,10 @@ import pytest
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import bigquery
 
-from spotify_mlops import clients, paths
-from spotify_mlops.params import Params
+from spotify_mlops.config import paths
+from spotify_mlops.config.params import Params
+from spotify_mlops.io.bigquery.client import client as bigquery_client
+from spotify_mlops.io.bigquery.client import query
 
 PLANTED = "planted-4711"
 READS = (
@@ -51,7 +53,7 @@ UNLOCKS = (
 @pytest.fixture
 def params(local_params: Callable[..., Params]) -> Params:
     made = local_params()
-    client = clients.bigquery_client(made)
+    client = bigquery_client(made)
     client.create_dataset(made.dataset)
     client.query_and_wait(f"CREATE TABLE {made.dataset}.t AS SELECT 'a' AS a")
     return made
@@ -77,7 +79,7 @@ def run(params: Params, folder: Path, sql: str) -> str:
         table=f"{params.dataset}.t",
     )
     try:
-        rows = clients.bigquery_client(params).query_and_wait(text, retry=None, job_retry=None)
+        rows = bigquery_client(params).query_and_wait(text, retry=None, job_retry=None)
         return f"{sql}: {[tuple(row) for row in rows]}"
     except GoogleAPICallError as error:
         return str(error) if PLANTED in str(error) else ""
@@ -85,7 +87,7 @@ def run(params: Params, folder: Path, sql: str) -> str:
 
 def test_no_statement_reads_a_file(params: Params, folder: Path) -> None:
     assert [found for sql in READS if (found := run(params, folder, sql))] == []
-    assert clients.query(params, "SELECT a FROM {dataset}.t")["a"].to_list() == ["a"]
+    assert query(params, "SELECT a FROM {dataset}.t")["a"].to_list() == ["a"]
 
 
 def test_no_statement_writes_one_or_loads_a_program(params: Params, folder: Path) -> None:
@@ -100,7 +102,7 @@ def test_no_statement_writes_one_or_loads_a_program(params: Params, folder: Path
 
 @pytest.mark.parametrize("kind", ["CSV", "NEWLINE_DELIMITED_JSON", "PARQUET", "AVRO", "ORC"])
 def test_no_job_loads_or_extracts_a_file(params: Params, folder: Path, kind: str) -> None:
-    client = clients.bigquery_client(params)
+    client = bigquery_client(params)
     table = f"{params.dataset}.t"
     config = bigquery.LoadJobConfig(source_format=kind)
     escape = paths.state_dir() / "bigquery" / "uploads" / ".." / ".." / "secret"
@@ -113,7 +115,7 @@ def test_no_job_loads_or_extracts_a_file(params: Params, folder: Path, kind: str
 
 
 def test_an_upload_is_loaded_and_leaves_nothing(params: Params) -> None:
-    client = clients.bigquery_client(params)
+    client = bigquery_client(params)
     config = bigquery.LoadJobConfig(source_format="CSV", skip_leading_rows=1)
     job = client.load_table_from_file(
         io.BytesIO(b"a\nb\n"), f"{params.dataset}.t", job_config=config

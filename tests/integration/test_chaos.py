@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from spotify_mlops.local import state
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from chaos import campaign, contents, log
 from chaos.faults import KILLED, Fault
+from spotify_mlops.io.local import state
 
 PLAN = [
     # The log is small: raw sinks write all of it at once, so what meets them begins before.

@@ -19,11 +19,11 @@ import nbformat
 import psutil
 import pytest
 
-from spotify_mlops import params
-from spotify_mlops.local import processes
-from spotify_mlops.local import services as local_services
+from local_services import services as local_services
+from spotify_mlops.config import params
+from spotify_mlops.io.local import processes
 from spotify_mlops.model import bundle
-from spotify_mlops.notebooks import NOTEBOOKS, PARAMETERS_TAG
+from spotify_mlops.presentation.notebooks import NOTEBOOKS, PARAMETERS_TAG
 
 ROOT = Path(__file__).parents[2]
 HEADER = "Song,Artist,Date,Song ID,Streams,Rank\n"

@@ -12,13 +12,14 @@ from confluent_kafka import Producer
 from worlds import catch_up, command, make
 
 from hostile import changed
-from spotify_mlops import clients, tables, topic
-from spotify_mlops.events import withheld
-from spotify_mlops.jobs import audit, bounded, compare, lag
-from spotify_mlops.local import state
-from spotify_mlops.params import Params
+from spotify_mlops.config.params import Params
+from spotify_mlops.domain.events import withheld
+from spotify_mlops.io import kafka
+from spotify_mlops.io.bigquery import tables
+from spotify_mlops.io.kafka import damaged
+from spotify_mlops.io.local import state
+from spotify_mlops.operations import audit, bounded, compare, lag
 from spotify_mlops.pipeline.readers import KafkaReader
-from spotify_mlops.topic import damaged
 
 BOMB = b"x" * 300_000_000
 LESSER = b"x" * (damaged.RECEIVE_BYTES + 10_000_000)
@@ -32,7 +33,7 @@ def event(number: int) -> bytes:
 def put(settings: Params, values: list[bytes], codec: str = "none") -> None:
     """Publish values to the first partition as one batch, if they fit in one."""
     producer = Producer(
-        clients.kafka_config(settings)
+        kafka.client_config(settings)
         | {
             "compression.type": codec,
             "message.max.bytes": 1_000_000_000,
@@ -56,7 +57,7 @@ def harm(settings: Params) -> None:
 
 def filled(settings: Params, bomb: bytes) -> Params:
     """Publish all that cannot be read, between events."""
-    topic.ensure_topic(settings)
+    kafka.ensure_topic(settings)
     put(settings, [event(n) for n in range(3)], "lz4")
     put(settings, [event(3), bomb, event(4), event(5)], "zstd")
     put(settings, [event(6)], "lz4")
@@ -66,7 +67,7 @@ def filled(settings: Params, bomb: bytes) -> Params:
     put(settings, [event(11), bomb], "zstd")
     put(settings, [event(12)])
     harm(settings)
-    topic.publish_heartbeats(settings, datetime(2026, 1, 6, tzinfo=UTC))
+    kafka.publish_heartbeats(settings, datetime(2026, 1, 6, tzinfo=UTC))
     return settings
 
 
@@ -81,7 +82,7 @@ TOO_LARGE, UNREADABLE = {4, 13, 16}, {8, 9, 10, 11}
 
 
 def test_everything_is_answered_for_live_and_from_kafka_and_archive(settings: Params) -> None:
-    assert sum(high for _, high in topic.offsets(settings).values()) == 19
+    assert sum(high for _, high in kafka.offsets(settings).values()) == 19
     assert catch_up(settings)["restarts"] == 0
     letters = compare.content(settings, tables.DEAD_LETTERS)
     found = dict(letters.select("log_offset", "reason").iter_rows())

@@ -16,14 +16,15 @@ import pytest
 import worlds
 from playwright.sync_api import Page, expect
 
-from spotify_mlops import clients, tables, warehouse
-from spotify_mlops.dashboard import queries
-from spotify_mlops.dashboard.panels import panels
-from spotify_mlops.jobs import deploy, telemetry
-from spotify_mlops.jobs.lag import Lag, PartitionLag
-from spotify_mlops.local import processes, state
-from spotify_mlops.params import Params
-from spotify_mlops.spanish import number
+from spotify_mlops.config.params import Params
+from spotify_mlops.config.spanish import number
+from spotify_mlops.io import bigquery
+from spotify_mlops.io.bigquery import tables, warehouse
+from spotify_mlops.io.local import processes, state
+from spotify_mlops.operations import apps, telemetry
+from spotify_mlops.operations.lag import Lag, PartitionLag
+from spotify_mlops.presentation.dashboard import queries
+from spotify_mlops.presentation.dashboard.panels import panels
 
 pytestmark = browser.needs_chromium
 BOARDS = ("", "operaciones")
@@ -42,7 +43,7 @@ class Live:
 
     def add_window(self) -> None:
         """Append one more window: a copy of the last one, an hour later, less a third."""
-        newest = clients.query(
+        newest = bigquery.query(
             self.params, "SELECT MAX(window_start) FROM {dataset}.spotify_predictions"
         ).item()
         later = newest + self.params.window
@@ -80,7 +81,7 @@ def chromium():
 @contextmanager
 def serving(settings: Params) -> Iterator[str]:
     """Serve a page beside that of ``deploy``, which has one a checkout."""
-    record = deploy.start_dashboard(settings, f"dashboard-{settings.profile}")
+    record = apps.start_dashboard(settings, f"dashboard-{settings.profile}")
     try:
         yield record.addresses["url"]
     finally:
@@ -290,8 +291,8 @@ def test_a_taken_port_is_said(live: Live) -> None:
 
 
 def test_starting_it_again_keeps_its_address(live: Live) -> None:
-    before = deploy.start_dashboard(live.params)
-    again = deploy.start_dashboard(live.params)
+    before = apps.start_dashboard(live.params)
+    again = apps.start_dashboard(live.params)
     try:
         assert again.addresses == before.addresses
         assert again.pid != before.pid

@@ -10,8 +10,11 @@ from datetime import UTC, datetime
 import pytest
 from click.testing import CliRunner
 
-from spotify_mlops import cli, clients, params, tables, warehouse
-from spotify_mlops.errors import UserError
+from spotify_mlops.cli import main
+from spotify_mlops.config import params
+from spotify_mlops.config.errors import UserError
+from spotify_mlops.io import bigquery
+from spotify_mlops.io.bigquery import tables, warehouse
 
 MakeParams = Callable[..., params.Params]
 WINDOW = {"window_start": datetime(2026, 1, 5, tzinfo=UTC), "country": "CO", "track_id": "t"}
@@ -32,13 +35,13 @@ def filled(local: params.Params) -> None:
 def rows(local: params.Params) -> dict[str, int]:
     """Count the rows of the two tables that have some."""
     return {
-        name: clients.query(local, f"SELECT COUNT(*) FROM {{dataset}}.{name}").item()
+        name: bigquery.query(local, f"SELECT COUNT(*) FROM {{dataset}}.{name}").item()
         for name in ("spotify_features_rows", "spotify_dead_letters_rows")
     }
 
 
 def columns(local: params.Params) -> list[str]:
-    return clients.query(local, "SELECT * FROM {dataset}.spotify_features").columns
+    return bigquery.query(local, "SELECT * FROM {dataset}.spotify_features").columns
 
 
 def test_only_who_fills_it_again_may_empty_the_table_of_features(
@@ -73,7 +76,7 @@ def test_a_command_refuses_other_lags_and_changes_nothing(
     filled(local)
     own = [f"{name}={getattr(local, name)}" for name in ("dataset", "topic", "mongo_database")]
     sets = [part for each in [*own, "lags=[1]"] for part in ("--set", each)]
-    result = CliRunner().invoke(cli.app, [*command, *sets])
+    result = CliRunner().invoke(main.app, [*command, *sets])
     assert isinstance(result.exception, UserError) and "lags" in str(result.exception)
     assert set(rows(local).values()) == {1}
 
@@ -81,7 +84,7 @@ def test_a_command_refuses_other_lags_and_changes_nothing(
 def test_other_tables_are_never_made_anew(local_params: MakeParams) -> None:
     local = local_params()
     warehouse.ensure_dataset(local)
-    client = clients.bigquery_client(local)
+    client = bigquery.client(local)
     name = f"{local.project}.{local.dataset}.{tables.LABELS.rows}"
     client.delete_table(name)
     client.query(f"CREATE TABLE `{name}` (other INT64)").result()
@@ -93,7 +96,7 @@ def test_other_tables_are_never_made_anew(local_params: MakeParams) -> None:
 def test_a_view_takes_another_query_while_it_is_read(local_params: MakeParams) -> None:
     local = local_params()
     filled(local)
-    client = clients.bigquery_client(local)
+    client = bigquery.client(local)
     reference = f"{local.project}.{local.dataset}.{tables.DEAD_LETTERS.name}"
     view = client.get_table(reference)
     made, declared = view.created, view.view_query
@@ -104,7 +107,7 @@ def test_a_view_takes_another_query_while_it_is_read(local_params: MakeParams) -
     def read() -> None:
         while not done.is_set():
             sql = "SELECT COUNT(*) FROM {dataset}.spotify_dead_letters"
-            counts.append(clients.query(local, sql).item())
+            counts.append(bigquery.query(local, sql).item())
 
     with ThreadPoolExecutor(2) as pool:
         readers = [pool.submit(read) for _ in range(2)]

@@ -14,13 +14,14 @@ from typing import Any
 import polars as pl
 import pytest
 
-from spotify_mlops import cli, clients, topic
-from spotify_mlops.errors import InputError, IntegrityError, ParamsError
-from spotify_mlops.events import SCHEMA_VERSIONS, codec
-from spotify_mlops.jobs import audit, bounded, deploy
-from spotify_mlops.jobs import dead_letters as letters
-from spotify_mlops.params import Params
-from spotify_mlops.topic.publishing import RECORD_COLUMNS
+from spotify_mlops.cli import main
+from spotify_mlops.config.errors import InputError, IntegrityError, ParamsError
+from spotify_mlops.config.params import Params
+from spotify_mlops.domain.events import SCHEMA_VERSIONS, codec
+from spotify_mlops.io import bigquery, kafka, mongo
+from spotify_mlops.io.kafka.publishing import RECORD_COLUMNS
+from spotify_mlops.operations import apps, audit, bounded
+from spotify_mlops.operations import dead_letters as letters
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 UPGRADED = (*SCHEMA_VERSIONS, 3)
@@ -42,7 +43,7 @@ def record(number: int, hour: float, version: int = 1, **fields: Any) -> tuple[i
 
 
 def publish(settings: Params, *rows: tuple[int, str | None, bytes]) -> None:
-    topic.publish(settings, [pl.DataFrame(rows, schema=RECORD_COLUMNS, orient="row")])
+    kafka.publish(settings, [pl.DataFrame(rows, schema=RECORD_COLUMNS, orient="row")])
 
 
 def ordinary(hours: int) -> list[tuple[int, str, bytes]]:
@@ -55,9 +56,9 @@ def ordinary(hours: int) -> list[tuple[int, str, bytes]]:
 
 STREAM = """
 import json, sys
-from spotify_mlops import params
-from spotify_mlops.events import codec
-from spotify_mlops.jobs import stream
+from spotify_mlops.config import params
+from spotify_mlops.domain.events import codec
+from spotify_mlops.operations import stream
 
 codec.SCHEMA_VERSIONS = tuple(json.loads(sys.argv[2]))
 stream.run(params.load(sys.argv[1]), until_caught_up=True)
@@ -66,7 +67,7 @@ stream.run(params.load(sys.argv[1]), until_caught_up=True)
 
 def catch_up(settings: Params, versions: tuple[int, ...] = SCHEMA_VERSIONS) -> None:
     """Run the streaming job as code that knows these versions."""
-    script = [sys.executable, "-c", STREAM, str(deploy.params_file(settings)), json.dumps(versions)]
+    script = [sys.executable, "-c", STREAM, str(apps.params_file(settings)), json.dumps(versions)]
     done = subprocess.run(script, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -78,8 +79,8 @@ def assert_audited(settings: Params) -> dict[str, int]:
 
 
 def log(settings: Params) -> list[tuple[int, int, Any]]:
-    start = {p: low for p, (low, _) in topic.offsets(settings).items()}
-    return [row for rows in topic.read(settings, start) for row in rows]
+    start = {p: low for p, (low, _) in kafka.offsets(settings).items()}
+    return [row for rows in kafka.read(settings, start) for row in rows]
 
 
 def copies(settings: Params) -> dict[str, list[tuple[int, Any]]]:
@@ -95,8 +96,8 @@ def copies(settings: Params) -> dict[str, list[tuple[int, Any]]]:
 def run(settings: Params, capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
     """Run ``dead-letters`` with ``--json`` and return its answer."""
     capsys.readouterr()
-    file = str(deploy.params_file(settings))
-    cli.main(["dead-letters", *arguments, "--params", file, "--json"])
+    file = str(apps.params_file(settings))
+    main.main(["dead-letters", *arguments, "--params", file, "--json"])
     return json.loads(capsys.readouterr().out)
 
 
@@ -126,7 +127,7 @@ def test_letters_of_an_unknown_version_flow_after_an_upgrade(
         "duplicates": 0,
         "heartbeats": 0,
     }
-    stored = clients.mongo_database(settings)["events"]
+    stored = mongo.database(settings)["events"]
     assert stored.count_documents({"schema_version": 2, "mood": "happy"}) == 24
 
     # What there is, before the upgrade.
@@ -144,7 +145,7 @@ def test_letters_of_an_unknown_version_flow_after_an_upgrade(
     shown = run(settings, capsys, "show", places["e100"])
     assert shown["value"].encode() == newer["e100"][2]
     assert (shown["reason"], shown["detail"]) == (version, "schema_version 3")
-    before = topic.offsets(settings)
+    before = kafka.offsets(settings)
     assert run(settings, capsys, "replay") == {
         "letters": 4,
         "published": 0,
@@ -156,7 +157,7 @@ def test_letters_of_an_unknown_version_flow_after_an_upgrade(
     monkeypatch.setattr(codec, "SCHEMA_VERSIONS", UPGRADED)
     planned = run(settings, capsys, "replay", "--reason", version, "--dry-run")
     assert (planned["letters"], planned["published"], planned["still"]) == (3, 3, {})
-    assert topic.offsets(settings) == before
+    assert kafka.offsets(settings) == before
     assert run(settings, capsys, "replay", places["e100"])["published"] == 1
     rest = run(settings, capsys, "replay")
     assert (rest["published"], rest["already"], rest["still"]) == (2, 1, {"not_json": 1})
@@ -181,7 +182,7 @@ def test_letters_of_an_unknown_version_flow_after_an_upgrade(
         "duplicates": 0,
         "heartbeats": 0,
     }
-    rows = clients.query(
+    rows = bigquery.query(
         settings,
         "SELECT event_id, late FROM {dataset}.spotify_events_rows WHERE event_id LIKE 'e10_'",
     )
@@ -204,9 +205,9 @@ def test_letters_of_an_unknown_version_flow_after_an_upgrade(
 
 KILLED = """
 import os, signal, sys
-from spotify_mlops import params, topic
-from spotify_mlops.events import codec
-from spotify_mlops.jobs import dead_letters
+from spotify_mlops.config import params; from spotify_mlops.io import kafka as topic
+from spotify_mlops.domain.events import codec
+from spotify_mlops.operations import dead_letters
 
 codec.SCHEMA_VERSIONS = (1, 2, 3)
 send, sent = topic.Publisher.send_with_headers, 0
@@ -231,7 +232,7 @@ def test_a_killed_replay_goes_on_and_publishes_nothing_twice(
     publish(settings, *(record(i, i / 8, 3) for i in range(20)))
     bounded.run(settings)
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(deploy.params_file(settings))], check=False, timeout=60
+        [sys.executable, "-c", KILLED, str(apps.params_file(settings))], check=False, timeout=60
     )
     assert killed.returncode == -signal.SIGKILL
     assert sum(len(found) for found in copies(settings).values()) == 7

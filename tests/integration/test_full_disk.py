@@ -15,10 +15,13 @@ from test_services import predictions
 from test_stream import assert_audited, assert_equal_to_replay
 from worlds import catch_up, make
 
-from spotify_mlops import clients, sources, tables, warehouse
-from spotify_mlops.errors import ServiceError
-from spotify_mlops.jobs import deploy, lag
-from spotify_mlops.local import processes, services, state
+from local_services import services
+from spotify_mlops import sources
+from spotify_mlops.config.errors import ServiceError
+from spotify_mlops.io import bigquery, mongo
+from spotify_mlops.io.bigquery import tables, warehouse
+from spotify_mlops.io.local import processes, state
+from spotify_mlops.operations import apps, lag
 
 SIZE = "500m"
 """Kafka gives each index 10 MB of address space, of which little is ever written."""
@@ -91,8 +94,8 @@ def faults() -> dict[str, str]:
 
 def test_what_was_acknowledged_is_there_and_what_was_not_is_said(disk: Disk) -> None:
     local = make(sink_deadline="3s", service_timeout="5s")
-    file = str(deploy.params_file(local))
-    documents = clients.mongo_database(local)["documents"]
+    file = str(apps.params_file(local))
+    documents = mongo.database(local)["documents"]
     warehouse.ensure_dataset(local)
     acknowledged = warehouse.append(local, tables.PREDICTIONS, predictions(1000))
     documents.insert_one({"_id": "before"})
@@ -114,13 +117,13 @@ def test_what_was_acknowledged_is_there_and_what_was_not_is_said(disk: Disk) -> 
     services.up()
     assert faults() == {}
     sql = "SELECT COUNT(*) FROM {dataset}.spotify_predictions_rows"
-    assert clients.query(local, sql).item() == acknowledged
+    assert bigquery.query(local, sql).item() == acknowledged
     assert documents.count_documents({}) == 1
     acknowledged += warehouse.append(local, tables.PREDICTIONS, predictions(500, 1000))
     documents.insert_one({"_id": "after"})
     services.down()
     services.up()  # what is in their files, not in their memory
-    assert clients.query(local, sql).item() == acknowledged
+    assert bigquery.query(local, sql).item() == acknowledged
     assert documents.count_documents({}) == 2
 
 
@@ -128,7 +131,7 @@ def test_the_stream_waits_for_room_and_goes_on(disk: Disk) -> None:
     patience = {"sink_deadline": "3s", "service_timeout": "30s"}
     settings = make(simulator_events=5_000, live_clock=100_000, **patience)
     sources.ingest_simulator(settings)
-    record = deploy.start_stream(settings)
+    record = apps.start_stream(settings)
     log = Path(record.log or "")
     disk.fill()
     wait_until(lambda: faults().keys() == set(STORES))

@@ -7,8 +7,9 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from spotify_mlops.connections import Limits
-from spotify_mlops.local import ports, state
+from spotify_mlops.io.http import ports
+from spotify_mlops.io.http.connections import Limits
+from spotify_mlops.io.local import state
 
 HALF = b"GET / HTTP/1.1\r\nhost: 127.0."
 
@@ -17,7 +18,7 @@ HALF = b"GET / HTTP/1.1\r\nhost: 127.0."
 def test_a_server_answers_beside_half_open_connections(
     services: dict[str, state.Record], name: str, port: str
 ) -> None:
-    from spotify_mlops.local import services as local_services
+    from local_services import services as local_services
 
     address = ports.HOST, state.read()[name].ports[port]
     with ExitStack() as opened:

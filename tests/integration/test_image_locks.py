@@ -14,10 +14,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 import tiny_model
-
-from spotify_mlops.local.guard import VARIABLE
+from spotify_mlops.io.http.guard import VARIABLE
 from spotify_mlops.model import bundle, training_set
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
-from spotify_mlops import clients, params, topic
+from spotify_mlops.config import params
+from spotify_mlops.io import kafka
 from spotify_mlops.pipeline.readers import KafkaReader
 
 SIZES = {0: 300_000, 1: 60_000}
@@ -22,8 +23,8 @@ START = datetime(2026, 1, 5, tzinfo=UTC)
 def unequal(services: object) -> params.Params:
     """A topic of two partitions, one with a fifth of the other's records."""
     profile = params.load("local", topic="unequal", partitions=2, batch_records=4_000)
-    topic.ensure_topic(profile)
-    producer = Producer(clients.kafka_config(profile) | {"acks": "all", "linger.ms": 20})
+    kafka.ensure_topic(profile)
+    producer = Producer(kafka.client_config(profile) | {"acks": "all", "linger.ms": 20})
     for partition, count in SIZES.items():
         for number in range(count):
             while True:

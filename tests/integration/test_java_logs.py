@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from spotify_mlops import logs
-from spotify_mlops.local import compiling, jars, java
+from local_services import compiling, jars, java
+from spotify_mlops.io import logs
 
 BYTES, KEPT, LINES = 50_000, 40, 20_000
 CHATTER = """

@@ -12,11 +12,14 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
-from spotify_mlops import cli, clients, sources, tables, topic, warehouse
-from spotify_mlops.jobs import audit, deploy, housekeeping, lag, telemetry
-from spotify_mlops.local import state
-from spotify_mlops.params import Params
-from spotify_mlops.pipeline import progress
+from spotify_mlops import sources
+from spotify_mlops.cli import main
+from spotify_mlops.config.params import Params
+from spotify_mlops.io import bigquery, kafka
+from spotify_mlops.io.bigquery import tables, warehouse
+from spotify_mlops.io.local import state
+from spotify_mlops.operations import apps, audit, housekeeping, lag, telemetry
+from spotify_mlops.pipeline import checkpoint
 from spotify_mlops.pipeline.source import CREDIT
 
 
@@ -44,7 +47,7 @@ def wait_until(settings: Params, wanted: Callable[[lag.Lag], bool]) -> lag.Lag:
 def status(settings: Params, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
     capsys.readouterr()
     with pytest.raises(SystemExit):  # Mongo does not answer
-        cli.main(["status", "--json", "--params", str(deploy.params_file(settings))])
+        main.main(["status", "--json", "--params", str(apps.params_file(settings))])
     return json.loads(capsys.readouterr().out)["lag"]
 
 
@@ -58,12 +61,12 @@ def test_the_lag_is_what_the_log_has_and_the_sinks_have_not(
         lags=[1],
         operational_retention="3d",
     )
-    topic.ensure_topic(settings)
+    kafka.ensure_topic(settings)
     before = lag.measure(settings)
     assert (before.source, before.age_seconds, before.records) == ("none", None, 0)
     began = time.monotonic()
     try:
-        deploy.start_stream(settings)
+        apps.start_stream(settings)
         wait_until(settings, lambda now: now.source == "job")
         with halted("mongo"):
             published = sources.ingest_simulator(settings)
@@ -80,7 +83,7 @@ def test_the_lag_is_what_the_log_has_and_the_sinks_have_not(
         assert done.seconds == 0
         assert done.age_seconds is not None and done.age_seconds < time.monotonic() - began
         assert {p.mark for p in done.partitions} == {p.newest for p in done.partitions}
-        record = state.get(deploy.STREAM)
+        record = state.get(apps.STREAM)
         assert record is not None
         psutil.Process(record.pid).kill()
         # Its last report is there still, and is believed no more.
@@ -93,7 +96,7 @@ def test_the_lag_is_what_the_log_has_and_the_sinks_have_not(
         assert later.seconds is not None and later.seconds > timedelta(days=1).total_seconds()
         assert not audit.audit(settings, wait=0).holds
     finally:
-        deploy.stop_apps()
+        apps.stop_apps()
 
 
 def test_what_was_observed_is_forgotten_in_time(local_params: Callable[..., Params]) -> None:
@@ -102,10 +105,10 @@ def test_what_was_observed_is_forgotten_in_time(local_params: Callable[..., Para
     now = datetime(2026, 1, 10, tzinfo=UTC)
     ages = [timedelta(0), timedelta(days=2), timedelta(days=2, seconds=1), timedelta(days=30)]
     measured = lag.Lag("job", 0.0, None, 0, (lag.PartitionLag(0, 1, 0, 0, None, None, 0.0),))
-    windows = [progress.WrittenWindow(now - age, now - age, now - age) for age in ages]
+    windows = [checkpoint.WrittenWindow(now - age, now - age, now - age) for age in ages]
     for age in ages:
         warehouse.append(settings, tables.LAG, telemetry.lag_rows(measured, now - age))
     warehouse.append(settings, tables.FRESHNESS, telemetry.freshness_rows(windows))
     housekeeping.forget(settings, now)
     for table in ("spotify_lag", "spotify_freshness"):
-        assert clients.query(settings, f"SELECT COUNT(*) FROM {{dataset}}.{table}").item() == 2
+        assert bigquery.query(settings, f"SELECT COUNT(*) FROM {{dataset}}.{table}").item() == 2

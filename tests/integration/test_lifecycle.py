@@ -14,21 +14,23 @@ import polars as pl
 import pytest
 import worlds
 
-from spotify_mlops import clients, features, labels, tables, warehouse
-from spotify_mlops.lifecycle import decisions, loop
-from spotify_mlops.lifecycle.decisions import Decision
-from spotify_mlops.local import state
+from spotify_mlops.config.params import Params
+from spotify_mlops.domain import features, labels
+from spotify_mlops.domain.windows import Windowing
+from spotify_mlops.io import bigquery
+from spotify_mlops.io.bigquery import tables, warehouse
+from spotify_mlops.io.local import state
 from spotify_mlops.model import dataset
 from spotify_mlops.model.endpoint import Endpoint
+from spotify_mlops.model.promotions import Schedule
 from spotify_mlops.model.registry import CHAMPION, Registry
-from spotify_mlops.model.schedule import Schedule
 from spotify_mlops.model.train import train
-from spotify_mlops.params import Params
+from spotify_mlops.operations.monitor import decisions, loop
+from spotify_mlops.operations.monitor.decisions import Decision
+from spotify_mlops.pipeline.checkpoint import Position
 from spotify_mlops.pipeline.predict import Champions
-from spotify_mlops.pipeline.progress import Position
-from spotify_mlops.sinks import positions, rows
+from spotify_mlops.pipeline.sinks import positions, rows
 from spotify_mlops.sources.simulator import Simulator
-from spotify_mlops.windows import Windowing
 
 REGIME_DAY = 10.0
 SETTINGS: dict[str, Any] = {
@@ -117,7 +119,7 @@ def promoted(market: Market, folder: Path, day: float = 8.0) -> str:
 
 def accuracy(params: Params, model: str) -> pl.DataFrame:
     """Return the live accuracy of a model by window, as the table of metrics has it."""
-    return clients.query(
+    return bigquery.query(
         params,
         "SELECT run_id, value FROM `{dataset}.spotify_model_metrics` WHERE split = 'live' "
         "AND slice = 'all' AND metric = 'accuracy' AND model = @model ORDER BY run_id",
@@ -188,7 +190,7 @@ def test_a_worse_challenger_is_rolled_back(market: Market, tmp_path: Path) -> No
     assert [term.version for term in terms] == [first, first, bad, first]
     # What the canary predicted live is its share of the tracks and no more.
     term = terms[1]
-    shared = clients.query(
+    shared = bigquery.query(
         params,
         "SELECT model, COUNT(*) AS n FROM `{dataset}.spotify_predictions` "
         "WHERE window_start >= @since AND window_start < @until GROUP BY 1",

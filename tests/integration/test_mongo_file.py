@@ -11,7 +11,9 @@ import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-from spotify_mlops.local import mongo, ports, processes, state
+from local_services import mongo
+from spotify_mlops.io.http import ports
+from spotify_mlops.io.local import processes, state
 
 
 @contextmanager

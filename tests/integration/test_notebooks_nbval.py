@@ -11,9 +11,11 @@ import uuid
 import nbformat
 import pytest
 
-from spotify_mlops import notebooks, params, sources
-from spotify_mlops.jobs import bounded, deploy
-from spotify_mlops.local import state
+from spotify_mlops import sources
+from spotify_mlops.config import params
+from spotify_mlops.io.local import state
+from spotify_mlops.operations import apps, bounded
+from spotify_mlops.presentation import notebooks
 
 SMALL = {
     "simulator_events": "40000",
@@ -61,7 +63,7 @@ def test_every_cell_of_the_notebooks_runs(small_log: params.Params) -> None:
             check=False,
         )
     finally:
-        deploy.stop_apps()
+        apps.stop_apps()
     assert done.returncode == 0, done.stdout[-5000:]
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed is not None

@@ -14,8 +14,8 @@ import nbformat
 import psutil
 import pytest
 
-from spotify_mlops import notebooks
-from spotify_mlops.errors import NotebookError, ParamsError
+from spotify_mlops.config.errors import NotebookError, ParamsError
+from spotify_mlops.presentation import notebooks
 
 PARAMETERS = 'profile = "local"\nhorizon = None'
 
@@ -104,7 +104,9 @@ def test_ctrl_c_leaves_no_kernel_and_the_next_run_resumes(checkout):
     )
     # Whoever runs the tests in the background may have made them deaf to SIGINT.
     hear = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    command = f"{hear}; from spotify_mlops import notebooks; notebooks.run('local', start=2)"
+    command = (
+        f"{hear}; from spotify_mlops.presentation import notebooks; notebooks.run('local', start=2)"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", command], env=os.environ.copy(), stderr=subprocess.DEVNULL
     )

@@ -13,16 +13,18 @@ import pytest
 import worlds
 from polars.testing import assert_frame_equal
 
-from spotify_mlops import clients, spanish, tables, warehouse
-from spotify_mlops.dashboard import grafana, panels, queries
-from spotify_mlops.dashboard.panel import COLUMNS, Panel, fill
-from spotify_mlops.dashboard.queries import Selection
-from spotify_mlops.jobs import audit
-from spotify_mlops.labels import LEVELS
-from spotify_mlops.lifecycle import decisions, loop
-from spotify_mlops.lifecycle.decisions import Decision
+from spotify_mlops.config import spanish
+from spotify_mlops.config.params import Params
+from spotify_mlops.domain.labels import LEVELS
+from spotify_mlops.io import bigquery
+from spotify_mlops.io.bigquery import tables, warehouse
 from spotify_mlops.model import metrics
-from spotify_mlops.params import Params
+from spotify_mlops.operations import audit
+from spotify_mlops.operations.monitor import decisions, loop
+from spotify_mlops.operations.monitor.decisions import Decision
+from spotify_mlops.presentation.dashboard import grafana, panels, queries
+from spotify_mlops.presentation.dashboard.panel import COLUMNS, Panel, fill
+from spotify_mlops.presentation.dashboard.queries import Selection
 
 NAMES = [panel.name for panel in panels.panels(Params(profile="x"))]
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -190,7 +192,7 @@ def test_operations_count_what_the_tables_hold(watched: Params, everything: Sele
 def test_the_lag_of_a_caught_up_job_is_what_it_last_told(
     watched: Params, everything: Selection
 ) -> None:
-    told = clients.query(watched, "SELECT * FROM {dataset}.spotify_lag")
+    told = bigquery.query(watched, "SELECT * FROM {dataset}.spotify_lag")
     last = told.filter(pl.col("measured_at") == told["measured_at"].max())
     found = dict(
         queries.run(watched, panel_of(watched, "lag_now"), everything)
@@ -199,7 +201,7 @@ def test_the_lag_of_a_caught_up_job_is_what_it_last_told(
     )
     assert found["registros"] == last["records"].sum()
     fresh = queries.run(watched, panel_of(watched, "freshness_now"), everything)
-    seconds = clients.query(watched, "SELECT seconds FROM {dataset}.spotify_freshness")["seconds"]
+    seconds = bigquery.query(watched, "SELECT seconds FROM {dataset}.spotify_freshness")["seconds"]
     assert seconds.min() <= fresh["value"].min() <= fresh["value"].max() <= seconds.max()
     assert seconds.min() > 0
 
@@ -227,4 +229,4 @@ def test_grafana_asks_for_the_same(watched: Params, everything: Selection) -> No
         for text, value in replaced.items():
             sql = sql.replace(text, value)
         # Sums of floats come out by the order of their terms.
-        assert_frame_equal(clients.query(watched, sql), queries.run(watched, panel, selection))
+        assert_frame_equal(bigquery.query(watched, sql), queries.run(watched, panel, selection))

@@ -22,10 +22,11 @@ import pytest
 import worlds
 import yaml
 
-from spotify_mlops import params, paths
-from spotify_mlops.jobs import deploy
-from spotify_mlops.local import kafka, mongo, processes, state
-from spotify_mlops.params import Params
+from local_services import kafka, mongo
+from spotify_mlops.config import params, paths
+from spotify_mlops.config.params import Params
+from spotify_mlops.io.local import processes, state
+from spotify_mlops.operations import apps
 
 PLANTED = f"Pl4nted-{uuid.uuid4().hex}"
 SERVERS_OWN = {"secret", "kafka/server.properties"}
@@ -95,7 +96,7 @@ def given(
         try:
             yield Given(secrets, home, file)
         finally:
-            deploy.stop_apps()
+            apps.stop_apps()
             if record := state.get("dashboard"):
                 processes.stop(record)
 
@@ -130,8 +131,8 @@ def used(given: Given) -> Given:
         assert done.returncode == status, f"{arguments}: {done.stderr}"
         told += done.stdout + done.stderr
     assert given.found_in(told.encode()) == []
-    deploy.start_stream(given.params)
-    deploy.start_dashboard(given.params)
+    apps.start_stream(given.params)
+    apps.start_dashboard(given.params)
     return given
 
 
@@ -164,7 +165,7 @@ def test_no_command_line_has_them(used: Given) -> None:
 
 
 def test_only_the_process_that_uses_one_has_it(used: Given) -> None:
-    stream = state.get(deploy.STREAM)
+    stream = state.get(apps.STREAM)
     assert stream is not None
     having: dict[str, set[int]] = {name: set() for name in used.secrets}
     mine = 0

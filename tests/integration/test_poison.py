@@ -14,13 +14,14 @@ from confluent_kafka import Producer
 from worlds import catch_up, make
 
 from hostile import BAD, ODD, with_field
-from spotify_mlops import clients, tables, topic
-from spotify_mlops.errors import InputError
-from spotify_mlops.jobs import audit, bounded, compare
-from spotify_mlops.local import state
-from spotify_mlops.params import Params
-from spotify_mlops.sinks.dead_letters import dead_letter_topic
-from spotify_mlops.topic import MAX_RECORD_BYTES, Publisher
+from spotify_mlops.config.errors import InputError
+from spotify_mlops.config.params import Params
+from spotify_mlops.io import kafka, mongo
+from spotify_mlops.io.bigquery import tables
+from spotify_mlops.io.kafka import MAX_RECORD_BYTES, Publisher
+from spotify_mlops.io.local import state
+from spotify_mlops.operations import audit, bounded, compare
+from spotify_mlops.pipeline.sinks.dead_letters import dead_letter_topic
 
 ENVELOPE = 200
 """What Kafka adds to a batch of one record, at most."""
@@ -64,27 +65,27 @@ def publish(settings: Params, values: list[bytes | None]) -> None:
 
 
 def test_a_record_beyond_the_limit_is_named_and_not_published(settings: Params) -> None:
-    topic.ensure_topic(settings)
+    kafka.ensure_topic(settings)
     for size in (MAX_RECORD_BYTES + 1, MAX_RECORD_BYTES - 10):  # here, and by the broker
         with pytest.raises(InputError, match=r"no cabe en el tema .*8\.388.*clave «t»"):
             publish(settings, [filled(with_field(b'"x": "@"'), size)])
-    assert set(topic.offsets(settings).values()) == {(0, 0)}
+    assert set(kafka.offsets(settings).values()) == {(0, 0)}
 
 
 def test_every_hostile_record_is_answered_for(settings: Params) -> None:
-    topic.ensure_topic(settings)
+    kafka.ensure_topic(settings)
     values = [
         value for pair in zip(EVENTS, LETTERS, strict=False) for value in (pair[0], pair[1][0])
     ]
     values += [value for value, _ in LETTERS[len(EVENTS) :]]
     publish(settings, values)
     foreign = Producer(
-        clients.kafka_config(settings) | {"message.max.bytes": 64 << 20, "compression.type": "lz4"}
+        kafka.client_config(settings) | {"message.max.bytes": 64 << 20, "compression.type": "lz4"}
     )
     for value in OVERSIZED:
         foreign.produce(settings.topic, value, partition=0)
         assert foreign.flush(60) == 0
-    topic.publish_heartbeats(settings, datetime(2026, 1, 6, tzinfo=UTC))
+    kafka.publish_heartbeats(settings, datetime(2026, 1, 6, tzinfo=UTC))
 
     assert catch_up(settings)["restarts"] == 0
 
@@ -117,7 +118,7 @@ def assert_dead_letters(settings: Params) -> None:
     }
     of_letters = settings.model_copy(update={"topic": dead_letter_topic(settings)})
     published = [
-        message.value() for batch in topic.read(of_letters, {0: 0}) for _, _, message in batch
+        message.value() for batch in kafka.read(of_letters, {0: 0}) for _, _, message in batch
     ]
     assert sorted(published, key=repr) == [value for value, _ in expected]
 
@@ -125,8 +126,7 @@ def assert_dead_letters(settings: Params) -> None:
 def assert_documents(settings: Params, events: pl.DataFrame) -> None:
     """Check that each event is one document that has all of the record, or says where it is."""
     stored = {
-        document["event_id"]: document
-        for document in clients.mongo_database(settings)["events"].find()
+        document["event_id"]: document for document in mongo.database(settings)["events"].find()
     }
     assert len(stored) == len(EVENTS)
     for value in EVENTS:
@@ -137,5 +137,5 @@ def assert_documents(settings: Params, events: pl.DataFrame) -> None:
         else:
             own = {"_id": document["_id"], "event_time": document["event_time"]}
             assert document == json.loads(value) | own
-    tracks = {document["_id"] for document in clients.mongo_database(settings)["tracks"].find()}
+    tracks = {document["_id"] for document in mongo.database(settings)["tracks"].find()}
     assert tracks == {f"CO:{track}" for track in events["track_id"]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,18 +10,16 @@ from typing import Any
 
 import polars as pl
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 import strangers
-import tiny_model
 from vertex_server import VertexServer, running
 
-from spotify_mlops.errors import InputError, IntegrityError, ServiceError
+import tiny_model
+from spotify_mlops.config.errors import InputError, IntegrityError, ServiceError
+from spotify_mlops.config.params import Params
 from spotify_mlops.model import bundle, client
 from spotify_mlops.model.endpoint import Endpoint
+from spotify_mlops.model.promotions import Canary, Schedule
 from spotify_mlops.model.registry import CHALLENGER, CHAMPION, DIGEST, Registry, digest_label
-from spotify_mlops.model.schedule import Canary, Schedule
-from spotify_mlops.params import Params
 from spotify_mlops.pipeline.predict import Champions
 
 START = tiny_model.START

@@ -13,17 +13,20 @@ import polars as pl
 import pytest
 from worlds import World, command, content
 
-from spotify_mlops import clients, features, tables, warehouse
-from spotify_mlops.events import LOG_COLUMNS, Ahead, decode
-from spotify_mlops.jobs import bounded, compare, late, skew
+from spotify_mlops.config.params import Params
+from spotify_mlops.domain import features
+from spotify_mlops.domain.events import LOG_COLUMNS, Ahead, decode
+from spotify_mlops.domain.windows import Windowing
+from spotify_mlops.io import bigquery, mongo
+from spotify_mlops.io.archive import archived
+from spotify_mlops.io.bigquery import tables, warehouse
 from spotify_mlops.model import dataset as data
 from spotify_mlops.model.endpoint import Endpoint
+from spotify_mlops.model.promotions import Schedule
 from spotify_mlops.model.registry import Registry
-from spotify_mlops.model.schedule import Schedule
-from spotify_mlops.params import Params
-from spotify_mlops.pipeline import archived, marks, steps
+from spotify_mlops.operations import bounded, compare, late, skew
+from spotify_mlops.pipeline import steps, watermark
 from spotify_mlops.sources import manifest
-from spotify_mlops.windows import Windowing
 
 
 @pytest.mark.parametrize("runner", ["fnapi", "prism"])
@@ -65,7 +68,7 @@ def test_the_command_compares_and_tells(world: World) -> None:
         done = command(settings, *arguments)
     finally:
         stored = tables.DEAD_LETTERS.rows
-        clients.query(settings, f"DELETE FROM {{dataset}}.{stored} WHERE log_offset < 0")
+        bigquery.query(settings, f"DELETE FROM {{dataset}}.{stored} WHERE log_offset < 0")
     assert done.returncode == 1, done.stderr
     (wrong,) = [line for line in done.stdout.splitlines() if line.endswith("NO")]
     assert wrong.startswith("spotify_dead_letters")
@@ -80,7 +83,7 @@ def unique_events(settings: Params, allowed_lateness: timedelta) -> tuple[pl.Dat
     log = pl.read_parquet(f"{archived.raw_folder(settings)}/*/*.parquet").select(*LOG_COLUMNS)
     log = log.unique(["partition", "offset"]).sort("partition", "offset")
     nothing = dict.fromkeys(range(settings.partitions))
-    marked, _ = marks.mark(decode(log, Ahead.of(settings)), nothing, allowed_lateness)
+    marked, _ = watermark.mark(decode(log, Ahead.of(settings)), nothing, allowed_lateness)
     events = steps.events(marked, Windowing.of(settings))
     return features.dedup(events.filter(~pl.col("late")))[0], int(events["late"].sum())
 
@@ -180,16 +183,14 @@ def plant_row(settings: Params, table: tables.Table, column: str, written_at: da
 
 def plant_document(settings: Params, field: str, value: Any) -> None:
     row = latest_row(settings)
-    clients.mongo_database(settings)["tracks"].update_one(
+    mongo.database(settings)["tracks"].update_one(
         {"_id": f"{row['country']}:{row['track_id']}"}, {"$set": {field: value}}
     )
 
 
 def plant_gone(settings: Params) -> None:
     row = latest_row(settings)
-    clients.mongo_database(settings)["tracks"].delete_one(
-        {"_id": f"{row['country']}:{row['track_id']}"}
-    )
+    mongo.database(settings)["tracks"].delete_one({"_id": f"{row['country']}:{row['track_id']}"})
 
 
 PLANTED: dict[str, tuple[Callable[[Params], None], set[str]]] = {
@@ -228,12 +229,12 @@ PLANTED: dict[str, tuple[Callable[[Params], None], set[str]]] = {
 def put_back(world: World) -> Iterator[None]:
     """Undo what a test changes in tables and store."""
     settings = world.settings
-    collection = clients.mongo_database(settings)["tracks"]
+    collection = mongo.database(settings)["tracks"]
     documents = list(collection.find())
     began = datetime.now(UTC)
     yield
     for table in (tables.features(settings), tables.PREDICTIONS):
-        clients.query(
+        bigquery.query(
             settings,
             f"DELETE FROM {{dataset}}.{table.rows} "
             "WHERE written_at = @marker OR written_at >= @began",

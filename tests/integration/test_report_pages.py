@@ -12,9 +12,10 @@ import polars as pl
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from spotify_mlops import params, paths, report
-from spotify_mlops.figures import eda
-from spotify_mlops.story.show import table
+from spotify_mlops.config import params, paths
+from spotify_mlops.presentation import report
+from spotify_mlops.presentation.figures import eda
+from spotify_mlops.presentation.narrative.show import table
 
 pytestmark = browser.needs_chromium
 

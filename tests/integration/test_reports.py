@@ -15,11 +15,13 @@ import pages
 import pytest
 import yaml
 
-from spotify_mlops import notebooks, params, paths, report, sources
-from spotify_mlops.jobs import bounded, deploy
-from spotify_mlops.params import Params
-from spotify_mlops.report import history
-from spotify_mlops.spanish import number
+from spotify_mlops import sources
+from spotify_mlops.config import params, paths
+from spotify_mlops.config.params import Params
+from spotify_mlops.config.spanish import number
+from spotify_mlops.operations import apps, bounded
+from spotify_mlops.presentation import notebooks, report
+from spotify_mlops.presentation.report import history
 
 SMALL: dict[str, Any] = {
     "simulator_events": 40_000,
@@ -97,7 +99,7 @@ def _run(home: Path, seed: int, order: tuple[int, ...]) -> Run:
         for each in order:
             notebooks.run("run", only=each)
     finally:
-        deploy.stop_apps()
+        apps.stop_apps()
     folder = home / "reports" / unique
     report.render(settings, folder / "executed", folder)
     return Run(settings, folder)

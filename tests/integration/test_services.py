@@ -21,10 +21,17 @@ from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud import bigquery
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from spotify_mlops import clients, params, tables, warehouse
-from spotify_mlops.errors import ServiceError, UserError
-from spotify_mlops.local import ports, processes, secret, services, state
-from spotify_mlops.sinks import mongo
+from local_services import services
+from spotify_mlops.config import params
+from spotify_mlops.config.errors import ServiceError, UserError
+from spotify_mlops.io import answering, kafka
+from spotify_mlops.io.bigquery import tables, warehouse
+from spotify_mlops.io.bigquery.client import query as run_query
+from spotify_mlops.io.bigquery.client import query_pandas
+from spotify_mlops.io.http import ports
+from spotify_mlops.io.local import processes, secret, state
+from spotify_mlops.io.mongo.client import database as mongo_database
+from spotify_mlops.pipeline.sinks import mongo
 
 Records = dict[str, state.Record]
 MakeParams = Callable[..., params.Params]
@@ -32,23 +39,23 @@ START = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 def write_one_of_each(local: params.Params, mark: str) -> None:
-    admin = AdminClient(clients.kafka_config(local))
+    admin = AdminClient(kafka.client_config(local))
     admin.create_topics([NewTopic(local.topic, 1, 1)])[local.topic].result(30)
-    producer = Producer(clients.kafka_config(local) | {"acks": "all"})
+    producer = Producer(kafka.client_config(local) | {"acks": "all"})
     producer.produce(local.topic, mark.encode())
     assert producer.flush(30) == 0
-    clients.mongo_database(local)["marks"].insert_one({"_id": mark})
+    mongo_database(local)["marks"].insert_one({"_id": mark})
     warehouse.ensure_dataset(local)
     warehouse.append(local, tables.PREDICTIONS, predictions(3))
 
 
 def read_one_of_each(local: params.Params) -> tuple[list[bytes | None], list[str], int]:
-    consumer = Consumer(clients.kafka_config(local) | {"group.id": "test"})
+    consumer = Consumer(kafka.client_config(local) | {"group.id": "test"})
     consumer.assign([TopicPartition(local.topic, 0, 0)])
     records = consumer.consume(1, timeout=30)
     consumer.close()
-    marks = [document["_id"] for document in clients.mongo_database(local)["marks"].find()]
-    counted = clients.query(local, "SELECT COUNT(*) FROM {dataset}.spotify_predictions").item()
+    marks = [document["_id"] for document in mongo_database(local)["marks"].find()]
+    counted = run_query(local, "SELECT COUNT(*) FROM {dataset}.spotify_predictions").item()
     return [record.value() for record in records], marks, counted
 
 
@@ -78,7 +85,7 @@ def kill(record: state.Record) -> None:
 
 
 def test_up_again_is_harmless_and_all_run(services: Records) -> None:
-    from spotify_mlops.local import services as local_services
+    from local_services import services as local_services
 
     running = local_services.up()  # another test may have killed one and started it again
     assert running.keys() == services.keys()
@@ -89,19 +96,19 @@ def test_up_again_is_harmless_and_all_run(services: Records) -> None:
 
 def test_the_clients_reach_the_services(local_params: MakeParams) -> None:
     local = local_params()
-    clients.require(local)
+    answering.require(local)
     write_one_of_each(local, "hola")
     assert read_one_of_each(local) == ([b"hola"], ["hola"], 3)
 
 
 def test_kafka_stamps_arrival_and_keeps_old_events(local_params: MakeParams) -> None:
     local = local_params()
-    admin = AdminClient(clients.kafka_config(local))
+    admin = AdminClient(kafka.client_config(local))
     admin.create_topics([NewTopic(local.topic, 1, 1)])[local.topic].result(30)
-    producer = Producer(clients.kafka_config(local))
+    producer = Producer(kafka.client_config(local))
     producer.produce(local.topic, b"old", timestamp=1_000)
     producer.flush(30)
-    consumer = Consumer(clients.kafka_config(local) | {"group.id": "test"})
+    consumer = Consumer(kafka.client_config(local) | {"group.id": "test"})
     consumer.assign([TopicPartition(local.topic, 0, 0)])
     (record,) = consumer.consume(1, timeout=30)
     consumer.close()
@@ -119,7 +126,7 @@ def test_query_gives_types_parameters_and_empty_results(local_params: MakeParams
         WHERE window_start >= @start AND country IN UNNEST(@countries) AND score < @most
         ORDER BY track_id
     """
-    found = clients.query(local, sql, start=START + timedelta(hours=1), countries=["CO"], most=0.75)
+    found = run_query(local, sql, start=START + timedelta(hours=1), countries=["CO"], most=0.75)
     expected = (
         predictions(10)
         .filter(
@@ -136,10 +143,10 @@ def test_query_gives_types_parameters_and_empty_results(local_params: MakeParams
         "window_start": pl.Datetime("us", "UTC"),
         "score": pl.Float64,
     }
-    none = clients.query(local, sql, start=START, countries=["XX"], most=0.0)
+    none = run_query(local, sql, start=START, countries=["XX"], most=0.0)
     assert none.height == 0
     assert none.schema == found.schema
-    frame = clients.query_pandas(local, "SELECT * FROM {dataset}.spotify_predictions")
+    frame = query_pandas(local, "SELECT * FROM {dataset}.spotify_predictions")
     assert len(frame) == 10
     assert str(frame["window_start"].dt.tz) == "UTC"
 
@@ -155,7 +162,7 @@ def test_a_new_nullable_column_is_added_to_a_table_with_rows(
     monkeypatch.setattr(tables, "all_tables", lambda params: (wider,))
     warehouse.ensure_dataset(local)
     warehouse.append(local, wider, predictions(2, 3).with_columns(note=pl.lit("new")))
-    found = clients.query(local, "SELECT track_id, note FROM {dataset}.spotify_predictions")
+    found = run_query(local, "SELECT track_id, note FROM {dataset}.spotify_predictions")
     assert dict(found.rows()) == {"t0": None, "t1": None, "t2": None, "t3": "new", "t4": "new"}
     other = replace(
         wider, schema=(*wider.schema, bigquery.SchemaField("more", "INT64", "REQUIRED"))
@@ -171,7 +178,7 @@ def test_large_results_come_whole(local_params: MakeParams, tmp_path: Path) -> N
     rows = predictions(200_000)
     rows.write_parquet(tmp_path / "a.parquet")
     assert warehouse.load(local, tables.PREDICTIONS, [tmp_path / "a.parquet"], replace=True)
-    found = clients.query(local, "SELECT * FROM {dataset}.spotify_predictions_rows")
+    found = run_query(local, "SELECT * FROM {dataset}.spotify_predictions_rows")
     order = ["track_id"]
     assert found.sort(order).equals(rows.select(found.columns).sort(order))
 
@@ -187,9 +194,9 @@ def test_small_and_large_results_have_the_same_values(local_params: MakeParams) 
     )
     warehouse.append(local, tables.PREDICTIONS, rows)
     sql = "SELECT * FROM {dataset}.spotify_predictions_rows"  # more rows than one answer holds
-    large = clients.query(local, sql).sort("track_id")
+    large = run_query(local, sql).sort("track_id")
     few = large["track_id"].head(500).to_list()
-    small = clients.query(local, f"{sql} WHERE track_id IN UNNEST(@few)", few=few)
+    small = run_query(local, f"{sql} WHERE track_id IN UNNEST(@few)", few=few)
     assert small.sort("track_id").equals(large.head(500))
     assert large.equals(rows.select(large.columns).sort("track_id"))
 
@@ -197,9 +204,9 @@ def test_small_and_large_results_have_the_same_values(local_params: MakeParams) 
 def test_a_query_that_fails_raises(local_params: MakeParams) -> None:
     local = local_params()
     with pytest.raises(NotFound, match="nowhere"):
-        clients.query(local, "SELECT x FROM nowhere.y")
+        run_query(local, "SELECT x FROM nowhere.y")
     with pytest.raises(BadRequest, match="division by zero"):
-        clients.query(local, "SELECT 1 / 0")
+        run_query(local, "SELECT 1 / 0")
 
 
 def test_load_replaces_or_adds_and_views_show_each_key_once(
@@ -212,7 +219,7 @@ def test_load_replaces_or_adds_and_views_show_each_key_once(
     predictions(5, 3).write_parquet(files[1])
 
     def counts() -> tuple[int, int]:
-        rows, keys = clients.query(
+        rows, keys = run_query(
             local,
             "SELECT (SELECT COUNT(*) FROM {dataset}.spotify_predictions_rows) AS n, "
             "(SELECT COUNT(*) FROM {dataset}.spotify_predictions) AS k",
@@ -251,7 +258,7 @@ def test_an_append_whose_answer_was_lost_is_not_written_twice(local_params: Make
         appender.append(predictions(4))
         appender.append(predictions(2, 4))
     sql = "SELECT COUNT(*) FROM {dataset}.spotify_predictions_rows"
-    assert clients.query(local, sql).item() == 6
+    assert run_query(local, sql).item() == 6
 
 
 def test_a_large_append_is_cut_into_requests(local_params: MakeParams) -> None:
@@ -260,7 +267,7 @@ def test_a_large_append_is_cut_into_requests(local_params: MakeParams) -> None:
     with warehouse.Appender(local, tables.PREDICTIONS) as appender:
         appender.append(predictions(150_000))
     sql = "SELECT COUNT(DISTINCT track_id) FROM {dataset}.spotify_predictions_rows"
-    assert clients.query(local, sql).item() == 150_000
+    assert run_query(local, sql).item() == 150_000
 
 
 def test_data_and_addresses_outlive_down_and_kill(own_state: Path) -> None:
@@ -287,7 +294,7 @@ def test_data_and_addresses_outlive_down_and_kill(own_state: Path) -> None:
     assert not any(processes.is_alive(record) for record in second.values())
     assert {found.state for found in services.status()} == {"stopped"}
     with pytest.raises(ServiceError, match="spotify-mlops up"):
-        clients.kafka_config(local)
+        kafka.client_config(local)
 
     # The data know nothing of the secret, as in a folder from before there was one.
     (own_state / secret.FILE).unlink()
@@ -315,7 +322,7 @@ def test_an_appender_outlives_a_restart_of_the_server(own_state: Path) -> None:
         services.up()
         appender.append(predictions(3, 3))
     sql = "SELECT COUNT(*) FROM {dataset}.spotify_predictions"
-    assert clients.query(local, sql).item() == 6
+    assert run_query(local, sql).item() == 6
 
     services.down()
     brief = local.model_copy(
@@ -331,7 +338,7 @@ def test_an_appender_outlives_a_restart_of_the_server(own_state: Path) -> None:
 def test_two_clones_do_not_disturb_each_other(
     services: Records, local_params: MakeParams, tmp_path: Path
 ) -> None:
-    from spotify_mlops.local import services as local_services
+    from local_services import services as local_services
 
     mine = local_params()
     write_one_of_each(mine, "mío")
@@ -364,14 +371,14 @@ def test_readers_and_appenders_at_once_do_not_mix_answers(local_params: MakePara
     with ThreadPoolExecutor(8) as pool:  # more open streams than the server's default threads
         writers = [pool.submit(write, 1000 * i) for i in range(8)]
         while not all(writer.done() for writer in writers):
-            seen.append(clients.query(local, sql))
+            seen.append(run_query(local, sql))
         for writer in writers:
             writer.result()
     assert all(frame.columns == ["n", "k"] for frame in seen)
     counts = [frame.row(0) for frame in seen]
     assert counts == sorted(counts)
     assert all(rows == keys for rows, keys in counts)
-    assert clients.query(local, sql).row(0) == (2400, 2400)
+    assert run_query(local, sql).row(0) == (2400, 2400)
 
 
 def test_of_duplicates_the_first_event_is_kept(local_params: MakeParams) -> None:
@@ -386,7 +393,7 @@ def test_of_duplicates_the_first_event_is_kept(local_params: MakeParams) -> None
         },
         schema_overrides={"event_time": pl.Datetime("us", "UTC")},
     )
-    database = clients.mongo_database(local_params())
+    database = mongo_database(local_params())
     mongo.insert_events(database, events)
     mongo.insert_events(database, events[count:])
     assert [d["count"] for d in database["events"].find()] == [1] * count
@@ -396,7 +403,7 @@ def test_a_large_range_is_deleted_whole_and_a_part_of_it_is_not(
     local_params: Callable[..., params.Params],
 ) -> None:
     """The server deletes a range by its keys: not all of the documents fit in its memory."""
-    events = clients.mongo_database(local_params())["events"]
+    events = mongo_database(local_params())["events"]
     events.insert_many({"_id": f"{number:08}", "text": "x" * 200} for number in range(9_000))
     assert events.count_documents({"_id": {"$lt": "00006500"}}) == 6_500
     assert events.delete_one({"_id": {"$lt": "00006500"}}).deleted_count == 1
@@ -408,7 +415,7 @@ def test_a_large_range_is_deleted_whole_and_a_part_of_it_is_not(
 
 
 def test_mongo_documents_are_found_changed_and_unique(local_params: MakeParams) -> None:
-    kept = clients.mongo_database(local_params())["kept"]
+    kept = mongo_database(local_params())["kept"]
     kept.insert_many([{"_id": f"{i:02d}", "n": i, "deep": {"a": [1, None]}} for i in range(20)])
     kept.insert_one({"_id": 5, "n": 500})
     with pytest.raises(DuplicateKeyError):
@@ -442,7 +449,7 @@ def test_a_mongo_that_does_not_answer_is_given_up(
     local_params: Callable[..., params.Params],
 ) -> None:
     impatient = local_params(sink_deadline="1s")
-    database = clients.mongo_database(impatient)
+    database = mongo_database(impatient)
     database["tracks"].insert_one({"_id": 1})
     record = state.get("mongo")
     assert record is not None

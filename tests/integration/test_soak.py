@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from spotify_mlops.local import state
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from chaos import soak
+from spotify_mlops.io.local import state
 
 
 @pytest.mark.timeout(600)

@@ -17,9 +17,10 @@ import strangers
 import worlds
 
 from spotify_mlops import sources
-from spotify_mlops.jobs import deploy
-from spotify_mlops.local import ports, processes, secret, state
-from spotify_mlops.params import Params
+from spotify_mlops.config.params import Params
+from spotify_mlops.io.http import ports
+from spotify_mlops.io.local import processes, secret, state
+from spotify_mlops.operations import apps as deploy
 
 NOBODY = 65534
 TOKEN = "of-this-test"

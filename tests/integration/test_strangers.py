@@ -13,9 +13,10 @@ from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 from worlds import command, make
 
-from spotify_mlops import clients, params
-from spotify_mlops.jobs import deploy
-from spotify_mlops.local import secret, state
+from spotify_mlops.config import params
+from spotify_mlops.io import kafka
+from spotify_mlops.io.local import secret, state
+from spotify_mlops.operations import apps
 
 Records = dict[str, state.Record]
 Asked = dict[str, str]
@@ -43,7 +44,7 @@ def test_kafka_and_mongo_refuse_who_has_no_secret(services: Records) -> None:
 def test_kafka_refuses_a_wrong_password(services: Records, port: str) -> None:
     told: list[KafkaError] = []
     client = AdminClient(
-        clients.kafka_config(params.load("local"))
+        kafka.client_config(params.load("local"))
         | {
             "bootstrap.servers": f"127.0.0.1:{services['kafka'].ports[port]}",
             "sasl.password": secret.key("mongo"),
@@ -87,6 +88,6 @@ def test_nobody_else_can_read_what_is_in_the_state_directory(own_state: Path) ->
     names = {file.name for file in found}
     assert {"server.properties", "kafka.log", "documents.mv", "bqemulator.duckdb"} <= names
     assert any(name.endswith(".parquet") for name in names)
-    written_here = {deploy.params_file(settings), own_state / "run"}  # not by the command line
+    written_here = {apps.params_file(settings), own_state / "run"}  # not by the command line
     assert {file for file in found - written_here if file.stat().st_mode & 0o077} == set()
     assert own_state.stat().st_mode & 0o777 == 0o700

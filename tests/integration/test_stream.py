@@ -21,12 +21,15 @@ import psutil
 import pytest
 from worlds import World, catch_up, command, content, make, next_window
 
-from spotify_mlops import clients, sources, tables, topic
-from spotify_mlops.jobs import audit, bounded, compare, deploy
-from spotify_mlops.local import processes, state
-from spotify_mlops.local import services as local_services
-from spotify_mlops.params import Params
-from spotify_mlops.sinks import mongo, positions
+from local_services import services as local_services
+from spotify_mlops import sources
+from spotify_mlops.config.params import Params
+from spotify_mlops.io import bigquery, kafka
+from spotify_mlops.io.bigquery import tables
+from spotify_mlops.io.local import processes, state
+from spotify_mlops.io.mongo.client import database as mongo_database
+from spotify_mlops.operations import apps, audit, bounded, compare
+from spotify_mlops.pipeline.sinks import mongo, positions
 
 
 def assert_equal_to_replay(settings: Params) -> None:
@@ -84,7 +87,7 @@ def test_the_online_store_has_the_latest_row_of_each_track(world: World) -> None
         .unique(key, keep="last")
         .join(content(settings, tables.PREDICTIONS), on=["window_start", *key], how="left")
     )
-    tracks = {d["_id"]: d for d in clients.mongo_database(settings)["tracks"].find()}
+    tracks = {d["_id"]: d for d in mongo_database(settings)["tracks"].find()}
     assert len(tracks) == latest.height
     inputs = mongo.model_inputs(settings)
     for row in latest.iter_rows(named=True):
@@ -100,7 +103,7 @@ def test_the_online_store_has_the_latest_row_of_each_track(world: World) -> None
 
 def test_an_older_window_never_replaces_a_newer_one(world: World) -> None:
     settings = world.settings
-    database = clients.mongo_database(settings)
+    database = mongo_database(settings)
     before = {document["_id"]: document for document in database["tracks"].find()}
     features = content(settings, tables.features(settings))
     oldest = features.filter(pl.col("window_start") == pl.col("window_start").min())
@@ -116,7 +119,7 @@ def test_the_operational_store_keeps_the_recent_events_only(world: World) -> Non
     events = content(settings, tables.EVENTS)
     newest = events["event_time"].max()
     assert isinstance(newest, datetime)
-    stored = {d["_id"]: d for d in clients.mongo_database(settings)["events"].find()}
+    stored = {d["_id"]: d for d in mongo_database(settings)["events"].find()}
     watermark = datetime.fromisoformat(world.summary["watermark"])
     oldest = mongo.kept_from(watermark, settings.operational_retention)
     assert oldest > newest - settings.operational_retention * 1.2
@@ -137,7 +140,7 @@ def history(services: dict[str, state.Record]) -> Iterator[Callable[..., Params]
         return settings
 
     yield prepare
-    deploy.stop_apps()
+    apps.stop_apps()
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout: float = 90) -> None:
@@ -149,13 +152,13 @@ def wait_until(condition: Callable[[], object], what: str, timeout: float = 90) 
 
 def windows_written(settings: Params) -> int:
     sql = "SELECT COUNT(DISTINCT window_start) FROM {dataset}.spotify_features_rows"
-    return int(clients.query(settings, sql).item())
+    return int(bigquery.query(settings, sql).item())
 
 
 def finish(settings: Params) -> None:
     """Wait for the end of the live part, stop the job, and answer for what is left."""
-    wait_until(lambda: not _runs(deploy.SIMULATOR), "the simulator goes on")
-    deploy.stop_apps()
+    wait_until(lambda: not _runs(apps.SIMULATOR), "the simulator goes on")
+    apps.stop_apps()
     catch_up(settings)
 
 
@@ -173,14 +176,14 @@ def kill(record: state.Record | None) -> None:
 
 def test_a_killed_stream_loses_and_doubles_nothing(history: Callable[..., Params]) -> None:
     settings = history(live_clock=4_000)
-    deploy.start_stream(settings)
-    deploy.start_simulator(settings)
+    apps.start_stream(settings)
+    apps.start_simulator(settings)
     for windows in (74, 77):
         wait_until(lambda w=windows: windows_written(settings) >= w, "no windows")  # type: ignore[misc]
-        kill(state.get(deploy.STREAM))
+        kill(state.get(apps.STREAM))
         found = {s.name: s.state for s in local_services.status()}
-        assert found[deploy.STREAM] == "crashed"
-        deploy.start_stream(settings)
+        assert found[apps.STREAM] == "crashed"
+        apps.start_stream(settings)
     finish(settings)
     assert windows_written(settings) == 84
     assert_audited(settings)
@@ -191,8 +194,8 @@ def test_killed_kafka_stops_nothing_and_loses_nothing(history: Callable[..., Par
     settings = history(live_clock=4_000)
     impatient = settings.model_copy(update={"service_timeout": timedelta(seconds=25)})
     patient = settings.model_copy(update={"service_timeout": timedelta(minutes=5)})
-    stream = deploy.start_stream(impatient)
-    deploy.start_simulator(patient)
+    stream = apps.start_stream(impatient)
+    apps.start_simulator(patient)
     wait_until(lambda: windows_written(settings) >= 74, "no windows")
     kill(state.get("kafka"))
     try:
@@ -208,7 +211,7 @@ def test_killed_kafka_stops_nothing_and_loses_nothing(history: Callable[..., Par
     finally:
         local_services.up()
     wait_until(lambda: windows_written(settings) == 84, "the stream does not go on")
-    assert state.get(deploy.STREAM) == stream
+    assert state.get(apps.STREAM) == stream
     assert processes.is_alive(stream)
     assert "Kafka no responde" in Path(stream.log or "").read_text()
     finish(settings)
@@ -245,4 +248,4 @@ def test_another_number_of_partitions_is_refused(world: World) -> None:
     failed = command(settings, "stream", "--until-caught-up")
     assert failed.returncode == 4
     assert "4 particiones" in failed.stderr
-    assert len(topic.offsets(world.settings)) == 4
+    assert len(kafka.offsets(world.settings)) == 4

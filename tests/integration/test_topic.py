@@ -16,14 +16,16 @@ import polars as pl
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from spotify_mlops import clients, params, sources, topic
-from spotify_mlops.errors import InputError, IntegrityError, ParamsError, ServiceError
-from spotify_mlops.events import Ahead, decode
-from spotify_mlops.local import state
-from spotify_mlops.pipeline.marks import mark
+from spotify_mlops import sources
+from spotify_mlops.config import params
+from spotify_mlops.config.errors import InputError, IntegrityError, ParamsError, ServiceError
+from spotify_mlops.domain.events import Ahead, decode
+from spotify_mlops.io import kafka
+from spotify_mlops.io.kafka import Journal
+from spotify_mlops.io.local import state
+from spotify_mlops.pipeline.watermark import mark
 from spotify_mlops.sources import manifest
 from spotify_mlops.sources.simulator import Simulator, records
-from spotify_mlops.topic import Journal
 
 MakeParams = Callable[..., params.Params]
 SMALL = {"simulator_days": 1, "simulator_events": 20_000, "simulator_tracks": 100}
@@ -31,7 +33,7 @@ HEADER = "Song,Artist,Date,Song ID,Streams,Rank\n"
 
 INGEST = """
 import json, sys
-from spotify_mlops import params, sources
+from spotify_mlops.config import params; from spotify_mlops import sources
 def say(message):
     print(message, flush=True)
 sources.ingest_simulator(params.load("local", **json.loads(sys.argv[1])), say)
@@ -39,7 +41,7 @@ sources.ingest_simulator(params.load("local", **json.loads(sys.argv[1])), say)
 
 LIVE = """
 import json, sys
-from spotify_mlops import params, sources
+from spotify_mlops.config import params; from spotify_mlops import sources
 profile = params.load("local", **json.loads(sys.argv[1]))
 print("ready", flush=True)
 print(json.dumps(sources.live(profile)), flush=True)
@@ -49,8 +51,8 @@ print(json.dumps(sources.live(profile)), flush=True)
 def read(profile: params.Params) -> pl.DataFrame:
     """Return the whole log: partition, offset, append_time, key, value."""
     rows = []
-    extent = topic.offsets(profile)
-    consumer = Consumer(clients.kafka_config(profile) | {"group.id": "test"})
+    extent = kafka.offsets(profile)
+    consumer = Consumer(kafka.client_config(profile) | {"group.id": "test"})
     for partition, (low, high) in extent.items():
         consumer.assign([TopicPartition(profile.topic, partition, low)])
         position = low
@@ -124,7 +126,7 @@ def test_a_record_of_somebody_else_beside_the_log_counts_for_nothing(
     sources.ingest_simulator(profile)
     injected = manifest.injected(profile)
     key = next(iter(Journal(profile).entries()))
-    producer = Producer(clients.kafka_config(profile))
+    producer = Producer(kafka.client_config(profile))
     for name, value in [(key, b"{"), (key, b"[1]"), (b"\xff", b"{}"), ("other", b"{}")]:
         producer.produce(f"{profile.topic}-sources", value, name)
     assert producer.flush(60) == 0
@@ -149,7 +151,7 @@ def test_a_killed_ingest_is_finished_by_the_next(local_params: MakeParams) -> No
     process = subprocess.Popen(
         command(INGEST, profile), stdout=subprocess.PIPE, env=os.environ.copy()
     )
-    topic.ensure_topic(profile)
+    kafka.ensure_topic(profile)
     while process.poll() is None:
         if length(profile) > 20_000:
             process.kill()
@@ -159,7 +161,7 @@ def test_a_killed_ingest_is_finished_by_the_next(local_params: MakeParams) -> No
     if process.returncode == -signal.SIGKILL:
         assert manifest.injected(profile) is None
     # A heartbeat of the streaming job, or anyone else's record, may come in between.
-    topic.publish_heartbeats(profile, Simulator(profile).world.start)
+    kafka.publish_heartbeats(profile, Simulator(profile).world.start)
     summary = sources.ingest_simulator(profile)
     assert summary["skipped"] == cut
     end = Simulator(profile).world.end + profile.allowed_lateness
@@ -192,7 +194,7 @@ def test_the_live_part_goes_on_where_the_history_and_the_last_run_ended(
     process = subprocess.Popen(
         command(LIVE, profile), stdout=subprocess.PIPE, env=os.environ.copy()
     )
-    wait_for_more(profile, process, sum(high for _, high in topic.offsets(profile).values()))
+    wait_for_more(profile, process, sum(high for _, high in kafka.offsets(profile).values()))
     process.kill()
     process.wait()
 
@@ -209,7 +211,7 @@ def test_the_live_part_goes_on_where_the_history_and_the_last_run_ended(
 
 
 def length(profile: params.Params) -> int:
-    return sum(high for _, high in topic.offsets(profile).values())
+    return sum(high for _, high in kafka.offsets(profile).values())
 
 
 def wait_for_more(
@@ -256,7 +258,7 @@ def test_no_date_of_the_future_makes_other_events_late(
     assert any("1 filas" in line and "2099-01-02" in line for line in said)
     assert summary["published"] == 1 + profile.partitions
     assert summary["closed_until"] == "2017-01-13T00:00:00+00:00"
-    topic.publish_heartbeats(profile, datetime(8999, 1, 1, tzinfo=UTC))
+    kafka.publish_heartbeats(profile, datetime(8999, 1, 1, tzinfo=UTC))
     (tmp_path / "spain.csv").write_text(HEADER + "A,a,2017-01-13,a1,7,1\n", encoding="utf-8")
     sources.ingest_charts(profile, [tmp_path])
     log = decode(read(profile).drop("key"), Ahead.of(profile))
@@ -309,10 +311,10 @@ def test_a_steady_rate_has_the_time_of_the_clock(local_params: MakeParams) -> No
 
 def test_another_number_of_partitions_is_refused(local_params: MakeParams) -> None:
     profile = local_params()
-    topic.ensure_topic(profile)
-    topic.ensure_topic(profile)
+    kafka.ensure_topic(profile)
+    kafka.ensure_topic(profile)
     with pytest.raises(ServiceError, match="particiones"):
-        topic.ensure_topic(profile.model_copy(update={"partitions": 7}))
+        kafka.ensure_topic(profile.model_copy(update={"partitions": 7}))
 
 
 def test_a_broker_that_is_not_there_is_named() -> None:

@@ -26,9 +26,9 @@ from google.cloud import aiplatform, aiplatform_v1, storage
 from google.protobuf import field_mask_pb2, json_format, struct_pb2
 from vertex_server import VertexServer, running
 
-from spotify_mlops import clients
-from spotify_mlops.errors import ServiceError
-from spotify_mlops.local import ports
+from spotify_mlops.config.errors import ServiceError
+from spotify_mlops.io import answering, vertex
+from spotify_mlops.io.http import ports
 
 CONTAINER = Path(__file__).with_name("container.py")
 IMAGE = "europe-docker.pkg.dev/p/r/serving:1"
@@ -44,7 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VertexServer]:
 @pytest.fixture
 def sdk(server: VertexServer) -> ModuleType:
     """The ``aiplatform`` module, pointed at the stand-in."""
-    return clients.vertex(server.params)
+    return vertex.sdk(server.params)
 
 
 def unique(prefix: str = "m") -> str:
@@ -64,7 +64,7 @@ def upload_version(sdk: ModuleType, model_id: str, **given: Any) -> aiplatform.M
 
 def register(server: VertexServer, uri: str, name: str = "") -> str:
     """Register an artifact with a container that answers with its name; return the model's."""
-    client = clients.vertex_client(server.params, aiplatform_v1.ModelServiceClient)
+    client = vertex.client(server.params, aiplatform_v1.ModelServiceClient)
     model = aiplatform_v1.Model(
         display_name="con archivos",
         artifact_uri=uri,
@@ -204,7 +204,7 @@ class TestModels:
         self, sdk: ModuleType, server: VertexServer
     ) -> None:
         model = upload(sdk, unique())
-        client = clients.vertex_client(server.params, aiplatform_v1.ModelServiceClient)
+        client = vertex.client(server.params, aiplatform_v1.ModelServiceClient)
         for mask in (["artifact_uri"], []):
             with pytest.raises(exceptions.BadRequest, match="update_mask") as refused:
                 client.update_model(
@@ -242,7 +242,7 @@ class TestModels:
                 listed(wrong)
         with pytest.raises(exceptions.BadRequest, match="order_by"):
             listed(mine, "colour")
-        client = clients.vertex_client(server.params, aiplatform_v1.ModelServiceClient)
+        client = vertex.client(server.params, aiplatform_v1.ModelServiceClient)
         parent = f"projects/{server.params.project}/locations/{server.params.location}"
         pages = client.list_models({"parent": parent, "filter": mine, "page_size": 2}).pages
         assert [len(page.models) for page in pages] == [2, 2, 1]
@@ -323,7 +323,7 @@ def deployable(sdk: ModuleType, name: str, **given: Any) -> aiplatform.Model:
 
 def predict(server: VertexServer, endpoint: aiplatform.Endpoint, **instance: Any) -> Any:
     """Ask with a service client of the thread's own."""
-    client = clients.vertex_client(server.params, aiplatform_v1.PredictionServiceClient)
+    client = vertex.client(server.params, aiplatform_v1.PredictionServiceClient)
     value = json_format.ParseDict(instance, struct_pb2.Value())
     return client.predict(endpoint=endpoint.resource_name, instances=[value], timeout=60)
 
@@ -363,7 +363,7 @@ class TestBucket:
     ) -> None:
         bucket.blob("popularity/1/model.onnx").upload_from_string(b"x")
         with running(tmp_path) as own:
-            sdk = clients.vertex(own.params)
+            sdk = vertex.sdk(own.params)
             with pytest.raises(exceptions.BadRequest, match="ningún archivo"):
                 deployable(sdk, unique(), artifact_uri="gs://models/nothing")
             model = deployable(sdk, unique(), artifact_uri="gs://models/popularity/1")
@@ -454,7 +454,7 @@ class TestEndpoints:
         self, sdk: ModuleType, server: VertexServer, endpoint: aiplatform.Endpoint
     ) -> None:
         endpoint.deploy(deployable(sdk, unique()), machine_type="n1-standard-2")
-        client = clients.vertex_client(server.params, aiplatform_v1.PredictionServiceClient)
+        client = vertex.client(server.params, aiplatform_v1.PredictionServiceClient)
         body = httpbody_pb2.HttpBody(content_type="text/plain", data="Año".encode())
         answer = client.raw_predict(endpoint=endpoint.resource_name, http_body=body)
         assert json.loads(answer.data) == {"echo": "Año"}
@@ -491,7 +491,7 @@ class TestEndpoints:
             with pytest.raises(exceptions.BadRequest) as refused:
                 endpoint.update(traffic_split=split)
             assert fields_of(refused.value) == ["endpoint.traffic_split"]
-        client = clients.vertex_client(server.params, aiplatform_v1.EndpointServiceClient)
+        client = vertex.client(server.params, aiplatform_v1.EndpointServiceClient)
         with pytest.raises(exceptions.BadRequest, match="suma 30") as refused:
             client.deploy_model(
                 endpoint=endpoint.resource_name,
@@ -636,7 +636,7 @@ class TestEndpoints:
         endpoint.deploy(deployable(sdk, unique()), machine_type="n1-standard-2")
         (deployed,) = endpoint.list_models()
         gate = tmp_path / "gate"
-        client = clients.vertex_client(server.params, aiplatform_v1.EndpointServiceClient)
+        client = vertex.client(server.params, aiplatform_v1.EndpointServiceClient)
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(predict, server, endpoint, wait=str(gate))
             wait_for(lambda: established(server.process) > 0)
@@ -776,7 +776,7 @@ class TestJobs:
 
     def test_a_job_dies_with_the_server_and_says_so(self, tmp_path: Path) -> None:
         with running(tmp_path) as own:
-            sdk = clients.vertex(own.params)
+            sdk = vertex.sdk(own.params)
             started = job(sdk, "import time; time.sleep(600)")
             started.submit()
             wait_for(lambda: started.state.name == "JOB_STATE_RUNNING")
@@ -812,7 +812,7 @@ class TestEvaluations:
         name = unique()
         upload(sdk, name)
         model = upload_version(sdk, name, is_default_version=False)
-        client = clients.vertex_client(server.params, aiplatform_v1.ModelServiceClient)
+        client = vertex.client(server.params, aiplatform_v1.ModelServiceClient)
         metrics = json_format.ParseDict({"macroF1": 0.75, "n": 3}, struct_pb2.Value())
         imported = client.import_model_evaluation(
             parent=model.versioned_resource_name,
@@ -836,7 +836,7 @@ class TestEvaluations:
 
     def test_a_required_field_is_named(self, sdk: ModuleType, server: VertexServer) -> None:
         model = upload(sdk, unique())
-        client = clients.vertex_client(server.params, aiplatform_v1.ModelServiceClient)
+        client = vertex.client(server.params, aiplatform_v1.ModelServiceClient)
         with pytest.raises(exceptions.BadRequest) as refused:
             client.import_model_evaluation(
                 parent=model.resource_name, model_evaluation={"metrics_schema_uri": "gs://s"}
@@ -849,20 +849,20 @@ class TestServer:
 
     def test_what_was_answered_survives_kill_9(self, tmp_path: Path) -> None:
         with running(tmp_path) as own:
-            sdk = clients.vertex(own.params)
+            sdk = vertex.sdk(own.params)
             model = upload(sdk, unique(), version_aliases=["champion"], labels={"a": "b"})
             own.kill()
             with pytest.raises(ServiceError, match="Vertex AI no responde"):
-                clients.require(own.params, "vertex")
+                answering.require(own.params, "vertex")
             own.start()
-            clients.require(own.params, "vertex")
+            answering.require(own.params, "vertex")
             found = sdk.Model(model.resource_name, version="champion")
             assert (found.labels, found.version_id) == ({"a": "b"}, "1")
             assert found.create_time == model.create_time
 
     def test_deployed_models_end_and_come_back_with_the_server(self, tmp_path: Path) -> None:
         with running(tmp_path) as own:
-            sdk = clients.vertex(own.params)
+            sdk = vertex.sdk(own.params)
             endpoint = sdk.Endpoint.create(display_name="e")
             endpoint.deploy(deployable(sdk, unique()), machine_type="n1-standard-2")
             (container,) = running_containers(own)
@@ -876,10 +876,10 @@ class TestServer:
 
     def test_a_deployment_cut_short_is_told_as_aborted(self, tmp_path: Path) -> None:
         with running(tmp_path) as own:
-            sdk = clients.vertex(own.params)
+            sdk = vertex.sdk(own.params)
             endpoint = sdk.Endpoint.create(display_name="e")
             never = upload(sdk, unique(), serving_container_command=["sleep", "600"])
-            client = clients.vertex_client(own.params, aiplatform_v1.EndpointServiceClient)
+            client = vertex.client(own.params, aiplatform_v1.EndpointServiceClient)
             operation = client.deploy_model(
                 endpoint=endpoint.resource_name,
                 deployed_model={"model": never.resource_name, "dedicated_resources": {}},
@@ -897,7 +897,7 @@ class TestServer:
         self, sdk: ModuleType, server: VertexServer
     ) -> None:
         model = upload(sdk, unique())
-        client = clients.vertex_client(server.params, aiplatform_v1.ModelServiceClient)
+        client = vertex.client(server.params, aiplatform_v1.ModelServiceClient)
         with pytest.raises(exceptions.MethodNotImplemented, match=":export"):
             client.export_model(name=model.resource_name, output_config={})
         with pytest.raises(exceptions.MethodNotImplemented, match="batchPredictionJobs"):

@@ -12,9 +12,9 @@ import pytest
 from browser import chromium, needs_chromium
 from playwright.sync_api import Page
 
-from spotify_mlops import clients
-from spotify_mlops.local import state
-from spotify_mlops.params import Params
+from spotify_mlops.config.params import Params
+from spotify_mlops.io import bigquery, vertex
+from spotify_mlops.io.local import state
 
 EVIL = "evil.example"
 ATTACK = """
@@ -74,7 +74,7 @@ def page() -> Iterator[Page]:
 @pytest.fixture
 def params(local_params: Callable[..., Params]) -> Params:
     made = local_params()
-    clients.bigquery_client(made).create_dataset(made.dataset)
+    bigquery.client(made).create_dataset(made.dataset)
     return made
 
 
@@ -86,18 +86,18 @@ def test_a_page_runs_nothing_in_bigquery(page: Page, params: Params) -> None:
     body = json.dumps({"query": sql, "useLegacySql": False})
     outcomes = page.evaluate(ATTACK, [url, body, "0" * 64])
     assert set(outcomes) <= {"failed", "opaque"}
-    assert list(clients.bigquery_client(params).list_tables(params.dataset)) == []
+    assert list(bigquery.client(params).list_tables(params.dataset)) == []
 
 
 @needs_chromium
 def test_a_page_runs_no_job_in_vertex(page: Page, params: Params) -> None:
-    url = f"{state.read()['vertex'].addresses['url']}/v1/{clients.vertex_parent(params)}/customJobs"
-    before = {job.resource_name for job in clients.vertex(params).CustomJob.list()}
+    url = f"{state.read()['vertex'].addresses['url']}/v1/{vertex.parent(params)}/customJobs"
+    before = {job.resource_name for job in vertex.sdk(params).CustomJob.list()}
     spec = {"imageUri": "i", "command": ["true"]}
     job = {"displayName": "j", "jobSpec": {"workerPoolSpecs": [{"containerSpec": spec}]}}
     outcomes = page.evaluate(ATTACK, [url, json.dumps(job), "0" * 64])
     assert set(outcomes) <= {"failed", "opaque"}
-    assert {job.resource_name for job in clients.vertex(params).CustomJob.list()} == before
+    assert {job.resource_name for job in vertex.sdk(params).CustomJob.list()} == before
 
 
 @needs_chromium

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import psutil
 
-from spotify_mlops import params
-from spotify_mlops.local import cache, guard, ports, processes, secret, state, vertex
-from spotify_mlops.params import Params
+from local_services import cache, vertex
+from spotify_mlops.config import params
+from spotify_mlops.config.params import Params
+from spotify_mlops.io.http import guard, ports
+from spotify_mlops.io.local import processes, secret, state
 
 
 class VertexServer:

@@ -13,12 +13,15 @@ from typing import Any
 
 import polars as pl
 
-from spotify_mlops import clients, params, sources, tables
-from spotify_mlops.jobs import bounded, compare, deploy
+from spotify_mlops import sources
+from spotify_mlops.config import params
+from spotify_mlops.config.params import Params
+from spotify_mlops.io import mongo
+from spotify_mlops.io.bigquery import tables
 from spotify_mlops.model.predictor import Predictor
-from spotify_mlops.model.schedule import Schedule
+from spotify_mlops.model.promotions import Schedule
 from spotify_mlops.model.train import train
-from spotify_mlops.params import Params
+from spotify_mlops.operations import apps, bounded, compare
 
 SMALL = {
     "simulator_events": 20_000,
@@ -54,7 +57,7 @@ def command(
     settings: Params, *arguments: str, timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line with these params."""
-    file = str(deploy.params_file(settings))
+    file = str(apps.params_file(settings))
     return subprocess.run(
         [sys.executable, "-m", "spotify_mlops", *arguments, "--params", file],
         capture_output=True,
@@ -119,7 +122,7 @@ def build(folder: Path) -> World:
     schedule = Schedule(settings)
     schedule.promote("1", next_window(settings))
     schedule.promote("2", world.change)
-    stored = clients.mongo_database(settings)["tracks"]
+    stored = mongo.database(settings)["tracks"]
     before = {document["_id"]: document["window_start"] for document in stored.find()}
     assert sources.live(settings)["state"] == "complete"
     return replace(world, summary=catch_up(settings), before=before)

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from ..labels import LEVELS
+from ..domain.labels import LEVELS
 from . import decision
 from .dataset import level_codes, matrix
 

@@ -15,11 +15,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from .. import files
-from ..errors import InputError, IntegrityError
-from ..labels import LEVELS
-from ..params import Params, format_duration
-from ..untrusted import DESCRIPTION_BYTES, RefusedError, parse_json
+from ..config.errors import InputError, IntegrityError
+from ..config.params import Params, format_duration
+from ..config.untrusted import DESCRIPTION_BYTES, RefusedError, parse_json
+from ..domain.labels import LEVELS
+from ..io import files
 
 GRAPH = "model.onnx"
 DESCRIPTION = "model.json"

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from ..labels import LEVELS
+from ..domain.labels import LEVELS
 
 
 @dataclass(frozen=True)

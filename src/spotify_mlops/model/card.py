@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from ..params import Params
-from ..spanish import MODEL_NAMES, country, duration, interval, moment, number
-from ..spanish import join as join_words
+from ..config.params import Params
+from ..config.spanish import MODEL_NAMES, country, duration, interval, moment, number
+from ..config.spanish import join as join_words
 
 _NAMES = {
     "majority": "Mayoría (el nivel más frecuente)",

@@ -17,10 +17,10 @@ from google.api_core import exceptions
 from google.cloud import aiplatform_v1
 from google.protobuf import json_format, struct_pb2
 
-from .. import clients
-from ..errors import InputError, ServiceError
-from ..labels import LEVELS
-from ..params import Params
+from ..config.errors import InputError, ServiceError
+from ..config.params import Params
+from ..domain.labels import LEVELS
+from ..io import vertex
 from .endpoint import Endpoint
 from .metrics import PROBABILITIES
 from .predictor import PREDICTION_SCHEMA
@@ -108,7 +108,7 @@ def _frame(answers: Sequence[dict[str, Any]]) -> pl.DataFrame:
 
 
 def _client(params: Params) -> aiplatform_v1.PredictionServiceClient:
-    return clients.vertex_client(params, aiplatform_v1.PredictionServiceClient)
+    return vertex.client(params, aiplatform_v1.PredictionServiceClient)
 
 
 @contextmanager

@@ -10,13 +10,13 @@ from datetime import UTC, datetime, time, timedelta
 import numpy as np
 import polars as pl
 
-from .. import clients
-from ..errors import ParamsError
-from ..features import ROW_KEY, feature_names
-from ..features.names import SEASON_FEATURES
-from ..labels import LEVELS, level_of
-from ..params import Params
-from ..windows import Windowing
+from ..config.errors import ParamsError
+from ..config.params import Params
+from ..domain.features import ROW_KEY, feature_names
+from ..domain.features.names import SEASON_FEATURES
+from ..domain.labels import LEVELS, level_of
+from ..domain.windows import Windowing
+from ..io import bigquery
 
 _YEAR = timedelta(days=366)
 _FORTNIGHT = timedelta(days=14)
@@ -33,8 +33,8 @@ def read(params: Params) -> tuple[pl.DataFrame, pl.DataFrame]:
     Raises:
         google.api_core.exceptions.GoogleAPICallError: the tables are not there.
     """
-    features = clients.query(params, "SELECT * FROM `{dataset}.spotify_features`")
-    labels = clients.query(params, "SELECT * FROM `{dataset}.spotify_labels`")
+    features = bigquery.query(params, "SELECT * FROM `{dataset}.spotify_features`")
+    labels = bigquery.query(params, "SELECT * FROM `{dataset}.spotify_labels`")
     return features, labels
 
 

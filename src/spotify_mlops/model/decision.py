@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..labels import LEVELS
+from ..domain.labels import LEVELS
 
 Offsets = tuple[float, ...]
 """One a level, added to its log probability before they are compared; the last is 0."""

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from ..labels import LEVELS
-from ..params import Params
+from ..config.params import Params
+from ..domain.labels import LEVELS
 from . import dataset, metrics
 from .dataset import Split, level_codes, matrix
 from .learner import Hyperparameters, LevelModel, fit

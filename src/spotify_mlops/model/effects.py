@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from ..features import MODEL_COUNTRIES
-from ..labels import LEVELS
-from ..params import Params
-from ..windows import Windowing
+from ..config.params import Params
+from ..domain.features import MODEL_COUNTRIES
+from ..domain.labels import LEVELS
+from ..domain.windows import Windowing
 from . import dataset
 from .dataset import matrix
 from .metrics import CONFIDENCE, PROBABILITIES

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from google.api_core import exceptions
 from google.cloud import aiplatform_v1
 
-from .. import clients
-from ..errors import ServiceError
-from ..params import Params
+from ..config.errors import ServiceError
+from ..config.params import Params
+from ..io import vertex
+from .promotions import Term
 from .registry import model_id
-from .schedule import Term
 
 
 class Endpoint:
@@ -20,7 +20,7 @@ class Endpoint:
     def __init__(self, params: Params) -> None:
         """Remember where it is; the first question connects."""
         self._params = params
-        self._parent = parent = clients.vertex_parent(params)
+        self._parent = parent = vertex.parent(params)
         self.name = f"{parent}/endpoints/{model_id(params)}"
         self._model = f"{parent}/models/{model_id(params)}"
 
@@ -65,7 +65,7 @@ class Endpoint:
         return self._params.service_timeout.total_seconds()
 
     def _client(self) -> aiplatform_v1.EndpointServiceClient:
-        return clients.vertex_client(self._params, aiplatform_v1.EndpointServiceClient)
+        return vertex.client(self._params, aiplatform_v1.EndpointServiceClient)
 
     def _deployed(self) -> dict[str, str]:
         """Return the id under which each version is deployed; the endpoint is made if need be."""

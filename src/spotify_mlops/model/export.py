@@ -16,8 +16,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from scipy.special import softmax
 
-from ..errors import IntegrityError
-from ..labels import LEVELS
+from ..config.errors import IntegrityError
+from ..domain.labels import LEVELS
 from .learner import LevelModel
 from .runtime import INPUT, OUTPUTS, session
 

@@ -8,16 +8,16 @@ from datetime import datetime
 
 import polars as pl
 
-from ..errors import UserError
-from ..params import Params
-from ..spanish import country, interval, moment, number, plural
-from ..windows import Windowing
+from ..config.errors import UserError
+from ..config.params import Params
+from ..config.spanish import country, interval, moment, number, plural
+from ..domain.windows import Windowing
 from . import metrics
 from .dataset import ROW_KEY
 from .latency import Latency, measure
 from .metrics import PROBABILITIES
 from .predictor import Predictor
-from .schedule import Schedule
+from .promotions import Schedule
 from .train import TrainingResult
 
 FEWEST_ROWS = 200

@@ -19,11 +19,11 @@ from typing import Any
 
 from google.api_core.exceptions import GoogleAPICallError
 
-from .. import clients, files, logs
-from .. import params as parameters
-from ..errors import ParamsError, ServiceError, UserError
-from ..params import Params
-from ..spanish import number
+from ..config import params as parameters
+from ..config.errors import ParamsError, ServiceError, UserError
+from ..config.params import Params
+from ..config.spanish import number
+from ..io import answering, files, logs
 from . import bundle, dataset, training_set
 from .train import TrainingResult, train
 
@@ -118,7 +118,7 @@ def _tables(request: Request, step: Callable[[str], None]) -> tuple[Any, Any]:
         step(f"Leyendo {request.training_data}")
         return training_set.read(request.training_data)
     step(f"Leyendo el dataset {request.params.dataset} de BigQuery")
-    clients.require(request.params, "bigquery")
+    answering.require(request.params, "bigquery")
     try:
         return dataset.read(request.params)
     except GoogleAPICallError as error:

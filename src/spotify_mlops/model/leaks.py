@@ -14,12 +14,12 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from .. import clients
-from .. import features as computation
-from ..features import ROW_KEY
-from ..labels import LEVELS
-from ..params import Params
-from ..windows import Windowing
+from ..config.params import Params
+from ..domain import features as computation
+from ..domain.features import ROW_KEY
+from ..domain.labels import LEVELS
+from ..domain.windows import Windowing
+from ..io import bigquery
 from . import dataset
 from .dataset import level_codes
 
@@ -65,7 +65,7 @@ def read_events(params: Params, windows: Sequence[datetime]) -> pl.DataFrame:
         google.api_core.exceptions.GoogleAPICallError: the table is not there.
     """
     looked_at = {w - params.window * lag for w in windows for lag in (0, *params.lags)}
-    return clients.query(
+    return bigquery.query(
         params,
         "SELECT * FROM `{dataset}.spotify_events` WHERE window_start IN UNNEST(@windows)",
         windows=sorted(looked_at),

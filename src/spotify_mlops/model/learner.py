@@ -13,7 +13,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
-from ..labels import LEVELS
+from ..domain.labels import LEVELS
 from . import decision
 from .calibration import Calibration
 

@@ -9,9 +9,9 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from ..labels import LEVELS
-from ..params import Params
-from ..windows import Windowing
+from ..config.params import Params
+from ..domain.labels import LEVELS
+from ..domain.windows import Windowing
 from .dataset import level_codes
 
 CONFIDENCE = 0.95

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 import polars as pl
 
-from ..labels import LEVELS
+from ..domain.labels import LEVELS
 from . import bundle, runtime
 from .bundle import Bundle
 from .metrics import PROBABILITIES

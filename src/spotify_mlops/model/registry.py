@@ -14,12 +14,12 @@ from pathlib import Path
 from google.api_core import exceptions
 from google.cloud import aiplatform_v1
 
-from .. import clients
-from ..errors import IntegrityError
-from ..local import state
-from ..params import Params, params_file
+from ..config.errors import IntegrityError
+from ..config.params import Params, params_file
+from ..io import vertex
+from ..io.local import state
 from . import bundle
-from .schedule import Canary, Schedule
+from .promotions import Canary, Schedule
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 """Aliases of versions; each belongs to one version at a time."""
@@ -115,10 +115,10 @@ class Registry:
 
     @property
     def _name(self) -> str:
-        return f"{clients.vertex_parent(self._params)}/models/{self._model_id}"
+        return f"{vertex.parent(self._params)}/models/{self._model_id}"
 
     def _client(self) -> aiplatform_v1.ModelServiceClient:
-        return clients.vertex_client(self._params, aiplatform_v1.ModelServiceClient)
+        return vertex.client(self._params, aiplatform_v1.ModelServiceClient)
 
     def _models(self) -> list[aiplatform_v1.Model]:
         try:
@@ -143,7 +143,7 @@ class Registry:
                 "health_route": "/health",
             },
         )
-        parent = clients.vertex_parent(self._params)
+        parent = vertex.parent(self._params)
         request = aiplatform_v1.UploadModelRequest(parent=parent, model=model)
         if first:
             request.model_id = self._model_id

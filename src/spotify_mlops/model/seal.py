@@ -12,8 +12,8 @@ import hmac
 import json
 from typing import Any
 
-from ..errors import IntegrityError
-from ..local import secret
+from ..config.errors import IntegrityError
+from ..io.local import secret
 
 FIELD = "seal"
 

@@ -18,12 +18,12 @@ import polars as pl
 from scipy.special import softmax
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from .. import files
-from ..errors import InputError, IntegrityError
-from ..features import ROW_KEY
-from ..labels import LEVELS
-from ..params import Params
-from ..untrusted import DESCRIPTION_BYTES, RefusedError, parse_json
+from ..config.errors import InputError, IntegrityError
+from ..config.params import Params
+from ..config.untrusted import DESCRIPTION_BYTES, RefusedError, parse_json
+from ..domain.features import ROW_KEY
+from ..domain.labels import LEVELS
+from ..io import files
 from . import baselines, bundle, dataset, decision, export, metrics, seal, weaknesses
 from .baselines import Prediction
 from .bundle import Bundle

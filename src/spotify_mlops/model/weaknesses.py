@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from ..features import ROW_KEY
-from ..params import Params
+from ..config.params import Params
+from ..domain.features import ROW_KEY
 from . import metrics
 from .dataset import Split
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import apache_beam as beam
 import polars as pl
 
-from . import progress, steps, transforms, workers
+from . import checkpoint, steps, transforms, workers
 from .predict import Predict
 from .source import CLOSED, LogSource, ReadLog
 
@@ -51,7 +51,7 @@ class _FreshDoFn(beam.DoFn):
 def build(
     pipeline: Any,
     source: LogSource,
-    start: progress.Position,
+    start: checkpoint.Position,
     sinks: Sinks,
     ends: Mapping[int, int] | None = None,
 ) -> None:
@@ -73,7 +73,7 @@ def process(
     marked: beam.PCollection,
     closed: beam.PCollection,
     source: LogSource,
-    start: progress.Position,
+    start: checkpoint.Position,
     sinks: Sinks,
 ) -> None:
     """Put what follows the source into a pipeline; ``marked`` and ``closed`` are its outputs."""

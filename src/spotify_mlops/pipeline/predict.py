@@ -9,10 +9,10 @@ from datetime import datetime
 import apache_beam as beam
 import polars as pl
 
-from ..features.schema import Schema
+from ..config.params import Params
+from ..domain.features.schema import Schema
 from ..model.predictor import Predictor
-from ..model.schedule import Schedule, Term
-from ..params import Params
+from ..model.promotions import Schedule, Term
 from .transforms import Rows
 
 PREDICTION_SCHEMA: Schema = {

@@ -20,13 +20,13 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from .. import clients
-from ..errors import IntegrityError, ServiceError
-from ..events import LOG_COLUMNS, encode_heartbeat, withheld
-from ..params import Params
-from ..topic import damaged
-from .archived import ArchivedFile, archived_files, missing, take_next
-from .marks import Marks
+from ..config.errors import IntegrityError, ServiceError
+from ..config.params import Params
+from ..domain.events import LOG_COLUMNS, encode_heartbeat, withheld
+from ..io import kafka
+from ..io.archive.archived import ArchivedFile, archived_files, missing, take_next
+from ..io.kafka import damaged
+from .watermark import Marks
 
 POLL_SECONDS = 0.05
 _DEAF_SECONDS = 1.0
@@ -69,7 +69,7 @@ class KafkaReader:
     def __init__(self, params: Params, offsets: Mapping[int, int]) -> None:
         """Connect and seek; ``offsets`` is the first record of each partition."""
         self._params = params
-        self._config = clients.kafka_config(params)
+        self._config = kafka.client_config(params)
         self._consumer = Consumer(
             self._config
             | {

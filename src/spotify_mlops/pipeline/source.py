@@ -25,13 +25,13 @@ from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Duration, Timestamp
 
-from ..events import Ahead, decode
-from ..params import Params
-from ..windows import EPOCH
-from . import progress, steps, workers
-from .marks import Marks, mark, rows_until, watermark
+from ..config.params import Params
+from ..domain.events import Ahead, decode
+from ..domain.windows import EPOCH
+from . import checkpoint, steps, workers
 from .readers import ArchiveReader, KafkaReader, Reader
 from .transforms import ByKey, typed
+from .watermark import Marks, mark, rows_until, watermark
 
 CHECKPOINT_SECONDS = 0.1
 """Output leaves at a checkpoint, so this bounds the latency that the source adds."""
@@ -260,7 +260,7 @@ class _ReadDoFn(beam.DoFn):
 
 def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
     params, shape = source.params, source.shape
-    job = progress.of(source.job)
+    job = checkpoint.of(source.job)
     position: LogPosition = tracker.current_restriction()
     reader = _reader_at(source, position.offsets)
     bounded = position.ends is not None
@@ -400,7 +400,7 @@ class ReadLog(beam.PTransform):
     def __init__(
         self,
         source: LogSource,
-        start: progress.Position,
+        start: checkpoint.Position,
         ends: Mapping[int, int] | None = None,
     ) -> None:
         super().__init__()

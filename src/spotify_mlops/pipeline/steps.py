@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import polars as pl
 
-from .. import features
-from ..events import Kind
-from ..events.schema import UTC_MICROSECONDS
-from ..features.schema import Schema
-from ..windows import EPOCH, Windowing
+from ..domain import features
+from ..domain.events import Kind
+from ..domain.events.schema import UTC_MICROSECONDS
+from ..domain.features.schema import Schema
+from ..domain.windows import EPOCH, Windowing
 
 _SLIM = (
     "window_start",

@@ -12,7 +12,7 @@ from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from apache_beam.typehints.native_type_compatibility import convert_to_beam_type
 from apache_beam.utils.timestamp import Duration, Timestamp
 
-from ..windows import EPOCH
+from ..domain.windows import EPOCH
 from . import coder as coder  # registers the coder of frames
 from . import steps
 

@@ -12,17 +12,18 @@ from typing import Any
 
 import uvicorn
 
-from .. import connections, logs
-from .. import params as parameters
-from ..errors import ServiceError, UserError
-from ..local import secret
-from ..local.browsers import Rule
-from ..local.guard import VARIABLE, Guard
-from ..model.schedule import Schedule
+from ..config import params as parameters
+from ..config.errors import ServiceError, UserError
+from ..io import logs
+from ..io.http import connections
+from ..io.http.browsers import Rule
+from ..io.http.guard import VARIABLE, Guard
+from ..io.local import secret
+from ..io.mongo.store import OnlineStore
+from ..model.promotions import Schedule
 from .app import HEALTH_ROUTE, create_app
 from .metrics import Metrics
 from .models import Background, ChampionModel, FixedModel
-from .store import OnlineStore
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _KEEP_ALIVE_SECONDS = 75

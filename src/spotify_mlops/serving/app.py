@@ -20,13 +20,13 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
-from ..errors import UserError
+from ..config.errors import UserError
+from ..io.mongo.store import Questions, Store
 from ..model.predictor import Predictor
 from . import contract, limits
 from .contract import Asked, Form, Prediction, RequestError
 from .metrics import CONTENT_TYPE, Metrics
 from .models import ModelSource
-from .store import Questions, Store
 
 HEALTH_ROUTE = "/health"
 PREDICT_ROUTE = "/predict"

@@ -11,9 +11,9 @@ from typing import Any, Generic, TypeVar
 import msgspec
 import numpy as np
 
-from ..events import COUNTRIES
-from ..labels import LEVELS
-from ..spanish import number
+from ..config.spanish import number
+from ..domain.events import COUNTRIES
+from ..domain.labels import LEVELS
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
-from ..spanish import exact, number
+from ..config.spanish import exact, number
 from .contract import RequestError
 
 Message = MutableMapping[str, Any]

@@ -12,10 +12,10 @@ from typing import Protocol
 
 import numpy as np
 
-from .. import files
-from ..errors import InputError, ServiceError, UserError
+from ..config.errors import InputError, ServiceError, UserError
+from ..io import files
 from ..model.predictor import Predictor
-from ..model.schedule import Schedule
+from ..model.promotions import Schedule
 from .metrics import Metrics
 
 _log = logging.getLogger(__name__)

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import polars as pl
 
-from .. import untrusted
-from ..errors import InputError, ParamsError
-from ..events import EVENT_COLUMNS
-from ..events.schema import MAX_COUNT, UTC_MICROSECONDS
-from ..params import Params, format_duration
-from ..windows import Windowing
+from ..config import untrusted
+from ..config.errors import InputError, ParamsError
+from ..config.params import Params, format_duration
+from ..domain.events import EVENT_COLUMNS
+from ..domain.events.schema import MAX_COUNT, UTC_MICROSECONDS
+from ..domain.windows import Windowing
 from .countries import country_of, split_country
 
 COLUMNS = ("Song", "Artist", "Date", "Song ID", "Streams", "Rank")

@@ -6,8 +6,8 @@ import re
 import unicodedata
 from pathlib import Path
 
-from ..errors import InputError
-from ..events import COUNTRIES
+from ..config.errors import InputError
+from ..domain.events import COUNTRIES
 
 # English names of the markets that publish charts; Spanish ones where they differ.
 _NAMES = {

@@ -18,9 +18,9 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from .. import untrusted
-from ..errors import InputError
-from ..events import COUNTRIES, EVENT_COLUMNS
+from ..config import untrusted
+from ..config.errors import InputError
+from ..domain.events import COUNTRIES, EVENT_COLUMNS
 from .countries import split_country
 
 SOURCE = "history"

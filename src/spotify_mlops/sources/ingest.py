@@ -12,13 +12,13 @@ from typing import Any
 
 import polars as pl
 
-from .. import paths
-from ..errors import InputError, ParamsError
-from ..local import state
-from ..params import Params
-from ..topic import Journal, Publisher, event_records, offsets, partition_of
-from ..topic.publishing import Progress, Report, heartbeat_records
-from ..windows import Windowing
+from ..config import paths
+from ..config.errors import InputError, ParamsError
+from ..config.params import Params
+from ..domain.windows import Windowing
+from ..io.kafka import Journal, Publisher, event_records, offsets, partition_of
+from ..io.kafka.publishing import Progress, Report, heartbeat_records
+from ..io.local import state
 from . import charts, history
 from .manifest import Tally
 from .simulator import VERSION, Simulator, check_dates, records

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ..errors import ParamsError
-from ..events import EVENT_COLUMNS
-from ..local import state
-from ..params import Params
-from ..topic import Journal, Publisher, ensure_topic, event_records, offsets
-from ..topic.publishing import Progress, heartbeat_records
+from ..config.errors import ParamsError
+from ..config.params import Params
+from ..domain.events import EVENT_COLUMNS
+from ..io.kafka import Journal, Publisher, ensure_topic, event_records, offsets
+from ..io.kafka.publishing import Progress, heartbeat_records
+from ..io.local import state
 from .ingest import simulator_key
 from .manifest import Tally
 from .simulator import Simulator, records

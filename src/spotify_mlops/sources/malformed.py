@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from ..events import Reason
+from ..domain.events import Reason
 
 
 def corrupt(record: bytes, reason: Reason) -> bytes | None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from ..params import Params
-from ..topic import Journal
+from ..config.params import Params
+from ..io.kafka import Journal
 from .malformed import REASONS
 
 _NAMES = [reason.value for reason in REASONS]

@@ -24,11 +24,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..errors import ParamsError
-from ..events import EVENT_COLUMNS, EVENT_TYPES, Reason, encode
-from ..events.schema import UTC_MICROSECONDS
-from ..params import Params
-from ..topic.partitions import partition_of
+from ..config.errors import ParamsError
+from ..config.params import Params
+from ..domain.events import EVENT_COLUMNS, EVENT_TYPES, Reason, encode
+from ..domain.events.schema import UTC_MICROSECONDS
+from ..io.kafka.partitions import partition_of
 from .malformed import REASONS, corrupt
 from .world import World
 

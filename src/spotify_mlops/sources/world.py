@@ -23,10 +23,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..errors import ParamsError
-from ..events import EVENT_TYPES
-from ..params import Params
-from ..windows import Windowing
+from ..config.errors import ParamsError
+from ..config.params import Params
+from ..domain.events import EVENT_TYPES
+from ..domain.windows import Windowing
 
 LEAD = 20.0
 """Hours by which searches and recommendations run ahead of most plays."""

@@ -1,0 +1,1 @@
+"""The laptop's cloud: Kafka, BigQuery, MongoDB and Vertex AI, real or compatible, and Prism."""

@@ -1,0 +1,69 @@
+"""The user's cache of built tools: whole or absent, and safe when two clones fill it at once."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from spotify_mlops.config import paths
+from spotify_mlops.config.errors import UserError
+
+Progress = Callable[[str], None]
+"""Receives short Spanish messages about what is being done."""
+
+
+def silent(message: str) -> None:
+    """Ignore a progress message."""
+
+
+def folder(name: str) -> Path:
+    """Return (and make) a folder of the cache.
+
+    Raises:
+        UserError: the cache cannot be written.
+    """
+    path = paths.cache_dir() / name
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"No se puede escribir en la caché {path}: {error.strerror}. "
+            "Cambia los permisos o pon otra carpeta en XDG_CACHE_HOME."
+        ) from error
+    return path
+
+
+@contextmanager
+def locked(name: str, progress: Progress = silent) -> Iterator[None]:
+    """Hold the machine-wide lock of one part of the cache; says so when it has to wait."""
+    path = folder("locks") / f"{name}.lock"
+    with path.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress(f"Otro proceso prepara «{name}»; se espera a que termine")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def workspace() -> Iterator[Path]:
+    """Give a folder on the cache's file system, removed at the end: rename results out of it."""
+    path = Path(tempfile.mkdtemp(prefix="work-", dir=folder("")))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def publish(source: Path, target: Path) -> None:
+    """Move a finished file or folder to its place in one step."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir():
+        shutil.rmtree(target)
+    os.replace(source, target)

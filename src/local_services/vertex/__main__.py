@@ -1,0 +1,37 @@
+"""Run the stand-in: ``python -m local_services.vertex FOLDER PORT``.
+
+Its clients send the key that ``spotify-mlops token vertex`` says.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from spotify_mlops.io import logs
+from spotify_mlops.io.http import connections, ports
+from spotify_mlops.io.local import secret
+
+from .server import Server
+
+
+def main(folder: Path, port: int) -> None:
+    """Serve until TERM."""
+    logs.keep_small()
+    server = Server(folder, secret.key("vertex"))
+    uvicorn.run(
+        server.app,
+        host=ports.HOST,
+        port=port,
+        http=connections.protocol(connections.Limits()),
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=10,
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

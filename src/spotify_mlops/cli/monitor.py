@@ -1,0 +1,107 @@
+"""``monitor``: the scheduled step of the model's life."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..config import params as parameters
+from ..config.errors import ServiceError
+from ..config.spanish import DECISION_NAMES, number
+from . import usage
+from .options import answer, json_option, say, with_params
+
+if TYPE_CHECKING:
+    from ..operations.monitor.decisions import Decision
+    from ..operations.monitor.loop import Report
+
+_STAGES = {
+    "steady": "estable",
+    "shadow": "con un candidato a la sombra",
+    "canary": "con un candidato en pruebas",
+    "probation": "campeón nuevo, a prueba",
+}
+
+
+@click.command(cls=usage.Command)
+@click.option(
+    "--every",
+    metavar="S",
+    type=click.FloatRange(min=1),
+    help="Repite el paso cada tantos segundos, hasta que se interrumpa; sin ella, uno.",
+)
+@click.option(
+    "--observe", is_flag=True, help="Solo puntúa y vigila: ni reentrena ni cambia de modelo."
+)
+@click.option("--log", "only_log", is_flag=True, help="Solo muestra las decisiones tomadas.")
+@with_params
+@json_option
+def monitor(
+    every: float | None,
+    observe: bool,
+    only_log: bool,
+    params_file: str,
+    overrides: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Puntúa las predicciones pasadas, vigila la deriva y cuida del campeón.
+
+    Reentrena si hace falta; el candidato va de la sombra al canario y a campeón, y se vuelve
+    atrás si acierta menos. Cada decisión queda en spotify_decisions.
+    """
+    from ..io import answering
+
+    params = parameters.load(params_file, **overrides)
+    answering.require(params, "bigquery", "vertex")
+    if only_log:
+        from ..io.bigquery import warehouse
+        from ..operations.monitor import decisions
+
+        warehouse.ensure_dataset(params)
+        taken = decisions.read(params)
+        content = {"decisions": [asdict(decision) for decision in taken]}
+        answer(as_json, content, [_line(decision) for decision in taken] or ["Ninguna decisión."])
+        return
+    from ..operations.monitor import loop
+
+    stop = threading.Event()
+    if every is not None:
+        for ending in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(ending, lambda *_: stop.set())
+    while True:
+        try:
+            report = loop.step(params, say, act=not observe)
+            answer(as_json, asdict(report), _lines(report))
+        except ServiceError as error:  # the next step finds it back, and misses nothing
+            if every is None:
+                raise
+            say(str(error))
+        if every is None or stop.wait(every):
+            return
+
+
+def _lines(report: Report) -> list[str]:
+    if report.state is None:
+        return ["Todavía no hay campeón, o nada procesado: ejecuta «make run»."]
+    champion, stage = report.state.champion, _STAGES[report.state.stage]
+    lines = [
+        f"Ventanas puntuadas: {number(report.scored_windows)}. "
+        f"Campeón: versión {champion}, {stage}."
+    ]
+    evidence = report.evidence
+    if evidence is None:
+        lines.append("Aún no se conoce ninguna etiqueta posterior a su entrenamiento.")
+    elif evidence.quality is not None:
+        quality = evidence.quality
+        shown = f"{number(quality.accuracy, 3)} (mínimo {number(quality.floor, 3)})"
+        lines.append(f"Exactitud de las últimas {number(quality.windows)} ventanas: {shown}.")
+    return lines + [_line(decision) for decision in report.decisions]
+
+
+def _line(decision: Decision) -> str:
+    when = f"{decision.window_start:%Y-%m-%d %H:%M}"
+    return f"{when}  versión {decision.model}: {DECISION_NAMES[decision.step]}. {decision.reason}"

@@ -1,0 +1,67 @@
+"""What the commands share: their options, and how they answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from ..config import params as parameters
+from ..config.errors import ParamsError
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def with_params(command: _Command) -> _Command:
+    """Add ``--params`` and ``--set``: the arguments ``params_file`` and ``overrides``."""
+
+    def callback(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
+        pairs = {}
+        for value in values:
+            name, equals, text = value.partition("=")
+            if not equals:  # what is written may be a password: it is not repeated
+                raise ParamsError("«--set»: se espera NOMBRE=VALOR.")
+            if name not in parameters.names():
+                raise ParamsError(f"«--set»: {parameters.unknown(name)}.")
+            pairs[name] = parameters.parse_value(f"--set {name}", text)
+        return pairs
+
+    command = click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="NOMBRE=VALOR",
+        callback=callback,
+        help="Cambia un parámetro (se puede repetir).",
+    )(command)
+    return click.option(
+        "--params",
+        "params_file",
+        default="local",
+        show_default=True,
+        metavar="ARCHIVO",
+        help="Archivo de parámetros, o el nombre de un perfil de params/.",
+    )(command)
+
+
+def json_option(command: _Command) -> _Command:
+    """Add ``--json``: the argument ``as_json``."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Escribe el resultado como un objeto JSON."
+    )(command)
+
+
+def say(message: str) -> None:
+    """Tell how far the work is, on standard error."""
+    click.secho(f"· {message}", fg="cyan", err=True)
+
+
+def answer(as_json: bool, content: dict[str, Any], lines: list[str]) -> None:
+    """Write the result of a command: one JSON object, or lines for people."""
+    if as_json:
+        click.echo(json.dumps(content, default=str, ensure_ascii=False))
+    else:
+        for line in lines:
+            click.echo(line)

@@ -1,0 +1,1 @@
+"""What everything else is given: parameters, secrets, paths, the errors that a user can mend."""

@@ -1,0 +1,1 @@
+"""What the project is about, as pure functions on columns: events, features, labels, windows."""

@@ -1,0 +1,1 @@
+"""The systems outside: one folder a system, its reader beside its writer."""

@@ -1,0 +1,1 @@
+"""The archive of the log: where it is, how its files are called, and their compaction."""

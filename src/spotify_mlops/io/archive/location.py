@@ -1,0 +1,13 @@
+"""Where the archive is."""
+
+from __future__ import annotations
+
+from ...config import paths
+from ...config.params import LOCAL, Params
+
+
+def archive_root(params: Params) -> str:
+    """Return the root of the archive: a ``gs://`` URI or a folder, without a final slash."""
+    if params.archive != LOCAL:
+        return params.archive.rstrip("/")
+    return str(paths.state_dir() / "archive" / params.profile)

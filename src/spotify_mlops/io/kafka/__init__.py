@@ -1,0 +1,28 @@
+"""The log: the Kafka topic that everything comes from."""
+
+from .admin import DEAD_LETTER_BYTES, MAX_RECORD_BYTES, ensure_topic, offsets
+from .client import client_config, ping
+from .identity import Watch, append_times, identity
+from .journal import Journal
+from .partitions import partition_of
+from .publishing import Publisher, event_records, publish, publish_heartbeats
+from .reading import read
+
+__all__ = [
+    "DEAD_LETTER_BYTES",
+    "MAX_RECORD_BYTES",
+    "Journal",
+    "Publisher",
+    "Watch",
+    "append_times",
+    "client_config",
+    "ensure_topic",
+    "event_records",
+    "identity",
+    "offsets",
+    "partition_of",
+    "ping",
+    "publish",
+    "publish_heartbeats",
+    "read",
+]

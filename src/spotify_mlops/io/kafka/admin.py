@@ -1,0 +1,158 @@
+"""The topic itself: making it, and what it holds."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from ...config.errors import ServiceError
+from ...config.params import LOCAL, Params
+from .client import client_config
+
+MAX_RECORD_BYTES = 8 << 20
+"""What the topic takes: a batch of one record, its key and envelope included."""
+DEAD_LETTER_BYTES = MAX_RECORD_BYTES + (64 << 10)
+"""A dead letter is a whole record and headers that say why."""
+_ASK_AGAIN_SECONDS = 0.02
+_REACH_SECONDS = 10.0
+
+
+def ensure_topic(params: Params) -> None:
+    """Make the topic of the params, and that of its dead letters, if they are not there.
+
+    Append time is the topic's time (`LogAppendTime`): an old event time neither expires a record
+    nor is refused.
+
+    Raises:
+        ServiceError: the broker does not answer, or the topic has other partitions.
+    """
+    config = {
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(MAX_RECORD_BYTES),
+    }
+    if params.kafka_bootstrap == LOCAL:
+        config["retention.ms"] = "-1"
+    letters = config | {"max.message.bytes": str(DEAD_LETTER_BYTES)}
+    replication = 1 if params.kafka_bootstrap == LOCAL else -1
+    admin = admin_client(params)
+    _check_reachable(params, admin)
+    wanted = [
+        NewTopic(params.topic, params.partitions, replication, config=config),
+        NewTopic(f"{params.topic}-dead-letters", 1, replication, config=letters),
+    ]
+    create_topics(params, admin, wanted)
+    found = len(_partitions(admin, params))
+    if found != params.partitions:
+        raise ServiceError(
+            f"El tema {params.topic} tiene {found} particiones y «partitions» es "
+            f"{params.partitions}. Usa otro nombre de tema o el número que tiene."
+        )
+
+
+def admin_client(params: Params) -> AdminClient:
+    """Return an administrator of the broker that logs errors only."""
+    return AdminClient(client_config(params) | {"log_level": 2})
+
+
+def create_topics(params: Params, admin: AdminClient, wanted: list[NewTopic]) -> None:
+    """Make the topics that are not there; returns when each partition has its leader.
+
+    Raises:
+        ServiceError: the broker does not answer or refuses.
+    """
+    timeout = params.service_timeout.total_seconds()
+    for name, future in admin.create_topics(wanted, operation_timeout=30).items():
+        try:
+            future.result(timeout=timeout)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise _failed(params, f"no se pudo crear {name}", error) from error
+    # A topic is made before the broker's metadata tells of it, and nothing announces that it
+    # does: until then a client is told that there is no such partition.
+    deadline = time.monotonic() + timeout
+    for topic in wanted:
+        while not _has_leaders(params, admin, topic.topic):
+            if time.monotonic() > deadline:
+                raise ServiceError(f"El tema {topic.topic} no tiene líder: mira los logs de Kafka.")
+            threading.Event().wait(_ASK_AGAIN_SECONDS)
+
+
+def offsets(params: Params) -> dict[int, tuple[int, int]]:
+    """Return per partition its first offset and the one after its last record.
+
+    Raises:
+        ServiceError: the broker does not answer, or there is no such topic.
+    """
+    timeout = params.service_timeout.total_seconds()
+    consumer = Consumer(
+        client_config(params)
+        | {"group.id": f"{params.profile}-offsets", "enable.auto.commit": False}
+    )
+    try:
+        return {
+            partition: _extent(consumer, TopicPartition(params.topic, partition), timeout)
+            for partition in _partitions(consumer, params)
+        }
+    except KafkaException as error:
+        raise _failed(params, "no se pudo preguntar por sus registros", error) from error
+    finally:
+        consumer.close()
+
+
+def _extent(consumer: Consumer, place: TopicPartition, timeout: float) -> tuple[int, int]:
+    """Ask for a partition's extent, again while the broker is still taking it over."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return consumer.get_watermark_offsets(place, timeout=timeout)
+        except KafkaException as error:
+            moving = error.args[0].code() in (
+                KafkaError.NOT_LEADER_FOR_PARTITION,
+                KafkaError.LEADER_NOT_AVAILABLE,
+                KafkaError._UNKNOWN_PARTITION,  # it was listed a moment ago
+            )
+            if not moving or time.monotonic() >= deadline:
+                raise
+        consumer.poll(0.1)  # serves the client, which asks for who leads now
+
+
+def _check_reachable(params: Params, admin: AdminClient) -> None:
+    """Ask the broker anything, for a shorter time than a slow operation may take."""
+    try:
+        admin.list_topics(timeout=min(params.service_timeout.total_seconds(), _REACH_SECONDS))
+    except KafkaException as error:
+        raise _failed(params, "no responde", error) from error
+
+
+def _has_leaders(params: Params, admin: AdminClient, name: str) -> bool:
+    try:
+        found = admin.list_topics(name, timeout=params.service_timeout.total_seconds())
+    except KafkaException as error:
+        raise _failed(params, "no responde", error) from error
+    partitions = found.topics[name].partitions.values()
+    return bool(partitions) and all(item.error is None and item.leader >= 0 for item in partitions)
+
+
+def _partitions(client: AdminClient | Consumer, params: Params) -> list[int]:
+    timeout = params.service_timeout.total_seconds()
+    try:
+        found = client.list_topics(params.topic, timeout=timeout).topics[params.topic]
+    except KafkaException as error:
+        raise _failed(params, "no responde", error) from error
+    if found.error is not None:
+        raise ServiceError(
+            f"No existe el tema {params.topic}. Publica eventos con «spotify-mlops ingest»."
+        )
+    return sorted(found.partitions)
+
+
+def _failed(params: Params, what: str, error: KafkaException) -> ServiceError:
+    server = client_config(params)["bootstrap.servers"]
+    reason = error.args[0].str() if error.args else str(error)
+    return ServiceError(
+        f"Kafka en {server}, tema {params.topic}: {what} ({reason}). "
+        "Ejecuta «spotify-mlops up» o mira «spotify-mlops status»."
+    )

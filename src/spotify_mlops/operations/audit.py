@@ -1,0 +1,270 @@
+"""The invariant, to the record, against the broker's own offsets.
+
+records in the log = counted + open + dead letters + late + duplicates + heartbeats, per
+partition. Each term is read from where the records really are.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Event
+from typing import Any
+
+import polars as pl
+
+from ..config.params import Params
+from ..config.spanish import number
+from ..domain.events.schema import DUPLICATE_KEY
+from ..io import bigquery, kafka
+from ..io.bigquery import tables, warehouse
+from ..pipeline.sinks import same_log
+from ..pipeline.watermark import watermark
+from ..sources import manifest as manifests
+from . import lag
+from .lag import Lag
+
+TERMS = tables.AUDIT_TERMS
+_RETRY_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """The audit's finding.
+
+    ``table`` has a row a partition: ``partition``, ``records`` (the broker's), the six terms,
+    ``missing`` (records less terms: 0 when the invariant holds).
+    """
+
+    table: pl.DataFrame
+    watermark: datetime | None
+    differences: list[str]
+    """What does not agree, one Spanish sentence each."""
+    lag: Lag
+    """How far behind the streaming job was when this was found."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether every record is answered for exactly once."""
+        return not self.differences
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return {
+            "holds": self.holds,
+            "watermark": self.watermark and self.watermark.isoformat(),
+            "partitions": self.table.to_dicts(),
+            "totals": self.table.drop("partition").sum().to_dicts()[0],
+            "differences": self.differences,
+            "lag": self.lag.to_dict(),
+        }
+
+
+def audit(params: Params, *, wait: float = 30.0) -> AuditReport:
+    """Check the invariant for all that is in the log now.
+
+    Args:
+        params: which log and tables.
+        wait: seconds that a running job is given to write what it has read.
+    """
+    ends = kafka.offsets(params)
+    causes = same_log.changes(params)
+    deadline = time.monotonic() + wait
+    pause = Event()
+    while True:
+        report = _check(params, ends, causes)
+        if report.holds or causes or time.monotonic() >= deadline:
+            return report
+        pause.wait(_RETRY_SECONDS)
+
+
+def record(params: Params, report: AuditReport) -> None:
+    """Append what an audit found to ``spotify_audits``, one row a partition.
+
+    Raises:
+        ServiceError: BigQuery does not take it.
+    """
+    found = report.table.rename({"partition": "log_partition"}).with_columns(
+        audited_at=pl.lit(datetime.now(UTC)),
+        holds=pl.lit(report.holds),
+        watermark=pl.lit(report.watermark, pl.Datetime("us", "UTC")),
+    )
+    warehouse.append(params, tables.AUDITS, found)
+
+
+def _check(params: Params, ends: dict[int, tuple[int, int]], causes: list[str]) -> AuditReport:
+    heartbeats = _heartbeats(params, ends)
+    reached = watermark(_marks(params, ends, heartbeats), params.allowed_lateness)
+    lows = pl.DataFrame(
+        {
+            "partition": list(ends),
+            "records": [high - low for low, high in ends.values()],
+        },
+        schema={"partition": pl.Int64, "records": pl.Int64},
+    )
+    table = lows
+    for part in (
+        _counted(params, reached),
+        _open(params, ends, reached),
+        _dead_letters(params, ends),
+        _late(params, ends),
+        heartbeats.group_by("partition").agg(pl.len().cast(pl.Int64).alias("heartbeats")),
+    ):
+        table = table.join(part, on="partition", how="left")
+    table = (
+        table.with_columns(pl.exclude("partition").fill_null(0).cast(pl.Int64))
+        .with_columns(duplicates=pl.col("duplicates") + pl.col("open_duplicates"))
+        .select("partition", "records", *TERMS)
+        .with_columns(missing=pl.col("records") - pl.sum_horizontal(TERMS))
+        .sort("partition")
+    )
+    differences = _differences(params, table)
+    if causes:  # whatever the sums say, they are of two logs
+        differences = [same_log.explanation(params, causes), *differences]
+    return AuditReport(table, reached, differences, lag.measure(params))
+
+
+def _differences(params: Params, table: pl.DataFrame) -> list[str]:
+    found = [
+        f"Partición {row['partition']}: {row['records']} registros en Kafka y "
+        f"{row['records'] - row['missing']} contabilizados ({row['missing']:+d})."
+        for row in table.iter_rows(named=True)
+        if row["missing"]
+    ]
+    injected = manifests.injected(params)
+    totals = table.drop("partition").sum().to_dicts()[0]
+    # Records of another producer are in no manifest; then there is nothing to compare with.
+    whole = injected is not None and (
+        totals["records"] - totals["heartbeats"] == injected["records"] - injected["heartbeats"]
+    )
+    if injected is not None and whole and not found:
+        for term in ("dead_letters", "late", "duplicates"):
+            if totals[term] != injected[term]:
+                found.append(
+                    f"{term}: {number(totals[term])} encontrados y {number(injected[term])} "
+                    "inyectados por el simulador."
+                )
+    return found
+
+
+def _query(params: Params, sql: str) -> pl.DataFrame:
+    return bigquery.query(params, sql)
+
+
+def _below(ends: dict[int, tuple[int, int]]) -> str:
+    parts = [f"(log_partition = {p} AND log_offset < {high})" for p, (_, high) in ends.items()]
+    return "(" + " OR ".join(parts) + ")"
+
+
+def _marks(
+    params: Params, ends: dict[int, tuple[int, int]], heartbeats: pl.DataFrame
+) -> dict[int, datetime | None]:
+    events = _query(
+        params,
+        "SELECT log_partition AS partition, MAX(event_time) AS mark "
+        f"FROM {{dataset}}.spotify_events_rows WHERE {_below(ends)} GROUP BY 1",
+    )
+    beats = heartbeats.select("partition", mark="heartbeat_time")
+    highest = (
+        pl.concat([events, beats], how="vertical_relaxed")
+        .group_by("partition")
+        .agg(pl.col("mark").max())
+    )
+    marks: dict[int, datetime | None] = dict.fromkeys(ends)
+    return marks | dict(highest.iter_rows())
+
+
+def _heartbeats(params: Params, ends: dict[int, tuple[int, int]]) -> pl.DataFrame:
+    return _query(
+        params,
+        "SELECT log_partition AS partition, log_offset, MAX(heartbeat_time) AS heartbeat_time "
+        "FROM {dataset}.spotify_counters "
+        f"WHERE heartbeats > 0 AND {_below(ends)} GROUP BY 1, 2",
+    )
+
+
+def _counted(params: Params, reached: datetime | None) -> pl.DataFrame:
+    limit = _literal(reached - params.window) if reached else _literal(datetime(1, 1, 2))
+    return _query(
+        params,
+        "SELECT log_partition AS partition, SUM(counted) AS counted, "
+        "SUM(duplicates) AS duplicates FROM {dataset}.spotify_counters "
+        f"WHERE window_start IS NOT NULL AND window_start <= {limit} GROUP BY 1",
+    )
+
+
+def _open(
+    params: Params, ends: dict[int, tuple[int, int]], reached: datetime | None
+) -> pl.DataFrame:
+    key = ", ".join(DUPLICATE_KEY)
+    later = f"AND window_start > {_literal(reached - params.window)}" if reached else ""
+    return _query(
+        params,
+        "SELECT log_partition AS partition, SUM(CASE WHEN nth = 1 THEN 1 ELSE 0 END) AS open, "
+        "SUM(CASE WHEN nth > 1 THEN 1 ELSE 0 END) AS open_duplicates FROM ("
+        "SELECT log_partition, ROW_NUMBER() OVER "
+        f"(PARTITION BY {key} ORDER BY log_partition, log_offset) AS nth FROM ("
+        f"SELECT DISTINCT log_partition, log_offset, {key} FROM {{dataset}}.spotify_events_rows "
+        f"WHERE NOT late AND {_below(ends)} {later})) GROUP BY 1",
+    )
+
+
+def _dead_letters(params: Params, ends: dict[int, tuple[int, int]]) -> pl.DataFrame:
+    return _query(
+        params,
+        "SELECT log_partition AS partition, COUNT(*) AS dead_letters "
+        f"FROM {{dataset}}.spotify_dead_letters WHERE {_below(ends)} GROUP BY 1",
+    )
+
+
+def _late(params: Params, ends: dict[int, tuple[int, int]]) -> pl.DataFrame:
+    return _query(
+        params,
+        "SELECT log_partition AS partition, COUNT(DISTINCT log_offset) AS late "
+        f"FROM {{dataset}}.spotify_events_rows WHERE late AND {_below(ends)} GROUP BY 1",
+    )
+
+
+def _literal(time: datetime) -> str:
+    return f"TIMESTAMP '{time:%Y-%m-%d %H:%M:%S.%f}+00:00'"
+
+
+def render(report: AuditReport) -> str:
+    """Return the report as one JSON document."""
+    return json.dumps(report.to_dict(), default=str, ensure_ascii=False)
+
+
+_TITLES = {
+    "partition": "Partición",
+    "records": "En Kafka",
+    "counted": "Contados",
+    "open": "Abiertos",
+    "dead_letters": "Errores",
+    "late": "Tardíos",
+    "duplicates": "Duplicados",
+    "heartbeats": "Latidos",
+    "missing": "Diferencia",
+}
+
+
+def as_text(report: AuditReport) -> str:
+    """Return the report as a Spanish table with the verdict under it."""
+    total = {"partition": "Total"} | report.table.drop("partition").sum().to_dicts()[0]
+    rows = [*report.table.to_dicts(), total]
+    widths = {name: max(len(title), 10) for name, title in _TITLES.items()}
+    lines = ["  ".join(f"{title:>{widths[name]}}" for name, title in _TITLES.items())]
+    for row in rows:
+        cells = (row[name] if isinstance(row[name], str) else number(row[name]) for name in _TITLES)
+        lines.append(
+            "  ".join(f"{c:>{widths[name]}}" for name, c in zip(_TITLES, cells, strict=True))
+        )
+    verdict = (
+        ["Cuadra: cada registro está contabilizado una sola vez."]
+        if report.holds
+        else ["No cuadra:", *report.differences]
+    )
+    if report.lag.records:
+        verdict += ["", *lag.as_text(report.lag)]
+    return "\n".join([*lines, "", *verdict])

@@ -1,0 +1,360 @@
+"""The whole log, once: events, features, labels, predictions and counters into BigQuery.
+
+The same graph as the live job, on FnApiRunner or, as a replay, on Prism too. Tables are
+replaced, so a run can be repeated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import apache_beam as beam
+import msgspec
+import polars as pl
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from ..config import errors, paths
+from ..config.params import Params
+from ..config.spanish import number
+from ..domain import labels
+from ..domain.windows import Windowing
+from ..io import bigquery, files, kafka
+from ..io.archive.location import archive_root
+from ..io.bigquery import tables, warehouse
+from ..io.local import state
+from ..io.mongo.client import database as mongo_database
+from ..model.promotions import Schedule
+from ..pipeline import checkpoint as progress
+from ..pipeline import graph
+from ..pipeline.predict import PREDICTION_SCHEMA
+from ..pipeline.sinks import archive, mongo, positions, rows, same_log
+from ..pipeline.sinks.dead_letters import DeadLettersSink
+from ..pipeline.sinks.staging import StageRaw, StageWindows, Staging
+from ..pipeline.source import LogSource
+from ..pipeline.steps import Shape
+from ..pipeline.watermark import watermark
+from . import dead_letters, prism
+
+Progress = Callable[[str], None]
+Runner = Literal["fnapi", "prism"]
+_ERROR_LINE = re.compile(
+    rf"{re.escape(errors.__name__)}\.(?P<kind>\w+): (?P<message>.*?)(?: \[while running .*)?$"
+)
+_DECISIVE = (
+    "domain/",
+    "io/bigquery/tables.py",
+    "model/predictor.py",
+    "model/promotions.py",
+    "model/runtime.py",
+    "pipeline/",
+)
+"""The parts of the package whose code decides what the tables hold."""
+
+
+@dataclass(frozen=True)
+class BoundedSummary:
+    """What a bounded run did.
+
+    ``watermark`` is the log's at its end: windows that end at or before it are closed. ``ends``
+    has the record after the last one of each partition.
+    """
+
+    records: int
+    rows: dict[str, int]
+    watermark: datetime | None
+    seconds: float
+    dataset: str
+    ends: dict[int, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return asdict(self) | {"watermark": self.watermark and self.watermark.isoformat()}
+
+
+def shape_of(params: Params, pane: int) -> Shape:
+    """Return how the params cut the work."""
+    return Shape(Windowing.of(params), tuple(params.lags), params.shards, pane)
+
+
+def ensure(params: Params, *, say: Progress = lambda _: None) -> BoundedSummary:
+    """Return what the last ``run`` did when it would do the same again; else run.
+
+    The same means: the same log, params, champions and code of the graph.
+    """
+    path = summary_file(params)
+    content = files.read_bytes(path)
+    if content is not None:
+        saved = msgspec.json.decode(content, type=_Done)
+        if saved.fingerprint == _fingerprint(params) and _is_loaded(params, saved.summary, say):
+            say("El registro no ha cambiado: las tablas ya están hechas")
+            return saved.summary
+    return run(params, say=say)
+
+
+def run(
+    params: Params,
+    *,
+    from_archive: bool = False,
+    replay: bool = False,
+    runner: Runner = "fnapi",
+    final_lateness: timedelta | None = None,
+    say: Progress = lambda _: None,
+) -> BoundedSummary:
+    """Run the graph over the whole log and load the tables of ``params.dataset``.
+
+    Args:
+        params: what and where.
+        from_archive: read the archive in place of the topic.
+        replay: only fill the dataset: no archive, no Mongo, no position, no dead-letter topic.
+        runner: what executes the graph; the tables do not depend on it.
+        final_lateness: what the watermark allows for at the end of the log, where a replay
+            accepts later events than the live job but closes the same windows.
+        say: takes a line of progress in Spanish.
+
+    Raises:
+        ServiceError: a service does not answer, or another process writes the same tables.
+        IntegrityError: the archive is not whole, or (no replay) position and archive are of
+            another log.
+    """
+    with nullcontext() if replay else positions.held(params):
+        return _run(params, from_archive, replay, runner, final_lateness, say)
+
+
+def _run(
+    params: Params,
+    from_archive: bool,
+    replay: bool,
+    runner: Runner,
+    final_lateness: timedelta | None,
+    say: Progress,
+) -> BoundedSummary:
+    began = time.monotonic()
+    log = None if replay else same_log.check(params)
+    warehouse.ensure_dataset(params, rebuild=say)
+    with _staging(params, f"bounded-{params.topic}-{params.dataset}") as staging:
+        sinks = _sinks(params, staging, replay)
+        made = _compute(
+            params,
+            staging,
+            sinks,
+            say,
+            from_archive=from_archive,
+            runner=runner,
+            final_lateness=final_lateness,
+            log=log,
+        )
+        say("Cargando las tablas en BigQuery")
+        counts = _load(params, staging, made.watermark)
+        if not replay:
+            say("Actualizando MongoDB")
+            _latest_tracks(params, staging)
+            made.progress.acknowledge_all()
+            positions.save(params, made.progress.position())
+    seconds = time.monotonic() - began
+    summary = BoundedSummary(
+        made.records, counts, made.watermark, seconds, params.dataset, made.ends
+    )
+    if not replay:
+        done = _Done(_fingerprint(params), summary)
+        files.write_bytes(summary_file(params), msgspec.json.encode(done))
+    return summary
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What the graph made of a log, in files, before it is loaded anywhere."""
+
+    staging: Staging
+    progress: progress.Progress
+    records: int
+    ends: dict[int, int]
+    watermark: datetime | None
+
+
+@contextmanager
+def computed(params: Params, say: Progress = lambda _: None) -> Iterator[Computed]:
+    """Compute the tables of the whole log and touch nothing else; the files go at the end.
+
+    What the dataset has as a dead letter stays one, as it does for the streaming job.
+    """
+    with _staging(params, f"computed-{params.topic}-{params.dataset}") as staging:
+        sinks = _sinks(params, staging, replay=True)
+        yield _compute(params, staging, sinks, say, settled=True)
+
+
+@contextmanager
+def _staging(params: Params, job: str) -> Iterator[Staging]:
+    """Give a run an empty folder, named like its job; another run of the job waits for it."""
+    staging = Staging(paths.state_dir() / "staging" / job)
+    with state.locked(f"staging-{job}"):
+        staging.clear()
+        try:
+            yield staging
+        finally:
+            staging.clear()
+
+
+def _compute(
+    params: Params,
+    staging: Staging,
+    sinks: graph.Sinks,
+    say: Progress,
+    *,
+    from_archive: bool = False,
+    runner: Runner = "fnapi",
+    final_lateness: timedelta | None = None,
+    settled: bool = False,
+    log: str | None = None,
+) -> Computed:
+    start, ends = _extent(params, from_archive)
+    start = replace(start, log=log)
+    job = staging.folder.name
+    shape = shape_of(params, params.bounded_pane)
+    tracked = progress.Progress(start, shape.windowing, shape.lags, shape.shards, raw=0)
+    progress.register(job, tracked)
+    total = sum(ends.values()) - sum(start.offsets.values())
+    say(f"Procesando {number(total)} registros")
+    if total:
+        letters = dead_letters.answered(params, start.offsets) if settled else None
+        source = LogSource(job, params, shape, from_archive, letters, final_lateness)
+        pipeline = _pipeline(runner)
+        graph.build(pipeline, source, start, sinks, ends)
+        try:
+            pipeline.run().wait_until_finish()
+        except RuntimeError as failure:
+            raise _raised(failure) from failure
+        finally:
+            if isinstance(pipeline.runner, prism.OwnPrismRunner):
+                pipeline.runner.stop()
+    lateness = params.allowed_lateness if final_lateness is None else final_lateness
+    return Computed(staging, tracked, total, ends, watermark(tracked.marks, lateness))
+
+
+def _pipeline(runner: Runner) -> beam.Pipeline:
+    if runner == "prism":
+        return beam.Pipeline(prism.runner(), prism.options())
+    return beam.Pipeline(FnApiRunner(), PipelineOptions([]))
+
+
+def _raised(failure: RuntimeError) -> Exception:
+    """Return the error that a step raised for the user; a runner tells it as text."""
+    for line in reversed(str(failure).splitlines()):
+        found = _ERROR_LINE.search(line)
+        kind = getattr(errors, found["kind"], None) if found else None
+        if found and kind is not None:
+            return cast(Exception, kind(found["message"]))
+    return failure
+
+
+@dataclass(frozen=True)
+class _Done:
+    fingerprint: str
+    summary: BoundedSummary
+
+
+def summary_file(params: Params) -> str:
+    """Return the file that says what the last run did."""
+    return FileSystems.join(
+        archive_root(params), "progress", f"{params.topic}-{params.dataset}-bounded.json"
+    )
+
+
+def _fingerprint(params: Params) -> str:
+    """Return a digest of all that decides the tables: log, params, champions, code."""
+    digest = hashlib.sha256()
+    digest.update(params.model_dump_json().encode())
+    digest.update(kafka.identity(params).encode())
+    digest.update(repr(sorted(kafka.offsets(params).items())).encode())
+    digest.update(repr(Schedule(params).terms()).encode())
+    package = Path(__file__).resolve().parents[1]
+    for source in sorted(package.rglob("*.py")):
+        if source.relative_to(package).as_posix().startswith(_DECISIVE):
+            digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def _is_loaded(params: Params, summary: BoundedSummary, say: Progress) -> bool:
+    """Tell whether the warehouse still holds what the run loaded."""
+    warehouse.ensure_dataset(params, rebuild=say)
+    found = bigquery.query(params, "SELECT COUNT(*) FROM {dataset}.spotify_features_rows").item()
+    return bool(found >= summary.rows["spotify_features"])
+
+
+def _extent(params: Params, from_archive: bool) -> tuple[progress.Position, dict[int, int]]:
+    if from_archive:
+        lows, ends = archive.extent(params)
+    else:
+        offsets = kafka.offsets(params)
+        lows = {p: low for p, (low, _) in offsets.items()}
+        ends = {p: high for p, (_, high) in offsets.items()}
+    return progress.start_of_log(lows), ends
+
+
+def _sinks(params: Params, staging: Staging, replay: bool) -> graph.Sinks:
+    windowing = Windowing.of(params)
+    raw: list[graph.RawSink] = [
+        StageRaw(
+            staging,
+            tables.EVENTS.name,
+            lambda marked: rows.event_rows(marked, windowing),
+            "Events",
+        ),
+        StageRaw(
+            staging,
+            tables.DEAD_LETTERS.name,
+            lambda marked: rows.dead_letter_rows(marked, params.topic),
+            "DeadLetterRows",
+        ),
+        StageRaw(staging, tables.COUNTERS.name, rows.heartbeat_rows, "Heartbeats"),
+    ]
+    if not replay:
+        saved = positions.load(params)
+        published = saved.acknowledged if saved is not None else {}
+        raw += [
+            archive.ArchiveSink(params, 0, archive.coverage(params)),
+            DeadLettersSink(params, 0, published, table=False),
+            mongo.LatestEventsSink(params),
+        ]
+    return graph.Sinks(raw, StageWindows(staging))
+
+
+def _load(params: Params, staging: Staging, reached: datetime | None) -> dict[str, int]:
+    features = staging.read("spotify_features")
+    if features is not None and reached is not None:
+        labelled = labels.label(
+            features,
+            params.horizon,
+            Windowing.of(params),
+            reached,
+            (params.level_alta, params.level_media),
+        )
+        staging.write(tables.LABELS.name, "labels", labelled)
+    counts = {}
+    for table in tables.log_tables(params):
+        counts[table.name] = warehouse.load(params, table, staging.files(table.name), replace=True)
+    return counts
+
+
+def _latest_tracks(params: Params, staging: Staging) -> None:
+    features = staging.read("spotify_features")
+    if features is None:
+        return
+    latest = features.sort("window_start").unique(
+        ["country", "track_id"], keep="last", maintain_order=True
+    )
+    predictions = staging.read("spotify_predictions")
+    if predictions is None:
+        predictions = pl.DataFrame(schema=PREDICTION_SCHEMA)
+    wanted = predictions.join(latest, on=["window_start", "country", "track_id"], how="semi")
+    tracks = mongo.Tracks(mongo_database(params), mongo.model_inputs(params))
+    tracks.replace(latest, wanted)

@@ -1,0 +1,229 @@
+"""How far the streaming job is behind the log: in records and in event time, per partition.
+
+What the job has answered for is read from one of two places. A running job leaves a report in
+the state directory of its machine every second. Without one (the job has ended, or runs
+elsewhere) there is its saved position, which moves with the windows that it writes. Neither is
+newer than it says: whoever reads the lag is told the age.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import polars as pl
+
+from ..config import paths
+from ..config.params import Params
+from ..config.spanish import about, number
+from ..domain.events import LOG_COLUMNS, Ahead, Kind, decode
+from ..io import files, kafka
+from ..io.local import processes, state
+from ..pipeline.checkpoint import Position, Progress
+from ..pipeline.sinks import positions
+
+REPORT_SECONDS = 1.0
+_LAST_RECORDS = 200
+"""How many records of a partition's end are looked at for its newest event time."""
+
+_log = logging.getLogger(__name__)
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a running job says of itself."""
+
+    pid: int
+    identity: str | None
+    """Tells this process from a later one with the same pid."""
+    written_at: datetime
+    read: dict[int, int]
+    """Per partition, the next record to read."""
+    pending: int
+    """Windows that are closed and not yet written."""
+    position: Position
+    trouble: str | None = None
+    """What keeps the job from reading a partition."""
+
+
+@dataclass(frozen=True)
+class PartitionLag:
+    """One partition's lag; event times are UTC."""
+
+    partition: int
+    end: int
+    """The offset after the log's last record."""
+    records: int
+    """Records of the log that are not in every raw sink."""
+    unread: int | None
+    """Of them, those that a running job has not read."""
+    newest: datetime | None
+    """The newest event time (or heartbeat) at the log's end; None if it has only dead letters."""
+    mark: datetime | None
+    """The event time up to which the records are in every raw sink."""
+    seconds: float | None
+    """Of event time from ``mark`` to ``newest``: 0 when there is no record to wait for."""
+
+
+@dataclass(frozen=True)
+class Lag:
+    """What is known, from where, and how old it is."""
+
+    source: Literal["job", "position", "none"]
+    age_seconds: float | None
+    written_until: datetime | None
+    """Windows that start before this are written."""
+    pending: int | None
+    """Windows that a running job has closed and not yet written."""
+    partitions: tuple[PartitionLag, ...]
+    trouble: str | None = None
+    """What keeps a running job from reading a partition, in Spanish."""
+
+    @property
+    def records(self) -> int:
+        """Return how many records are not answered for yet."""
+        return sum(partition.records for partition in self.partitions)
+
+    @property
+    def seconds(self) -> float | None:
+        """Return the largest lag in event time; None when a partition's is not known."""
+        known = [partition.seconds for partition in self.partitions]
+        return max((s for s in known if s is not None), default=0.0) if None not in known else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return asdict(self) | {"records": self.records, "seconds": self.seconds}
+
+
+def write_report(params: Params, progress: Progress) -> None:
+    """Leave the report of the job that runs in this process.
+
+    A report that cannot be written is a lag that cannot be read: no reason to end the job.
+    """
+    pid = os.getpid()
+    report = Report(
+        pid,
+        processes.identity(pid),
+        datetime.now(UTC),
+        progress.offsets,
+        progress.backlog,
+        progress.position(),
+        progress.trouble,
+    )
+    path = _report_file(params)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".tmp")
+        partial.write_bytes(msgspec.json.encode(report))
+        partial.replace(path)
+    except OSError as error:
+        _log.warning("%s: %s", path, error)
+
+
+def measure(params: Params) -> Lag:
+    """Return the lag of the params' streaming job, running or not.
+
+    Raises:
+        ServiceError: Kafka does not answer, or there is no such topic.
+        IntegrityError: the saved position is damaged.
+    """
+    report = _running(params)
+    ends = {p: high for p, (_, high) in kafka.offsets(params).items()}
+    newest = _newest(params, ends)
+    now = datetime.now(UTC)
+    if report is not None:
+        age = (now - report.written_at).total_seconds()
+        return _lag("job", max(age, 0.0), report.position, ends, newest, report)
+    position = positions.load(params)
+    if position is None:
+        return _lag("none", None, Position({}, {}), ends, newest)
+    written = files.modified(positions.position_file(params)) or now.timestamp()
+    age = now.timestamp() - written
+    return _lag("position", max(age, 0.0), position, ends, newest)
+
+
+def _lag(
+    source: Literal["job", "position", "none"],
+    age: float | None,
+    position: Position,
+    ends: Mapping[int, int],
+    newest: Mapping[int, datetime],
+    report: Report | None = None,
+) -> Lag:
+    partitions = []
+    for partition, end in sorted(ends.items()):
+        records = max(end - position.acknowledged.get(partition, 0), 0)
+        unread = max(end - report.read.get(partition, 0), 0) if report else None
+        mark, last = position.acknowledged_marks.get(partition), newest.get(partition)
+        seconds = None if mark is None or last is None else max((last - mark).total_seconds(), 0.0)
+        partitions.append(
+            PartitionLag(partition, end, records, unread, last, mark, seconds if records else 0.0)
+        )
+    pending = report.pending if report else None
+    trouble = report.trouble if report else None
+    return Lag(source, age, position.write_from, pending, tuple(partitions), trouble)
+
+
+def _running(params: Params) -> Report | None:
+    """Return the report of a job that runs on this machine now."""
+    try:
+        report = msgspec.json.decode(_report_file(params).read_bytes(), type=Report)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+    record = state.Record("stream", pid=report.pid, identity=report.identity)
+    return report if processes.is_alive(record) else None
+
+
+def _report_file(params: Params) -> Path:
+    return paths.state_dir() / "run" / f"{params.topic}-{params.dataset}.report.json"
+
+
+def _newest(params: Params, ends: Mapping[int, int]) -> dict[int, datetime]:
+    """Return the newest event time among the last records of each partition."""
+    first = {p: max(end - _LAST_RECORDS, 0) for p, end in ends.items()}
+    rows = [
+        (partition, offset, message.timestamp()[1] * 1000, message.value())
+        for records in kafka.read(params, first)
+        for partition, offset, message in records
+    ]
+    batch = pl.DataFrame(rows, schema=LOG_COLUMNS, orient="row")
+    events = decode(batch, Ahead.of(params)).filter(pl.col("kind") != Kind.DEAD_LETTER)
+    return dict(events.group_by("partition").agg(pl.col("event_time").max()).iter_rows())
+
+
+def as_text(lag: Lag) -> list[str]:
+    """Return the lag as Spanish lines: one for all, and one for each partition that lags."""
+    where = {
+        "job": "la tarea en directo",
+        "position": "ninguna tarea en directo aquí; según su posición guardada",
+        "none": "el registro no se ha procesado todavía",
+    }[lag.source]
+    age = "" if lag.age_seconds is None else f", de hace {_duration(lag.age_seconds)}"
+    lines = [
+        f"Retraso: {number(lag.records)} registros, {_time(lag.seconds)} de eventos ({where}{age})"
+    ]
+    if lag.trouble:
+        lines.append(f"  Kafka responde, pero {lag.trouble}")
+    if lag.pending:
+        lines.append(f"  {lag.pending} ventanas cerradas por escribir")
+    lines += [
+        f"  partición {item.partition}: {number(item.records)} registros"
+        + (f" ({number(item.unread)} sin leer)" if item.unread is not None else "")
+        + f", {_time(item.seconds)} de eventos"
+        for item in lag.partitions
+        if item.records
+    ]
+    return lines
+
+
+def _time(seconds: float | None) -> str:
+    return "no se sabe cuánto" if seconds is None else _duration(seconds)
+
+
+def _duration(seconds: float) -> str:
+    return about(seconds).replace("\u00a0", " ")  # a terminal's search knows only this one

@@ -1,0 +1,340 @@
+"""One step of the loop: score what is known by now, decide, and do what was decided.
+
+A step may run at any time and as often as one likes; cut off, it does again what it had not
+written down. Only one process of a checkout takes steps at a time.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from ...config.errors import UserError
+from ...config.params import Params
+from ...domain import labels
+from ...domain.features import ROW_KEY
+from ...domain.windows import EPOCH, Windowing
+from ...io import bigquery
+from ...io.bigquery import tables, warehouse
+from ...io.local import state as local_state
+from ...model import dataset, gate, metrics
+from ...model.endpoint import Endpoint
+from ...model.metrics import PROBABILITIES
+from ...model.predictor import Predictor
+from ...model.promotions import Canary, Schedule
+from ...model.registry import Registry
+from ...pipeline.predict import in_canary
+from ...pipeline.sinks import positions
+from . import decisions, drift, policy, retraining, scores
+from .decisions import Decision
+from .policy import Comparison, Evidence, Quality, State
+
+Say = Callable[[str], None]
+_references: dict[tuple[str, str], drift.Reference | None] = {}
+"""What is usual, by digest of the model and its dataset; None where there is too little of it."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a step did."""
+
+    closed_until: datetime | None
+    scored_windows: int
+    state: State | None
+    evidence: Evidence | None
+    decisions: tuple[Decision, ...]
+
+
+def step(params: Params, say: Say = lambda _: None, *, act: bool = True) -> Report:
+    """Score, decide, act; wait first for another process that takes a step.
+
+    Args:
+        params: whose model.
+        say: receives short Spanish messages.
+        act: whether what was decided is done; without it, it is only said.
+
+    Raises:
+        ServiceError: a service does not answer.
+        GoogleAPICallError: Vertex AI or BigQuery refuse something.
+    """
+    with local_state.locked(f"lifecycle-{params.profile}"):
+        return _Step(params, say).take(act)
+
+
+class _Step:
+    def __init__(self, params: Params, say: Say) -> None:
+        self._params = params
+        self._say = say
+        self._windowing = Windowing.of(params)
+        self._schedule = Schedule(params)
+        self._registry = Registry(params)
+        self._loaded: dict[str, Predictor] = {}
+
+    def take(self, act: bool) -> Report:
+        warehouse.ensure_dataset(self._params)
+        position = positions.load(self._params)
+        closed = position.write_from if position is not None else None
+        champion = self._schedule.champion()
+        if closed is None or champion is None:
+            return Report(closed, 0, None, None, ())
+        scored = self._score(closed)
+        log = decisions.read(self._params)
+        state = State.of(log, champion)
+        evidence = self._evidence(state, closed)
+        if evidence is None:
+            return Report(closed, scored, state, None, ())
+        decision = policy.decide(state, evidence, self._params)
+        done: list[Decision] = []
+        if decision is not None:
+            self._say(f"{decision.step}: {decision.reason}")
+        if decision is not None and act:
+            done = self._act(decision, closed)
+            for each in done:
+                decisions.write(self._params, each, datetime.now(UTC))
+        return Report(closed, scored, State.of([*log, *done], self._champion()), evidence,
+                      tuple(done))  # fmt: skip
+
+    # What is known
+
+    def _last_labelled(self, closed: datetime) -> datetime:
+        """Return the last window whose labels are known when all before ``closed`` is closed."""
+        return closed - self._params.window * (self._params.horizon + 1)
+
+    def _score(self, closed: datetime) -> int:
+        """Write the scores of the windows that became known; return how many."""
+        params = self._params
+        since = scores.last_window(params, "live") or EPOCH
+        rows = self._outcomes(since + timedelta(microseconds=1), closed)
+        if rows.is_empty():
+            return 0
+        trained = {
+            name: self._predictor(name.rpartition("@")[2]).bundle.training_end
+            for name in rows["model"].unique()
+        }
+        scored = scores.score(rows, trained, params)
+        self._append(scored, "live")
+        return scored["window_start"].n_unique()
+
+    def _outcomes(self, since: datetime, closed: datetime) -> pl.DataFrame:
+        """Return what was predicted for windows from ``since`` on, with what came true."""
+        params = self._params
+        predictions = bigquery.query(
+            params,
+            "SELECT * FROM `{dataset}.spotify_predictions` "
+            "WHERE window_start >= @since AND window_start <= @last",
+            since=since,
+            last=self._last_labelled(closed),
+        )
+        return scores.joined(predictions, self._labels(since, closed))
+
+    def _labels(self, since: datetime, closed: datetime) -> pl.DataFrame:
+        slim = bigquery.query(
+            self._params,
+            "SELECT window_start, country, track_id, play_score "
+            "FROM `{dataset}.spotify_features` "
+            "WHERE window_start >= @since AND window_start < @closed",
+            since=since,
+            closed=closed,
+        )
+        horizon, levels = self._params.horizon, dataset.thresholds(self._params)
+        return labels.label(slim, horizon, self._windowing, closed, levels)
+
+    def _features(self, since: datetime, until: datetime) -> pl.DataFrame:
+        return bigquery.query(
+            self._params,
+            "SELECT * FROM `{dataset}.spotify_features` "
+            "WHERE window_start >= @since AND window_start < @until",
+            since=since,
+            until=until,
+        )
+
+    def _history(self, until: datetime) -> pl.DataFrame:
+        """Return the features that a model learns from which is trained at ``until``."""
+        reach = self._params.retrain_history
+        return self._features(EPOCH if reach is None else until - reach, until)
+
+    def _evidence(self, state: State, closed: datetime) -> Evidence | None:
+        last = self._last_labelled(closed)
+        champion = self._predictor(state.champion)
+        if last < champion.bundle.training_end:
+            return None
+        if state.stage == "steady":
+            return Evidence(last, self._quality(champion, closed), self._drift(champion, closed),
+                            None)  # fmt: skip
+        return Evidence(last, None, None, self._comparison(state, closed))
+
+    def _quality(self, champion: Predictor, closed: datetime) -> Quality | None:
+        params = self._params
+        since = self._last_labelled(closed) - params.window * (params.monitor_windows - 1)
+        rows = self._outcomes(max(since, champion.bundle.training_end), closed)
+        rows = rows.filter(pl.col("model") == champion.name)
+        if rows.is_empty():
+            return None
+        accuracy = float((rows["level"] == rows["predicted"]).mean())  # type: ignore[arg-type]
+        floor = params.retrain_min_accuracy
+        if floor is None:
+            floor = _held_out(champion) - params.retrain_margin
+        return Quality(rows["window_start"].n_unique(), accuracy, floor)
+
+    def _drift(self, champion: Predictor, closed: datetime) -> drift.Alarm | None:
+        params = self._params
+        reference = self._reference(champion)
+        windows = params.drift_windows + params.drift_patience - 1
+        since = max(closed - params.window * windows, champion.bundle.training_end)
+        if reference is None:
+            return None
+        rows = self._features(since, closed)
+        if rows.is_empty():
+            return None
+        alarms = reference.alarms(_with_predictions(champion, rows))
+        self._keep(scores.drift_rows(alarms, champion.name), "drift")
+        return drift.persisting(alarms, params.drift_patience)
+
+    def _reference(self, champion: Predictor) -> drift.Reference | None:
+        params = self._params
+        key = (champion.bundle.digest, params.dataset)
+        if key not in _references:
+            rows = self._history(champion.bundle.training_end)
+            enough = rows["window_start"].n_unique() >= 4 * params.drift_windows
+            _references[key] = (
+                drift.Reference.fit(
+                    _with_predictions(champion, rows),
+                    champion.features,
+                    params.drift_windows,
+                    params.drift_margin,
+                )
+                if enough
+                else None
+            )
+        return _references[key]
+
+    def _comparison(self, state: State, closed: datetime) -> Comparison | None:
+        """Compare the two models of a stage on what both say of the same stored features."""
+        assert state.challenger is not None
+        assert state.since is not None
+        known = self._labels(state.since, closed)
+        rows = self._features(state.since, self._last_labelled(closed) + self._params.window)
+        rows = rows.join(known.select(*ROW_KEY, "level"), on=ROW_KEY).sort(ROW_KEY)
+        if state.stage == "canary":
+            rows = rows.filter(in_canary(rows, self._params.canary_share))
+        if rows.is_empty():
+            return None
+        pair = (state.challenger, state.champion)
+        new, old = (
+            rows.select(*ROW_KEY, "level").hstack(
+                self._predictor(version)
+                .predict(rows)
+                .rename({"level": "predicted"})
+                .select("predicted", *PROBABILITIES)
+            )
+            for version in (reversed(pair) if state.stage == "probation" else pair)
+        )
+        self._keep_shadow(old if state.stage == "probation" else new, state.challenger)
+        # A stage lasts a day or so: its windows are the blocks.
+        blocks = self._params.model_copy(update={"bootstrap_block": self._params.window})
+        difference = metrics.difference(new, old, blocks)
+        return Comparison(rows["window_start"].n_unique(), *difference)
+
+    def _keep_shadow(self, said: pl.DataFrame, version: str) -> None:
+        """Write down how the model did that readers do not see."""
+        shadow = self._predictor(version)
+        named = said.with_columns(model=pl.lit(shadow.name))
+        trained = {shadow.name: shadow.bundle.training_end}
+        self._keep(scores.score(named, trained, self._params), "shadow")
+
+    def _keep(self, scored: pl.DataFrame, split: scores.Split) -> None:
+        """Append the scores of windows that have none of this split yet."""
+        known = scores.last_window(self._params, split)
+        self._append(scored.filter(pl.col("window_start") > (known or EPOCH)), split)
+
+    def _append(self, scored: pl.DataFrame, split: scores.Split) -> None:
+        if scored.height:
+            rows = scores.metric_rows(scored, self._params, datetime.now(UTC), split)
+            warehouse.append(self._params, tables.MODEL_METRICS, rows)
+
+    # What is done
+
+    def _act(self, decision: Decision, closed: datetime) -> list[Decision]:
+        params = self._params
+        soon = closed + params.window * params.promotion_lead
+        match decision.step:
+            case "retrain":
+                return self._retrain(decision, closed)
+            case "canary":
+                canary = Canary(decision.model, params.canary_share)
+                self._serve(str(decision.other), soon, canary)
+            case "promoted":
+                self._serve(decision.model, soon)
+            case "rolled_back":
+                self._serve(str(decision.other), soon)
+        return [replace(decision, effective_from=soon)]
+
+    def _serve(self, version: str, since: datetime, canary: Canary | None = None) -> None:
+        self._registry.promote(version, since, canary)
+        Endpoint(self._params).serve(self._schedule.terms()[-1])
+
+    def _retrain(self, asked: Decision, closed: datetime) -> list[Decision]:
+        """Train a challenger and register it with the gate's verdict."""
+        params = self._params
+        try:
+            features = self._history(closed)
+            result = retraining.retrain(params, features, closed, self._say)
+        except UserError as error:
+            reason = f"El entrenamiento no acabó: {error}"
+            return [asked, replace(asked, step="refused", reason=reason)]
+        champion = gate.champion_predictions(self._schedule, result, features)
+        verdict = gate.decide(result, params, champion)
+        with tempfile.TemporaryDirectory(prefix="spotify-mlops-") as folder:
+            result.write_bundle(Path(folder) / "bundle")
+            version = self._registry.register(Path(folder) / "bundle", gate.labels(verdict))
+        now = datetime.now(UTC)
+        for scored in (result.metrics, gate.metrics_of(verdict, result)):
+            measured = metrics.metrics_rows(
+                scored, run_id=result.run_id, params=params, written_at=now
+            )
+            warehouse.append(params, tables.MODEL_METRICS, measured)
+        failed = verdict.checks.filter(~pl.col("passed"))["reason"].to_list()
+        if verdict.approved:
+            reason = "La puerta lo aprueba: predice a la sombra del campeón."
+        else:
+            reason = " ".join(failed)
+        outcome = Decision(
+            "shadow" if verdict.approved else "refused",
+            asked.window_start,
+            version,
+            self._champion(),
+            reason,
+            effective_from=closed,
+        )
+        return [asked, outcome]
+
+    def _champion(self) -> str:
+        champion = self._schedule.champion()
+        assert champion is not None
+        return champion
+
+    def _predictor(self, version: str) -> Predictor:
+        if version not in self._loaded:
+            self._loaded[version] = Predictor.load(self._schedule.bundle(version))
+        return self._loaded[version]
+
+
+def _with_predictions(predictor: Predictor, rows: pl.DataFrame) -> pl.DataFrame:
+    predicted = predictor.predict(rows)["level"].alias("predicted")
+    return rows.select("window_start", *predictor.features).hstack([predicted])
+
+
+def _held_out(predictor: Predictor) -> float:
+    """Return the accuracy that the model had on its own test range."""
+    description = predictor.bundle.description
+    wanted = (description["family"], "all", "accuracy")
+    return next(
+        float(row["value"])
+        for row in description["metrics"]
+        if (row["model"], row["slice"], row["metric"]) == wanted
+    )

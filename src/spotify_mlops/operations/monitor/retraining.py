@@ -1,0 +1,84 @@
+"""Retraining as a custom job of Vertex AI: the training container on the latest windows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+from google.cloud import aiplatform_v1
+
+from ...config.errors import ServiceError
+from ...config.params import Params
+from ...domain import labels
+from ...domain.windows import Windowing
+from ...io import files, vertex
+from ...io.archive.location import archive_root
+from ...model import dataset, job, training_set
+from ...model.registry import container_arguments, model_id
+from ...model.train import TrainingResult
+
+POLL_SECONDS = 1.0
+_ENDED = {
+    aiplatform_v1.JobState.JOB_STATE_SUCCEEDED,
+    aiplatform_v1.JobState.JOB_STATE_FAILED,
+    aiplatform_v1.JobState.JOB_STATE_CANCELLED,
+    aiplatform_v1.JobState.JOB_STATE_EXPIRED,
+}
+
+
+def retrain(
+    params: Params, features: pl.DataFrame, closed_until: datetime, say: Callable[[str], None]
+) -> TrainingResult:
+    """Train on the features of closed windows and return the run.
+
+    Args:
+        params: of the model.
+        features: of the windows to learn from.
+        closed_until: end of the last of them.
+        say: called with each step (Spanish).
+
+    Raises:
+        ServiceError: the job failed; the message has the end of its log.
+    """
+    known = labels.label(
+        features, params.horizon, Windowing.of(params), closed_until, dataset.thresholds(params)
+    )
+    data = training_set.export(params, features, known)
+    say(f"Entrenando con {features.height} filas hasta el {closed_until:%Y-%m-%d %H:%M}")
+    run_dir = f"{archive_root(params)}/{training_set.FOLDER}/runs/{Path(data).name}"
+    _run_job(params, data, run_dir)
+    return TrainingResult.load(files.local_folder(run_dir), sealed="://" not in run_dir)
+
+
+def _run_job(params: Params, data: str, run_dir: str) -> None:
+    client = vertex.client(params, aiplatform_v1.JobServiceClient)
+    name = f"{model_id(params)}-{Path(data).name}"
+    created = client.create_custom_job(
+        parent=vertex.parent(params),
+        custom_job=aiplatform_v1.CustomJob(
+            display_name=name,
+            job_spec={
+                "worker_pool_specs": [
+                    {
+                        "machine_spec": {"machine_type": params.training_machine},
+                        "replica_count": 1,
+                        "container_spec": {
+                            "image_uri": params.training_image,
+                            "command": ["python", "-m", "spotify_mlops.model.train"],
+                            "args": [*container_arguments(params), "--run-dir", run_dir],
+                            "env": [{"name": job.TRAINING_DATA, "value": data}],
+                        },
+                    }
+                ],
+                "base_output_directory": {"output_uri_prefix": f"{run_dir}/output"},
+            },
+        ),
+    )
+    pause = threading.Event()
+    while (found := client.get_custom_job(name=created.name)).state not in _ENDED:
+        pause.wait(POLL_SECONDS)
+    if found.state != aiplatform_v1.JobState.JOB_STATE_SUCCEEDED:
+        raise ServiceError(f"El entrenamiento {name} no acabó: {found.error.message}")

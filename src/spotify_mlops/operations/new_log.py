@@ -1,0 +1,72 @@
+"""Begin with another log under the same name: the old one's archive is set aside, its rows go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from apache_beam.io.filesystems import FileSystems
+
+from ..config.params import Params
+from ..io import answering, bigquery, files, mongo
+from ..io.archive import archived
+from ..io.archive.location import archive_root
+from ..io.bigquery import tables
+from ..pipeline.sinks import positions
+from .bounded import summary_file
+
+_COLLECTIONS = ("events", "tracks")
+
+
+def plan(params: Params) -> list[str]:
+    """Say in Spanish what ``begin`` would do."""
+    return [
+        f"Aparta {len(_kept(params))} ficheros (archivo del registro y posición guardada) a una "
+        f"carpeta de {_aside(params, '')}",
+        f"Borra de BigQuery las tablas del registro de {params.dataset}: "
+        + ", ".join(table.name for table in tables.log_tables(params)),
+        f"Vacía de MongoDB {params.mongo_database}: {', '.join(_COLLECTIONS)}",
+    ]
+
+
+def begin(params: Params, say: Callable[[str], None] = lambda _: None) -> str:
+    """Set aside what an older log left, so that the topic's own is processed from its start.
+
+    It can be repeated when it was interrupted. Models, promotions and observations stay.
+
+    Returns:
+        The folder that has the older log's archive and position.
+
+    Raises:
+        ServiceError: a service does not answer, or a job is writing.
+    """
+    answering.require(params, "bigquery", "mongo")
+    aside = _aside(params, f"{params.topic}-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+    with positions.held(params):
+        client = bigquery.client(params)
+        for table in (*tables.log_tables(params), *tables.VIEWS):
+            for name in dict.fromkeys((table.name, table.rows)):
+                client.delete_table(f"{params.project}.{params.dataset}.{name}", not_found_ok=True)
+        database = mongo.database(params)
+        for name in _COLLECTIONS:
+            database.drop_collection(name)
+        say(f"Sin filas del registro anterior: {params.dataset} y {params.mongo_database}")
+        # Last, and the position last of them: until then the log is refused, and this is repeated.
+        root = archive_root(params)
+        for path in _kept(params):
+            files.move(path, f"{aside}/{path.removeprefix(root).lstrip('/')}")
+        say(f"El archivo y la posición están en {aside}")
+    return aside
+
+
+def _aside(params: Params, name: str) -> str:
+    return FileSystems.join(archive_root(params), "earlier", name)
+
+
+def _kept(params: Params) -> list[str]:
+    """Return the files that speak of the log, the position last."""
+    folder = archived.raw_folder(params)
+    patterns = [FileSystems.join(folder, "*", "*"), FileSystems.join(folder, "*")]
+    patterns += [summary_file(params), positions.position_file(params)]
+    found = [item.path for match in FileSystems.match(patterns) for item in match.metadata_list]
+    return list(dict.fromkeys(found))

@@ -1,0 +1,90 @@
+"""Send the streaming job back in the log, so that a new champion predicts from its first window."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import polars as pl
+
+from ..config.errors import ServiceError
+from ..config.params import Params
+from ..io import bigquery
+from ..pipeline.checkpoint import Position
+from ..pipeline.sinks import positions
+
+
+def rewind(params: Params, start: datetime) -> Position:
+    """Save a position from which the job writes the windows that begin at ``start`` or later.
+
+    The log is read from the first record that such a window, or a lag of one, needs. Records
+    that the raw sinks hold are not written to them again; rows of windows are, with the same
+    keys. Where the job had not come as far as ``start``, its position stays.
+
+    Args:
+        params: whose job.
+        start: of a window, UTC.
+
+    Raises:
+        ServiceError: the log has never been processed, a service does not answer, or the
+            streaming job is running.
+    """
+    with positions.held(params):
+        saved = positions.load(params)
+        if saved is None:
+            raise ServiceError(
+                f"El tema {params.topic} no se ha procesado todavía: ejecuta antes el cuaderno 03."
+            )
+        if saved.write_from is None or saved.write_from <= start:
+            return saved
+        position = _position(params, saved, start)
+        positions.save(params, position)
+        return position
+
+
+def _position(params: Params, saved: Position, start: datetime) -> Position:
+    needed = start - params.window * max(params.lags, default=0)
+    firsts = bigquery.query(
+        params,
+        """
+        SELECT log_partition, MIN(log_offset) AS log_offset
+        FROM `{dataset}.spotify_events_rows`
+        WHERE NOT late AND window_start >= @needed
+        GROUP BY 1
+        """,
+        needed=needed,
+    )
+    # What comes after is not in the warehouse, or not all of it.
+    held = dict(saved.acknowledged) or dict(saved.offsets)
+    found = dict(firsts.iter_rows())
+    offsets = {p: min(following, found.get(p, following)) for p, following in held.items()}
+    return Position(
+        offsets,
+        _marks(params, offsets),
+        acknowledged=held,
+        write_from=start,
+        log=saved.log,
+        witnesses=saved.witnesses,
+    )
+
+
+def _marks(params: Params, offsets: dict[int, int]) -> dict[int, datetime | None]:
+    """Return each partition's mark just before its offset: late events never move it."""
+    before = " OR ".join(
+        f"(log_partition = {partition} AND log_offset < {offset})"
+        for partition, offset in offsets.items()
+    )
+    found = [
+        bigquery.query(
+            params,
+            f"SELECT log_partition, MAX({column}) AS mark FROM `{{dataset}}.{table}` "
+            f"WHERE {column} IS NOT NULL AND ({before}) GROUP BY 1",
+        )
+        for column, table in (
+            ("event_time", "spotify_events_rows"),
+            ("heartbeat_time", "spotify_counters"),
+        )
+    ]
+    highest = (
+        pl.concat(found, how="vertical_relaxed").group_by("log_partition").agg(pl.col("mark").max())
+    )
+    return dict.fromkeys(offsets) | dict(highest.iter_rows())

@@ -1,0 +1,84 @@
+"""What a running streaming job tells BigQuery of itself: its lag, and how fresh its windows are.
+
+It is told by a thread of its own, and what cannot be told is dropped with a warning: no reason
+to hold up the job or to end it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from ..config.errors import UserError
+from ..config.params import Params
+from ..io.bigquery import tables, warehouse
+from ..io.bigquery.warehouse import Appender
+from ..pipeline.checkpoint import Progress, WrittenWindow
+from . import lag
+from .lag import Lag
+
+INTERVAL_SECONDS = 5.0
+_DEADLINE = timedelta(seconds=5)
+"""For BigQuery to take the rows: after it, the next ones say more."""
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def told(params: Params, progress: Progress) -> Iterator[None]:
+    """Tell of a job for as long as the block runs, and once more at its end."""
+    ended = threading.Event()
+    teller = threading.Thread(
+        target=_tell, args=(params, progress, ended), name="telemetry", daemon=True
+    )
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join(_DEADLINE.total_seconds())  # a service that is away must not hold up the end
+
+
+def lag_rows(measured: Lag, at: datetime) -> pl.DataFrame:
+    """Return a lag as rows of ``spotify_lag``, one a partition."""
+    rows = [
+        {
+            "measured_at": at,
+            "log_partition": item.partition,
+            "records": item.records,
+            "unread": item.unread,
+            "seconds": item.seconds,
+            "pending_windows": measured.pending,
+        }
+        for item in measured.partitions
+    ]
+    return warehouse.frame(tables.LAG, rows)
+
+
+def freshness_rows(written: Sequence[WrittenWindow]) -> pl.DataFrame:
+    """Return windows as rows of ``spotify_freshness``."""
+    rows = [
+        vars(window) | {"seconds": (window.written_at - window.closed_at).total_seconds()}
+        for window in written
+    ]
+    return warehouse.frame(tables.FRESHNESS, rows)
+
+
+def _tell(params: Params, progress: Progress, ended: threading.Event) -> None:
+    patient = params.model_copy(update={"sink_deadline": _DEADLINE})
+    with Appender(patient, tables.LAG) as lags, Appender(patient, tables.FRESHNESS) as windows:
+        last = False
+        while not last:
+            last = ended.wait(INTERVAL_SECONDS)
+            try:
+                written = progress.take_written()
+                if written:
+                    windows.append(freshness_rows(written))
+                lags.append(lag_rows(lag.measure(params), datetime.now(UTC)))
+            except UserError as error:  # Kafka or BigQuery is away
+                _log.warning("telemetry: %s", error)

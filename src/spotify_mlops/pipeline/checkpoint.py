@@ -1,0 +1,366 @@
+"""What the sinks of a job have acknowledged, and from where to read the log again.
+
+The log is the state: a job keeps nothing across a restart but a `Position`. The source, the
+sinks and the saved position meet here, in the process that runs them (Prism's LOOPBACK workers
+are threads of it). Dataflow keeps its own state and does not need this.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeVar, cast
+
+import msgspec
+import polars as pl
+
+from ..domain.windows import Windowing
+from .watermark import Marks
+
+_T = TypeVar("_T")
+_RECENT = 200
+"""Snapshots that are kept whatever they hold, so that a restart need not go far back."""
+_MOST_WRITTEN = 10_000
+"""Written windows that are kept for whoever asks; a job that nobody asks keeps no more."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a job resumes.
+
+    Attributes:
+        offsets: per partition, the first record to read.
+        marks: the marks as they were there, so that lateness comes out the same.
+        acknowledged: per partition, records below this are in all the raw sinks already.
+        acknowledged_marks: the marks as they were there, or a little before.
+        write_from: windows that start earlier are written already; None writes all.
+    """
+
+    offsets: Mapping[int, int]
+    marks: Mapping[int, datetime | None]
+    acknowledged: Mapping[int, int] = field(default_factory=dict)
+    write_from: datetime | None = None
+    acknowledged_marks: Mapping[int, datetime | None] = field(default_factory=dict)
+    log: str | None = None
+    """The identity of the topic; None in a position of an older version."""
+    witnesses: Mapping[int, tuple[int, datetime]] = field(default_factory=dict)
+    """Per partition, a record (offset, append time) that was acknowledged: one of the last."""
+
+    def to_json(self) -> bytes:
+        """Return the position as a JSON document."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Position:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            msgspec.DecodeError: it is something else.
+        """
+        return msgspec.json.decode(content, type=cls)
+
+
+@dataclass(frozen=True)
+class WrittenWindow:
+    """When a window was closed by the watermark, and when all its rows were acknowledged."""
+
+    window_start: datetime
+    closed_at: datetime
+    written_at: datetime
+
+
+class Progress:
+    """The acknowledgements of one run of a job. Safe to use from several threads."""
+
+    def __init__(
+        self, start: Position, windowing: Windowing, lags: Iterable[int], shards: int, raw: int
+    ) -> None:
+        """Begin at ``start``, with ``raw`` raw sinks that will acknowledge records."""
+        self._lock = threading.Lock()
+        self._windowing = windowing
+        self._reach = windowing.length * max(lags, default=0)
+        self._shards = shards
+        self._raw = raw
+        self._offsets = dict(start.offsets)
+        self._marks = dict(start.marks)
+        self._acknowledged: dict[str, dict[int, int]] = {}
+        self._floor = dict(start.acknowledged) or dict(start.offsets)
+        self._snapshots = {
+            p: deque([_Snapshot(offset, start.marks[p], keep=True)])
+            for p, offset in start.offsets.items()
+        }
+        self._first: dict[datetime, dict[int, int]] = {}
+        self._open: set[datetime] = set()
+        self._pending: dict[datetime, set[int]] = {}
+        self._closed_at: dict[datetime, datetime] = {}
+        self._written: deque[WrittenWindow] = deque(maxlen=_MOST_WRITTEN)
+        self._write_from = start.write_from
+        self._log = start.log
+        self._witnesses = dict(start.witnesses)
+        self._watermark: datetime | None = None
+        self.acknowledged_windows = 0
+        self._shared: dict[str, object] = {}
+        self.trouble: str | None = None
+        """What the source says of partitions that it cannot read for now."""
+        self.finishing = threading.Event()
+        """Set by the source with its last batch: buffered sinks must write all they hold."""
+        self.stopping = threading.Event()
+        """Set by whoever wants the job to end: the log then ends for the source where it is."""
+
+    def shared(self, name: str, made: _T) -> _T:
+        """Return what the first caller made under this name: one for all instances of a DoFn."""
+        return cast(_T, self._shared.setdefault(name, made))
+
+    def read(
+        self,
+        timely: pl.DataFrame,
+        offsets: Mapping[int, int],
+        marks: Marks,
+        appended: Mapping[int, datetime] | None = None,
+    ) -> None:
+        """Take note of a batch that the source has claimed.
+
+        Args:
+            timely: ``window_start``, ``partition``, ``offset`` and ``mark`` of its events that
+                are in time.
+            offsets: the next record of each partition.
+            marks: after the batch.
+            appended: the append time of the last record of each partition in the batch.
+        """
+        firsts = (
+            timely.group_by("window_start", "partition")
+            .agg(pl.col("offset", "mark").sort_by("offset").first())
+            .sort("offset")
+        )
+        with self._lock:
+            for window, partition, offset, mark in firsts.iter_rows():
+                if window not in self._first:
+                    self._open.add(window)
+                seen = self._first.setdefault(window, {})
+                if partition not in seen:
+                    seen[partition] = offset
+                    self._snapshots[partition].append(_Snapshot(offset, mark, keep=True))
+            for partition, offset in offsets.items():
+                if offset != self._offsets[partition]:
+                    place = _Snapshot(offset, marks[partition])
+                    place.appended = (appended or {}).get(partition)
+                    self._snapshots[partition].append(place)
+            self._offsets, self._marks = dict(offsets), dict(marks)
+
+    def close(self, watermark: datetime) -> set[datetime]:
+        """Move the watermark; return the windows with events that it closes."""
+        with self._lock:
+            self._watermark = watermark
+            closed = {w for w in self._open if w + self._windowing.length <= watermark}
+            self._open -= closed
+            for window in closed:
+                # Earlier ones are written; they are read again for the windows that look back.
+                if self._write_from is None or window >= self._write_from:
+                    self._pending[window] = set(range(self._shards))
+                    self._closed_at[window] = now()
+            return closed
+
+    def acknowledge_raw(self, sink: str, offsets: Mapping[int, int]) -> None:
+        """Say that a raw sink holds durably all records below ``offsets``."""
+        with self._lock:
+            self._acknowledged[sink] = dict(offsets)
+
+    def acknowledge_windows(self, shard: int, windows: Iterable[datetime]) -> bool:
+        """Say that the rows of a shard's windows are written; True if a window is now whole."""
+        with self._lock:
+            whole = False
+            for window in windows:
+                missing = self._pending.get(window)
+                if missing is None:
+                    continue
+                missing.discard(shard)
+                if not missing:
+                    del self._pending[window]
+                    self._written.append(WrittenWindow(window, self._closed_at.pop(window), now()))
+                    self.acknowledged_windows += 1
+                    whole = True
+            return whole
+
+    def acknowledge_all(self) -> None:
+        """Say that all rows of all closed windows are written (a bounded run's load)."""
+        with self._lock:
+            self.acknowledged_windows += len(self._pending)
+            self._pending.clear()
+            self._closed_at.clear()
+
+    def take_written(self) -> list[WrittenWindow]:
+        """Return the windows that were acknowledged whole since the last time this was asked."""
+        with self._lock:
+            taken = list(self._written)
+            self._written.clear()
+            return taken
+
+    @property
+    def marks(self) -> dict[int, datetime | None]:
+        """The mark of each partition."""
+        with self._lock:
+            return dict(self._marks)
+
+    @property
+    def log(self) -> str | None:
+        """The identity of the topic that the job reads."""
+        return self._log
+
+    @property
+    def watermark(self) -> datetime | None:
+        """The watermark; None while a partition has no mark."""
+        with self._lock:
+            return self._watermark
+
+    @property
+    def offsets(self) -> dict[int, int]:
+        """The next record of each partition."""
+        with self._lock:
+            return dict(self._offsets)
+
+    @property
+    def backlog(self) -> int:
+        """Windows closed by the watermark and not yet acknowledged."""
+        with self._lock:
+            return len(self._pending)
+
+    def pending(self, shard: int, start: datetime, end: datetime) -> list[datetime]:
+        """Return the closed windows in [start, end) that a shard has not acknowledged."""
+        with self._lock:
+            return [
+                window
+                for window, shards in self._pending.items()
+                if shard in shards and start <= window < end
+            ]
+
+    def raw_acknowledged(self) -> dict[int, int]:
+        """Per partition, the records below this are in every raw sink."""
+        with self._lock:
+            return self._raw_acknowledged()
+
+    def _raw_acknowledged(self) -> dict[int, int]:
+        if self._raw == 0:
+            return dict(self._offsets)
+        if len(self._acknowledged) < self._raw:
+            return dict(self._floor)
+        return {
+            partition: max(
+                self._floor.get(partition, 0),
+                min(sink.get(partition, 0) for sink in self._acknowledged.values()),
+            )
+            for partition in self._offsets
+        }
+
+    def position(self) -> Position:
+        """Return from where a restart loses nothing and doubles nothing."""
+        with self._lock:
+            raw = self._raw_acknowledged()
+            write_from = self._next_window()
+            need = dict(raw)
+            if write_from is not None:
+                oldest = write_from - self._reach
+                for window in [w for w in self._first if w < oldest]:
+                    del self._first[window]
+                for firsts in self._first.values():
+                    for partition, offset in firsts.items():
+                        need[partition] = min(need.get(partition, offset), offset)
+            else:
+                need = dict.fromkeys(need, 0)
+            for partition, snapshots in self._snapshots.items():
+                witness = _witness(snapshots, raw[partition])
+                if witness is not None:
+                    self._witnesses[partition] = witness
+                _prune(snapshots, need[partition])
+            places = {p: snapshots[0] for p, snapshots in self._snapshots.items()}
+            return Position(
+                {p: place.offset for p, place in places.items()},
+                {p: place.mark for p, place in places.items()},
+                raw,
+                write_from,
+                {p: _mark_at(snapshots, raw[p]) for p, snapshots in self._snapshots.items()},
+                self._log,
+                dict(self._witnesses),
+            )
+
+    def _next_window(self) -> datetime | None:
+        if self._pending:
+            return min(self._pending)
+        if self._watermark is None:
+            return self._write_from
+        reached = self._windowing.start(self._watermark)
+        return max(reached, self._write_from) if self._write_from is not None else reached
+
+
+@dataclass
+class _Snapshot:
+    """A place in a partition where reading can begin, with the mark it had there."""
+
+    offset: int
+    mark: datetime | None
+    keep: bool = False
+    """A window's first event follows: a restart may need just this place."""
+    appended: datetime | None = None
+    """The append time of the record before it, where a batch ended here."""
+
+
+def _prune(snapshots: deque[_Snapshot], need: int) -> None:
+    """Leave as first the last snapshot at or before ``need``; thin out the old ones."""
+    while len(snapshots) > 1 and snapshots[1].offset <= need:
+        snapshots.popleft()
+    if len(snapshots) > 2 * _RECENT:
+        recent = len(snapshots) - _RECENT
+        kept = [s for i, s in enumerate(snapshots) if i == 0 or i >= recent or s.keep]
+        snapshots.clear()
+        snapshots.extend(kept)
+
+
+def _mark_at(snapshots: deque[_Snapshot], offset: int) -> datetime | None:
+    """Return the mark of the last snapshot at or before ``offset``."""
+    for snapshot in reversed(snapshots):
+        if snapshot.offset <= offset:
+            return snapshot.mark
+    return None
+
+
+def _witness(snapshots: deque[_Snapshot], offset: int) -> tuple[int, datetime] | None:
+    """Return the last record below ``offset`` whose append time is known."""
+    for snapshot in reversed(snapshots):
+        if snapshot.offset <= offset and snapshot.appended is not None:
+            return snapshot.offset - 1, snapshot.appended
+    return None
+
+
+_jobs: dict[str, Progress] = {}
+"""The progress of the jobs that this process runs, by name: how DoFns find it."""
+
+
+def register(job: str, progress: Progress) -> None:
+    """Make a job's progress known to the DoFns of this process."""
+    _jobs[job] = progress
+
+
+def forget(job: str) -> None:
+    """Let go of a job that ended; threads that it left behind fail when they ask for it."""
+    _jobs.pop(job, None)
+
+
+def of(job: str) -> Progress:
+    """Return the progress of a job of this process.
+
+    Raises:
+        KeyError: the worker does not run in the process that started the job, or it has ended.
+    """
+    return _jobs[job]
+
+
+def start_of_log(lows: Mapping[int, int], log: str | None = None) -> Position:
+    """Return the position before the first record of each partition; ``log`` names the topic."""
+    return Position(dict(lows), {partition: None for partition in lows}, log=log)
+
+
+def now() -> datetime:
+    """Return the wall clock, UTC: for ``written_at`` columns alone."""
+    return datetime.now(UTC)

@@ -1,0 +1,104 @@
+"""What a bounded run writes: Parquet files, a folder a table, for load jobs afterwards."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import apache_beam as beam
+import polars as pl
+
+from ...io import files
+from .. import checkpoint
+from ..predict import PredictedRows
+from . import rows
+from .buffered import BufferedDoFn
+
+
+@dataclass(frozen=True)
+class Staging:
+    """A folder of this machine with the files of one bounded run."""
+
+    folder: Path
+
+    def clear(self) -> None:
+        """Remove what an earlier run left."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def files(self, table: str) -> list[Path]:
+        """Return a table's files."""
+        return sorted((self.folder / table).glob("*.parquet"))
+
+    def read(self, table: str) -> pl.DataFrame | None:
+        """Return a table's rows; None when there are none."""
+        found = self.files(table)
+        return pl.read_parquet(found) if found else None
+
+    def write(self, table: str, name: str, frame: pl.DataFrame) -> None:
+        """Add a file to a table."""
+        if frame.height:
+            files.write_parquet(str(self.folder / table / f"{name}.parquet"), frame)
+
+
+class _StageRawDoFn(BufferedDoFn):
+    def __init__(
+        self,
+        job: str,
+        staging: Staging,
+        table: str,
+        label: str,
+        select: Callable[[pl.DataFrame], pl.DataFrame],
+    ) -> None:
+        super().__init__(job, label, 0)
+        self._staging = staging
+        self._table = table
+        self._label = label
+        self._rows_of = select
+
+    def select(self, marked: pl.DataFrame) -> pl.DataFrame:
+        return self._rows_of(marked)
+
+    def write(self, rows: pl.DataFrame) -> None:
+        # By the first record in it: a runner may use several instances of this DoFn.
+        partition, offset = rows.select("log_partition", "log_offset").row(0)
+        self._staging.write(self._table, f"{self._label}-{partition}-{offset:012d}", rows)
+
+
+@dataclass(frozen=True)
+class StageRaw:
+    """Stages rows of marked batches for one table."""
+
+    staging: Staging
+    table: str
+    select: Callable[[pl.DataFrame], pl.DataFrame]
+    name: str
+
+    def dofn(self, job: str) -> BufferedDoFn:
+        """Return the DoFn that writes."""
+        return _StageRawDoFn(job, self.staging, self.table, self.name, self.select)
+
+
+class _StageWindowsDoFn(beam.DoFn):
+    def __init__(self, staging: Staging) -> None:
+        self._staging = staging
+
+    def process(self, element: PredictedRows) -> None:
+        shard, end, features, counters, predictions = element
+        now = checkpoint.now()
+        name = f"windows-{end:%Y%m%dT%H%M%S%f}-{shard:04d}"
+        self._staging.write("spotify_features", name, rows.stamped(features, now))
+        self._staging.write("spotify_predictions", name, rows.stamped(predictions, now))
+        self._staging.write("spotify_counters", name, rows.counter_rows(counters))
+
+
+@dataclass(frozen=True)
+class StageWindows:
+    """Stages features, predictions and counters of closed windows."""
+
+    staging: Staging
+
+    def dofn(self, job: str) -> beam.DoFn:
+        """Return the DoFn that writes."""
+        return _StageWindowsDoFn(self.staging)

@@ -1,0 +1,80 @@
+"""Live rows to BigQuery through the Storage Write API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import polars as pl
+
+from ...config.params import Params
+from ...domain.windows import Windowing
+from ...io.bigquery import tables
+from ...io.bigquery.warehouse import Appender
+from . import rows
+from .buffered import BufferedDoFn
+
+
+class _AppendDoFn(BufferedDoFn):
+    def __init__(
+        self,
+        job: str,
+        name: str,
+        interval: float,
+        params: Params,
+        table: tables.Table,
+        select: Callable[[pl.DataFrame], pl.DataFrame],
+    ) -> None:
+        super().__init__(job, name, interval)
+        self._params = params
+        self._table = table
+        self._rows_of = select
+
+    def setup(self) -> None:
+        self._appender = Appender(self._params, self._table)
+
+    def select(self, marked: pl.DataFrame) -> pl.DataFrame:
+        return self._rows_of(marked)
+
+    def write(self, rows: pl.DataFrame) -> None:
+        self._appender.append(rows)
+
+    def teardown(self) -> None:
+        super().teardown()
+        self._appender.close()
+
+
+@dataclass(frozen=True)
+class EventsSink:
+    """Appends every event, late ones too, to ``spotify_events``."""
+
+    params: Params
+    interval: float
+    name: str = "Events"
+
+    def dofn(self, job: str) -> BufferedDoFn:
+        """Return the DoFn that writes."""
+        windowing = Windowing.of(self.params)
+        return _AppendDoFn(
+            job,
+            self.name,
+            self.interval,
+            self.params,
+            tables.EVENTS,
+            lambda marked: rows.event_rows(marked, windowing),
+        )
+
+
+@dataclass(frozen=True)
+class HeartbeatsSink:
+    """Appends a row of ``spotify_counters`` for each heartbeat."""
+
+    params: Params
+    interval: float
+    name: str = "Heartbeats"
+
+    def dofn(self, job: str) -> BufferedDoFn:
+        """Return the DoFn that writes."""
+        return _AppendDoFn(
+            job, self.name, self.interval, self.params, tables.COUNTERS, rows.heartbeat_rows
+        )

@@ -1,0 +1,73 @@
+"""The rows of closed windows, live: features, predictions and counters, then the position."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import apache_beam as beam
+
+from ...config.params import Params
+from ...io.bigquery import tables
+from ...io.bigquery.warehouse import Appender
+from ...io.mongo.client import database as mongo_database
+from .. import checkpoint
+from ..predict import PredictedRows
+from . import mongo, positions, rows
+
+_saving = threading.Lock()
+"""One writer of the position file at a time in this process."""
+
+
+class _WriteWindowsDoFn(beam.DoFn):
+    def __init__(self, job: str, params: Params) -> None:
+        self._job = job
+        self._params = params
+
+    def setup(self) -> None:
+        self._features = Appender(self._params, tables.features(self._params))
+        self._predictions = Appender(self._params, tables.PREDICTIONS)
+        self._counters = Appender(self._params, tables.COUNTERS)
+        tracks = mongo.Tracks(mongo_database(self._params), mongo.model_inputs(self._params))
+        self._tracks = checkpoint.of(self._job).shared("tracks", tracks)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="tracks")
+
+    def process(self, element: PredictedRows) -> None:
+        shard, end, features, counters, predictions = element
+        now = checkpoint.now()
+        if features.height:
+            tracks = self._pool.submit(
+                mongo.persistently,
+                self._params,
+                lambda: self._tracks.replace(features, predictions),
+            )
+            # Predictions first: somebody waits for them.
+            if predictions.height:
+                self._predictions.append(rows.stamped(predictions, now))
+            self._features.append(rows.stamped(features, now))
+            tracks.result()
+        if counters.height:
+            # Last: a window that is counted is written.
+            self._counters.append(rows.counter_rows(counters))
+        job = checkpoint.of(self._job)
+        length = self._params.window
+        if job.acknowledge_windows(shard, job.pending(shard, end - length, end)):
+            with _saving:
+                positions.save(self._params, job.position())
+
+    def teardown(self) -> None:
+        self._pool.shutdown()
+        for appender in (self._features, self._predictions, self._counters):
+            appender.close()
+
+
+@dataclass(frozen=True)
+class LiveWindows:
+    """Writes each closed window's rows to BigQuery and Mongo, and saves the position."""
+
+    params: Params
+
+    def dofn(self, job: str) -> beam.DoFn:
+        """Return the DoFn that writes."""
+        return _WriteWindowsDoFn(job, self.params)

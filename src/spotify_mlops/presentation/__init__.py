@@ -1,0 +1,1 @@
+"""What people look at: notebooks, figures, reports, the live page. In Spanish."""

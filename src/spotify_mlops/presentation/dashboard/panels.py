@@ -1,0 +1,502 @@
+"""Every panel, once. The live page and Grafana show these, and nothing else.
+
+What depends on the params (window, lags, prices) is written into the SQL here, so that a panel
+means the same wherever it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...config.params import Params
+from ...config.spanish import (
+    COUNTRY_NAMES,
+    DECISION_NAMES,
+    EVENT_TYPE_NAMES,
+    MODEL_NAMES,
+    REASON_NAMES,
+    duration,
+    number,
+)
+from ..figures.style import ACCENT, EVENT_TYPE_COLORS, LEVEL_COLORS, OTHER
+from . import cost
+from .panel import Panel, Threshold
+
+_RISE_WINDOWS = 6
+_LEAD_WINDOWS = 72
+"""Windows that the panel of leads looks back over, at most."""
+_LATEST = 10
+_RUN_WINDOW = "PARSE_TIMESTAMP('%Y%m%dT%H%M%S', SPLIT(run_id, '-')[OFFSET(1)])"
+"""The window of a run of live scores or of drift."""
+_NO_STREAM = "La tarea en directo no ha informado en este intervalo."
+_NO_MONITOR = "Nadie ha puntuado el modelo en este intervalo: «spotify-mlops monitor»."
+_PREDICTED = (
+    "country IN {countries} AND level IN {levels} AND model IN {models} "
+    "AND window_start BETWEEN {start} AND {end}"
+)
+_LAST_PREDICTED = (
+    "window_start = (SELECT MAX(window_start) FROM {dataset}.spotify_predictions_rows "
+    "WHERE window_start BETWEEN {start} AND {end})"
+)
+
+
+def panels(params: Params) -> tuple[Panel, ...]:
+    """Return all panels, in the order in which a board shows them."""
+    return (*_business(params), *_operations(params))
+
+
+def _business(params: Params) -> tuple[Panel, ...]:
+    window = int(params.window.total_seconds())
+    minutes = params.window.total_seconds() / 60
+    ahead = duration(params.window * params.horizon)
+    rise = duration(params.window * _RISE_WINDOWS)
+    return (
+        Panel(
+            "predicted_tracks",
+            "business",
+            "Canciones con predicción",
+            "¿De cuántas canciones y países se sabe qué nivel tendrán?",
+            "stat",
+            "SELECT 'Canciones y países' AS series, COUNT(*) AS value, "
+            "FORMAT_TIMESTAMP('ventana del %d/%m/%Y, %H:%M', MAX(window_start)) AS detail "
+            f"FROM {{dataset}}.spotify_predictions WHERE {_LAST_PREDICTED} AND {_PREDICTED} "
+            "HAVING COUNT(*) > 0",
+            width=3,
+        ),
+        Panel(
+            "share_alta",
+            "business",
+            "Serán Alta",
+            f"¿Qué parte de lo que suena ahora será Alta dentro de {ahead}?",
+            "stat",
+            _shares(
+                "COUNTIF(level = 'Alta')",
+                "COUNT(*)",
+                ("de lo que suena", "canciones y países"),
+                f"FROM {{dataset}}.spotify_predictions WHERE {_LAST_PREDICTED} "
+                "AND window_start BETWEEN {start} AND {end} "
+                "AND country IN {countries} AND model IN {models}",
+            ),
+            units={"canciones y países": "count"},
+            unit="share",
+            width=3,
+        ),
+        Panel(
+            "live_accuracy",
+            "business",
+            "Acierto en directo",
+            "¿Cuánto acierta lo que se predijo, ahora que se sabe?",
+            "stat",
+            "SELECT 'Predicciones acertadas' AS series, "
+            "SUM(value * m.rows) / SUM(m.rows) AS value, "
+            "CONCAT('en ', CAST(COUNT(DISTINCT run_id) AS STRING), ' ventanas ya conocidas') "
+            "AS detail FROM {dataset}.spotify_model_metrics AS m "
+            f"WHERE {_scored(params, 'live')} "
+            "HAVING COUNT(*) > 0",
+            unit="share",
+            width=3,
+            base="critical",
+            thresholds=(
+                Threshold(params.gate_min_accuracy - params.retrain_margin, "warning"),
+                Threshold(params.gate_min_accuracy, "good"),
+            ),
+            empty=_NO_MONITOR,
+        ),
+        Panel(
+            "event_count",
+            "business",
+            "Eventos contados",
+            "¿De cuánta actividad se habla aquí?",
+            "stat",
+            "SELECT 'eventos' AS series, SUM(counted) AS value, "
+            "CONCAT('en ', CAST(COUNT(DISTINCT window_start) AS STRING), ' ventanas') AS detail "
+            "FROM {dataset}.spotify_counters WHERE window_start BETWEEN {start} AND {end} "
+            "HAVING COUNT(*) > 0",
+            width=3,
+        ),
+        Panel(
+            "popularity_distribution",
+            "business",
+            "Niveles previstos, ventana a ventana",
+            f"¿Cómo se reparten Alta, Media y Baja, previstas a {ahead}?",
+            "stacked",
+            "SELECT window_start AS time, level AS series, COUNT(*) AS value "
+            f"FROM {{dataset}}.spotify_predictions WHERE {_PREDICTED} "
+            "GROUP BY window_start, level ORDER BY time, series",
+            colors=LEVEL_COLORS,
+        ),
+        Panel(
+            "popularity_by_country",
+            "business",
+            "Niveles previstos por país, última ventana",
+            "¿En qué países habrá más canciones de nivel Alta?",
+            "bars",
+            f"SELECT {_named('country', COUNTRY_NAMES)} AS category, level AS series, "
+            "COUNT(*) / SUM(COUNT(*)) OVER (PARTITION BY country) AS value "
+            f"FROM {{dataset}}.spotify_predictions WHERE {_LAST_PREDICTED} AND {_PREDICTED} "
+            "GROUP BY country, level ORDER BY category, series",
+            unit="share",
+            colors=LEVEL_COLORS,
+        ),
+        Panel(
+            "events_per_minute",
+            "business",
+            "Eventos por minuto",
+            "¿Qué hace la gente, y cuándo? (en tiempo del evento, por ventana cerrada)",
+            "line",
+            f"SELECT window_start AS time, {_named('event_type', EVENT_TYPE_NAMES)} AS series, "
+            f"COUNT(*) / {minutes:g} AS value FROM {{dataset}}.spotify_events "
+            "WHERE event_time >= {start} "
+            f"AND event_time < TIMESTAMP_ADD({{end}}, INTERVAL {window} SECOND) "
+            "AND window_start <= (SELECT MAX(window_start) FROM {dataset}.spotify_features_rows) "
+            "AND country IN {countries} "
+            "GROUP BY window_start, event_type ORDER BY time, series",
+            unit="per_minute",
+            colors={EVENT_TYPE_NAMES[name]: color for name, color in EVENT_TYPE_COLORS.items()},
+        ),
+        Panel(
+            "search_lead",
+            "business",
+            "Lo que hoy se busca, ¿suena mañana?",
+            "A igual puesto ahora, ¿cuánto va con el puesto futuro que ahora se busque más?",
+            "bars",
+            _search_lead(params, window),
+            unit="score",
+            colors={"búsquedas": EVENT_TYPE_COLORS["search_result"]},
+        ),
+        Panel(
+            "rising",
+            "business",
+            "Las que más suben en cada país",
+            f"¿Qué canciones ganan más puesto en {rise}, y qué se predice de ellas?",
+            "table",
+            _rising(window),
+            width=12,
+            units={"Puesto": "score", "Subida": "score", "Prob. de Alta": "share"},
+        ),
+        Panel(
+            "model_metrics",
+            "business",
+            "El modelo y sus referencias, en el examen",
+            "¿Cuánto mejor es el modelo que lo más sencillo? (intervalos del 95 %)",
+            "bars",
+            "SELECT CASE metric WHEN 'accuracy' THEN 'Exactitud' ELSE 'F1 macro' END AS category, "
+            f"{_named('model', MODEL_NAMES)} AS series, value, low, high "
+            "FROM {dataset}.spotify_model_metrics "
+            "WHERE split = 'test' AND slice = 'all' AND metric IN ('accuracy', 'macro_f1') "
+            "AND run_id = (SELECT MAX(run_id) FROM {dataset}.spotify_model_metrics_rows "
+            "WHERE split = 'test') ORDER BY category, value",
+            unit="score",
+            colors={MODEL_NAMES["dynamics"]: ACCENT, MODEL_NAMES["persistence"]: OTHER},
+        ),
+        Panel(
+            "scores_over_time",
+            "business",
+            "Campeón y candidato, ventana a ventana",
+            "¿Acierta el modelo hoy como acertaba, y acierta más quien lo quiere sustituir?",
+            "line",
+            f"SELECT {_RUN_WINDOW} AS time, "
+            "CONCAT(model, IF(split = 'live', ' · en servicio', ' · a la sombra')) AS series, "
+            "SUM(value * m.rows) / SUM(m.rows) AS value "
+            "FROM {dataset}.spotify_model_metrics AS m "
+            f"WHERE {_scored(params, 'live', 'shadow')} "
+            "GROUP BY run_id, model, split ORDER BY time, series",
+            unit="share",
+            empty=_NO_MONITOR,
+        ),
+    )
+
+
+def _operations(params: Params) -> tuple[Panel, ...]:
+    return (
+        Panel(
+            "freshness_now",
+            "operations",
+            "Frescura",
+            "¿Cuánto tarda una ventana, desde que se cierra, en poderse leer?",
+            "stat",
+            "SELECT q.series AS series, q.value AS value FROM (SELECT "
+            "APPROX_QUANTILES(seconds, 100)[OFFSET(50)] AS p50, "
+            "APPROX_QUANTILES(seconds, 100)[OFFSET(99)] AS p99, COUNT(*) AS n "
+            "FROM {dataset}.spotify_freshness WHERE closed_at BETWEEN {since} AND {until}), "
+            "UNNEST([STRUCT('mediana (p50)' AS series, p50 AS value), "
+            "STRUCT('99 de cada 100 (p99)' AS series, p99 AS value)]) AS q WHERE n > 0 "
+            "ORDER BY value",
+            unit="seconds",
+            width=3,
+            thresholds=(Threshold(2, "warning"), Threshold(10, "critical")),
+            empty=_NO_STREAM,
+        ),
+        Panel(
+            "lag_now",
+            "operations",
+            "Retraso",
+            "¿Cuánto le queda por escribir a la tarea en directo?",
+            "stat",
+            "SELECT q.series AS series, q.value AS value FROM (SELECT SUM(l.records) AS records, "
+            "MAX(seconds) AS seconds FROM {dataset}.spotify_lag AS l WHERE measured_at = "
+            "(SELECT MAX(measured_at) FROM {dataset}.spotify_lag_rows "
+            "WHERE measured_at BETWEEN {since} AND {until})), "
+            "UNNEST([STRUCT('registros' AS series, CAST(records AS FLOAT64) AS value), "
+            "STRUCT('de tiempo de eventos' AS series, seconds AS value)]) AS q "
+            "WHERE q.value IS NOT NULL ORDER BY series DESC",
+            units={"de tiempo de eventos": "seconds"},
+            width=3,
+            empty=_NO_STREAM,
+        ),
+        Panel(
+            "dead_letter_share",
+            "operations",
+            "Cartas muertas",
+            "¿Qué parte de lo que llega no se puede leer?",
+            "stat",
+            _shares(
+                "SUM(dead)",
+                "SUM(dead + good)",
+                ("de los registros", "apartadas"),
+                "FROM (SELECT (SELECT COUNT(*) FROM {dataset}.spotify_dead_letters_rows "
+                "WHERE append_time BETWEEN {since} AND {until}) AS dead, "
+                "(SELECT COUNT(*) FROM {dataset}.spotify_events_rows "
+                "WHERE append_time BETWEEN {since} AND {until}) AS good)",
+            ),
+            units={"apartadas": "count"},
+            unit="share",
+            width=3,
+            thresholds=(Threshold(0.05, "warning"), Threshold(0.2, "critical")),
+        ),
+        Panel(
+            "audit_status",
+            "operations",
+            "Auditoría",
+            "¿Está cada registro de Kafka contabilizado una sola vez?",
+            "stat",
+            "SELECT 'registros sin contabilizar' AS series, "
+            "CAST(SUM(ABS(missing)) AS FLOAT64) + IF(LOGICAL_AND(holds), 0, 1) AS value, "
+            "CONCAT(IF(LOGICAL_AND(holds), 'cuadra', 'no cuadra'), "
+            "FORMAT_TIMESTAMP(', %d/%m/%Y %H:%M', MAX(audited_at))) AS detail "
+            "FROM {dataset}.spotify_audits AS a WHERE audited_at = "
+            "(SELECT MAX(audited_at) FROM {dataset}.spotify_audits_rows "
+            "WHERE audited_at <= {until}) HAVING COUNT(*) > 0",
+            width=3,
+            thresholds=(Threshold(1, "critical"),),
+            empty="Todavía nadie ha auditado: «spotify-mlops audit».",
+        ),
+        Panel(
+            "freshness",
+            "operations",
+            "Frescura, minuto a minuto",
+            "¿Se leen las ventanas tan pronto como siempre? (del cierre a la última fila en "
+            "BigQuery)",
+            "line",
+            "SELECT q.time AS time, kind.series AS series, kind.value AS value FROM (SELECT "
+            "TIMESTAMP_TRUNC(closed_at, MINUTE) AS time, "
+            "APPROX_QUANTILES(seconds, 100)[OFFSET(50)] AS p50, "
+            "APPROX_QUANTILES(seconds, 100)[OFFSET(99)] AS p99 "
+            "FROM {dataset}.spotify_freshness WHERE closed_at BETWEEN {since} AND {until} "
+            "GROUP BY 1) AS q, UNNEST([STRUCT('p50' AS series, p50 AS value), "
+            "STRUCT('p99' AS series, p99 AS value)]) AS kind ORDER BY time, series",
+            unit="seconds",
+            colors={"p50": ACCENT, "p99": EVENT_TYPE_COLORS["search_result"]},
+            empty=_NO_STREAM,
+        ),
+        Panel(
+            "lag",
+            "operations",
+            "Retraso por partición",
+            "¿Se acumula trabajo en alguna partición del registro?",
+            "line",
+            "SELECT measured_at AS time, CONCAT('partición ', CAST(log_partition AS STRING)) "
+            "AS series, l.records AS value FROM {dataset}.spotify_lag AS l "
+            "WHERE measured_at BETWEEN {since} AND {until} ORDER BY time, series",
+            empty=_NO_STREAM,
+        ),
+        Panel(
+            "arrivals",
+            "operations",
+            "Registros que llegan por minuto",
+            "¿A qué ritmo se escribe en Kafka? (hora de llegada, minutos enteros)",
+            "line",
+            "SELECT TIMESTAMP_TRUNC(append_time, MINUTE) AS time, 'registros' AS series, "
+            "COUNT(*) AS value FROM {dataset}.spotify_events_rows "
+            "WHERE append_time >= "
+            "TIMESTAMP_TRUNC(TIMESTAMP_ADD({since}, INTERVAL 59 SECOND), MINUTE) "
+            "AND append_time < TIMESTAMP_TRUNC({until}, MINUTE) GROUP BY 1 ORDER BY time",
+            unit="per_minute",
+            colors={"registros": ACCENT},
+        ),
+        Panel(
+            "dead_letters",
+            "operations",
+            "Cartas muertas por motivo",
+            "¿Qué llega mal?",
+            "bars",
+            f"SELECT {_named('reason', REASON_NAMES)} AS category, 'cartas muertas' AS series, "
+            "COUNT(*) AS value FROM {dataset}.spotify_dead_letters "
+            "WHERE append_time BETWEEN {since} AND {until} "
+            "GROUP BY reason ORDER BY value DESC, category",
+            colors={"cartas muertas": ACCENT},
+            empty="Ninguna carta muerta en este intervalo.",
+        ),
+        Panel(
+            "late_and_duplicates",
+            "operations",
+            "Tardíos y duplicados",
+            "¿Cuánto se aparta por llegar tarde o repetido? (por ventana, en tiempo del evento)",
+            "line",
+            "SELECT time, series, value FROM ("
+            "SELECT window_start AS time, 'duplicados' AS series, SUM(duplicates) AS value "
+            "FROM {dataset}.spotify_counters WHERE window_start BETWEEN {start} AND {end} "
+            "GROUP BY window_start UNION ALL "
+            "SELECT window_start AS time, 'tardíos' AS series, COUNT(*) AS value "
+            "FROM {dataset}.spotify_late_events WHERE window_start BETWEEN {start} AND {end} "
+            "GROUP BY window_start) ORDER BY time, series",
+            colors={"duplicados": ACCENT, "tardíos": EVENT_TYPE_COLORS["search_result"]},
+        ),
+        Panel(
+            "drift",
+            "operations",
+            "Deriva",
+            "¿Ve el modelo lo que veía cuando aprendió? (por encima de 1, alarma)",
+            "line",
+            f"SELECT {_RUN_WINDOW} AS time, model AS series, value "
+            "FROM {dataset}.spotify_model_metrics WHERE split = 'drift' "
+            f"AND model IN {{models}} AND {_RUN_WINDOW} BETWEEN {{start}} AND {{end}} "
+            "ORDER BY time, series",
+            unit="times",
+            thresholds=(Threshold(1, "critical"),),
+            empty=_NO_MONITOR,
+        ),
+        Panel(
+            "audits",
+            "operations",
+            "Últimas auditorías",
+            "¿Dónde acabó cada registro de Kafka?",
+            "table",
+            "SELECT FORMAT_TIMESTAMP('%d/%m/%Y %H:%M:%S', audited_at) AS `Hora (UTC)`, "
+            "IF(LOGICAL_AND(holds), 'cuadra', 'no cuadra') AS `Resultado`, "
+            "SUM(a.records) AS `En Kafka`, SUM(counted) AS `Contados`, SUM(open) AS `Abiertos`, "
+            "SUM(dead_letters) AS `Cartas muertas`, SUM(late) AS `Tardíos`, "
+            "SUM(duplicates) AS `Duplicados`, SUM(heartbeats) AS `Latidos`, "
+            "SUM(missing) AS `Faltan` FROM {dataset}.spotify_audits AS a "
+            "WHERE audited_at <= {until} "
+            f"GROUP BY audited_at ORDER BY audited_at DESC LIMIT {_LATEST}",
+            width=12,
+            empty="Ninguna todavía: «spotify-mlops audit».",
+        ),
+        Panel(
+            "decisions",
+            "operations",
+            "Decisiones sobre el modelo",
+            "¿Qué se ha hecho con el modelo, cuándo y por qué?",
+            "table",
+            "SELECT FORMAT_TIMESTAMP('%d/%m/%Y %H:%M', window_start) AS `Ventana (UTC)`, "
+            f"{_named('step', DECISION_NAMES)} AS `Paso`, model AS `Versión`, "
+            "reason AS `Motivo` FROM {dataset}.spotify_decisions "
+            "WHERE window_start <= {end} "
+            f"ORDER BY decided_at DESC LIMIT {_LATEST}",
+            width=12,
+            empty="Ninguna: el modelo que se desplegó sigue como estaba.",
+        ),
+        Panel(
+            "cost",
+            "operations",
+            "Lo que costaría en BigQuery",
+            "¿Cuánto valdría escribir y guardar esto un mes? (estimación: filas por día de "
+            f"eventos, tamaño por tipo de columna, a {number(params.price_write_gib, 3)} USD/GiB "
+            f"escrito y {number(params.price_storage_gib, 3)} USD/GiB guardado; sin consultas, "
+            "Dataflow, Kafka ni Vertex AI)",
+            "table",
+            cost.sql(params),
+            width=12,
+            units={"GiB al mes": "score", "USD al mes": "usd"},
+        ),
+    )
+
+
+def _named(column: str, names: Mapping[str, str]) -> str:
+    """Return an expression that gives a code's Spanish name, or the code where it has none."""
+    cases = " ".join(f"WHEN '{code}' THEN '{name}'" for code, name in names.items())
+    return f"CASE {column} {cases} ELSE {column} END"
+
+
+def _shares(part: str, whole: str, names: tuple[str, str], source: str) -> str:
+    """Return a query of a share and of the number that it is of, each a row."""
+    share, count = names
+    return (
+        f"SELECT q.series AS series, q.value AS value FROM (SELECT {part} AS part, "
+        f"{whole} AS total {source}), UNNEST([STRUCT('{share}' AS series, "
+        f"SAFE_DIVIDE(part, total) AS value), STRUCT('{count}' AS series, "
+        "CAST(part AS FLOAT64) AS value)]) AS q WHERE total > 0 ORDER BY value"
+    )
+
+
+def _scored(params: Params, *splits: str) -> str:
+    """Return the condition for accuracies of windows by country: a weighted mean adds them up.
+
+    What was predicted is known a horizon later: the range begins that much earlier.
+    """
+    known = int((params.window * (params.horizon + 1)).total_seconds())
+    wanted = ", ".join(f"'{split}'" for split in splits)
+    return (
+        f"split IN ({wanted}) AND metric = 'accuracy' AND slice LIKE 'country:%' "
+        "AND SUBSTR(slice, 9) IN {countries} AND model IN {models} "
+        f"AND {_RUN_WINDOW} "
+        f"BETWEEN TIMESTAMP_SUB({{start}}, INTERVAL {known} SECOND) AND {{end}}"
+    )
+
+
+def _search_lead(params: Params, window: int) -> str:
+    """Return how searches now go with the play score later, among tracks with the same score now.
+
+    As notebook 02 does: Pearson's correlation after subtracting from both sides the mean of the
+    5-point band of the score now.
+    """
+    lags = ", ".join(str(lag) for lag in params.lags)
+    names = " ".join(
+        f"WHEN {lag} THEN 'dentro de {duration(params.window * lag)}'" for lag in params.lags
+    )
+    return (
+        "WITH base AS (SELECT country, track_id, window_start, play_score, LN(1 + searches) AS s "
+        "FROM {dataset}.spotify_features WHERE play_score IS NOT NULL "
+        "AND country IN {countries} AND window_start BETWEEN GREATEST({start}, "
+        f"TIMESTAMP_SUB({{end}}, INTERVAL {window * _LEAD_WINDOWS} SECOND)) AND {{end}}), "
+        "pairs AS (SELECT k AS lag, FLOOR(b.play_score / 5) AS band, b.s AS s, "
+        "l.play_score AS later "
+        f"FROM base AS b CROSS JOIN UNNEST([{lags}]) AS k JOIN base AS l "
+        "ON l.country = b.country AND l.track_id = b.track_id "
+        f"AND l.window_start = TIMESTAMP_ADD(b.window_start, INTERVAL k * {window} SECOND)), "
+        "centred AS (SELECT lag, s - AVG(s) OVER (PARTITION BY lag, band) AS x, "
+        "later - AVG(later) OVER (PARTITION BY lag, band) AS y FROM pairs) "
+        f"SELECT CASE lag {names} END AS category, 'búsquedas' AS series, "
+        "CORR(x, y) AS value FROM centred GROUP BY lag "
+        "HAVING STDDEV_POP(x) > 0 AND STDDEV_POP(y) > 0 ORDER BY lag"
+    )
+
+
+def _rising(window: int) -> str:
+    """Return the five tracks of each country whose play score rose most, with their prediction."""
+    return (
+        "WITH latest AS (SELECT MAX(window_start) AS w FROM {dataset}.spotify_predictions_rows "
+        "WHERE window_start BETWEEN {start} AND {end}), "
+        "predicted AS (SELECT p.* FROM {dataset}.spotify_predictions AS p JOIN latest "
+        "ON p.window_start = latest.w WHERE p.country IN {countries} AND p.level IN {levels} "
+        "AND p.model IN {models}), "
+        "scores AS (SELECT f.window_start, f.country, f.track_id, f.track_name, f.artist_name, "
+        "f.play_score FROM {dataset}.spotify_features AS f JOIN latest ON f.window_start "
+        f"IN (latest.w, TIMESTAMP_SUB(latest.w, INTERVAL {window * _RISE_WINDOWS} SECOND)) "
+        "WHERE f.country IN {countries}), "
+        "ranked AS (SELECT p.country, n.track_name, n.artist_name, p.track_id, "
+        "n.play_score AS score, n.play_score - COALESCE(o.play_score, 0) AS rise, p.level, "
+        "p.p_alta, ROW_NUMBER() OVER (PARTITION BY p.country "
+        "ORDER BY n.play_score - COALESCE(o.play_score, 0) DESC, p.track_id) AS place "
+        "FROM predicted AS p "
+        "JOIN scores AS n ON n.window_start = p.window_start AND n.country = p.country "
+        "AND n.track_id = p.track_id "
+        "LEFT JOIN scores AS o ON o.window_start < p.window_start AND o.country = p.country "
+        "AND o.track_id = p.track_id WHERE n.play_score IS NOT NULL) "
+        f"SELECT {_named('country', COUNTRY_NAMES)} AS `País`, "
+        "COALESCE(track_name, track_id) AS `Canción`, level AS `Nivel previsto`, "
+        "p_alta AS `Prob. de Alta`, rise AS `Subida`, score AS `Puesto`, "
+        "artist_name AS `Artista` FROM ranked WHERE place <= 5 AND rise > 0 "
+        "ORDER BY country, place"
+    )

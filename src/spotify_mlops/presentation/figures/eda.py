@@ -1,0 +1,442 @@
+"""Figures of the exploration: volume, rhythm, tail, countries, life of a track, quality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, num2date
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from ...config import spanish
+from ...config.spanish import EVENT_TYPE_NAMES, MONTHS, WEEKDAYS, country, join, number, percent
+from .style import (
+    ACCENT,
+    EVENT_TYPE_COLORS,
+    INK,
+    LEVEL_COLORS,
+    MUTED,
+    SHARES,
+    Plot,
+    canvas,
+    country_color,
+    drawing,
+    label_ends,
+    spanish_axis,
+    write_cells,
+)
+
+_LIGHT = {LEVEL_COLORS["Media"], EVENT_TYPE_COLORS["search_result"]}
+"""Fills that need dark text."""
+
+
+def volume(frame: pd.DataFrame, source: str, unit: str) -> Plot:
+    """Draw the volume over time, one line a country.
+
+    Args:
+        frame: ``time`` (timestamp), ``country``, ``value``.
+        source: ``params.source``.
+        unit: what ``value`` counts, e.g. ``reproducciones por día``.
+    """
+    wide = frame.pivot_table(index="time", columns="country", values="value", aggfunc="sum")
+    with drawing():
+        figure, (axes,) = canvas("Volumen en el tiempo", f"{unit}, por país", source, height=3.5)
+        ends = []
+        for code in wide.columns:
+            color = country_color(code)
+            axes.plot(wide.index, wide[code], color=color)
+            ends.append((country(code), float(wide[code].dropna().iloc[-1]), color))
+        axes.set_ylim(bottom=0)
+        axes.margins(x=0)
+        axes.grid(axis="x", visible=False)
+        spanish_axis(axes.yaxis)
+        _spanish_dates(axes)
+        label_ends(axes, ends)
+    totals = wide.sum().sort_values(ascending=False)
+    alt = (
+        f"Líneas de {unit} entre {spanish.day(wide.index.min())} y "
+        f"{spanish.day(wide.index.max())}. De mayor a menor total: "
+        + join(f"{country(c)} ({number(v)})" for c, v in totals.items())
+        + "."
+    )
+    return Plot(figure, "Volumen en el tiempo", alt)
+
+
+def rhythm(frame: pd.DataFrame, source: str) -> Plot:
+    """Draw the week as a heat map, one panel a country: local hour by weekday.
+
+    Args:
+        frame: ``country``, ``weekday`` (0 is Monday), ``hour`` (local), ``value``.
+    """
+    countries = list(dict.fromkeys(frame["country"]))
+    means = frame.groupby("country")["value"].mean()
+    highest = float((frame["value"] / frame["country"].map(means)).quantile(0.99))
+    rows = (len(countries) + 1) // 2
+    peaks = []
+    with drawing():
+        figure, panels = canvas(
+            "El ritmo de la semana",
+            "reproducciones por hora local; 1 = la media del país",
+            source,
+            rows=rows,
+            columns=2,
+            height=1.0 + 1.75 * rows,
+        )
+        for axes, code in zip(panels, countries, strict=False):
+            part = frame[frame["country"] == code]
+            wide = part.pivot_table(index="weekday", columns="hour", values="value", aggfunc="mean")
+            wide = wide.reindex(index=range(7), columns=range(24))
+            relative = wide / np.nanmean(wide.to_numpy())
+            sns.heatmap(
+                relative,
+                ax=axes,
+                cmap="cividis",
+                vmin=0,
+                vmax=highest,
+                cbar=axes in panels[1::2],
+                cbar_kws={"format": FuncFormatter(lambda v, _: number(v, 1))},
+                yticklabels=WEEKDAYS,
+                xticklabels=False,
+                rasterized=False,
+            )
+            axes.set(title=country(code), xlabel="", ylabel="")
+            axes.set_xticks([0.5, 6.5, 12.5, 18.5], ["0 h", "6 h", "12 h", "18 h"], rotation=0)
+            axes.tick_params(axis="y", rotation=0)
+            peak_day, peak_hour = relative.stack().idxmax()
+            peaks.append(f"{country(code)}, {WEEKDAYS[int(peak_day)]} a las {int(peak_hour)} h")
+        for axes in panels[len(countries) :]:
+            axes.set_visible(False)
+    alt = "Mapas de calor de día de la semana por hora local. Máximo: " + "; ".join(peaks) + "."
+    return Plot(figure, "El ritmo de la semana", alt)
+
+
+def season(frame: pd.DataFrame, source: str) -> Plot:
+    """Draw the year as a heat map: mean weekly plays of each month and year, all countries.
+
+    Args:
+        frame: ``time`` (timestamp of the week), ``value``.
+    """
+    times = pd.DatetimeIndex(frame["time"])
+    weekly = frame["value"].groupby(times).sum()
+    index = pd.DatetimeIndex(weekly.index)
+    wide = weekly.groupby([index.year, index.month]).mean().unstack()
+    wide = wide.reindex(columns=range(1, 13)) / 1e6
+    with drawing():
+        figure, (axes,) = canvas(
+            "El ritmo del año",
+            "millones de reproducciones por semana, media de cada mes",
+            source,
+            height=1.3 + 0.42 * len(wide),
+        )
+        sns.heatmap(
+            wide,
+            ax=axes,
+            cmap=SHARES,
+            linewidths=1,
+            cbar=False,
+            xticklabels=MONTHS,
+        )
+        values = wide.to_numpy(float)
+        shares = (values - np.nanmin(values)) / max(np.nanmax(values) - np.nanmin(values), 1e-9)
+        write_cells(axes, shares, wide.map(number).to_numpy())
+        axes.set(xlabel="", ylabel="")
+        axes.grid(visible=False)
+        axes.tick_params(axis="y", rotation=0)
+    top_year, top_month = wide.stack().idxmax()
+    alt = (
+        f"Mapa de calor de año por mes. El mes con más reproducciones por semana es "
+        f"{MONTHS[int(top_month) - 1]} de {int(top_year)}, con "
+        f"{number(wide.loc[top_year, top_month])} millones."
+    )
+    return Plot(figure, "El ritmo del año", alt)
+
+
+def tail(frame: pd.DataFrame, source: str) -> Plot:
+    """Draw how concentrated listening is: plays by rank, and the cumulative share.
+
+    Args:
+        frame: ``country``, ``plays`` (total of one track there).
+    """
+    shares = []
+    with drawing():
+        figure, (left, right) = canvas(
+            "La cola larga",
+            "cada punto es una canción en un país, de la más a la menos oída",
+            source,
+            columns=2,
+            height=3.5,
+        )
+        ends = []
+        for code, part in frame.groupby("country", sort=False):
+            plays = np.sort(part["plays"].to_numpy(float))[::-1]
+            plays = plays[plays > 0]
+            color = country_color(str(code))
+            rank = np.arange(1, len(plays) + 1)
+            left.plot(rank, plays, color=color)
+            cumulative = np.cumsum(plays) / plays.sum()
+            right.plot(rank / len(plays), cumulative, color=color)
+            top = float(cumulative[max(round(0.2 * len(plays)) - 1, 0)])
+            shares.append((str(code), top))
+            ends.append((country(str(code)), top, color))
+        left.set(xscale="log", yscale="log", xlabel="puesto (escala log)", title="Reproducciones")
+        spanish_axis(left.xaxis)
+        spanish_axis(left.yaxis)
+        for axis in (left.xaxis, left.yaxis):
+            axis.set_minor_formatter(NullFormatter())
+        right.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":")
+        right.axvline(0.2, color=MUTED, linewidth=1, linestyle="--")
+        right.set(title="Parte acumulada del total", xlabel="parte de las canciones", xlim=(0, 1))
+        right.set_ylim(0, 1.01)
+        spanish_axis(right.xaxis, percent=True)
+        spanish_axis(right.yaxis, percent=True)
+        ends.sort(key=lambda end: -end[1])  # from the top curve down, as they lie at the mark
+        label_ends(right, [(n, 1 - 0.11 * i, c) for i, (n, _, c) in enumerate(ends)], gap=0.09)
+    alt = "El 20 % de las canciones más oídas reúne: " + join(
+        f"{percent(share, 0)} de las reproducciones en {country(code)}" for code, share in shares
+    )
+    return Plot(figure, "La cola larga", alt + ".")
+
+
+def overlap(shared: pd.DataFrame, source: str) -> Plot:
+    """Draw how many of a country's listened tracks are listened elsewhere too.
+
+    Args:
+        shared: countries by countries; the share of the row's tracks that the column has.
+    """
+    names = [country(code) for code in shared.index]
+    with drawing():
+        figure, (axes,) = canvas(
+            "Lo que los países comparten",
+            "de las canciones más oídas de la fila, qué parte lo es también en la columna",
+            source,
+            height=1.4 + 0.5 * len(shared),
+        )
+        values = shared.to_numpy(float).copy()
+        np.fill_diagonal(values, np.nan)
+        sns.heatmap(
+            pd.DataFrame(values, names, names),
+            ax=axes,
+            cmap=SHARES,
+            vmin=0,
+            vmax=1,
+            linewidths=1,
+            cbar=False,
+        )
+        write_cells(axes, values, shared.map(lambda v: percent(v, 0)).to_numpy())
+        axes.grid(visible=False)
+        axes.tick_params(axis="both", rotation=0)
+    stacked = pd.DataFrame(values, names, names).stack()
+    (row, column), best = stacked.idxmax(), float(stacked.max())
+    (low_row, low_column), worst = stacked.idxmin(), float(stacked.min())
+    alt = (
+        f"Mapa de calor entre países. La pareja que más comparte: {percent(best, 0)} de {row} está "
+        f"en {column}; la que menos: {percent(worst, 0)} de {low_row} está en {low_column}."
+    )
+    return Plot(figure, "Lo que los países comparten", alt)
+
+
+def mix(frame: pd.DataFrame, source: str) -> Plot:
+    """Draw the mix of event types per country as stacked bars.
+
+    Args:
+        frame: ``country``, ``event_type``, ``value``.
+    """
+    wide = frame.pivot_table(index="country", columns="event_type", values="value", aggfunc="sum")
+    return _stacked(
+        wide,
+        EVENT_TYPE_COLORS,
+        EVENT_TYPE_NAMES,
+        source,
+        "Qué eventos llegan de cada país",
+        "parte de los eventos, por tipo",
+    )
+
+
+def lead(frame: pd.DataFrame, source: str, unit: str) -> Plot:
+    """Draw how what happens now goes with the change of plays later.
+
+    Args:
+        frame: ``signal`` (event type), ``lag`` (windows), ``correlation``.
+        unit: name of one window, e.g. ``horas``.
+    """
+    with drawing():
+        figure, (axes,) = canvas(
+            "Qué se adelanta a las reproducciones",
+            f"correlación de cada señal con el cambio de puesto, {unit} después",
+            source,
+        )
+        ends = []
+        for name, part in frame.groupby("signal", sort=False):
+            color = EVENT_TYPE_COLORS.get(str(name), ACCENT)
+            axes.plot(part["lag"], part["correlation"], color=color, marker="o", markersize=4)
+            label = EVENT_TYPE_NAMES.get(str(name), str(name))
+            ends.append((label, float(part["correlation"].iloc[-1]), color))
+        axes.axhline(0, color=MUTED, linewidth=1)
+        axes.set_xlabel(f"{unit} después")
+        spanish_axis(axes.yaxis, 2)
+        label_ends(axes, ends)
+    best = frame.loc[frame["correlation"].abs().idxmax()]
+    alt = (
+        f"Líneas de correlación por retraso. La más fuerte: "
+        f"{EVENT_TYPE_NAMES.get(best['signal'], best['signal'])}, {number(best['correlation'], 2)} "
+        f"a {number(best['lag'])} {unit}."
+    )
+    return Plot(figure, "Qué se adelanta a las reproducciones", alt)
+
+
+def life(frame: pd.DataFrame, source: str, unit: str) -> Plot:
+    """Draw the typical life of a track since its first plays: median and middle half.
+
+    Args:
+        frame: ``age`` (windows or days), ``median``, ``low``, ``high`` (share of the track's own
+            maximum), ``tracks`` (how many reach that age).
+        unit: unit of ``age``, e.g. ``días``.
+    """
+    with drawing():
+        figure, (axes,) = canvas(
+            "La vida de una canción",
+            "reproducciones como parte del máximo de cada canción: mediana y mitad central",
+            source,
+        )
+        axes.fill_between(frame["age"], frame["low"], frame["high"], color=ACCENT, alpha=0.22, lw=0)
+        axes.plot(frame["age"], frame["median"], color=ACCENT)
+        axes.set_ylim(0, 1)
+        axes.margins(x=0)
+        axes.set_xlabel(f"{unit} desde la primera reproducción")
+        spanish_axis(axes.yaxis, percent=True)
+        spanish_axis(axes.xaxis)
+    peak = frame.loc[frame["median"].idxmax()]
+    last = frame.iloc[-1]
+    alt = (
+        f"La mediana llega a {percent(peak['median'], 0)} del máximo a "
+        f"{number(peak['age'])} {unit} "
+        f"y está en {percent(last['median'], 0)} a {number(last['age'])} {unit}."
+    )
+    return Plot(figure, "La vida de una canción", alt)
+
+
+def transitions(matrix: pd.DataFrame, source: str, horizon: str) -> Plot:
+    """Draw where each level goes within the horizon, as a heat map of row shares.
+
+    Args:
+        matrix: levels by levels, each row adds up to 1.
+        horizon: the horizon in words, e.g. ``1 día``.
+    """
+    with drawing():
+        figure, (axes,) = canvas(
+            "De un nivel a otro",
+            f"nivel ahora (filas) y nivel después de {horizon} (columnas)",
+            source,
+            height=3.1,
+        )
+        sns.heatmap(
+            matrix,
+            ax=axes,
+            cmap=SHARES,
+            vmin=0,
+            vmax=1,
+            cbar=False,
+            linewidths=1,
+        )
+        texts = matrix.map(lambda v: percent(v, 0)).to_numpy()
+        write_cells(axes, matrix.to_numpy(float), texts)
+        axes.set(xlabel="", ylabel="")
+        axes.tick_params(axis="both", rotation=0)
+    alt = f"Después de {horizon}: " + "; ".join(
+        f"de {level}, {percent(float(matrix.loc[level, level]), 0)} sigue igual"
+        for level in matrix.index
+    )
+    return Plot(figure, "De un nivel a otro", alt + ".")
+
+
+def bars(
+    values: Mapping[str, float], source: str, title: str, unit: str, color: str = ACCENT
+) -> Plot:
+    """Draw counts as horizontal bars with their numbers, the largest first."""
+    ordered = sorted(values.items(), key=lambda item: -item[1])
+    names, sizes = [n for n, _ in ordered], [v for _, v in ordered]
+    with drawing():
+        figure, (axes,) = canvas(title, unit, source, height=1.15 + 0.32 * max(len(names), 2))
+        drawn = axes.barh(names, sizes, color=color, height=0.66)
+        axes.bar_label(drawn, [number(v) for v in sizes], padding=4, fontsize=8.5, color=INK)
+        axes.invert_yaxis()
+        axes.grid(visible=False)
+        axes.set_xticks([])
+        axes.spines["bottom"].set_visible(False)
+        axes.margins(x=0.12)
+    return Plot(figure, title, f"{title}: " + join(f"{n}, {number(v)}" for n, v in ordered) + ".")
+
+
+def levels(frame: pd.DataFrame, source: str, title: str, unit: str) -> Plot:
+    """Draw the share of each level per country as stacked bars.
+
+    Args:
+        frame: ``country``, ``level``, ``value``.
+    """
+    wide = frame.pivot_table(index="country", columns="level", values="value", aggfunc="sum")
+    return _stacked(wide, LEVEL_COLORS, {n: n for n in LEVEL_COLORS}, source, title, unit)
+
+
+def _spanish_dates(axes: Axes) -> None:
+    """Write the dates under an axis as ``5 ene``, or ``ene 2018`` over more than half a year."""
+    low, high = (num2date(x) for x in axes.get_xlim())
+    long = (high - low).days > 200
+
+    def write(x: float, _: int | None) -> str:
+        time = num2date(x)
+        return (
+            f"{MONTHS[time.month - 1]} {time.year}"
+            if long
+            else (f"{time.day} {MONTHS[time.month - 1]}")
+        )
+
+    axes.xaxis.set_major_locator(AutoDateLocator(minticks=4, maxticks=8))
+    axes.xaxis.set_major_formatter(FuncFormatter(write))
+
+
+def _stacked(
+    wide: pd.DataFrame,
+    colors: Mapping[str, str],
+    names: Mapping[str, str],
+    source: str,
+    title: str,
+    unit: str,
+) -> Plot:
+    """Draw rows of shares (index: country codes, columns: keys of ``colors``) as stacked bars."""
+    wide = wide.reindex(columns=[name for name in colors if name in wide.columns]).fillna(0)
+    wide = wide.div(wide.sum(axis=1), axis=0)
+    with drawing():
+        figure, (axes,) = canvas(title, unit, source, height=1.55 + 0.42 * len(wide))
+        start = np.zeros(len(wide))
+        places = [country(str(code)) for code in wide.index]
+        for name in wide.columns:
+            values = wide[name].to_numpy(float)
+            axes.barh(
+                places, values, left=start, height=0.66, color=colors[name], label=names[name]
+            )
+            ink = "#1a1a1a" if colors[name] in _LIGHT else "white"
+            for y, (value, left) in enumerate(zip(values, start, strict=True)):
+                if value >= 0.06:
+                    axes.text(
+                        left + value / 2,
+                        y,
+                        percent(value, 0),
+                        fontsize=8.5,
+                        color=ink,
+                        ha="center",
+                        va="center",
+                    )
+            start = start + values
+        axes.set_xlim(0, 1)
+        axes.grid(visible=False)
+        axes.invert_yaxis()
+        spanish_axis(axes.xaxis, percent=True)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(wide.columns), fontsize=8.5)
+    alt = f"{title}. " + "; ".join(
+        f"{country(str(code))}: " + join(f"{names[n]} {percent(row[n], 0)}" for n in wide.columns)
+        for code, row in wide.iterrows()
+    )
+    return Plot(figure, title, alt + ".")

@@ -1,0 +1,271 @@
+"""What all figures share: colours, fonts, Spanish axes, the source line, alternative text."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from ...config.spanish import compact, number
+
+# Three lightness steps apart, so that they differ in grey and for every kind of colour vision.
+LEVEL_COLORS = {"Alta": "#0b6e4f", "Media": "#e0a100", "Baja": "#8a8f98"}
+
+# Okabe and Ito, Color Universal Design (2008), one fixed colour a country.
+COUNTRY_COLORS = {
+    "CO": "#e69f00",
+    "ES": "#d55e00",
+    "MX": "#009e73",
+    "US": "#0072b2",
+    "AR": "#56b4e9",
+    "BR": "#cc79a7",
+    "CL": "#6b4c9a",
+}
+EVENT_TYPE_COLORS = {
+    "play": "#0072b2",
+    "skip": "#8a8f98",
+    "search_result": "#e69f00",
+    "recommendation": "#009e73",
+    "new_release": "#cc79a7",
+}
+SHARES = LinearSegmentedColormap.from_list("shares", ["#dfe9f2", "#7fb2d6", "#0a4f80"])
+"""Colours of a share between 0 and 1 in a heat map with numbers."""
+
+ACCENT = "#0072b2"
+OTHER = "#8a8f98"
+
+# The report replaces these three by CSS variables, so that figures follow light and dark.
+INK = "#1f2329"
+MUTED = "#646b75"
+GRID = "#d7dbe1"
+
+SOURCE_LINES = {
+    "simulator": "Fuente: simulador del proyecto",
+    "charts": "Fuente: listas semanales Top 200 de Spotify",
+}
+SYNTHETIC_LABEL = "DATOS SINTÉTICOS"
+
+_RC: Any = {
+    "axes.edgecolor": GRID,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.labelcolor": MUTED,
+    "axes.labelsize": 9,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "figure.facecolor": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "xtick.labelsize": 8.5,
+    "ytick.color": MUTED,
+    "ytick.labelsize": 8.5,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure with the sentence that says the same to someone who cannot see it.
+
+    A notebook shows it as SVG; the alternative text is part of the SVG.
+    """
+
+    figure: Figure
+    title: str
+    alt: str
+
+    def svg(self) -> str:
+        """Return the figure as an SVG element with ``role="img"`` and a ``<title>``."""
+        out = io.StringIO()
+        with mpl.rc_context(_RC):
+            # No metadata: the same data give the same file.
+            FigureCanvasSVG(self.figure).print_svg(
+                out, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+            )
+        text = out.getvalue()
+        text = text[text.index("<svg") :]
+        label = escape(self.alt, quote=True)
+        head, rest = text.split(">", 1)
+        return f'{head} role="img" aria-label="{label}">\n <title>{escape(self.alt)}</title>{rest}'
+
+    def save(self, path: Path, dpi: int = 110) -> None:
+        """Write the figure as PNG on white."""
+        with mpl.rc_context(_RC):
+            FigureCanvasAgg(self.figure)
+            self.figure.savefig(path, dpi=dpi, facecolor="white")
+
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        data = {"image/svg+xml": self.svg(), "text/plain": self.alt}
+        return data, {"image/svg+xml": {"alt": self.alt}}
+
+
+@contextmanager
+def drawing():
+    """Apply the style while a figure is drawn, and only then."""
+    with mpl.rc_context(_RC):
+        yield
+
+
+def canvas(
+    title: str,
+    subtitle: str,
+    source: str,
+    *,
+    rows: int = 1,
+    columns: int = 1,
+    height: float = 3.6,
+    width: float = 8.4,
+    share: bool = False,
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with its title, its units line and its source line, and the empty axes.
+
+    Args:
+        title: what the figure says, in a few words.
+        subtitle: quantity and unit.
+        source: ``params.source``; the simulator's figures are labelled as synthetic.
+        share: the axes share both scales.
+    """
+    figure = Figure(figsize=(width, height))
+    # In inches from the edges, so that titles and source lines sit alike in every figure.
+    bottom = 0.30 / height
+    figure.set_layout_engine(
+        "constrained",
+        rect=(0.005, bottom, 0.985, 1 - 0.58 / height - bottom),
+        h_pad=0.06,
+        w_pad=0.06,
+    )
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
+    figure.text(0.012, 1 - 0.10 / height, title, fontsize=12, fontweight="bold", va="top")
+    figure.text(0.012, 1 - 0.34 / height, subtitle, fontsize=9, color=MUTED, va="top")
+    figure.text(0.012, 0.07 / height, SOURCE_LINES[source], fontsize=8, color=MUTED, va="bottom")
+    if source == "simulator":
+        figure.text(
+            0.988,
+            0.07 / height,
+            SYNTHETIC_LABEL,
+            fontsize=8,
+            fontweight="bold",
+            color=MUTED,
+            va="bottom",
+            ha="right",
+        )
+    return figure, list(axes.flat)
+
+
+def country_color(code: str) -> str:
+    """Return a country's fixed colour; grey for one without."""
+    return COUNTRY_COLORS.get(code, OTHER)
+
+
+def spanish_axis(axis: Any, decimals: int | None = None, *, percent: bool = False) -> None:
+    """Write an axis's ticks in Spanish: compact, with fixed decimals, or as percentages."""
+    if percent:
+        axis.set_major_formatter(
+            FuncFormatter(
+                lambda v, _: (
+                    f"{number(100 * v, 0 if abs(100 * v - round(100 * v)) < 0.05 else 1)} %"
+                )
+            )
+        )
+    elif decimals is None:
+        axis.set_major_formatter(FuncFormatter(lambda v, _: compact(v)))
+    else:
+        axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+        axis.set_major_formatter(FuncFormatter(lambda v, _: number(v, decimals)))
+
+
+def write_cells(axes: Axes, shares: np.ndarray, texts: np.ndarray) -> None:
+    """Write a text in each cell of a heat map, dark or white by the share under it.
+
+    Args:
+        axes: of a heat map drawn with `SHARES` from 0 to 1, one unit a cell.
+        shares: (rows, columns); NaN is an empty cell.
+        texts: (rows, columns).
+    """
+    for (row, column), share in np.ndenumerate(shares):
+        axes.text(
+            column + 0.5,
+            row + 0.5,
+            "" if np.isnan(share) else str(texts[row, column]),
+            color="white" if share > 0.6 else "#1a1a1a",
+            fontsize=9.5,
+            ha="center",
+            va="center",
+        )
+
+
+def label_ends(axes: Axes, labels: Sequence[tuple[str, float, str]], gap: float = 0.07) -> None:
+    """Write series' names at the right edge, moved apart where they would overlap.
+
+    Args:
+        labels: name, last y value (data units) and colour of each series.
+        gap: least distance between two names, as a share of the axes' height.
+    """
+    low, high = axes.get_ylim()
+    to_axes = axes.transScale + axes.transLimits if axes.get_yscale() == "log" else axes.transLimits
+    x = axes.get_xlim()[1]
+    placed = sorted(
+        ([to_axes.transform((x, min(max(y, low), high)))[1], name, color])
+        for name, y, color in labels
+    )
+    for previous, current in pairwise(placed):
+        current[0] = max(current[0], previous[0] + gap)
+    overflow = placed[-1][0] - 1.0 if placed else 0.0
+    for item in placed:
+        axes.text(
+            1.012,
+            item[0] - max(overflow, 0),
+            item[1],
+            transform=axes.transAxes,
+            color=item[2],
+            fontsize=9,
+            fontweight="bold",
+            va="center",
+            clip_on=False,
+        )
+
+
+def themed(svg: str, prefix: str) -> str:
+    """Return an SVG for a page: CSS variables for ink, muted and grid; ids made unique.
+
+    Args:
+        prefix: put before each id, since several figures share one page.
+    """
+    for color, name in ((INK, "ink"), (MUTED, "muted"), (GRID, "line")):
+        svg = svg.replace(color, f"var(--{name})")
+    # A style element would hold for the whole page.
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", svg)
+    svg = re.sub(r'\bid="', f'id="{prefix}', svg)
+    svg = re.sub(r'href="#', f'href="#{prefix}', svg)
+    return re.sub(r"url\(#", f"url(#{prefix}", svg)

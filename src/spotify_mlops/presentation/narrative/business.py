@@ -1,0 +1,154 @@
+"""Phase 1: the question, the users, the criteria and the costs, from the params."""
+
+from __future__ import annotations
+
+from ...config.params import Params
+from ...config.spanish import country, duration, exact, join, number, percent
+from ...domain.labels import LEVELS
+from ...model.metrics import cost_matrix
+from .show import Table, Text, listing
+
+_MEANINGS = (
+    ("schema_version", "entero", "versión del contrato; hoy, 1"),
+    ("event_id", "texto", "identificador que da la fuente"),
+    ("event_time", "fecha y hora UTC", "cuándo ocurrió"),
+    (
+        "event_type",
+        "texto",
+        "reproducción, salto, búsqueda, lanzamiento o recomendación",
+    ),
+    ("country", "texto", "país, ISO 3166-1 de dos letras; sin país no hay evento"),
+    ("track_id", "texto", "la canción; también la clave en Kafka"),
+    ("track_name, artist_name", "texto o vacío", "cómo se llama y de quién es"),
+    ("count", "entero ≥ 1", "a cuántas observaciones iguales equivale"),
+    ("source", "texto", "de dónde viene"),
+    ("popularity", "0–100 o vacío", "la de la API, si la hay; lo que falta no es un cero"),
+    ("release_date", "fecha o vacío", "cuándo se publicó"),
+)
+
+
+def question(params: Params) -> Text:
+    """Say what is predicted, for whom and how far ahead."""
+    ahead = duration(params.window * params.horizon)
+    return Text(
+        f"Al cerrar cada ventana de **{duration(params.window)}**, para cada canción oída en "
+        f"{join(country(c) for c in params.countries)}: "
+        f"**¿qué nivel de popularidad tendrá allí dentro de {ahead}?** El nivel es su puesto entre "
+        "las canciones oídas en el país: *Alta* desde el percentil "
+        f"{exact(params.level_alta)}, *Media* desde el {exact(params.level_media)} "
+        "y *Baja* por debajo, o si ya nadie la oye."
+    )
+
+
+def provenance(params: Params) -> Text:
+    """Say where the data come from and what that allows to conclude."""
+    if params.source == "simulator":
+        return Text(
+            f"**Los datos son sintéticos.** Un simulador con semilla {params.simulator_seed} "
+            "genera "
+            f"unos {number(params.simulator_events)} eventos de {params.simulator_days} días. "
+            "Imita mecanismos conocidos (estrenos que suben y decaen, cola larga, ritmo diario, "
+            "contagio entre países), así que sirve para probar el sistema de punta a punta; sus "
+            "cifras no describen el mercado real.",
+            "warning",
+        )
+    return Text(
+        "Los datos son **listas semanales Top 200 reales**, un evento por canción, país y semana, "
+        "con sus reproducciones. Lo que no entra en la lista no se ve: una canción que sale de "
+        "ella "
+        "cuenta como Baja, y no hay saltos, búsquedas ni horas del día.",
+        "warning",
+    )
+
+
+def users() -> Table:
+    """Return who uses the predictions and for what."""
+    return listing(
+        "Quién lo usa y qué decide",
+        (
+            ("Editora de listas", "qué canción entra o sale de una lista", "predicciones por país"),
+            ("Sello discográfico", "dónde promocionar un lanzamiento", "informe y panel"),
+            ("Aplicación", "qué recomendar ahora", "el servicio de predicción"),
+            ("Ingeniería de datos", "si el sistema va al día y no pierde nada", "panel, auditoría"),
+        ),
+        ("Quién", "Qué decide", "Qué mira"),
+    )
+
+
+def criteria(params: Params) -> Table:
+    """Return what counts as success, from the gate's parameters."""
+    return listing(
+        "Criterios de éxito, fijados antes de mirar los datos",
+        (
+            ("Exactitud en prueba", f"al menos {number(params.gate_min_accuracy, 2)}"),
+            ("Macro-F1 en prueba", f"al menos {number(params.gate_min_macro_f1, 2)}"),
+            ("Frente a la persistencia", "mejor, y con el intervalo de la diferencia sobre cero"),
+            (
+                "Error de calibración",
+                f"como mucho {number(params.gate_max_ece, 2)}: la probabilidad es de fiar",
+            ),
+            (
+                "Frente al modelo en servicio",
+                "en filas que ninguno conocía, ni el conjunto (con su intervalo) ni un país "
+                f"pierden más de {number(params.gate_country_regression, 2)}",
+            ),
+            (
+                "Latencia del modelo",
+                f"{number(params.gate_max_latency.total_seconds() * 1000)} ms por petición "
+                f"(percentil 99), {number(params.gate_max_row_time.total_seconds() * 1e6)} µs "
+                "por fila en lote",
+            ),
+            ("Ni un registro perdido", "la auditoría cuadra, partición por partición"),
+        ),
+        ("Criterio", "Umbral"),
+    )
+
+
+def costs(params: Params) -> Table:
+    """Return what each pair of true and predicted level costs, as the evaluation counts it."""
+    matrix = cost_matrix(params)
+    return Table(
+        "Lo que cuesta cada decisión (unidades; filas: lo que pasó)",
+        ("Pasó", *(f"se dijo {level}" for level in LEVELS)),
+        tuple(
+            (level, *(number(float(cost), 1) for cost in row))
+            for level, row in zip(LEVELS, matrix, strict=True)
+        ),
+        (False, True, True, True),
+    )
+
+
+def dictionary() -> Table:
+    """Return the data dictionary of an event."""
+    return listing("Diccionario de datos de un evento", _MEANINGS, ("Campo", "Tipo", "Qué es"))
+
+
+def risks(params: Params) -> Text:
+    """List what can go wrong and what is done about it."""
+    return Text(
+        f"""\
+- **Fuga del futuro.** Se evita por construcción: solo se usan ventanas cerradas, y entre el
+  entrenamiento y la prueba queda un hueco de {duration(params.window * params.horizon)}. La
+  fase 3 lo comprueba.
+- **Eventos tarde, repetidos o rotos.** Se cuentan, no se descartan en silencio; la auditoría de la
+  fase 6 los suma contra el registro de Kafka.
+- **Un modelo que solo repite el pasado.** Toda cifra va al lado de la persistencia.
+- **Países con pocos datos.** Se miran por separado, con su intervalo.
+- **El mundo cambia.** El modelo se vuelve a evaluar y solo se promociona si pasa los criterios.""",
+        "prose",
+    )
+
+
+def plan(params: Params) -> Text:
+    """Close the phase: what will be done and when it counts as done."""
+    rows = percent(params.test_share, 0)
+    held = (
+        f"lo posterior al {params.test_start:%d/%m/%Y}"
+        if params.test_start
+        else f"el último {rows} del tiempo"
+    )
+    return Text(
+        f"Se entrena con lo más antiguo, se elige con una validación posterior y se juzga **una "
+        f"sola vez** con {held}. Si no mejora a la persistencia, no se despliega.",
+        "decision",
+    )

@@ -1,0 +1,244 @@
+"""Phase 6: the model at work, and the proof that nothing was lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ...config.errors import UserError
+from ...config.params import Params
+from ...config.spanish import country, duration, moment, number, percent, plural
+from ...domain.labels import LEVELS
+from ...model import gate
+from ...model.gate import Decision
+from ...model.registry import Registry
+from ...model.train import TrainingResult
+from ...operations.audit import AuditReport
+from .show import Facts, Table, Text, listing
+
+
+@dataclass(frozen=True)
+class Release:
+    """Who serves after a deployment."""
+
+    version: str
+    since: datetime | None
+    """First window of a new champion; None when the champion stays."""
+
+
+def release(
+    result: TrainingResult,
+    decision: Decision,
+    registry: Registry,
+    folder: Path,
+    next_window: datetime,
+    rewind: Callable[[datetime], object],
+) -> Release:
+    """Register the run's bundle, promote it if the gate approved it, and say who serves.
+
+    The first champion predicts from the end of its training on. A later one takes over at the
+    next window: what was predicted before stays as it was. A model that was not approved is
+    registered and left aside; the champion goes on.
+
+    Args:
+        result: the training run.
+        decision: of the gate.
+        registry: where.
+        folder: the run's folder, with its ``bundle``.
+        next_window: start of the first window that is not closed.
+        rewind: sends the streaming job back to the first champion's first window, which is
+            closed already. It is called before the promotion is recorded: cut off in between,
+            a deployment does both when it is repeated.
+
+    Raises:
+        UserError: the gate refused the model and there is no champion to go on with.
+    """
+    before = registry.champion()
+    version = registry.register(folder / "bundle", gate.labels(decision))
+    if decision.approved and version != before:
+        trained = datetime.fromisoformat(result.boundaries["training_end"])
+        since = trained if before is None else max(trained, next_window)
+        if before is None:
+            rewind(since)
+        registry.promote(version, since)
+        return Release(version, since)
+    if before is None:
+        raise UserError(
+            "El modelo no cumple los criterios y no hay otro en servicio: no se despliega nada. "
+            "Mira la decisión del cuaderno 05, o cambia «gate_min_macro_f1» y "
+            "«gate_min_accuracy»."
+        )
+    registry.align()  # a deployment that was cut off may have promoted it already
+    return Release(before, None)
+
+
+def pending_finding(runs: Path, run_id: str) -> Text:
+    """Say which training is deployed, and whether a later one waits for its evaluation."""
+    later = sorted(path.name for path in runs.iterdir() if path.name > run_id)
+    if later:
+        return Text(
+            f"Se despliega el último entrenamiento evaluado. Hay "
+            f"{plural(len(later), 'otro posterior', 'otros posteriores')} sin evaluar: antes de "
+            "servirlo tiene que pasar por la fase 5.",
+            "warning",
+        )
+    return Text("Se despliega el último entrenamiento, que la fase 5 ha evaluado.")
+
+
+def release_finding(release: Release, decision: Decision, params: Params) -> Text:
+    """Say which version serves from when on."""
+    name = f"**{params.model_name}@{release.version}**"
+    if release.since is not None:
+        return Text(
+            f"{name} es el campeón de las ventanas que empiezan el {moment(release.since)} UTC o "
+            "después. Queda escrito en el registro: repetir el pasado usará el modelo que había "
+            "entonces.",
+            "decision",
+        )
+    if decision.approved:
+        return Text(f"El modelo es el mismo que ya servía: {name} sigue.", "decision")
+    return Text(f"El modelo nuevo no se promociona; sigue sirviendo {name}.", "warning")
+
+
+def instances(rows: pd.DataFrame) -> list[dict[str, str]]:
+    """Return requests for the endpoint: one a row of ``country`` and ``track_id``."""
+    return [dict(record) for record in rows[["country", "track_id"]].to_dict("records")]
+
+
+def answers_table(rows: pd.DataFrame, answers: list[dict[str, Any]]) -> Table:
+    """Return what was asked and what the endpoint said."""
+    shown = [
+        (
+            row.track_name or row.track_id,
+            country(row.country),
+            answer["level"],
+            *(percent(float(answer["probabilities"][level]), 0) for level in LEVELS),
+            str(answer["model"]),
+        )
+        for row, answer in zip(rows.itertuples(), answers, strict=True)
+    ]
+    return Table(
+        "Lo que contesta el servicio de predicción",
+        ("Canción", "País", "Nivel", *LEVELS, "Modelo"),
+        tuple(shown),
+        (False, False, False, True, True, True, False),
+    )
+
+
+def stream_finding(found: int, seconds: float, params: Params) -> Text:
+    """Say how long the first predictions took to be readable."""
+    return Text(
+        f"{plural(found, 'predicción legible', 'predicciones legibles')} en BigQuery "
+        f"{number(seconds, 1)} s después de arrancar la tarea: su arranque y, la primera vez, las "
+        "ventanas ya cerradas desde que el modelo es campeón. Después, cada ventana de "
+        f"{duration(params.window)} se predice al cerrarse."
+    )
+
+
+def predicted_levels(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return how many rows have each level, for ``figures.eda.levels``."""
+    counts = predictions.groupby(["country", "level"]).size()
+    return counts.rename("value").reset_index()
+
+
+def rising_table(predictions: pd.DataFrame, params: Params, limit: int = 10) -> Table:
+    """Return the tracks that are not Alta now and most probably will be.
+
+    Args:
+        predictions: ``track_name``, ``track_id``, ``country``, ``play_score``, ``p_alta``.
+        params: the threshold of Alta.
+        limit: rows at most.
+    """
+    waiting = predictions[predictions["play_score"].fillna(0) < params.level_alta]
+    chosen = waiting.nlargest(limit, "p_alta")
+    rows = tuple(
+        (
+            row.track_name or row.track_id,
+            country(row.country),
+            number(row.play_score if row.play_score == row.play_score else 0, 1),
+            percent(row.p_alta, 0),
+        )
+        for row in chosen.itertuples()
+    )
+    return Table(
+        "Todavía no son Alta, y probablemente lo serán",
+        ("Canción", "País", "Puesto ahora (0–100)", "Probabilidad de Alta"),
+        rows,
+        (False, False, True, True),
+    )
+
+
+def window_finding(predictions: pd.DataFrame, params: Params) -> Text:
+    """Say which window is predicted and for when."""
+    start = predictions["window_start"].max()
+    target = start + params.window * params.horizon
+    return Text(
+        f"La última ventana predicha empezó el {moment(start)} UTC: "
+        f"{number(len(predictions))} canciones y países, con su nivel para el {moment(target)}."
+    )
+
+
+_TERMS = {
+    "records": "En Kafka",
+    "counted": "Contados",
+    "open": "Abiertos",
+    "dead_letters": "Muertas",
+    "late": "Tarde",
+    "duplicates": "Repetidos",
+    "heartbeats": "Latidos",
+    "missing": "Faltan",
+}
+
+
+def audit_table(report: AuditReport) -> Table:
+    """Return the audit: one row a partition, and the sum."""
+    totals = {name: int(report.table[name].sum()) for name in _TERMS}
+    rows = [
+        (str(row["partition"]), *(number(row[name]) for name in _TERMS))
+        for row in report.table.to_dicts()
+    ]
+    rows.append(("todas", *(number(totals[name]) for name in _TERMS)))
+    return Table(
+        "Cada registro de Kafka, en un solo sitio",
+        ("Partición", *_TERMS.values()),
+        tuple(rows),
+        (False, *([True] * len(_TERMS))),
+    )
+
+
+def audit_finding(report: AuditReport) -> Text:
+    """Say whether every record is answered for."""
+    records = int(report.table["records"].sum())
+    if report.holds:
+        return Text(
+            f"**Cuadra.** Los {number(records)} registros que Kafka dice tener están contados, "
+            "aparte o en una ventana abierta, cada uno una vez.",
+            "decision",
+        )
+    return Text("**No cuadra.** " + " ".join(report.differences), "warning")
+
+
+def facts(report: AuditReport) -> Facts:
+    """Return what the index page says of the audit."""
+    return Facts({"audit_holds": report.holds, "audit_records": int(report.table["records"].sum())})
+
+
+def commands() -> Table:
+    """Return what to do next, and how to stop."""
+    return listing(
+        "Qué hacer ahora",
+        (
+            ("ver qué está en marcha", "spotify-mlops status"),
+            ("auditar otra vez", "spotify-mlops audit"),
+            ("vigilar el modelo, y reentrenarlo si hace falta", "spotify-mlops monitor --every 60"),
+            ("repetir todo el registro en otro sitio", "spotify-mlops replay --dataset repeticion"),
+            ("abrir estos cuadernos", "make lab"),
+            ("detenerlo todo (los datos se quedan)", "make stop"),
+        ),
+        ("Para", "Orden"),
+    )

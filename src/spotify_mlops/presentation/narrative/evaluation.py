@@ -1,0 +1,434 @@
+"""Phase 5: the held-out range. What the model is worth, where, at what cost, and the verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+
+from ...config.errors import InputError
+from ...config.params import Params
+from ...config.spanish import (
+    EVENT_TYPE_NAMES,
+    country,
+    interval,
+    join,
+    model_input,
+    moment,
+    number,
+    percent,
+)
+from ...domain.labels import LEVELS
+from ...model import effects, metrics
+from ...model.gate import Decision
+from ...model.predictor import Predictor
+from ...model.train import TrainingResult
+from .modeling import NAMES, score_of
+from .show import Facts, Table, Text
+
+
+def test_rows(rows: pl.DataFrame, result: TrainingResult) -> pl.DataFrame:
+    """Return the labelled rows of the run's test range."""
+    return rows.join(
+        result.of(result.family).select("window_start", "country", "track_id"),
+        on=["window_start", "country", "track_id"],
+        how="semi",
+    )
+
+
+def opening(result: TrainingResult) -> Text:
+    """Say what the held-out range is."""
+    b = result.boundaries
+    start, end = (pd.Timestamp(b[name]) for name in ("test_start", "test_end"))
+    return Text(
+        f"La prueba son **{number(int(b['test_rows']))} filas** con etiquetas hasta el "
+        f"{moment(end)}. "
+        f"Empieza el {moment(start)}, y el modelo no ha visto nada posterior al "
+        f"{moment(pd.Timestamp(b['training_end']))}."
+    )
+
+
+def scores_finding(result: TrainingResult, params: Params) -> Text:
+    """Say what the model reaches and by how much it beats persistence."""
+    own = score_of(result, result.family, "test")
+    right = score_of(result, result.family, "test", "accuracy")
+    value, low, high = metrics.difference(
+        result.of(result.family), result.of("persistence"), params
+    )
+    sure = (
+        "una ventaja que el azar no explica"
+        if low > 0
+        else "una diferencia que el azar podría explicar"
+    )
+    return Text(
+        f"Macro-F1 de **{interval(own['value'], own['low'], own['high'])}** y exactitud de "
+        f"**{interval(right['value'], right['low'], right['high'])}**. Frente a la persistencia, "
+        "en "
+        f"las mismas filas: {'+' if value >= 0 else ''}{interval(value, low, high)} de macro-F1, "
+        f"{sure}."
+    )
+
+
+def matrices(result: TrainingResult) -> dict[str, pd.DataFrame]:
+    """Return the confusion counts of the model and of persistence."""
+    return {
+        NAMES[model]: metrics.confusion(result.of(model)).to_pandas().set_index("level")
+        for model in (result.family, "persistence")
+    }
+
+
+def confusion_finding(counts: pd.DataFrame) -> Text:
+    """Say which mistakes are made, the grave one apart."""
+    total = counts.to_numpy().sum()
+    far = counts.loc["Alta", "Baja"] + counts.loc["Baja", "Alta"]
+    wrong = total - sum(counts.loc[level, level] for level in LEVELS)
+    missed = 1 - counts.loc["Alta", "Alta"] / max(counts.loc["Alta"].sum(), 1)
+    return Text(
+        f"De cada cien errores, {number(100 * far / max(wrong, 1))} saltan de Alta a Baja o al "
+        "revés; "
+        f"los demás son de un nivel. Se escapa el {percent(missed, 0)} de las que fueron Alta."
+    )
+
+
+def slices(result: TrainingResult) -> pd.DataFrame:
+    """Return the model's macro-F1 by country and its F1 by level, for ``figures.model.scores``."""
+    own = result.metrics.filter(model=result.family, split="test")
+    rows = []
+    for row in own.to_dicts():
+        kind, _, value = row["slice"].partition(":")
+        if kind == "country" and row["metric"] == "macro_f1":
+            rows.append((0, country(value), row))
+        elif kind == "level" and row["metric"] == "f1":
+            rows.append((1, f"nivel {value}", row))
+    return pd.DataFrame(
+        [(name, r["value"], r["low"], r["high"], r["rows"]) for _, name, r in sorted(
+            rows, key=lambda item: (item[0], -item[2]["value"])
+        )],
+        columns=["name", "value", "low", "high", "rows"],
+    )  # fmt: skip
+
+
+def slices_finding(frame: pd.DataFrame) -> Text:
+    """Say where the model is best and worst."""
+    places = frame[~frame["name"].str.startswith("nivel ")]
+    levels = frame[frame["name"].str.startswith("nivel ")]
+    best, worst = places.iloc[0], places.iloc[-1]
+    overlap = best["low"] <= worst["high"]
+    different = (
+        "los intervalos se solapan: no hay un país claramente peor servido"
+        if overlap
+        else "los intervalos no se solapan: la diferencia es real"
+    )
+    hard = levels.iloc[-1]
+    return Text(
+        f"Por país va de {number(worst['value'], 3)} ({worst['name']}) a "
+        f"{number(best['value'], 3)} "
+        f"({best['name']}); {different}. El nivel más difícil es "
+        f"{hard['name'].removeprefix('nivel ')} "
+        f"(F1 {number(hard['value'], 3)})"
+        + (
+            ": está en medio, y se confunde por los dos lados."
+            if hard["name"] == "nivel Media"
+            else "."
+        )
+    )
+
+
+def over_time(result: TrainingResult, params: Params) -> pd.DataFrame:
+    """Return macro-F1 by block of the model and of persistence."""
+    parts = [
+        metrics.over_time(result.of(model), params).with_columns(model=pl.lit(NAMES[model]))
+        for model in (result.family, "persistence")
+    ]
+    return pl.concat(parts).to_pandas()
+
+
+def over_time_finding(frame: pd.DataFrame) -> Text:
+    """Say whether the advantage lasts."""
+    wide = frame.pivot_table(index="time", columns="model", values="macro_f1")
+    model = next(name for name in frame["model"] if name != NAMES["persistence"])
+    ahead = (wide[model] > wide[NAMES["persistence"]]).sum()
+    half = len(wide) // 2
+    change = wide[model].iloc[half:].mean() - wide[model].iloc[:half].mean() if half else 0.0
+    trend = "baja" if change < -0.01 else "sube" if change > 0.01 else "se mantiene"
+    return Text(
+        f"El modelo queda por encima de la persistencia en {number(ahead)} de {number(len(wide))} "
+        f"tramos. Entre la primera mitad de la prueba y la segunda, {trend} "
+        f"({'+' if change >= 0 else ''}{number(change, 3)})."
+    )
+
+
+_WEAK = {
+    "track:seen": "canciones ya conocidas",
+    "track:unseen": "canciones nunca oídas allí",
+    "history:some": "con historia",
+    "history:none": "sin historia",
+    "part:1": "primer tercio de la prueba",
+    "part:2": "segundo tercio",
+    "part:3": "último tercio",
+}
+"""Slices of `model.weaknesses` and how a reader knows them."""
+
+
+def weak_slices(result: TrainingResult) -> pd.DataFrame:
+    """Return the model's macro-F1 where it may be weak, for ``figures.model.scores``."""
+    own = result.metrics.filter(model=result.family, split="test", metric="macro_f1")
+    found = {row["slice"]: row for row in own.to_dicts()}
+    rows = [
+        (name, r["value"], r["low"], r["high"], r["rows"])
+        for slice_, name in _WEAK.items()
+        if (r := found.get(slice_))
+    ]
+    return pd.DataFrame(rows, columns=["name", "value", "low", "high", "rows"])
+
+
+def weak_finding(result: TrainingResult) -> Text:
+    """Say where the model should be believed less."""
+    frame = weak_slices(result).set_index("name")
+    whole = float(score_of(result, result.family, "test")["value"])
+    weak = [
+        f"{name} ({number(row['value'], 3)}, {number(int(row['rows']))} filas)"
+        for name, row in frame.iterrows()
+        if row["high"] < whole
+    ]
+    unknown = [name for name in _WEAK.values() if name not in frame.index]
+    said = (
+        f"Frente a {number(whole, 3)} en el conjunto, cae claramente en {join(weak)}."
+        if weak
+        else f"En ninguno de estos grupos cae claramente por debajo de {number(whole, 3)}."
+    )
+    absent = f" No hubo filas de: {join(unknown)}." if unknown else ""
+    return Text(
+        f"{said}{absent} Está escrito en la ficha del modelo, con lo demás que no puede hacer.",
+        "warning" if weak else "finding",
+    )
+
+
+def calibration_finding(result: TrainingResult) -> Text:
+    """Say whether the announced probabilities held in the test range."""
+    seen = score_of(result, result.family, "test", "ece")
+    before = score_of(result, result.family, "validation", "ece")
+    return Text(
+        f"En la prueba, el error medio de calibración es "
+        f"{interval(seen['value'], seen['low'], seen['high'])}; en validación, donde se ajustó, "
+        f"era {number(before['value'], 3)}."
+    )
+
+
+def audit_finding(audited: pl.DataFrame, windows: int) -> Text:
+    """Say whether some input knows the future, from `model.leaks.audit`."""
+    compared = int(audited["compared"].sum())
+    wrong = audited.filter(pl.col("different") > 0)
+    if wrong.is_empty() and compared:
+        return Text(
+            f"{number(compared)} valores de {number(audited.height)} variables, en "
+            f"{number(windows)} ventanas al azar, recalculados con el registro cortado donde acaba "
+            "la ventana: **todos iguales, bit a bit**. Ninguna variable sabe nada posterior."
+        )
+    first = wrong.row(0, named=True) if wrong.height else {"example": "no había qué comparar"}
+    names = join(f"«{model_input(name)}»" for name in wrong["input"].head(5))
+    return Text(
+        f"**Alguna variable sabe el futuro o no es la que se entrenó**: {names}. "
+        f"{first['example']}.",
+        "warning",
+    )
+
+
+def alarm_finding(found: pl.DataFrame) -> Text:
+    """Say whether some input tells more than its age explains, from `model.leaks.alarm`."""
+    top = found.row(0, named=True)
+    suspect = found.filter("suspect")["input"].to_list()
+    if suspect:
+        return Text(
+            f"**Alarma**: {join(f'«{model_input(name)}»' for name in suspect)} dice mucho más del "
+            "nivel que una ventana antes. Puede saber la respuesta: hay que mirar de dónde sale.",
+            "warning",
+        )
+    return Text(
+        "La que más pierde al atrasarla una ventana es "
+        f"«{model_input(top['input'])}»: sola, explica el "
+        f"{number(100 * top['now'], 1)} % de la incertidumbre del nivel; una ventana antes, el "
+        f"{number(100 * top['earlier'], 1)} %, y dos, el {number(100 * top['before'], 1)} %. Se "
+        "apaga poco a poco, como se apaga lo que solo sabe el pasado."
+    )
+
+
+def effect_panels(
+    predictor: Predictor, rows: pl.DataFrame, params: Params
+) -> tuple[dict[str, pd.DataFrame], dict[str, float]]:
+    """Return how the mean probability of Alta moves with hour, searches and country.
+
+    Args:
+        predictor: a model of any family; variables that it does not read have no panel.
+        rows: labelled rows of the test range.
+        params: seed and bootstrap.
+
+    Returns:
+        Panels for ``figures.model.effects`` and, by the same names, how far each variable moves
+        the probability (largest less smallest). A variable with one value in the data is left out.
+    """
+    found: dict[str, pl.DataFrame] = {}
+    if rows["hour_of_day"].n_unique() > 1 and "hour_of_day" in predictor.features:
+        found["Hora (UTC)"] = effects.partial_dependence(
+            predictor, rows, effects.hours(rows), params
+        )
+    shares = rows["event_type_search_result"]
+    if shares.gt(0).any():
+        usual = shares.quantile(0.99) or 0
+        shown = [s for s in effects.SEARCH_SHARES if s <= usual]
+        found["Parte de búsquedas"] = effects.partial_dependence(
+            predictor, rows, effects.search_shares(shown), params
+        )
+    codes = [code for code in params.countries if code in set(rows["country"])]
+    if len(codes) > 1:
+        found["País"] = effects.partial_dependence(
+            predictor, rows, effects.countries(codes), params
+        )
+    panels, spreads = {}, {}
+    for name, effect in found.items():
+        alta = effect.filter(level="Alta").to_pandas()
+        if name == "País":
+            alta["code"] = alta["x"]
+            alta["x"] = alta["x"].astype(object)
+        panels[name], spreads[name] = alta, effects.spread(effect)
+    return panels, spreads
+
+
+def raw_panels(rows: pl.DataFrame, params: Params) -> dict[str, pd.DataFrame]:
+    """Return the share of rows that became Alta by hour, event type and country, as observed."""
+    panels = {}
+    if rows["hour_of_day"].n_unique() > 1:
+        panels["Hora (UTC)"] = effects.by_hour(rows, params).filter(level="Alta").to_pandas()
+    kinds = effects.by_event_type(rows, params).filter(level="Alta").to_pandas()
+    if len(kinds) > 1:
+        kinds["x"] = [EVENT_TYPE_NAMES[x] for x in kinds["x"]]
+        panels["Con algún evento de tipo"] = kinds
+    places = effects.by_country(rows, params).filter(level="Alta").to_pandas()
+    places["code"] = places["x"]
+    panels["País"] = places
+    return panels
+
+
+def effects_finding(spreads: dict[str, float]) -> Text:
+    """Answer the case study's own question in words."""
+    if not spreads:
+        return Text(
+            "En estos datos ni la hora ni el tipo de evento varían: su influencia no se puede "
+            "medir "
+            "aquí."
+        )
+    ordered = sorted(spreads.items(), key=lambda item: -item[1])
+    said = join(f"{_lower(name)} ({number(100 * size, 1)} puntos)" for name, size in ordered)
+    top = ordered[0]
+    missing = [n for n in ("Hora (UTC)", "Parte de búsquedas", "País") if n not in spreads]
+    absent = (
+        f" De {join(_lower(name) for name in missing)} no se puede decir nada: aquí no varía."
+        if missing
+        else ""
+    )
+    weight = (
+        "Son efectos pequeños: así se entiende que las seis variables, solas, se queden cortas."
+        if top[1] < 0.10
+        else f"«{top[0]}» sí mueve la predicción por sí sola."
+    )
+    return Text(
+        "Cambiando solo esa variable y dejando las demás como están, la probabilidad media de "
+        f"Alta se mueve, de un extremo a otro, según: {said}. {weight}{absent} Es lo que el "
+        "modelo ha aprendido, no una prueba de causa."
+    )
+
+
+def costs(result: TrainingResult) -> dict[str, float]:
+    """Return the cost per hundred decisions of following each model."""
+    found = result.metrics.filter(split="test", slice="all", metric="cost")
+    by_model = dict(found.select("model", "value").iter_rows())
+    return {NAMES[m]: 100 * by_model[m] for m in NAMES if m in by_model}
+
+
+def costs_finding(values: dict[str, float], family: str) -> Text:
+    """Say what the model saves."""
+    own, without = values[NAMES[family]], values[NAMES["persistence"]]
+    saving = 1 - own / without if without else 0.0
+    verb = "ahorra" if saving >= 0 else "cuesta de más"
+    return Text(
+        f"Con los costes de la fase 1, cada cien decisiones cuestan {number(own, 1)} unidades con "
+        "el "
+        f"modelo y {number(without, 1)} con la persistencia: {verb} un {percent(abs(saving), 0)}."
+    )
+
+
+def gate_table(decision: Decision) -> Table:
+    """Return the gate's checks."""
+    rows = tuple(
+        ("sí" if row["passed"] else "NO", row["reason"]) for row in decision.checks.to_dicts()
+    )
+    return Table(
+        "Los criterios de la fase 1, uno por uno", ("Pasa", "Por qué"), rows, (False, False)
+    )
+
+
+def verdict(decision: Decision) -> Text:
+    """Say in words whether the model may be deployed."""
+    return Text(verdict_words(decision), "decision" if decision.approved else "warning")
+
+
+def verdict_words(decision: Decision) -> str:
+    """Return the verdict as one or two sentences."""
+    if decision.approved:
+        return (
+            "El modelo cumple todos los criterios: **se despliega**. La fase 6 lo registra, lo "
+            "promociona y lo pone a predecir."
+        )
+    failed = decision.checks.filter(~pl.col("passed"))["reason"].to_list()
+    return f"El modelo **no se promociona**. {' '.join(failed)}"
+
+
+def facts(result: TrainingResult, decision: Decision) -> Facts:
+    """Return what the index page opens with."""
+    values: dict[str, Any] = {
+        "approved": decision.approved,
+        "decision": verdict_words(decision).replace("**", ""),
+        "model_card": result.card,
+    }
+    for metric in ("macro_f1", "accuracy"):
+        row = score_of(result, result.family, "test", metric)
+        values[metric] = {name: float(row[name]) for name in ("value", "low", "high")}
+        for baseline in ("persistence", "majority"):
+            found = score_of(result, baseline, "test", metric)
+            values[f"{metric}_{baseline}"] = float(found["value"])
+    cost = costs(result)
+    if cost[NAMES["persistence"]]:
+        values["cost_saving"] = 1 - cost[NAMES[result.family]] / cost[NAMES["persistence"]]
+    return Facts(values)
+
+
+_GATE = "gate.parquet"
+
+
+def save_decision(decision: Decision, folder: Path) -> None:
+    """Keep the verdict beside the training run, for the deployment."""
+    decision.checks.write_parquet(folder / _GATE)
+
+
+def last_evaluated(runs: Path) -> str:
+    """Return the id of the latest training run that has a verdict.
+
+    Raises:
+        InputError: there is none.
+    """
+    evaluated = sorted(path.parent.name for path in runs.glob(f"*/{_GATE}"))
+    if not evaluated:
+        raise InputError("Ningún modelo entrenado se ha evaluado: ejecuta antes el cuaderno 05.")
+    return evaluated[-1]
+
+
+def load_decision(folder: Path) -> Decision:
+    """Read the verdict of a training run that `last_evaluated` names."""
+    checks = pl.read_parquet(folder / _GATE)
+    return Decision(bool(checks["passed"].all()), checks)
+
+
+def _lower(name: str) -> str:
+    return name[0].lower() + name[1:]

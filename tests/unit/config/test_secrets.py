@@ -1,0 +1,149 @@
+"""Secrets are read where they are used: from the environment, or from Secret Manager."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import google_crc32c
+import pytest
+
+from spotify_mlops.config import params, secrets
+from spotify_mlops.config.errors import IntegrityError, ParamsError, ServiceError
+from spotify_mlops.config.params import Params
+from spotify_mlops.io import kafka, mongo
+
+SASL = {"kafka_security_protocol": "SASL_SSL", "kafka_sasl_mechanism": "PLAIN",
+        "kafka_bootstrap": "broker.example.org:9092"}  # fmt: skip
+
+
+class Vault(ThreadingHTTPServer):
+    """Secret Manager's REST route that reads a version, for the official client."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Version)
+        self.values: dict[str, bytes] = {}
+        self.asked: list[str] = []
+        self.spoilt = False
+
+    @property
+    def params(self) -> Params:
+        return params.load(
+            "local", secret_manager=f"http://127.0.0.1:{self.server_port}", project="p1",
+            service_timeout="60s",
+        )  # fmt: skip
+
+
+class Version(BaseHTTPRequestHandler):
+    server: Vault
+
+    def do_GET(self) -> None:
+        name = self.path.partition("?")[0].removeprefix("/v1/").removesuffix(":access")
+        self.server.asked.append(name)
+        value = self.server.values.get(name)
+        if value is None:
+            status = 403 if "forbidden" in name else 404
+            self._send(status, {"error": {"code": status, "message": "no", "status": "X"}})
+            return
+        crc = google_crc32c.value(value) + self.server.spoilt
+        data = base64.b64encode(value).decode()
+        self._send(200, {"name": name, "payload": {"data": data, "dataCrc32c": str(crc)}})
+
+    def _send(self, status: int, content: dict[str, Any]) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def vault() -> Iterator[Vault]:
+    with Vault() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_variable_is_read_at_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = params.load("local", **SASL)
+    monkeypatch.setenv("KAFKA_USERNAME", "me")
+    for value in ("first", "second"):
+        monkeypatch.setenv("KAFKA_PASSWORD", value)
+        config = kafka.client_config(settings)
+        assert (config["sasl.username"], config["sasl.password"]) == ("me", value)
+    other = settings.model_copy(update={"kafka_password": "env:OTHER"})
+    monkeypatch.setenv("OTHER", "third")
+    assert kafka.client_config(other)["sasl.password"] == "third"
+
+
+def test_a_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KAFKA_PASSWORD", raising=False)
+    monkeypatch.setenv("KAFKA_USERNAME", "me")
+    with pytest.raises(ParamsError, match=r"Falta .* KAFKA_PASSWORD, que dice «kafka_password»"):
+        kafka.client_config(params.load("local", **SASL))
+
+
+def test_a_mongo_address_is_a_secret_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONGO_URI", "mongodb://u:p4ss@127.0.0.1:9/?appName=x")
+    settings = params.load(
+        "local", mongo_uri="env:MONGO_URI", sink_deadline="100ms", service_timeout="1s"
+    )
+    with mongo.client(settings) as client:
+        assert client.options.pool_options._credentials.password == "p4ss"
+        assert "p4ss" not in repr(client)
+
+
+@pytest.mark.parametrize(
+    ("reference", "resource"),
+    [
+        ("secret://db", "projects/p1/secrets/db/versions/latest"),
+        ("secret://db/7", "projects/p1/secrets/db/versions/7"),
+        ("secret://p2/db/latest", "projects/p2/secrets/db/versions/latest"),
+    ],
+)
+def test_secret_manager_is_asked_by_its_client(vault: Vault, reference: str, resource: str) -> None:
+    vault.values[resource] = "contraseña".encode()
+    settings = vault.params.model_copy(update={"kafka_password": reference})
+    assert secrets.resolve(settings, "kafka_password") == "contraseña"
+    assert secrets.resolve(settings, "kafka_password") == "contraseña"
+    assert vault.asked == [resource]
+
+
+def test_what_secret_manager_refuses_is_an_error_that_says_which(vault: Vault) -> None:
+    for reference, error in (("secret://none", ParamsError), ("secret://forbidden", ServiceError)):
+        settings = vault.params.model_copy(update={"kafka_password": reference})
+        with pytest.raises(error, match=reference.removeprefix("secret://")):
+            secrets.resolve(settings, "kafka_password")
+    name = "projects/p1/secrets/db/versions/latest"
+    settings = vault.params.model_copy(update={"kafka_password": "secret://db"})
+    vault.values[name], vault.spoilt = b"value", True
+    with pytest.raises(IntegrityError, match="CRC"):
+        secrets.resolve(settings, "kafka_password")
+    vault.values[name], vault.spoilt = b"\xff", False
+    with pytest.raises(ParamsError, match="UTF-8"):
+        secrets.resolve(settings, "kafka_password")
+
+
+def test_a_process_is_given_the_variables_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_PASSWORD", "p")
+    monkeypatch.setenv("MONGO_URI", "m")
+    monkeypatch.delenv("KAFKA_USERNAME", raising=False)
+    settings = params.load("local", mongo_uri="env:MONGO_URI")
+    assert secrets.variables(settings, "kafka_username", "kafka_password") == {
+        "KAFKA_PASSWORD": "p"
+    }
+    assert secrets.variables(settings, "mongo_uri") == {"MONGO_URI": "m"}
+    assert secrets.variables(params.load("local"), "mongo_uri") == {}

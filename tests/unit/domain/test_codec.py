@@ -1,0 +1,221 @@
+"""Decoding and validation: every reason, hostile input, and the way back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drawn import records
+from hostile import BAD, ODD, changed
+from logs import APPENDED, BASE, random_events, to_log
+from oracle import Rules, event_fields, judge
+from spotify_mlops.domain.events import (
+    DUPLICATE_KEY,
+    EVENT_COLUMNS,
+    SCHEMA_VERSIONS,
+    Ahead,
+    Reason,
+    codec,
+    decode,
+    encode,
+    encode_heartbeat,
+    withheld,
+)
+from thorough import examples
+
+RULES = Rules()
+AHEAD = Ahead(RULES.clock_skew, RULES.clock_skew + RULES.window + RULES.lateness)
+
+
+def decoded(*values: bytes | None) -> pl.DataFrame:
+    return decode(to_log(list(values), [0] * len(values), None, 1), AHEAD)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("value", "reason"), BAD, ids=[f"{r}-{i}" for i, (_, r) in enumerate(BAD)])
+def test_a_bad_record_has_its_reason_and_leaves_its_neighbours_alone(
+    value: bytes | None, reason: str
+) -> None:
+    frame = decoded(changed(), value, changed(event_id="b"))
+    assert frame["kind"].to_list() == ["event", "dead_letter", "event"]
+    assert frame["reason"].to_list() == [None, reason, None]
+    assert frame["event_id"].to_list() == ["a", None, "b"]
+    assert frame["value"].to_list()[1] == value
+    assert frame["detail"][1]
+
+
+@pytest.mark.parametrize(
+    ("text", "hour"),
+    [
+        ("2026-01-05T10:00:00Z", 10),
+        ("2026-01-05t10:00:00z", 10),
+        ("2026-01-05 10:00:00.123456789Z", 10),
+        ("2026-01-05T10:00:00+02:00", 8),
+        ("2026-01-05T10:00:00.5-05:00", 15),
+        ("2026-01-05T10:00:00.9999999999999Z", 10),
+        ("2026-01-05T10:00:00-00:00", 10),
+        ("2016-12-31T23:59:60Z", 0),
+        ("2016-12-31T23:59:60.5Z", 0),
+        ("2016-12-31T18:59:60-05:00", 0),
+        ("1900-01-01T07:00:00Z", 7),
+    ],
+)
+def test_event_times_are_read_as_utc(text: str, hour: int) -> None:
+    frame = decoded(changed(event_time=text), changed(event_time="2026-01-05T11:00:00.250Z"))
+    assert frame["kind"].to_list() == ["event"] * 2
+    assert frame["event_time"].dt.hour().to_list() == [hour, 11]
+
+
+def test_a_release_date_may_be_a_year_or_a_month() -> None:
+    frame = decoded(*(changed(release_date=text) for text in ("2020", "2020-05", "2020-05-06")))
+    assert [str(day) for day in frame["release_date"]] == ["2020-01-01", "2020-05-01", "2020-05-06"]
+
+
+@pytest.mark.parametrize("value", ODD, ids=range(len(ODD)))
+def test_what_is_odd_and_sound_is_an_event(value: bytes) -> None:
+    frame = decoded(changed(), value, changed(event_id="b"))
+    assert frame["kind"].to_list() == ["event"] * 3
+    assert frame["event_id"].to_list() == ["a", "a", "b"]
+    assert frame.rows()  # Python can hold every value
+
+
+def test_a_heartbeat_vouches_for_a_time() -> None:
+    frame = decoded(encode_heartbeat(BASE), changed(), changed(control="heartbeat"))
+    assert frame["kind"].to_list() == ["heartbeat", "event", "heartbeat"]
+    assert frame["event_time"][0] == BASE
+
+
+def test_unknown_fields_are_ignored_and_missing_ones_are_null() -> None:
+    frame = decoded(changed(mood="happy", nested={"a": [1]}))
+    assert frame["kind"].to_list() == ["event"]
+    assert frame["count"].to_list() == [1]
+    assert frame["popularity"].to_list() == [None]
+
+
+def test_a_version_that_adds_fields_is_read_as_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = {"mood": "happy", "device": {"kind": "car"}}
+    versions = [changed(), changed(schema_version=2, **newer), changed(schema_version=3, **newer)]
+    frame = decoded(*versions)
+    assert frame["kind"].to_list() == ["event", "event", "dead_letter"]
+    assert frame[1].select(*EVENT_COLUMNS).equals(frame[0].select(*EVENT_COLUMNS))
+    assert frame["detail"][2] == "schema_version 3"
+    monkeypatch.setattr(codec, "SCHEMA_VERSIONS", (*SCHEMA_VERSIONS, 3))
+    assert decoded(*versions)["kind"].to_list() == ["event"] * 3
+
+
+def test_a_heartbeat_of_a_newer_version_is_one() -> None:
+    beats = [{"schema_version": v, "control": "heartbeat", "event_time": BASE} for v in (2, 3)]
+    frame = decoded(*(json.dumps(beat, default=str).encode() for beat in beats))
+    assert frame["kind"].to_list() == ["heartbeat", "dead_letter"]
+
+
+def test_events_come_back_as_they_were() -> None:
+    events = random_events(500, 3600, seed=5)
+    frame = decode(to_log(encode(events), [0] * 500, None, 1), AHEAD)
+    assert frame.select(events.columns).equals(events)
+    assert frame.select(DUPLICATE_KEY).n_unique() == 500
+
+
+@pytest.mark.parametrize("error", [ValueError, pl.exceptions.PanicException, ZeroDivisionError])
+def test_a_poison_record_is_found_and_stops_nothing(
+    error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = [changed(event_id=f"e{number}") for number in range(50)]
+    values[17] = changed(event_id="poison")
+    values[40] = b"{"
+    good = [number for number in range(50) if number not in (17, 40)]
+    expected = decoded(*values)
+    real = codec._parse_times
+
+    def raising(text: pl.Series) -> pl.Series:
+        if any(b"poison" in value for value in batch["value"].to_list()):
+            raise error("no\nway")
+        return real(text)
+
+    def decode_batch(part: pl.DataFrame, skew: timedelta) -> pl.DataFrame:
+        nonlocal batch
+        batch = part
+        return whole(part, skew)
+
+    whole, batch = codec._decode, expected.clear()
+    monkeypatch.setattr(codec, "_decode", decode_batch)
+    monkeypatch.setattr(codec, "_parse_times", raising)
+    frame = decoded(*values)
+    assert frame[good].equals(expected[good])
+    assert frame[40].equals(expected[40])
+    assert frame.row(17, named=True)["reason"] == "poison"
+    assert frame.row(17, named=True)["detail"] == f"{error.__name__}: no way"
+    assert frame["value"].to_list() == values
+    assert frame["event_id"][17] is None
+    assert frame.schema == expected.schema
+
+
+@pytest.mark.parametrize("error", [ValueError, MemoryError, OSError])
+def test_when_good_records_raise_no_record_is_blamed(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raising(text: pl.Series) -> pl.Series:
+        raise error("the code is broken")
+
+    monkeypatch.setattr(codec, "_parse_times", raising)
+    with pytest.raises(error, match="broken"):
+        decoded(changed(), changed())
+
+
+def test_the_last_heartbeat_of_a_source_that_is_as_far_ahead_as_it_may_be_is_one() -> None:
+    latest = APPENDED + AHEAD.event
+    closing = latest + RULES.window + RULES.lateness
+    frame = decoded(
+        changed(event_time=latest.isoformat()),
+        encode_heartbeat(closing),
+        encode_heartbeat(closing + timedelta(microseconds=1)),
+    )
+    assert frame["kind"].to_list() == ["event", "heartbeat", "dead_letter"]
+    assert frame["reason"].to_list() == [None, None, "future_heartbeat"]
+
+
+def test_a_record_that_is_too_large_is_a_letter_with_its_digest_and_size() -> None:
+    large = b"x" * (withheld.MAX_VALUE_BYTES + 1)
+    fits = changed(track_name="y")
+    values = withheld.taken([fits, large, None], len(large))
+    frame = decode(to_log(values.to_list(), [0, 0, 0], None, 1), AHEAD)
+    assert frame["reason"].to_list() == [None, "too_large", "empty"]
+    assert hashlib.sha256(large).hexdigest() in frame["detail"][1]
+    assert str(len(large)) in frame["detail"][1]
+    assert withheld.originals(frame["value"]).to_list() == [fits, None, None]
+    whole = pl.Series([fits, large, None], dtype=pl.Binary)  # as an older archive has it
+    assert withheld.archived(whole).to_list() == values.to_list()
+
+
+@pytest.mark.parametrize("largest", [0, withheld.MAX_VALUE_BYTES + 1])
+def test_no_record_passes_for_a_note(largest: int) -> None:
+    note = withheld.note(Reason.TOO_LARGE, "a lie")
+    forged = [note, withheld.taken([note], 0)[0], note[:5], note[:-3]]
+    values = withheld.taken(list(forged), largest)
+    frame = decode(to_log(values.to_list(), [0] * len(forged), None, 1), AHEAD)
+    assert frame["reason"].to_list() == ["not_utf8"] * len(forged)
+    assert withheld.originals(frame["value"]).to_list() == forged
+    assert withheld.archived(values).equals(values)
+
+
+@given(st.lists(records, min_size=1, max_size=6))
+@examples(100)
+def test_whatever_comes_is_what_the_contract_says(values: list[bytes | None]) -> None:
+    frame = decoded(*values)
+    assert frame["value"].to_list() == values
+    for number, value in enumerate(values):
+        row = frame.row(number, named=True)
+        verdict = judge(value, APPENDED, RULES)
+        assert row["kind"] == verdict.kind
+        assert row["reason"] in (verdict.reasons or {None})
+        assert row["event_time"] == verdict.time
+        for name, item in event_fields(verdict.fields).items():
+            assert row[name] == item, name
+        # Its neighbours make no difference to it, nor it to them.
+        alone = decoded(value).with_columns(offset=pl.lit(number, pl.Int64))
+        assert frame[number].equals(alone)

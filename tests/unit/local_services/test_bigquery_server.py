@@ -1,0 +1,45 @@
+"""What the local BigQuery server adds to the emulator, without starting it."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from local_services import bigquery_server
+from local_services.bigquery_server import RESULT_OVERHEAD, Recent
+
+
+@pytest.fixture
+def recent(monkeypatch: pytest.MonkeyPatch) -> Recent:
+    monkeypatch.setattr(bigquery_server, "RESULT_BYTES", 3 * RESULT_OVERHEAD + 300)
+    return Recent()
+
+
+def result(size: int) -> SimpleNamespace:
+    return SimpleNamespace(nbytes=size)
+
+
+def test_the_oldest_results_go_first(recent: Recent) -> None:
+    for name in "abcd":
+        recent[name] = result(100)
+    assert list(recent) == ["b", "c", "d"]
+    recent["e"] = SimpleNamespace(table=result(200))  # a read session holds its table
+    assert list(recent) == ["d", "e"]
+
+
+def test_a_result_that_is_too_large_stays_until_the_next(recent: Recent) -> None:
+    recent["a"] = result(100)
+    recent["large"] = result(10 * RESULT_OVERHEAD)
+    assert list(recent) == ["large"]
+    recent["b"] = result(100)
+    assert list(recent) == ["b"]
+
+
+def test_what_is_replaced_or_taken_makes_room(recent: Recent) -> None:
+    for name in "abc":
+        recent[name] = result(100)
+    recent["a"] = result(50)
+    taken = recent.pop("b")
+    assert taken.nbytes == 100
+    assert recent.pop("b", "none") == "none"
+    recent["d"] = result(150)
+    assert list(recent) == ["c", "a", "d"]

@@ -1,0 +1,209 @@
+"""The gate: its checks one by one, the comparison with the champion, the verdict's forms."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import tiny_model
+from spotify_mlops.config.params import Params
+from spotify_mlops.io.bigquery.tables import MODEL_METRICS
+from spotify_mlops.model import bundle, gate, latency, metrics
+from spotify_mlops.model.gate import Champion, Decision
+from spotify_mlops.model.promotions import Schedule
+from spotify_mlops.model.train import TrainingResult
+
+
+def lenient(**changes: object) -> Params:
+    base = {"gate_min_accuracy": 0.3, "gate_min_macro_f1": 0.3, "gate_max_ece": 0.5}
+    slow = {"gate_max_latency": timedelta(seconds=5), "gate_max_row_time": timedelta(seconds=1)}
+    return tiny_model.settings().model_copy(update=base | slow | changes)
+
+
+def checks(decision: Decision) -> dict[str, bool]:
+    return dict(decision.checks.select("check", "passed").rows())
+
+
+def reason(decision: Decision, check: str) -> str:
+    return decision.checks.filter(check=check)["reason"].item()
+
+
+def own() -> pl.DataFrame:
+    return tiny_model.result().of("dynamics")
+
+
+def champion(predictions: pl.DataFrame | None) -> Champion:
+    return Champion("popularity@4", tiny_model.START, predictions)
+
+
+def predicting(better: pl.Expr) -> pl.DataFrame:
+    """Return the challenger's own predictions, right wherever ``better`` holds."""
+    return own().with_columns(predicted=pl.when(better).then("level").otherwise("predicted"))
+
+
+def test_the_gate_names_the_floor_that_is_missed() -> None:
+    decision = gate.decide(tiny_model.result(), lenient(gate_min_macro_f1=0.999))
+    assert not decision.approved and not checks(decision)["macro_f1"]
+    assert checks(decision)["accuracy"]
+    assert "no alcanza" in reason(decision, "macro_f1") and "1,00" in reason(decision, "macro_f1")
+
+
+def test_the_gate_wants_a_sure_advantage_over_persistence() -> None:
+    result = tiny_model.result()
+    as_persistence = result.predictions.filter(model="persistence", split="test").with_columns(
+        model=pl.lit("dynamics")
+    )
+    rest = result.predictions.filter(
+        ~((pl.col("model") == "dynamics") & (pl.col("split") == "test"))
+    )
+    twin = TrainingResult(**(vars(result) | {"predictions": pl.concat([rest, as_persistence])}))
+    assert not checks(gate.decide(twin, lenient()))["persistence"]
+
+
+def test_a_slow_model_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    for found, failing in (
+        (latency.Latency(0.004, 0.00001), set()),
+        (latency.Latency(0.006, 0.00001), {"latency"}),
+        (latency.Latency(0.004, 0.00030), {"row_time"}),
+    ):
+        monkeypatch.setattr(gate, "measure", lambda graph, inputs, found=found: found)
+        decision = gate.decide(
+            tiny_model.result(),
+            lenient(
+                gate_max_latency=timedelta(milliseconds=5),
+                gate_max_row_time=timedelta(microseconds=200),
+            ),
+        )
+        assert {name for name, passed in checks(decision).items() if not passed} == failing
+    assert "300,0 µs" in reason(decision, "row_time")
+
+
+def test_latency_is_that_of_the_graph() -> None:
+    result = tiny_model.result()
+    found = latency.measure(result.graph, len(result.description["features"]))
+    assert 0 < found.batch_row < found.one_row_p99 < 1
+
+
+def test_without_a_champion_the_table_says_so() -> None:
+    decision = gate.decide(tiny_model.result(), lenient())
+    assert decision.approved
+    assert "No hay modelo en servicio" in reason(decision, "champion")
+    decision = gate.decide(tiny_model.result(), lenient(), champion(None))
+    assert decision.approved and "popularity@4 predice otro horizonte" in reason(
+        decision, "champion"
+    )
+
+
+def test_a_champion_that_answers_the_same_is_no_reason_to_refuse() -> None:
+    decision = gate.decide(tiny_model.result(), lenient(), champion(own()))
+    found = checks(decision)
+    assert {"champion", "champion:CO", "champion:ES", "champion:US"} <= set(found)
+    assert decision.approved
+    row = decision.checks.filter(check="champion").row(0, named=True)
+    assert (row["value"], row["low"], row["high"]) == (0, 0, 0) and row["rows"] == own().height
+
+
+def test_a_country_that_loses_too_much_is_named() -> None:
+    perfect = champion(predicting(pl.col("country") == "ES"))
+    decision = gate.decide(tiny_model.result(), lenient(), perfect)
+    assert not decision.approved and not checks(decision)["champion:ES"]
+    assert checks(decision)["champion:CO"]
+    assert "España" in reason(decision, "champion:ES")
+
+
+def test_losing_a_little_but_surely_is_losing() -> None:
+    """The champion is right in a few rows more of every block: well within the margin."""
+    few = pl.int_range(pl.len()) % 40 == 0
+    margin = lenient(gate_country_regression=0.2)
+    decision = gate.decide(tiny_model.result(), margin, champion(predicting(few)))
+    row = decision.checks.filter(check="champion").row(0, named=True)
+    assert -0.2 < row["low"] <= row["high"] < 0 and not row["passed"]
+    assert "Pierde con seguridad" in row["reason"]
+    assert checks(decision)["champion:ES"]
+
+
+def test_rows_that_the_champion_has_learned_do_not_count(tmp_path: Path) -> None:
+    """A champion trained further than the challenger is compared on later windows only."""
+    result, params = tiny_model.result(), lenient()
+    schedule = Schedule(params, tmp_path)
+    features = tiny_model.data()[0]
+    assert gate.champion_predictions(schedule, result, features) is None
+    starts = own()["window_start"].unique().sort()
+    for number, (trained, left) in enumerate(
+        [(starts[0], len(starts)), (starts[6], len(starts) - 6), (starts[-2], 2), (starts[-1], 1)],
+        start=1,
+    ):
+        known = result.description | {"training_end": trained.isoformat()}
+        path = replace(result, description=known).write_bundle(tmp_path / f"b{number}").path
+        schedule.keep(str(number), path)
+        schedule.promote(str(number), tiny_model.START)
+        found = gate.champion_predictions(schedule, result, features)
+        assert found is not None and found.predictions is not None
+        assert found.name == f"popularity@{number}" and found.training_end == trained
+        assert found.predictions["window_start"].n_unique() == left
+        assert found.predictions["window_start"].min() == trained
+        decision = gate.decide(result, params, found)
+        row = decision.checks.filter(check="champion").row(0, named=True)
+        assert row["rows"] == found.predictions.height
+        # Two windows are in one block of three hours: nothing can be said of them.
+        assert row["passed"] == (left > 2) == decision.approved
+        assert ("hacen falta" in row["reason"]) == (left <= 2)
+
+
+def test_a_champion_of_another_task_is_not_compared(tmp_path: Path) -> None:
+    result = tiny_model.result()
+    schedule = Schedule(lenient(), tmp_path)
+    schedule.keep("1", result.write_bundle(tmp_path / "bundle").path)
+    schedule.promote("1", tiny_model.START)
+    features = tiny_model.data()[0]
+    other_horizon = replace(result, horizon=9)
+    fewer_inputs = features.drop("momentum")
+    for run, frame in ((other_horizon, features), (result, fewer_inputs)):
+        found = gate.champion_predictions(schedule, run, frame)
+        assert found is not None and found.predictions is None
+
+
+def test_the_verdict_is_rows_of_the_metrics_table() -> None:
+    result = tiny_model.result()
+    decision = gate.decide(result, lenient(gate_min_macro_f1=0.999), champion(own()))
+    rows = metrics.metrics_rows(
+        gate.metrics_of(decision, result),
+        run_id=result.run_id, params=lenient(), written_at=tiny_model.START,
+    )  # fmt: skip
+    assert rows.columns == [field.name for field in MODEL_METRICS.schema]
+    assert rows.select(MODEL_METRICS.key).is_unique().all()
+    assert rows["split"].unique().to_list() == ["gate"]
+    found = {(r["metric"], r["slice"]): r for r in rows.to_dicts()}
+    assert found["macro_f1", "all"]["passed"] is False
+    assert found["accuracy", "all"]["passed"] is True
+    assert found["champion", "country:ES"]["rows"] == own().filter(country="ES").height
+    assert found["approved", "all"]["value"] == 0 and not found["approved", "all"]["passed"]
+
+
+def test_the_verdict_is_labels_of_the_version() -> None:
+    perfect = champion(predicting(pl.col("country") == "ES"))
+    decision = gate.decide(tiny_model.result(), lenient(), perfect)
+    found = gate.labels(decision)
+    assert found["gate"] == "failed" and found["gate_accuracy"].startswith("passed-0_")
+    assert found["gate_champion_es"].startswith("failed-m0_")
+    assert set(found) == {"gate", *(f"gate_{name}" for name in (
+        "accuracy", "macro_f1", "persistence", "calibration", "latency", "row_time", "champion",
+        "champion_co", "champion_es", "champion_us",
+    ))}  # fmt: skip
+    for key, value in found.items():
+        assert re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", key)
+        assert re.fullmatch(r"[a-z0-9_-]{1,63}", value)
+    assert gate.labels(gate.decide(tiny_model.result(), lenient()))["gate_champion"] == "passed"
+
+
+def test_a_bundle_says_when_its_training_ended(tmp_path: Path) -> None:
+    path = tiny_model.result().write_bundle(tmp_path / "bundle").path
+    assert (
+        bundle.load(path).training_end.isoformat()
+        == (tiny_model.result().boundaries["training_end"])
+    )

@@ -1,0 +1,339 @@
+"""Training, export, bundle, registry, gate, and the looks into the model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from scipy.special import softmax
+
+import tiny_model
+from spotify_mlops.config import spanish
+from spotify_mlops.config.errors import InputError, IntegrityError
+from spotify_mlops.domain.features import feature_names
+from spotify_mlops.domain.labels import LEVELS
+from spotify_mlops.model import (
+    bundle,
+    dataset,
+    diagnostics,
+    effects,
+    export,
+    metrics,
+    runtime,
+    weaknesses,
+)
+from spotify_mlops.model.calibration import Calibration
+from spotify_mlops.model.learner import Hyperparameters, LevelModel, fit, truncate
+from spotify_mlops.model.predictor import PREDICTION_SCHEMA, Predictor
+from spotify_mlops.model.train import FAMILY_OF, TrainingResult, train
+
+PARAMS = tiny_model.settings()
+
+
+def ranges() -> dataset.Split:
+    return dataset.split(dataset.join(*tiny_model.data(), PARAMS), PARAMS)
+
+
+def value(model: str, metric: str, split: str = "test") -> float:
+    return (
+        tiny_model.result()
+        .metrics.filter(model=model, split=split, slice="all", metric=metric)["value"]
+        .item()
+    )
+
+
+@pytest.fixture(scope="module")
+def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model.result().write_bundle(tmp_path_factory.mktemp("models") / "bundle").path
+
+
+# --- training ---------------------------------------------------------------------------------
+
+
+def test_every_model_predicts_the_same_rows() -> None:
+    result = tiny_model.result()
+    keys = ["window_start", "country", "track_id", "level"]
+    expected = ranges().test.select(keys)
+    for model in FAMILY_OF:
+        predictions = result.of(model)
+        assert_frame_equal(predictions.select(keys), expected)
+        total = predictions.select(pl.sum_horizontal(metrics.PROBABILITIES)).to_series()
+        assert np.allclose(total, 1)
+    assert result.of("dynamics", "validation").height == ranges().validation.height
+
+
+def test_models_rank_as_the_world_was_made() -> None:
+    """Strengths wander slowly: history helps, and hour and country alone say little."""
+    assert value("dynamics", "macro_f1") > value("seed", "macro_f1") + 0.1
+    assert value("dynamics", "macro_f1") > value("majority", "macro_f1") + 0.2
+    assert value("dynamics", "log_loss") < value("persistence", "log_loss")
+    assert value("logistic", "macro_f1") > value("majority", "macro_f1")
+
+
+def test_training_again_gives_the_same_model() -> None:
+    again = train(PARAMS, *(frame[::-1] for frame in tiny_model.data()))
+    assert again.graph == tiny_model.result().graph
+    assert again.predictions.equals(tiny_model.result().predictions)
+    assert again.description["data_sha256"] == tiny_model.result().description["data_sha256"]
+
+
+def test_nothing_of_the_test_range_reaches_the_model() -> None:
+    """With other levels in the test range the model comes out the same."""
+    features, labels = tiny_model.data()
+    later = pl.col("label_window") >= ranges().test_start
+    turned = pl.col("level").replace({"Alta": "Baja", "Baja": "Alta"})
+    changed = labels.with_columns(level=pl.when(later).then(turned).otherwise("level"))
+    assert not changed.equals(labels)
+    assert train(PARAMS, features, changed).graph == tiny_model.result().graph
+
+
+def test_a_run_is_saved_and_read_whole(tmp_path: Path) -> None:
+    result = tiny_model.result()
+    result.save(tmp_path)
+    loaded = TrainingResult.load(tmp_path)
+    for name in ("candidates", "predictions", "metrics"):
+        assert_frame_equal(getattr(loaded, name), getattr(result, name))
+    for name in ("run_id", "family", "boundaries", "description", "card", "graph", "timings"):
+        assert getattr(loaded, name) == getattr(result, name)
+    with pytest.raises(InputError, match="cuaderno 04"):
+        TrainingResult.load(tmp_path, "another")
+
+
+def test_the_seed_family_can_be_the_model(tmp_path: Path) -> None:
+    params = PARAMS.model_copy(update={"family": "seed"})
+    result = train(params, *tiny_model.data())
+    predictor = Predictor.load(result.write_bundle(tmp_path / "1").path)
+    assert predictor.features == feature_names("seed", params.lags)
+    predicted = predictor.predict(ranges().test)
+    assert predicted["level"].to_list() == result.of("seed")["predicted"].to_list()
+
+
+# --- learner, calibration, export -------------------------------------------------------------
+
+
+def small_problem(rows: int = 600) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(5)
+    x = random.normal(size=(rows, 4))
+    # Neighbouring doubles that are one float32: a graph in single precision mixes them up.
+    x[:, 1] = np.where(x[:, 1] > 0, 0.1 + 1e-12, 0.1)
+    y = np.digitize(x[:, 0] + (x[:, 1] > 0.1) + random.normal(0, 0.3, rows), [0.0, 1.0])
+    return x, y
+
+
+def small_model(members: int = 2) -> LevelModel:
+    settings = Hyperparameters(max_iter=12, min_samples_leaf=10, members=members)
+    return LevelModel(
+        fit(*small_problem(), settings, 1).members,
+        Calibration(1.2, (0, 0.1, -0.2)),
+        (0.1, 0.4, 0.0),
+    )
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_the_graph_is_the_model(members: int) -> None:
+    model = small_model(members)
+    x, _ = small_problem(5000)
+    assert export.check(model, export.to_onnx(model, 4), x) <= 5.1e-7  # the rounding
+
+
+@pytest.mark.parametrize(
+    "change", [{"calibration": Calibration(1.2, (0, 0.1, 0.5))}, {"offsets": (0.0, 0.0, 0.0)}]
+)
+def test_a_graph_of_another_model_is_refused(change: dict[str, Any]) -> None:
+    other = replace(small_model(), **change)
+    with pytest.raises(IntegrityError, match="no es el entrenado"):
+        export.check(small_model(), export.to_onnx(other, 4), small_problem()[0])
+
+
+def test_a_tree_without_splits_is_exported() -> None:
+    x, y = small_problem()
+    flat = np.zeros_like(x)
+    model = fit(flat, y, Hyperparameters(max_iter=3), 1)
+    assert export.check(model, export.to_onnx(model, 4), x) <= 5.1e-7
+
+
+def test_a_row_gets_the_same_bits_in_any_batch() -> None:
+    session = runtime.session(export.to_onnx(small_model(), 4).SerializeToString())
+    x, _ = small_problem(997)
+    whole = session.run(runtime.OUTPUTS, {runtime.INPUT: x})
+    for size in (1, 2, 7, 64, 500):
+        parts = [
+            session.run(runtime.OUTPUTS, {runtime.INPUT: x[i : i + size]})
+            for i in range(0, len(x), size)
+        ]
+        for i, expected in enumerate(whole):
+            assert (np.concatenate([part[i] for part in parts]) == expected).all()
+
+
+def test_truncating_is_training_for_less() -> None:
+    x, y = small_problem()
+    long = Hyperparameters(max_iter=20, min_samples_leaf=10).member(3).fit(x, y)
+    short = Hyperparameters(max_iter=8, min_samples_leaf=10).member(3).fit(x, y)
+    truncate(long, 8)
+    assert (long.decision_function(x) == short.decision_function(x)).all()
+
+
+def test_calibration_undoes_a_distortion() -> None:
+    random = np.random.default_rng(2)
+    honest = random.normal(0, 1.5, (20_000, 3))
+    y = np.array([random.choice(3, p=p) for p in softmax(honest, axis=1)])
+    distorted = (honest - [0.0, 0.5, -0.4]) * 2.5
+    found = Calibration.fit(distorted, y)
+    assert found.slope == pytest.approx(0.4, rel=0.1)
+    assert np.abs(softmax(found.apply(distorted), axis=1) - softmax(honest, axis=1)).mean() < 0.02
+    assert (Calibration.identity().apply(honest) == honest).all()
+
+
+# --- bundle and predictor ---------------------------------------------------------------------
+
+
+def test_the_bundle_says_what_it_is(bundle_dir: Path) -> None:
+    loaded = bundle.load(bundle_dir)
+    described = loaded.description
+    assert described["horizon"] == 2 and described["lags"] == [1, 2]
+    assert described["window"] == "1h" and described["levels"] == list(LEVELS)
+    assert loaded.training_end == ranges().training_end
+    assert loaded.features == dataset.inputs("dynamics", PARAMS, ranges().train)
+    assert any(m["model"] == "dynamics" and m["metric"] == "macro_f1" for m in described["metrics"])
+    card = (bundle_dir / bundle.CARD).read_text(encoding="utf-8")
+    assert "sintéticos" in card and "Persistencia" in card and "Límites" in card
+
+
+@pytest.mark.parametrize("name", [bundle.GRAPH, bundle.CARD, bundle.DESCRIPTION])
+def test_a_changed_file_is_refused(bundle_dir: Path, tmp_path: Path, name: str) -> None:
+    for file in bundle_dir.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    changed = (tmp_path / name).read_bytes().replace(b"1", b"2", 1)
+    (tmp_path / name).write_bytes(changed)
+    with pytest.raises(IntegrityError, match=name):
+        Predictor.load(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises((IntegrityError, InputError), match=name):
+        Predictor.load(tmp_path)
+
+
+def test_a_folder_that_is_no_bundle_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no es un modelo"):
+        bundle.load(tmp_path)
+
+
+def test_predictions_equal_the_run(bundle_dir: Path) -> None:
+    predictor = Predictor.load(bundle_dir)
+    rows = ranges().test
+    predicted = predictor.predict(rows)
+    expected = tiny_model.result().of("dynamics")
+    assert dict(predicted.schema) == PREDICTION_SCHEMA
+    assert predicted["level"].to_list() == expected["predicted"].to_list()
+    for name in metrics.PROBABILITIES:
+        assert np.allclose(predicted[name], expected[name], rtol=0, atol=1e-6)
+    assert_frame_equal(predictor.predict(rows[::-1]), predicted[::-1], check_exact=True)
+    assert predictor.name == "popularity@candidate"
+    assert dict(predictor.predict(rows.clear()).schema) == PREDICTION_SCHEMA
+
+
+def test_nulls_are_not_predicted(bundle_dir: Path) -> None:
+    rows = ranges().test.head(2).with_columns(momentum=pl.lit(None, pl.Float64))
+    with pytest.raises(ValueError, match="null"):
+        Predictor.load(bundle_dir).predict(rows)
+
+
+# --- looks into the model ---------------------------------------------------------------------
+
+
+def test_learning_curve_grows_from_little_data() -> None:
+    curve = diagnostics.learning_curve(ranges(), PARAMS, (0.05, 1.0)).sort("rows")
+    assert set(curve["family"]) == {"seed", "dynamics"}
+    for family in ("seed", "dynamics"):
+        assert curve.filter(family=family)["rows"][-1] == ranges().train.height
+    # What a track did lately says it all in this world, even to a few rows.
+    seed = curve.filter(family="seed")["macro_f1"]
+    assert seed[-1] > seed[0] + 0.02
+
+
+def test_importance_finds_what_matters(bundle_dir: Path) -> None:
+    predictor = Predictor.load(bundle_dir)
+    groups = diagnostics.input_groups(predictor.features)
+    assert sorted(chain(*groups.values())) == sorted(predictor.features)
+    table = diagnostics.permutation_importance(
+        predictor, ranges().test, PARAMS, groups=groups, repeats=3
+    )
+    assert table["value"].is_sorted(descending=True)
+    assert "hora del día" not in table["name"].head(2).to_list()
+    assert (table["low"] <= table["high"]).all()
+
+
+def test_raw_shares_are_shares() -> None:
+    rows = ranges().test
+    table = effects.by_country(rows, PARAMS)
+    assert np.allclose(table.group_by("x").agg(pl.col("value").sum())["value"], 1)
+    share = (rows.filter(country="ES")["level"] == "Alta").mean()
+    row = table.filter(x="ES", level="Alta").row(0, named=True)
+    assert row["value"] == pytest.approx(share) and row["low"] <= share <= row["high"]
+    assert effects.by_hour(rows, PARAMS)["x"].is_sorted()
+    types = effects.by_event_type(rows, PARAMS)
+    assert types["x"].unique().sort().to_list() == ["play", "search_result"]
+    searched = types.filter(x="search_result")["rows"][0]
+    assert searched == rows.filter(pl.col("searches") > 0).height
+
+
+def test_partial_dependence_moves_only_what_it_sets(bundle_dir: Path) -> None:
+    predictor = Predictor.load(bundle_dir)
+    rows = ranges().test
+    asked = effects.countries(["CO", "ES", "US", "BR"])
+    assert list(asked) == ["CO", "ES", "US"]
+    table = effects.partial_dependence(predictor, rows, asked, PARAMS, most=10**6)
+    changed = rows.with_columns(country_CO=pl.lit(0.0), country_ES=pl.lit(1.0),
+                                country_US=pl.lit(0.0))  # fmt: skip
+    expected = predictor.predict(changed)["p_alta"].mean()
+    assert table.filter(x="ES", level="Alta")["value"].item() == pytest.approx(expected)
+    hours = effects.partial_dependence(predictor, rows, effects.hours(rows), PARAMS)
+    searches = effects.partial_dependence(predictor, rows, effects.search_shares(), PARAMS)
+    assert effects.spread(hours) >= 0 and searches["x"].dtype == pl.Float64
+    assert np.allclose(searches.group_by("x").agg(pl.col("value").sum())["value"], 1, atol=1e-5)
+
+
+def test_the_description_is_plain_json(bundle_dir: Path) -> None:
+    text = (bundle_dir / bundle.DESCRIPTION).read_text(encoding="utf-8")
+    assert json.loads(text)["training"]["boundaries"]["test_rows"] == str(ranges().test.height)
+
+
+# --- what it cannot do ------------------------------------------------------------------------
+
+
+def test_weak_groups_are_the_rows_that_they_say() -> None:
+    own = tiny_model.result().of("dynamics")
+    split = ranges()
+    # Tracks that were there in training are taken from it: in the test range they are new.
+    gone = split.development.filter(~pl.col("track_id").is_in(["t3", "t4"]))
+    late = split.test.with_columns(
+        lags_present=pl.when(pl.col("track_id") == "t5").then(0.0).otherwise("lags_present")
+    )
+    found = weaknesses.score(own, replace(split, development=gone, test=late), PARAMS)
+    rows = dict(found.filter(metric="macro_f1").select("slice", "rows").iter_rows())
+    assert rows["track:unseen"] == own.filter(pl.col("track_id").is_in(["t3", "t4"])).height
+    assert rows["track:unseen"] + rows["track:seen"] == own.height
+    assert rows["history:none"] == late.filter(pl.col("lags_present") == 0).height
+    parts = [rows[f"part:{i}"] for i in (1, 2, 3)]
+    assert sum(parts) == own.height and "part:4" not in rows
+    windows = own["window_start"].unique().sort()
+    first = own.filter(pl.col("window_start") <= windows[-(-len(windows) // 3) - 1])
+    assert parts[0] == first.height
+
+
+def test_the_card_says_in_numbers_what_the_model_cannot_do() -> None:
+    result = tiny_model.result()
+    card = result.card.partition("## Lo que no puede hacer")[2].partition("\n## ")[0]
+    own = result.metrics.filter(model="dynamics", split="test", metric="macro_f1")
+    worst = own.filter(pl.col("slice").str.starts_with("country:")).sort("value")
+    assert spanish.country(worst["slice"][0].partition(":")[2]) in card
+    assert spanish.number(worst["value"][0], 3) in card
+    assert "a 2 horas vista" in card and "no hubo ninguna en la prueba" in card
+    for part in ("part:1", "part:3"):
+        assert spanish.number(own.filter(slice=part)["value"].item(), 3) in card

@@ -1,0 +1,129 @@
+"""The training job as a container runs it, and the training set that it reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import tiny_model
+from spotify_mlops.config.errors import InputError
+from spotify_mlops.io import files
+from spotify_mlops.model import bundle, job, training_set
+from spotify_mlops.model.train import TrainingResult
+
+SETTINGS = ("lags=[1, 2]", "horizon=2", "test_share=0.25", "bootstrap_repetitions=50",
+            "bootstrap_block=3h")  # fmt: skip
+
+
+def export(folder: Path) -> str:
+    params = tiny_model.settings().model_copy(update={"archive": str(folder)})
+    return training_set.export(params, *tiny_model.data())
+
+
+def test_the_training_set_is_written_once_and_read_whole(tmp_path: Path) -> None:
+    features, labels = tiny_model.data()
+    uri = export(tmp_path)
+    assert Path(uri).parent == tmp_path / "training"
+    assert_frame_equal(training_set.read(uri)[0], features)
+    assert_frame_equal(training_set.read(f"file://{uri}/")[1], labels)
+    stamp = files.modified(f"{uri}/labels/part-0.parquet")
+    assert export(tmp_path) == uri
+    assert files.modified(f"{uri}/labels/part-0.parquet") == stamp
+    # The order of rows and the clock of their writer are no content.
+    params = tiny_model.settings().model_copy(update={"archive": str(tmp_path)})
+    late = features[::-1].with_columns(written_at=pl.lit(tiny_model.START))
+    assert training_set.export(params, late, labels[::-1]) == uri
+    assert training_set.export(params, features, labels.head(9)) != uri
+
+
+def test_many_files_are_one_table(tmp_path: Path) -> None:
+    features, labels = tiny_model.data()
+    for i, part in enumerate(features.iter_slices(1000)):
+        files.write_parquet(str(tmp_path / "features" / f"{i:03}.parquet"), part)
+    files.write_parquet(str(tmp_path / "labels" / "all.parquet"), labels)
+    (tmp_path / "features" / "_SUCCESS").touch()
+    assert_frame_equal(training_set.read(str(tmp_path))[0], features)
+
+
+def test_what_is_wrong_with_a_training_set_is_said(tmp_path: Path) -> None:
+    features, labels = tiny_model.data()
+    with pytest.raises(InputError, match=r"features/\*\.parquet"):
+        training_set.read(str(tmp_path / "nowhere"))
+    files.write_parquet(str(tmp_path / "features" / "a.parquet"), features)
+    with pytest.raises(InputError, match="labels"):  # an export cut off before its end
+        training_set.read(str(tmp_path))
+    files.write_bytes(str(tmp_path / "labels" / "a.parquet"), b"not parquet")
+    with pytest.raises(InputError, match=r"a\.parquet no se puede leer como Parquet"):
+        training_set.read(str(tmp_path))
+    files.write_parquet(str(tmp_path / "labels" / "a.parquet"), labels.drop("horizon"))
+    with pytest.raises(InputError, match="falta la columna horizon"):
+        training_set.read(str(tmp_path))
+    files.write_parquet(str(tmp_path / "labels" / "a.parquet"), labels)
+    files.write_parquet(str(tmp_path / "features" / "b.parquet"), features.drop("momentum"))
+    with pytest.raises(InputError, match="mismas columnas"):
+        training_set.read(str(tmp_path))
+
+
+def container(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIP_")}
+    settings = [word for pair in SETTINGS for word in ("--set", pair)]
+    return subprocess.run(
+        [sys.executable, "-m", "spotify_mlops.model.train", *settings, *arguments],
+        env=kept | environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+def test_the_job_leaves_the_model_that_the_notebook_would(tmp_path: Path) -> None:
+    done = container(
+        "--run-dir", str(tmp_path / "runs"),
+        AIP_MODEL_DIR=f"{tmp_path}/out/model/", AIP_TRAINING_DATA_URI=export(tmp_path),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    expected = tiny_model.result()
+    made = bundle.load(tmp_path / "out" / "model")
+    assert made.graph() == expected.graph
+    assert made.description["data_sha256"] == expected.description["data_sha256"]
+    told = json.loads(done.stdout)
+    assert told["model_dir"] == f"{tmp_path}/out/model"
+    assert told["metrics"]["macro_f1"] == pytest.approx(
+        expected.metrics.filter(
+            model="dynamics", split="test", slice="all", metric="macro_f1"
+        )["value"].item()
+    )  # fmt: skip
+    run = TrainingResult.load(tmp_path / "runs")
+    assert run.run_id == told["run_id"] and run.graph == expected.graph
+    assert "modelo final" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "status", "said"),
+    [
+        ((), {}, 2, "Falta AIP_MODEL_DIR"),
+        (("--set", "horizont=1"), {"AIP_MODEL_DIR": "m"}, 2, "horizont"),
+        (("--params", "nowhere"), {"AIP_MODEL_DIR": "m"}, 2, "No existe"),
+        ((), {"AIP_MODEL_DIR": "m", "AIP_TRAINING_DATA_URI": "nowhere"}, 3, "No hay archivos"),
+        (("--set", "bigquery_rest=http://127.0.0.1:9", "--set", "bigquery_grpc=127.0.0.1:9",
+          "--set", "service_timeout=1s"), {"AIP_MODEL_DIR": "m"}, 4, "BigQuery"),
+    ],
+)  # fmt: skip
+def test_what_a_job_cannot_do_has_a_status_and_a_reason(
+    arguments: tuple[str, ...], environment: dict[str, str], status: int, said: str
+) -> None:
+    done = container(*arguments, **environment)
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_model_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    request = job.Request(tiny_model.settings(), f"{tmp_path}/taken/model", export(tmp_path))
+    with pytest.raises(Exception, match="No se puede escribir"):
+        job.run(request)

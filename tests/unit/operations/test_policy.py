@@ -1,0 +1,101 @@
+"""What is decided is a function of the log of decisions and of the evidence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from spotify_mlops.config import params
+from spotify_mlops.operations.monitor import policy
+from spotify_mlops.operations.monitor.decisions import Decision
+from spotify_mlops.operations.monitor.drift import Alarm
+from spotify_mlops.operations.monitor.policy import Comparison, Evidence, Quality, State
+
+PARAMS = params.load("local")
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
+LOW = Quality(PARAMS.monitor_windows, 0.5, 0.6)
+FINE = Quality(PARAMS.monitor_windows, 0.7, 0.6)
+DRIFT = Alarm(NOW, 3.0, "skip_rate")
+
+
+def evidence(**given: object) -> Evidence:
+    return replace(Evidence(NOW, None, None, None), **given)
+
+
+def made(step: str, model: str, other: str | None, hours: int = 0) -> Decision:
+    at = NOW - timedelta(hours=100 - hours)
+    return Decision(step, at, model, other, "", effective_from=at)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("log", "champion", "stage", "challenger"),
+    [
+        ([], "1", "steady", None),
+        ([made("shadow", "2", "1")], "1", "shadow", "2"),
+        ([made("shadow", "2", "1"), made("refused", "2", "1")], "1", "steady", None),
+        ([made("shadow", "2", "1"), made("canary", "2", "1")], "1", "canary", "2"),
+        ([made("canary", "2", "1"), made("rolled_back", "2", "1")], "1", "steady", None),
+        ([made("canary", "2", "1"), made("promoted", "2", "1")], "2", "probation", "1"),
+        ([made("promoted", "2", "1"), made("confirmed", "2", "1")], "2", "steady", None),
+        ([made("promoted", "2", "1"), made("rolled_back", "2", "1")], "1", "steady", None),
+        # A promotion by hand is in no log: it ends whatever another model was in.
+        ([made("shadow", "2", "1")], "3", "steady", None),
+        ([made("promoted", "2", "1")], "3", "steady", None),
+    ],
+)
+def test_the_state_is_read_from_the_log(
+    log: list[Decision], champion: str, stage: str, challenger: str | None
+) -> None:
+    state = State.of(log, champion)
+    assert (state.stage, state.champion, state.challenger) == (stage, champion, challenger)
+
+
+def test_low_quality_or_drift_asks_for_a_retraining() -> None:
+    steady = State("steady", "1")
+    assert policy.decide(steady, evidence(quality=FINE), PARAMS) is None
+    found = policy.decide(steady, evidence(quality=LOW), PARAMS)
+    assert found is not None
+    assert (found.step, found.value, found.limit) == ("retrain", 0.5, 0.6)
+    assert "0,500" in found.reason and "0,600" in found.reason
+    few = replace(LOW, windows=PARAMS.monitor_windows - 1)
+    assert policy.decide(steady, evidence(quality=few), PARAMS) is None
+    moved = policy.decide(steady, evidence(quality=FINE, drift=DRIFT), PARAMS)
+    assert moved is not None
+    assert "«parte de saltos»" in moved.reason
+
+
+def test_retrainings_keep_their_distance() -> None:
+    log = [replace(made("retrain", "1", None), window_start=NOW - timedelta(hours=10))]
+    state = State.of(log, "1")
+    assert policy.decide(state, evidence(quality=LOW), PARAMS) is None
+    later = replace(
+        evidence(quality=LOW), window_start=NOW + PARAMS.retrain_cooldown * PARAMS.window
+    )
+    assert policy.decide(state, later, PARAMS) is not None
+
+
+@pytest.mark.parametrize(
+    ("stage", "difference", "step"),
+    [
+        ("shadow", 0.05, "canary"),
+        ("shadow", -0.01, "canary"),  # within what may be lost
+        ("shadow", -0.05, "refused"),
+        ("canary", 0.05, "promoted"),
+        ("canary", -0.05, "rolled_back"),
+        ("probation", 0.05, "confirmed"),
+        ("probation", -0.005, "confirmed"),  # not surely worse
+        ("probation", -0.05, "rolled_back"),
+    ],
+)
+def test_each_stage_ends_by_its_comparison(stage: str, difference: float, step: str) -> None:
+    challenger, champion = ("2", "1") if stage != "probation" else ("1", "2")
+    state = State(stage, champion, challenger, NOW - timedelta(days=3))  # type: ignore[arg-type]
+    needed = getattr(PARAMS, f"{stage}_windows")
+    compared = Comparison(needed, difference, difference - 0.01, difference + 0.01)
+    early = replace(compared, windows=needed - 1)
+    assert policy.decide(state, evidence(comparison=early), PARAMS) is None
+    found = policy.decide(state, evidence(comparison=compared), PARAMS)
+    assert found is not None
+    assert (found.step, found.model, found.other) == (step, "2", "1")

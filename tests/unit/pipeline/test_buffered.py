@@ -1,0 +1,100 @@
+"""Raw sinks: nothing is acknowledged past a write that failed; a full disk keeps no remains."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from spotify_mlops.config.errors import ServiceError
+from spotify_mlops.domain.windows import Windowing
+from spotify_mlops.io import files
+from spotify_mlops.pipeline import checkpoint
+from spotify_mlops.pipeline.sinks.buffered import BufferedDoFn
+
+JOB = "buffered-test"
+
+
+class Sink(BufferedDoFn):
+    """Writes into a list, and refuses the batches that have ``bad`` in them."""
+
+    def __init__(self) -> None:
+        super().__init__(JOB, "Sink", 0)
+        self.written: list[int] = []
+
+    def select(self, marked: pl.DataFrame) -> pl.DataFrame:
+        return marked
+
+    def write(self, rows: pl.DataFrame) -> None:
+        if rows["bad"].any():
+            raise ServiceError("no")
+        self.written += rows["offset"].to_list()
+
+
+@pytest.fixture
+def job() -> Iterator[checkpoint.Progress]:
+    start = checkpoint.start_of_log({0: 0})
+    tracked = checkpoint.Progress(start, Windowing(timedelta(hours=1)), [1], shards=1, raw=1)
+    checkpoint.register(JOB, tracked)
+    yield tracked
+    checkpoint.forget(JOB)
+
+
+def batch(first: int, *, bad: bool = False) -> pl.DataFrame:
+    return pl.DataFrame({"partition": [0], "offset": [first], "bad": [bad]})
+
+
+def test_what_is_written_is_acknowledged(job: checkpoint.Progress) -> None:
+    sink = Sink()
+    sink.process(batch(0))
+    sink.process(batch(1))
+    job.finishing.set()
+    sink.finish_bundle()
+    assert sink.written == [0, 1]
+    assert job.raw_acknowledged() == {0: 2}
+
+
+def test_after_a_failure_nothing_more_is_written_or_acknowledged(job: checkpoint.Progress) -> None:
+    sink, other = Sink(), Sink()
+    sink.process(batch(0, bad=True))
+    job.finishing.set()
+    for _ in range(2):
+        with pytest.raises(ServiceError):
+            sink.finish_bundle()
+    other.process(batch(1))
+    with pytest.raises(ServiceError):
+        other.finish_bundle()
+    assert other.written == []
+    assert job.raw_acknowledged() == {0: 0}
+
+
+def test_what_a_job_left_behind_does_not_acknowledge_for_the_next(job: checkpoint.Progress) -> None:
+    stale = Sink()
+    stale.process(batch(7))
+    checkpoint.forget(JOB)
+    following = checkpoint.Progress(
+        checkpoint.start_of_log({0: 0}), Windowing(timedelta(hours=1)), [1], shards=1, raw=1
+    )
+    checkpoint.register(JOB, following)
+    job.finishing.set()
+    stale.finish_bundle()
+    assert job.raw_acknowledged() == {0: 8}
+    assert following.raw_acknowledged() == {0: 0}
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.write_bytes(str(tmp_path / "position"), b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ServiceError, match="No space left"):
+        files.write_bytes(str(tmp_path / "position"), b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["position"]
+    assert files.read_bytes(str(tmp_path / "position")) == b"old"

@@ -1,0 +1,79 @@
+"""The source's reader that is a batch ahead, and how long Beam keeps a bundle."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+from apache_beam.runners.worker import bundle_processor
+from apache_beam.utils.counters import CounterFactory
+
+from spotify_mlops.config import params
+from spotify_mlops.domain.events import LOG_COLUMNS, encode_heartbeat
+from spotify_mlops.pipeline import workers
+from spotify_mlops.pipeline.source import _Ahead
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+WHOLE = 4
+
+
+class Log:
+    """A reader that gives batches of these heights, then none."""
+
+    def __init__(self, *heights: int) -> None:
+        self._heights = iter(heights)
+
+    def poll(self) -> pl.DataFrame:
+        height = next(self._heights, 0)
+        return pl.DataFrame(
+            {
+                "partition": [0] * height,
+                "offset": range(height),
+                "append_time": [NOON] * height,
+                "value": [encode_heartbeat(NOON)] * height,
+            },
+            schema=LOG_COLUMNS,
+        )
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.fixture
+def ahead() -> Iterator[_Ahead]:
+    reader = _Ahead(Log(WHOLE, 3, 1), params.load("local", batch_records=WHOLE))
+    yield reader
+    reader.close()
+
+
+def test_a_source_has_caught_up_when_nothing_is_left_to_read(ahead: _Ahead) -> None:
+    assert ahead.poll().height == WHOLE
+    assert not ahead.caught_up  # the broker may have more
+    short = ahead.poll()
+    assert short.height == 3
+    assert ahead.caught_up
+    ahead.give_back(short[1:])
+    assert not ahead.caught_up
+    assert ahead.poll().height == 2
+    assert ahead.poll().height == 1
+    assert ahead.caught_up
+
+
+def test_beam_makes_the_brief_sampler_for_its_bundles() -> None:
+    workers.tune()
+    made = bundle_processor.statesampler.StateSampler("stage", CounterFactory())
+    assert made.sampling_period_ms == workers.SAMPLING_MS
+
+
+def test_turns_are_short_only_where_somebody_waits() -> None:
+    before = sys.getswitchinterval()
+    try:
+        workers.take_turns(short=True)
+        assert sys.getswitchinterval() == pytest.approx(before / 10)
+        workers.take_turns(short=False)
+        assert sys.getswitchinterval() == pytest.approx(before)  # Python's own
+    finally:
+        sys.setswitchinterval(before)

@@ -1,0 +1,330 @@
+"""Sentences and tables state the numbers they are given, and change with them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import tiny_model
+from spotify_mlops.config import params, spanish
+from spotify_mlops.config.errors import UserError
+from spotify_mlops.config.spanish import model_input
+from spotify_mlops.domain.features import feature_names
+from spotify_mlops.model import leaks
+from spotify_mlops.model.gate import Decision
+from spotify_mlops.presentation.narrative import business, deployment, eda, evaluation, preparation
+from spotify_mlops.presentation.narrative.show import Facts, Text, table
+
+LOCAL = params.load("local")
+CHARTS = params.load("charts")
+START = pd.Timestamp("2026-01-05", tz="UTC")
+
+
+def volume(scale: float = 1.0, hours: int = 48) -> pd.DataFrame:
+    times = pd.date_range(START, periods=hours, freq="h")
+    rows = [
+        (t, code, "play", 10, weight * scale * (2 if t.hour == 20 else 1))
+        for t in times
+        for code, weight in (("CO", 5.0), ("ES", 7.0))
+    ]
+    return pd.DataFrame(rows, columns=["time", "country", "event_type", "events", "value"])
+
+
+def test_summary_counts_what_it_is_given():
+    one, two = eda.summary(volume(), LOCAL).markdown, eda.summary(volume(3), LOCAL).markdown
+    assert "**960 eventos**" in one
+    assert "600 reproducciones" in one
+    assert f"{spanish.number(1800)} reproducciones" in two
+    assert "España pone el 58" in one
+
+
+def test_per_day_leaves_out_days_that_are_not_whole():
+    frame, unit = eda.per_day(volume(hours=60), LOCAL)
+    assert sorted(set(frame["time"])) == [START, START + timedelta(days=1)]
+    assert unit == "reproducciones por día"
+    assert frame["value"].sum() == 600
+
+
+def test_rhythm_is_in_local_time():
+    week = eda.local_week(volume())
+    by_hour = week[week["country"] == "CO"].groupby("hour")["value"].mean()
+    assert by_hour.idxmax() == 15  # 20:00 UTC in Bogotá
+    assert "Colombia a las 15 h" in eda.rhythm_finding(week).markdown
+    assert "España a las 21 h" in eda.rhythm_finding(week).markdown
+
+
+def test_tail_and_overlap():
+    totals = pd.DataFrame(
+        {
+            "country": ["CO"] * 5 + ["ES"] * 5,
+            "track_id": [*"abcde", *"abxyz"],
+            "plays": [80, 5, 5, 5, 5, 20, 20, 20, 20, 20],
+        }
+    )
+    assert "80" in eda.tail_finding(totals).markdown
+    shared = eda.overlap(totals)
+    assert shared.loc["CO", "ES"] == pytest.approx(0.4)
+    assert shared.loc["CO", "CO"] == 1
+
+
+def test_life_counts_silence_as_zero_and_unknown_beginnings_not_at_all():
+    rows = [("CO", "old", START + timedelta(days=d), 9) for d in range(10)]
+    for i in range(40):
+        rows += [("CO", f"t{i}", START + timedelta(days=1), 5)]
+        rows += [("CO", f"t{i}", START + timedelta(days=2), 10)]
+        rows += [("CO", f"t{i}", START + timedelta(days=3), 10)] if i < 15 else []
+        rows += [("CO", f"t{i}", START + timedelta(days=4), 5)]
+    frame = pd.DataFrame(rows, columns=["country", "track_id", "time", "plays"])
+    curve = eda.life(frame, LOCAL)
+    assert list(curve["median"][:4]) == [0.5, 1.0, 0.0, 0.5]
+    assert set(curve["tracks"]) == {40}
+    assert "40 estrenos" in eda.life_finding(curve, LOCAL).markdown
+    assert "a 1 días" in eda.life_finding(curve, LOCAL).markdown
+
+
+def test_lead_finds_a_planted_signal_and_no_other():
+    random = np.random.default_rng(3)
+    rows = []
+    for track in range(400):
+        searches = int(random.integers(0, 20))
+        for hour, score in ((0, 50.0), (1, 50.0 + searches)):
+            time = START + timedelta(hours=hour)
+            noise = int(random.integers(0, 20))
+            rows.append((time, "CO", f"t{track}", score, searches, noise, 0))
+    schema = ["window_start", "country", "track_id", "play_score", "searches",
+              "recommendations", "skips"]  # fmt: skip
+    frame = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
+        pl.col("window_start").cast(pl.Datetime("us", "UTC"))
+    )
+    found = eda.lead(frame, LOCAL).set_index("signal")["correlation"]
+    assert found["search_result"] > 0.85
+    assert abs(found["recommendation"]) < 0.2
+    assert "skip" not in found.index
+    assert "búsqueda" in eda.lead_finding(found.reset_index().assign(lag=1), LOCAL).markdown
+
+
+def test_lead_without_signals_says_so():
+    empty = pd.DataFrame({"signal": [], "lag": [], "correlation": []})
+    assert "no hay señal" in eda.lead_finding(empty, CHARTS).markdown
+
+
+def test_transitions_are_row_shares():
+    pairs = pd.DataFrame(
+        {"now": ["Alta", "Alta", "Baja"], "later": ["Alta", "Baja", "Baja"], "pairs": [3, 1, 2]}
+    )
+    matrix = eda.transition_matrix(pairs)
+    assert matrix.loc["Alta"].tolist() == [0.75, 0, 0.25]
+    assert matrix.loc["Media"].sum() == 0
+    assert "75" in eda.transition_finding(matrix, LOCAL).markdown
+
+
+def test_quality_adds_up():
+    arrived = pd.DataFrame(
+        [(90, 3, 2, 0, 9)], columns=["records", "late", "duplicates", "track_name", "artist_name"]
+    )
+    dead = pd.DataFrame({"reason": ["not_json", "empty"], "records": [6, 4]})
+    shown = dict((name, (count, share)) for name, count, share in eda.quality(arrived, dead).rows)
+    assert shown["cartas muertas"] == ("10", spanish.percent(0.1, 2))
+    assert eda.reasons(dead) == {"no es JSON": 6, "registro vacío": 4}
+    nothing = eda.quality_finding(arrived * 0, dead.head(0)).markdown
+    assert "No llegó nada tarde" in nothing
+
+
+def test_business_follows_the_params():
+    assert "**1 hora**" in business.question(LOCAL).markdown
+    assert "**1 semana**" in business.question(CHARTS).markdown
+    assert business.provenance(LOCAL).markdown.startswith("**Los datos son sintéticos.**")
+    assert "reales" in business.provenance(CHARTS).markdown
+    strict = params.load("local", gate_min_macro_f1=0.77, cost_missed_alta=9)
+    assert any("0,77" in cell for row in business.criteria(strict).rows for cell in row)
+    assert business.costs(strict).rows[0][3] == "9,0"
+    assert "03/01/2020" in business.plan(CHARTS).markdown
+
+
+def test_leak_checks_decide():
+    good = preparation.Check("a", "b", 10, 0)
+    assert preparation.checks_decision([good]).kind == "decision"
+    for bad in (preparation.Check("mala", "b", 10, 1), preparation.Check("mala", "b", 0, 0)):
+        text = preparation.checks_decision([good, bad])
+        assert text.kind == "warning"
+        assert "mala" in text.markdown
+
+
+def decision(*passed: bool) -> Decision:
+    numbers = range(len(passed))
+    checks = pl.DataFrame(
+        {
+            "check": [f"check{i}" for i in numbers],
+            "value": [0.5] * len(passed),
+            "passed": passed,
+            "reason": [f"Razón {i}." for i in numbers],
+        }
+    )
+    return Decision(all(passed), checks)
+
+
+def test_verdict_says_why_not(tmp_path):
+    assert "se despliega" in evaluation.verdict(decision(True, True)).markdown
+    refused = evaluation.verdict(decision(True, False))
+    assert refused.kind == "warning"
+    assert "Razón 1." in refused.markdown
+    assert "Razón 0." not in refused.markdown
+    evaluation.save_decision(decision(True, False), tmp_path)
+    assert not evaluation.load_decision(tmp_path).approved
+
+
+def test_the_last_evaluated_training_is_deployed_and_a_later_one_is_told(tmp_path):
+    with pytest.raises(UserError, match="cuaderno 05"):
+        evaluation.last_evaluated(tmp_path)
+    for run in ("20260101T000000", "20260102T000000", "20260103T000000"):
+        (tmp_path / run).mkdir()
+    evaluation.save_decision(decision(True, True), tmp_path / "20260101T000000")
+    evaluation.save_decision(decision(True, True), tmp_path / "20260102T000000")
+    found = evaluation.last_evaluated(tmp_path)
+    assert found == "20260102T000000"
+    told = deployment.pending_finding(tmp_path, found)
+    assert told.kind == "warning" and "1 otro posterior sin evaluar" in told.markdown
+    assert deployment.pending_finding(tmp_path, "20260103T000000").kind == "finding"
+
+
+def test_effects_say_which_is_largest_and_what_cannot_vary():
+    text = evaluation.effects_finding({"País": 0.02, "Hora (UTC)": 0.05}).markdown
+    assert text.index("hora (UTC) (5,0 puntos)") < text.index("país (2,0 puntos)")
+    assert "parte de búsquedas" in text
+    assert "no se puede medir" in evaluation.effects_finding({}).markdown
+
+
+def test_rising_tracks_are_not_alta_yet():
+    frame = pd.DataFrame(
+        {
+            "track_id": ["a", "b", "c"],
+            "track_name": ["Arriba", None, "Tercera"],
+            "country": ["CO", "ES", "MX"],
+            "play_score": [95.0, np.nan, 50.0],
+            "p_alta": [0.99, 0.4, 0.8],
+        }
+    )
+    rows = deployment.rising_table(frame, LOCAL).rows
+    assert [row[0] for row in rows] == ["Tercera", "b"]
+
+
+def test_table_writes_numbers_and_gaps():
+    frame = pl.DataFrame({"n": [1234567, None], "x": [0.12345, 2.0], "t": ["<b>", None]})
+    shown = table(frame, "Título", {"t": "Texto", "n": "N", "x": ("X", spanish.number)})
+    assert shown.rows[0] == ("<b>", spanish.number(1234567), "0")
+    assert shown.rows[1][:2] == (spanish.NO_VALUE, spanish.NO_VALUE)
+    html = shown._repr_html_()
+    assert "&lt;b&gt;" in html
+    assert "<caption>Título</caption>" in html
+
+
+def test_outputs_name_their_kind():
+    data, metadata = Text("Sí.", "decision")._repr_mimebundle_()
+    assert data["text/markdown"] == "Sí."
+    assert metadata["text/markdown"]["kind"] == "decision"
+    assert Facts({"a": 1})._repr_mimebundle_()["text/plain"] == ""
+
+
+def test_window_finding_names_the_target():
+    frame = pd.DataFrame({"window_start": [datetime(2026, 1, 25, 23, tzinfo=UTC)] * 3})
+    text = deployment.window_finding(frame, LOCAL).markdown
+    assert "25 ene 2026, 23:00" in text
+    assert "26 ene 2026, 23:00" in text
+
+
+class Versions:
+    """A registry in memory: the same methods, no files."""
+
+    def __init__(self, version: str, champion: str | None) -> None:
+        self.version, self.current = version, champion
+        self.promotions: list[tuple[str, datetime]] = []
+
+    def champion(self) -> str | None:
+        return self.current
+
+    def register(self, bundle_dir, labels) -> str:
+        assert labels["gate"] in ("passed", "failed")
+        return self.version
+
+    def align(self) -> None:
+        """Change nothing: the aliases are what the schedule says."""
+
+    def promote(self, version: str, effective_from: datetime) -> None:
+        self.current = version
+        self.promotions.append((version, effective_from))
+
+
+class Run:
+    boundaries: ClassVar = {"training_end": "2026-01-21T00:00:00+00:00"}
+
+
+TRAINED = datetime(2026, 1, 21, tzinfo=UTC)
+NEXT = datetime(2026, 1, 26, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("approved", "before", "version", "serves", "since", "first"),
+    [
+        (True, None, "1", "1", TRAINED, True),  # its first windows are closed already
+        (True, "1", "2", "2", NEXT, False),  # what the other predicted stays
+        (True, "1", "1", "1", None, False),
+        (False, "1", "2", "1", None, False),
+    ],
+)
+def test_release(tmp_path, approved, before, version, serves, since, first):
+    registry = Versions(version, before)
+    steps = registry.promotions
+    found = deployment.release(Run(), decision(approved), registry, tmp_path, NEXT, steps.append)
+    assert found == deployment.Release(serves, since)
+    # The first champion's job goes back before the promotion stands.
+    assert steps == [*([since] if first else []), *([(version, since)] if since else [])]
+    assert f"popularity@{serves}" in deployment.release_finding(
+        found, decision(approved), LOCAL
+    ).markdown  # fmt: skip
+
+
+def test_release_without_any_acceptable_model_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="no se despliega nada"):
+        deployment.release(Run(), decision(False), Versions("1", None), tmp_path, NEXT, print)
+
+
+def test_the_evaluation_says_where_the_model_is_weak_and_whether_an_input_leaks():
+    result = tiny_model.result()
+    groups = evaluation.weak_slices(result)
+    assert {"canciones ya conocidas", "último tercio"} <= set(groups["name"])
+    assert "No hubo filas de" in evaluation.weak_finding(result).markdown
+    own = result.metrics.filter(model="dynamics", split="test", slice="all", metric="ece")
+    shown = evaluation.calibration_finding(result).markdown
+    assert spanish.number(own["value"].item(), 3) in shown
+    schema = ("input", "compared", "different", "example")
+    clean = [("momentum", 10, 0, None), ("age", 10, 0, None)]
+    planted = [("momentum", 10, 4, "CO, t1: en la tabla 1.0, sin el futuro 2.0"), clean[1]]
+    good, bad = (
+        evaluation.audit_finding(pl.DataFrame(rows, schema, orient="row"), 3)
+        for rows in (clean, planted)
+    )
+    assert "20 valores" in good.markdown and good.kind == "finding"
+    assert "«impulso del puesto»" in bad.markdown and "sin el futuro" in bad.markdown
+    assert bad.kind == "warning"
+    nothing = [("momentum", 0, 0, None)]
+    assert (
+        evaluation.audit_finding(pl.DataFrame(nothing, schema, orient="row"), 0).kind == "warning"
+    )
+    told = pl.DataFrame([("momentum", 0.5, 0.4, 0.35, False)], leaks.ALARM_SCHEMA, orient="row")
+    assert "«impulso del puesto»" in evaluation.alarm_finding(told).markdown
+    assert evaluation.alarm_finding(told.with_columns(suspect=True)).kind == "warning"
+
+
+def test_every_input_of_the_model_has_a_spanish_name() -> None:
+    names = feature_names("dynamics", [1, 2, 24])
+    shown = [model_input(name) for name in names]
+    assert not [name for name in shown if "_" in name]
+    assert len(set(shown)) == len(names)
+    assert model_input("plays_lag_1") == "reproducciones hace 1 ventana"
+    assert model_input("plays_in_ES") == "reproducciones en España"
+    assert model_input("unheard_of") == "unheard_of"
