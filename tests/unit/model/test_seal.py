@@ -15,7 +15,7 @@ import pytest
 
 import tiny_model
 from spotify_mlops.cli import main
-from spotify_mlops.cli.run import _adopt
+from spotify_mlops.cli.main_job import _adopt
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import InputError, IntegrityError
 from spotify_mlops.config.params import Params

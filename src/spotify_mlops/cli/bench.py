@@ -1,0 +1,81 @@
+"""``bench``: figures, beside their baselines."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from ..config import params as parameters
+from ..config.params import LOCAL
+from ..config.spanish import number
+from . import usage
+from .options import answer, json_option, say, with_params
+
+_ENDPOINTS = ("kafka_bootstrap", "bigquery_rest", "bigquery_grpc", "mongo_uri", "vertex")
+
+
+@click.command(cls=usage.Command)
+@click.argument(
+    "what",
+    type=click.Choice(
+        ["pipeline", "freshness", "endpoint", "sinks", "growth", "backlog", "dashboard"]
+    ),
+)
+@click.option(
+    "--events",
+    metavar="N",
+    type=int,
+    help="Eventos del registro (pipeline, sinks, backlog) o del mayor (growth); "
+    "predicciones (dashboard).",
+)
+@click.option(
+    "--rate",
+    metavar="N",
+    type=float,
+    help="Eventos por segundo (freshness); sin ella, cuatro casos, uno tras otro.",
+)
+@click.option(
+    "--seconds",
+    metavar="N",
+    type=float,
+    help="Duración de un caso (freshness, endpoint, dashboard) o de todo (sinks).",
+)
+@with_params
+@json_option
+def bench(
+    what: str, params_file: str, overrides: dict[str, Any], as_json: bool, **given: float | None
+) -> None:
+    """Mide, siempre al lado de su referencia en la misma ejecución (véase benchmarks/).
+
+    Con servicios propios, que empiezan vacíos; al acabar no queda nada de ellos.
+    """
+    import importlib
+    import inspect
+
+    from local_services.apart import BENCH, apart
+
+    from ..config import paths
+
+    params = parameters.load(params_file, **overrides)
+    sys.path.insert(0, str(paths.root() / "benchmarks"))
+    measure = importlib.import_module(what).run
+    size = {name: value for name, value in given.items() if value is not None}
+    unknown = size.keys() - inspect.signature(measure).parameters
+    if unknown:
+        raise click.UsageError(f"«bench {what}» no admite --{min(unknown)}.")
+    with apart(BENCH, say):
+        figures = measure(params.model_copy(update=dict.fromkeys(_ENDPOINTS, LOCAL)), say, **size)
+    lines = [
+        f"{f['name']:<32} {_figure(f['value']):>12} {f['unit']:<9} "
+        f"referencia {_figure(f['baseline'])}  ×{_figure(f['ratio'])}"
+        for f in figures
+    ]
+    answer(as_json, {"figures": figures}, lines)
+
+
+def _figure(value: float | None) -> str:
+    """Write a figure with the decimals that it was rounded to."""
+    decimals = len(str(value).partition(".")[2]) if isinstance(value, float) else 0
+    return number(value, decimals)

@@ -1,0 +1,72 @@
+"""``ingest``: events into the log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ..config import params as parameters
+from ..config.spanish import number
+from . import usage
+from .options import answer, json_option, say, with_params
+
+
+@click.group(cls=usage.Group)
+def ingest() -> None:
+    """Publica eventos en el tema de Kafka; lo ya publicado se salta."""
+
+
+@ingest.command("simulator")
+@click.option("--live", is_flag=True, help="Sigue publicando con el reloj acelerado.")
+@with_params
+@json_option
+def ingest_simulator(
+    live: bool, params_file: str, overrides: dict[str, Any], as_json: bool
+) -> None:
+    """Genera eventos sintéticos: la historia o, con --live, su continuación en directo."""
+    from .. import sources
+
+    params = parameters.load(params_file, **overrides)
+    if live:
+        sources.live(params, progress=say)
+        return
+    summary = sources.ingest_simulator(params, progress=say)
+    answer(as_json, summary, [_ingested(summary)])
+
+
+@ingest.command("charts")
+@click.argument("paths", nargs=-1, metavar="RUTA...")
+@with_params
+@json_option
+def ingest_charts(
+    paths: tuple[str, ...], params_file: str, overrides: dict[str, Any], as_json: bool
+) -> None:
+    """Publica listas semanales (CSV o CSV.GZ; carpeta, archivo o RUTA=PAÍS)."""
+    from .. import sources
+
+    params = parameters.load(params_file, **overrides)
+    summary = sources.ingest_charts(params, list(paths), progress=say)
+    answer(as_json, summary, [_ingested(summary)])
+
+
+@ingest.command("history")
+@click.argument("paths", nargs=-1, required=True, metavar="RUTA...")
+@with_params
+@json_option
+def ingest_history(
+    paths: tuple[str, ...], params_file: str, overrides: dict[str, Any], as_json: bool
+) -> None:
+    """Publica historiales de escucha de Spotify o ListenBrainz (JSON; archivo o RUTA=PAÍS)."""
+    from .. import sources
+
+    params = parameters.load(params_file, **overrides)
+    summary = sources.ingest_history(params, list(paths), progress=say)
+    answer(as_json, summary, [_ingested(summary)])
+
+
+def _ingested(summary: dict[str, Any]) -> str:
+    return (
+        f"{number(summary['published'])} registros publicados, "
+        f"{number(summary['skipped'])} ya estaban."
+    )
