@@ -151,7 +151,7 @@ def _alone(
     """Write for ``most`` seconds, or to the end; return events and seconds, all acknowledged."""
     job = f"{params.dataset}-{name}"
     shape = shape_of(params, pane=1)
-    kept = checkpoint.Progress(
+    kept = checkpoint.Tracker(
         checkpoint.start_of_log(dict.fromkeys(range(params.partitions), 0)),
         shape.windowing,
         shape.lags,

@@ -201,7 +201,7 @@ def _run(
     job = f"bench-{time.monotonic_ns()}"
     shape = shape_of(params, pane)
     checkpoint.register(
-        job, checkpoint.Progress(start, shape.windowing, shape.lags, shape.shards, raw=0)
+        job, checkpoint.Tracker(start, shape.windowing, shape.lags, shape.shards, raw=0)
     )
     measured.reset(job)
     sinks = graph.Sinks([measured.CountRaw(params)], measured.CountWindows())

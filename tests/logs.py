@@ -16,8 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from spotify_mlops.domain.events import LOG_COLUMNS, Ahead, decode, encode, encode_heartbeat
-from spotify_mlops.pipeline import checkpoint as progress
-from spotify_mlops.pipeline import graph, steps
+from spotify_mlops.pipeline import checkpoint, graph, steps
 from spotify_mlops.pipeline.source import LogSource
 from spotify_mlops.pipeline.watermark import mark
 
@@ -155,7 +154,7 @@ class Run:
 
     batches: list[pl.DataFrame]
     outputs: list[Output]
-    progress: progress.Progress
+    progress: checkpoint.Tracker
 
     @property
     def records(self) -> pl.DataFrame:
@@ -196,12 +195,12 @@ def counters_of(outputs: list[Output]) -> pl.DataFrame:
 
 @contextmanager
 def collecting(
-    log: pl.DataFrame, params: Any, shape: steps.Shape, start: progress.Position
+    log: pl.DataFrame, params: Any, shape: steps.Shape, start: checkpoint.Position
 ) -> Iterator[tuple[MemorySource, graph.Sinks, Run]]:
     """Give a source of a log, sinks for a pipeline that reads it, and what they have got so far."""
     job = f"job-{next(_numbers)}"
-    kept = progress.Progress(start, shape.windowing, shape.lags, shape.shards, raw=1)
-    progress.register(job, kept)
+    kept = checkpoint.Tracker(start, shape.windowing, shape.lags, shape.shards, raw=1)
+    checkpoint.register(job, kept)
     nothing = Output(0, BASE, *(frame.clear() for frame in steps.build([], shape)))
     empty = mark(decode(log.clear(), Ahead.of(params)), kept.marks, params.allowed_lateness)[0]
     _logs[job], _batches[job], _outputs[job] = log, [empty], [nothing]
@@ -218,11 +217,11 @@ def run_graph(
     params: Any,
     shape: steps.Shape,
     partitions: int = 4,
-    start: progress.Position | None = None,
+    start: checkpoint.Position | None = None,
     ends: Mapping[int, int] | None = None,
 ) -> Run:
     """Run the graph over a log, from ``start`` to ``ends`` (of all of it)."""
-    start = start or progress.start_of_log(dict.fromkeys(range(partitions), 0))
+    start = start or checkpoint.start_of_log(dict.fromkeys(range(partitions), 0))
     ends = dict(ends or ends_of(log, partitions))
     with collecting(log, params, shape, start) as (source, sinks, run):
         pipeline = beam.Pipeline(FnApiRunner(), PipelineOptions([]))

@@ -10,16 +10,17 @@ from pathlib import Path
 
 from spotify_mlops.config import paths
 from spotify_mlops.config.errors import UserError
+from spotify_mlops.config.progress import Progress, silent
 from spotify_mlops.io.local import state
 
-from . import cache, services
+from . import services
 
 BENCH = "bench"
 """The name of the folder of a benchmark."""
 
 
 @contextmanager
-def apart(name: str, progress: cache.Progress = cache.silent) -> Iterator[None]:
+def apart(name: str, progress: Progress = silent) -> Iterator[None]:
     """Give this process services of its own, empty, and remove all that is theirs afterwards.
 
     They live in a folder of the state directory. The checkout's services, what runs on them and

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from spotify_mlops.config.progress import Progress
 from spotify_mlops.io.http import guard, ports
 from spotify_mlops.io.local import health, secret, state
 
@@ -25,9 +26,7 @@ def addresses(chosen: Mapping[str, int]) -> dict[str, str]:
     }
 
 
-def command(
-    chosen: Mapping[str, int], progress: cache.Progress
-) -> tuple[list[str], dict[str, str]]:
+def command(chosen: Mapping[str, int], progress: Progress) -> tuple[list[str], dict[str, str]]:
     """Return argv and environment."""
     data = state.folder("bigquery")
     argv = [

@@ -6,19 +6,13 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from spotify_mlops.config import paths
 from spotify_mlops.config.errors import UserError
-
-Progress = Callable[[str], None]
-"""Receives short Spanish messages about what is being done."""
-
-
-def silent(message: str) -> None:
-    """Ignore a progress message."""
+from spotify_mlops.config.progress import Progress, silent
 
 
 def folder(name: str) -> Path:

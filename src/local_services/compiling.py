@@ -8,12 +8,13 @@ from importlib import resources
 from pathlib import Path
 
 from spotify_mlops.config.errors import ServiceError
+from spotify_mlops.config.progress import Progress, silent
 
 from . import cache, jars
 from .java import java
 
 
-def compiled(name: str, *sources: str, progress: cache.Progress = cache.silent) -> Path:
+def compiled(name: str, *sources: str, progress: Progress = silent) -> Path:
     """Return the folder of the classes of ``sources``, compiled against a set of jars.
 
     Args:

@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 from spotify_mlops.config.errors import IntegrityError, ServiceError
+from spotify_mlops.config.progress import Progress, silent
 
 from . import cache
 
@@ -44,7 +45,7 @@ def locked_hashes() -> dict[str, dict[str, str]]:
     return tomllib.loads(text)
 
 
-def classpath(name: str, progress: cache.Progress = cache.silent) -> list[Path]:
+def classpath(name: str, progress: Progress = silent) -> list[Path]:
     """Return the jars of a set (``kafka``, ``mongo``, ``compiler``), fetching what is missing.
 
     A jar is hashed when it arrives; later its size and modification time must still be those

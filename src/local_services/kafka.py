@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from spotify_mlops.config.errors import ServiceError
+from spotify_mlops.config.progress import Progress, silent
 from spotify_mlops.io import files
 from spotify_mlops.io.http import ports
 from spotify_mlops.io.kafka.client import MECHANISM, OWNER, owner_settings
 from spotify_mlops.io.local import environment, health, secret, state
 
-from . import cache, compiling, jars
+from . import compiling, jars
 from .java import LOG_SOURCE, java, with_small_log
 
 PORTS = ("broker", "controller")
@@ -53,15 +54,13 @@ def addresses(chosen: Mapping[str, int]) -> dict[str, str]:
     return {"bootstrap": f"{ports.HOST}:{chosen['broker']}"}
 
 
-def classpath(progress: cache.Progress = cache.silent) -> list[Path]:
+def classpath(progress: Progress = silent) -> list[Path]:
     """Return what the broker runs from, fetched and compiled once."""
     classes = compiling.compiled("kafka", f"{_CREDENTIALS}.java", LOG_SOURCE, progress=progress)
     return [classes, *jars.classpath("kafka", progress)]
 
 
-def command(
-    chosen: Mapping[str, int], progress: cache.Progress
-) -> tuple[list[str], dict[str, str]]:
+def command(chosen: Mapping[str, int], progress: Progress) -> tuple[list[str], dict[str, str]]:
     """Write the configuration, format the storage once, and return argv and environment.
 
     Raises:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from spotify_mlops.config.progress import Progress, silent
 from spotify_mlops.io.http import ports
 from spotify_mlops.io.local import health, secret, state
 from spotify_mlops.io.mongo.client import OWNER, owner_settings
 
-from . import cache, compiling, jars
+from . import compiling, jars
 from .java import LOG_SOURCE, java, with_small_log
 
 PORTS = ("server",)
@@ -25,15 +26,13 @@ def addresses(chosen: Mapping[str, int]) -> dict[str, str]:
     return {"uri": f"mongodb://{ports.HOST}:{chosen['server']}/?directConnection=true"}
 
 
-def classpath(progress: cache.Progress = cache.silent) -> list[Path]:
+def classpath(progress: Progress = silent) -> list[Path]:
     """Return what the server runs from, fetched and compiled once."""
     classes = compiling.compiled("mongo", *_SOURCES, progress=progress)
     return [classes, *jars.classpath("mongo", progress)]
 
 
-def command(
-    chosen: Mapping[str, int], progress: cache.Progress
-) -> tuple[list[str], dict[str, str]]:
+def command(chosen: Mapping[str, int], progress: Progress) -> tuple[list[str], dict[str, str]]:
     """Return argv and environment."""
     argv = [
         str(java()),

@@ -18,6 +18,7 @@ from importlib import resources
 from pathlib import Path
 
 from spotify_mlops.config.errors import IntegrityError, ServiceError
+from spotify_mlops.config.progress import Progress, silent
 
 from . import cache, patches
 
@@ -31,7 +32,7 @@ _GO_LOCK = "go.lock"
 _WRAPPER = "prism-wrapper.sh"
 
 
-def prism(progress: cache.Progress = cache.silent) -> Path:
+def prism(progress: Progress = silent) -> Path:
     """Return the Prism program, building it when the cache has none.
 
     Go verifies the sources against its checksum database, and they are verified again here. The
@@ -56,7 +57,7 @@ def location() -> Path:
     return cache.folder("prism") / f"{VERSION}-{change}" / "prism"
 
 
-def prism_wrapper(progress: cache.Progress = cache.silent) -> Path:
+def prism_wrapper(progress: Progress = silent) -> Path:
     """Return the script to give as ``prism_location``: Prism tied to its parent's life.
 
     Where ``setpriv`` or ``setsid`` is missing (macOS) it starts Prism without them; Prism then
@@ -74,7 +75,7 @@ def prism_wrapper(progress: cache.Progress = cache.silent) -> Path:
     return target
 
 
-def _build(work: Path, progress: cache.Progress) -> Path:
+def _build(work: Path, progress: Progress) -> Path:
     go = shutil.which("go")
     errors = []
     if go:

@@ -9,10 +9,11 @@ from typing import Literal
 
 from spotify_mlops.config import paths
 from spotify_mlops.config.errors import ServiceError
+from spotify_mlops.config.progress import Progress, silent
 from spotify_mlops.io.http import ports
 from spotify_mlops.io.local import health, processes, state
 
-from . import bigquery, cache, kafka, mongo, vertex
+from . import bigquery, kafka, mongo, vertex
 
 Condition = Literal["running", "unhealthy", "broken", "crashed", "stopped", "stray"]
 """``unhealthy`` does not answer, ``broken`` answers and cannot write, and a ``stray`` runs and
@@ -29,7 +30,7 @@ class Service:
     name: str
     title: str
     ports: tuple[str, ...]
-    command: Callable[[Mapping[str, int], cache.Progress], tuple[list[str], dict[str, str]]]
+    command: Callable[[Mapping[str, int], Progress], tuple[list[str], dict[str, str]]]
     is_ready: Callable[[Mapping[str, int]], bool]
     addresses: Callable[[Mapping[str, int]], dict[str, str]]
 
@@ -62,7 +63,7 @@ class ServiceStatus:
     """Why it is so, when that is known (Spanish)."""
 
 
-def up(progress: cache.Progress = cache.silent, timeout: float = 60.0) -> dict[str, state.Record]:
+def up(progress: Progress = silent, timeout: float = 60.0) -> dict[str, state.Record]:
     """Start the services that do not run, all at once, and wait until each answers.
 
     One that runs and does not answer, or cannot write, is started again. Calling it again is
@@ -90,7 +91,7 @@ def up(progress: cache.Progress = cache.silent, timeout: float = 60.0) -> dict[s
         }
 
 
-def down(progress: cache.Progress = cache.silent) -> None:
+def down(progress: Progress = silent) -> None:
     """End every process that this checkout started, apps before services; keep the data.
 
     Those that are on no record, too. Only then it writes: the disk may be full.
@@ -132,19 +133,19 @@ def status() -> list[ServiceStatus]:
     ]
 
 
-def _tidy(progress: cache.Progress) -> None:
+def _tidy(progress: Progress) -> None:
     """Recognise what runs without a record, and end what belongs to nothing on record."""
     for name in processes.recover():
         progress(f"«{name}» ya estaba en marcha, sin constar")
     _told_of(processes.end(processes.strays()), progress)
 
 
-def _told_of(ended: list[str], progress: cache.Progress) -> None:
+def _told_of(ended: list[str], progress: Progress) -> None:
     if ended:
         progress(f"Detenidos, porque no constaban: {', '.join(sorted(ended))}")
 
 
-def _start(service: Service, progress: cache.Progress, timeout: float) -> state.Record:
+def _start(service: Service, progress: Progress, timeout: float) -> state.Record:
     before = state.get(service.name)
     if before is not None and processes.is_alive(before):
         try:

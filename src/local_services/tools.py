@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from . import cache, kafka, mongo
+from spotify_mlops.config.progress import Progress, silent
+
+from . import kafka, mongo
 from .prism import prism, prism_wrapper
 
 __all__ = ["ensure", "prism", "prism_wrapper"]
 
 
-def ensure(progress: cache.Progress = cache.silent) -> None:
+def ensure(progress: Progress = silent) -> None:
     """Fetch the jars, compile what is Java and build Prism, whichever is missing, at once.
 
     Raises:

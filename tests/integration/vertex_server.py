@@ -39,7 +39,7 @@ class VertexServer:
 
     def start(self) -> None:
         """Start it again on the same port and state."""
-        argv, env = vertex.command(self._ports, cache.silent)
+        argv, env = vertex.command(self._ports, silent)
         self.record = processes.start(
             "vertex",
             argv,

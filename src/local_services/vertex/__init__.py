@@ -12,11 +12,10 @@ import http.client
 import sys
 from collections.abc import Mapping
 
+from spotify_mlops.config.progress import Progress
 from spotify_mlops.io.http import guard, ports
 from spotify_mlops.io.local import environment, secret, state
 from spotify_mlops.io.vertex.client import READY
-
-from .. import cache
 
 PORTS = ("http",)
 HEALTH = "/healthz"
@@ -28,9 +27,7 @@ def addresses(chosen: Mapping[str, int]) -> dict[str, str]:
     return {"url": f"http://{ports.HOST}:{chosen['http']}"}
 
 
-def command(
-    chosen: Mapping[str, int], progress: cache.Progress
-) -> tuple[list[str], dict[str, str]]:
+def command(chosen: Mapping[str, int], progress: Progress) -> tuple[list[str], dict[str, str]]:
     """Return argv and environment."""
     argv = [
         sys.executable,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
@@ -25,6 +25,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from ..config import errors, paths
 from ..config.params import Params
+from ..config.progress import Progress, silent
 from ..config.spanish import number
 from ..domain import labels
 from ..domain.windows import Windowing
@@ -34,8 +35,7 @@ from ..io.bigquery import tables, warehouse
 from ..io.local import state
 from ..io.mongo.client import database as mongo_database
 from ..model.promotions import Schedule
-from ..pipeline import checkpoint as progress
-from ..pipeline import graph
+from ..pipeline import checkpoint, graph
 from ..pipeline.predict import PREDICTION_SCHEMA
 from ..pipeline.sinks import archive, mongo, positions, rows, same_log
 from ..pipeline.sinks.dead_letters import DeadLettersSink
@@ -45,7 +45,6 @@ from ..pipeline.steps import Shape
 from ..pipeline.watermark import watermark
 from . import dead_letters, prism
 
-Progress = Callable[[str], None]
 Runner = Literal["fnapi", "prism"]
 _ERROR_LINE = re.compile(
     rf"{re.escape(errors.__name__)}\.(?P<kind>\w+): (?P<message>.*?)(?: \[while running .*)?$"
@@ -86,7 +85,7 @@ def shape_of(params: Params, pane: int) -> Shape:
     return Shape(Windowing.of(params), tuple(params.lags), params.shards, pane)
 
 
-def ensure(params: Params, *, say: Progress = lambda _: None) -> BoundedSummary:
+def ensure(params: Params, *, say: Progress = silent) -> BoundedSummary:
     """Return what the last ``run`` did when it would do the same again; else run.
 
     The same means: the same log, params, champions and code of the graph.
@@ -108,7 +107,7 @@ def run(
     replay: bool = False,
     runner: Runner = "fnapi",
     final_lateness: timedelta | None = None,
-    say: Progress = lambda _: None,
+    say: Progress = silent,
 ) -> BoundedSummary:
     """Run the graph over the whole log and load the tables of ``params.dataset``.
 
@@ -175,14 +174,14 @@ class Computed:
     """What the graph made of a log, in files, before it is loaded anywhere."""
 
     staging: Staging
-    progress: progress.Progress
+    progress: checkpoint.Tracker
     records: int
     ends: dict[int, int]
     watermark: datetime | None
 
 
 @contextmanager
-def computed(params: Params, say: Progress = lambda _: None) -> Iterator[Computed]:
+def computed(params: Params, say: Progress = silent) -> Iterator[Computed]:
     """Compute the tables of the whole log and touch nothing else; the files go at the end.
 
     What the dataset has as a dead letter stays one, as it does for the streaming job.
@@ -220,8 +219,8 @@ def _compute(
     start = replace(start, log=log)
     job = staging.folder.name
     shape = shape_of(params, params.bounded_pane)
-    tracked = progress.Progress(start, shape.windowing, shape.lags, shape.shards, raw=0)
-    progress.register(job, tracked)
+    tracked = checkpoint.Tracker(start, shape.windowing, shape.lags, shape.shards, raw=0)
+    checkpoint.register(job, tracked)
     total = sum(ends.values()) - sum(start.offsets.values())
     say(f"Procesando {number(total)} registros")
     if total:
@@ -290,14 +289,14 @@ def _is_loaded(params: Params, summary: BoundedSummary, say: Progress) -> bool:
     return bool(found >= summary.rows["spotify_features"])
 
 
-def _extent(params: Params, from_archive: bool) -> tuple[progress.Position, dict[int, int]]:
+def _extent(params: Params, from_archive: bool) -> tuple[checkpoint.Position, dict[int, int]]:
     if from_archive:
         lows, ends = archive.extent(params)
     else:
         offsets = kafka.offsets(params)
         lows = {p: low for p, (low, _) in offsets.items()}
         ends = {p: high for p, (_, high) in offsets.items()}
-    return progress.start_of_log(lows), ends
+    return checkpoint.start_of_log(lows), ends
 
 
 def _sinks(params: Params, staging: Staging, replay: bool) -> graph.Sinks:

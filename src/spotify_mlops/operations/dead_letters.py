@@ -8,7 +8,7 @@ was. So the log itself knows which letters were published again, whoever was int
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from google.api_core.exceptions import NotFound
 
 from ..config.errors import InputError, IntegrityError, ParamsError
 from ..config.params import Params
+from ..config.progress import Progress, silent
 from ..config.spanish import number
 from ..domain.events import Ahead, Kind, Reason, decode
 from ..io import bigquery, kafka
@@ -35,7 +36,6 @@ _COLUMNS = "log_partition AS partition, log_offset AS offset, append_time, reaso
 
 Place = tuple[int, int]
 """Partition and offset."""
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def replay(
     reason: str | None = None,
     places: Collection[Place] = (),
     dry_run: bool = False,
-    say: Say = lambda _: None,
+    say: Progress = silent,
 ) -> Replayed:
     """Publish again the letters that are events for the code of now, each once.
 

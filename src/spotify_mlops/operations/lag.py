@@ -25,7 +25,7 @@ from ..config.spanish import about, number
 from ..domain.events import LOG_COLUMNS, Ahead, Kind, decode
 from ..io import files, kafka
 from ..io.local import processes, state
-from ..pipeline.checkpoint import Position, Progress
+from ..pipeline.checkpoint import Position, Tracker
 from ..pipeline.sinks import positions
 
 REPORT_SECONDS = 1.0
@@ -100,7 +100,7 @@ class Lag:
         return asdict(self) | {"records": self.records, "seconds": self.seconds}
 
 
-def write_report(params: Params, progress: Progress) -> None:
+def write_report(params: Params, progress: Tracker) -> None:
     """Leave the report of the job that runs in this process.
 
     A report that cannot be written is a lag that cannot be read: no reason to end the job.

@@ -97,7 +97,7 @@ def options() -> PipelineOptions:
     """Return the options of a streaming job on Prism.
 
     ``prism_disable_sdf_split``: Prism would split slow stateful bundles too and run both halves
-    on one key. The worker is this process, where sinks and source share `Progress`.
+    on one key. The worker is this process, where sinks and source share `Tracker`.
     """
     return PipelineOptions(
         [

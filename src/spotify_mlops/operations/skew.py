@@ -16,6 +16,7 @@ import polars as pl
 
 from ..config.errors import InputError, ServiceError
 from ..config.params import Params
+from ..config.progress import Progress
 from ..config.spanish import aligned, number
 from ..domain.features import DESCRIPTIVE_SCHEMA, ROW_KEY
 from ..domain.features.schema import Schema
@@ -118,7 +119,7 @@ class SkewReport:
         }
 
 
-def skew(params: Params, wait: float = 30.0, say: bounded.Progress = lambda _: None) -> SkewReport:
+def skew(params: Params, wait: float = 30.0, say: Progress = lambda _: None) -> SkewReport:
     """Run the graph over the log and compare every place with what it gives.
 
     Args:
@@ -134,7 +135,7 @@ def skew(params: Params, wait: float = 30.0, say: bounded.Progress = lambda _: N
     return waiting(lambda: check(params, computed), lambda report: report.holds, wait)
 
 
-def compute(params: Params, say: bounded.Progress = lambda _: None) -> Computed:
+def compute(params: Params, say: Progress = lambda _: None) -> Computed:
     """Run the graph over the whole log, in files that go at once."""
     with bounded.computed(params, say) as made:
         features = made.staging.read("spotify_features")

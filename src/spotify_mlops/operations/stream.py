@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -22,6 +22,7 @@ import grpc
 from ..config import paths
 from ..config.errors import IntegrityError, ServiceError, is_full_disk, is_outage
 from ..config.params import Params
+from ..config.progress import Progress, silent
 from ..domain.windows import Windowing
 from ..io import answering, kafka
 from ..io.bigquery import warehouse
@@ -49,7 +50,6 @@ BACKOFF_SECONDS = 15.0
 """The longest pause before a job that failed again and again is started once more."""
 
 _log = logging.getLogger(__name__)
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def run(
     params: Params,
     *,
     until_caught_up: bool = False,
-    say: Say = lambda _: None,
+    say: Progress = silent,
     sinks: graph.Sinks | None = None,
 ) -> StreamSummary:
     """Run until a signal (or, with ``until_caught_up``, until the log of now is answered for).
@@ -123,7 +123,7 @@ def run(
         return _run(params, target, _where_possible(say), sinks or live_sinks(params))
 
 
-def _where_possible(say: Say) -> Say:
+def _where_possible(say: Progress) -> Progress:
     """Say what can be said: a log may be on the disk that is full, which is no reason to end."""
 
     def attempt(message: str) -> None:
@@ -137,11 +137,11 @@ def _where_possible(say: Say) -> Say:
 
 
 def _run(
-    params: Params, ends: Mapping[int, int] | None, say: Say, sinks: graph.Sinks
+    params: Params, ends: Mapping[int, int] | None, say: Progress, sinks: graph.Sinks
 ) -> StreamSummary:
     began = time.monotonic()
     start = _starting_position(params)
-    reached = checkpoint.Progress(start, Windowing.of(params), params.lags, params.shards, raw=0)
+    reached = checkpoint.Tracker(start, Windowing.of(params), params.lags, params.shards, raw=0)
     stop = threading.Event()
     windows = restarts = failures = 0
     while not stop.is_set():
@@ -208,17 +208,17 @@ class _Attempt:
         self._sinks = sinks
         self._ends = ends
         self._job = f"stream-{params.topic}-{params.dataset}-{number}"
-        self.progress: checkpoint.Progress | None = None
+        self.progress: checkpoint.Tracker | None = None
 
     @property
     def windows(self) -> int:
         """How many windows the sinks have acknowledged."""
         return self.progress.acknowledged_windows if self.progress is not None else 0
 
-    def run(self, start: checkpoint.Position, stop: threading.Event, say: Say) -> None:
+    def run(self, start: checkpoint.Position, stop: threading.Event, say: Progress) -> None:
         answering.require(self._params)
         shape = shape_of(self._params, pane=1)
-        tracked = checkpoint.Progress(
+        tracked = checkpoint.Tracker(
             start, shape.windowing, shape.lags, shape.shards, raw=len(self._sinks.raw)
         )
         self.progress = tracked
@@ -241,7 +241,7 @@ class _Attempt:
             checkpoint.forget(self._job)
 
     def _wait(
-        self, result: Any, tracked: checkpoint.Progress, stop: threading.Event, say: Say
+        self, result: Any, tracked: checkpoint.Tracker, stop: threading.Event, say: Progress
     ) -> None:
         self._stop_on_signals(stop)
         outcome: list[BaseException | None] = []

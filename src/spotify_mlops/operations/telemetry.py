@@ -18,7 +18,7 @@ from ..config.errors import UserError
 from ..config.params import Params
 from ..io.bigquery import tables, warehouse
 from ..io.bigquery.warehouse import Appender
-from ..pipeline.checkpoint import Progress, WrittenWindow
+from ..pipeline.checkpoint import Tracker, WrittenWindow
 from . import lag
 from .lag import Lag
 
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def told(params: Params, progress: Progress) -> Iterator[None]:
+def told(params: Params, progress: Tracker) -> Iterator[None]:
     """Tell of a job for as long as the block runs, and once more at its end."""
     ended = threading.Event()
     teller = threading.Thread(
@@ -69,7 +69,7 @@ def freshness_rows(written: Sequence[WrittenWindow]) -> pl.DataFrame:
     return warehouse.frame(tables.FRESHNESS, rows)
 
 
-def _tell(params: Params, progress: Progress, ended: threading.Event) -> None:
+def _tell(params: Params, progress: Tracker, ended: threading.Event) -> None:
     patient = params.model_copy(update={"sink_deadline": _DEADLINE})
     with Appender(patient, tables.LAG) as lags, Appender(patient, tables.FRESHNESS) as windows:
         last = False

@@ -72,7 +72,7 @@ class WrittenWindow:
     written_at: datetime
 
 
-class Progress:
+class Tracker:
     """The acknowledgements of one run of a job. Safe to use from several threads."""
 
     def __init__(
@@ -333,11 +333,11 @@ def _witness(snapshots: deque[_Snapshot], offset: int) -> tuple[int, datetime] |
     return None
 
 
-_jobs: dict[str, Progress] = {}
+_jobs: dict[str, Tracker] = {}
 """The progress of the jobs that this process runs, by name: how DoFns find it."""
 
 
-def register(job: str, progress: Progress) -> None:
+def register(job: str, progress: Tracker) -> None:
     """Make a job's progress known to the DoFns of this process."""
     _jobs[job] = progress
 
@@ -347,7 +347,7 @@ def forget(job: str) -> None:
     _jobs.pop(job, None)
 
 
-def of(job: str) -> Progress:
+def of(job: str) -> Tracker:
     """Return the progress of a job of this process.
 
     Raises:

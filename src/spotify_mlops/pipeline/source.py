@@ -208,7 +208,7 @@ class LogSource:
     """What to read and how.
 
     Attributes:
-        job: whose `progress.Progress` to keep.
+        job: whose `checkpoint.Tracker` to keep.
         params: where the log is, and the times.
         shape: how the work is cut.
         archive: read the archive in place of the topic.

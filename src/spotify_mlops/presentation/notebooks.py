@@ -49,7 +49,7 @@ class Step:
     done: bool = False
 
 
-Progress = Callable[[Step], None]
+OnStep = Callable[[Step], None]
 
 
 def run(
@@ -59,7 +59,7 @@ def run(
     only: str | int | None = None,
     start: str | int | None = None,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: OnStep | None = None,
 ) -> list[Path]:
     """Execute notebooks one after the other and return the executed copies.
 
@@ -140,7 +140,7 @@ def source_path(name: str) -> Path:
 
 
 @contextmanager
-def console_progress() -> Iterator[Progress]:
+def console_progress() -> Iterator[OnStep]:
     """Show a bar a notebook on the terminal (plain lines when it is not one)."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -184,7 +184,7 @@ def _execute(
     injected: Mapping[str, Any],
     number: int,
     count: int,
-    progress: Progress,
+    progress: OnStep,
 ) -> Path:
     # Heavy, and the rest of the command line does not need them.
     import papermill

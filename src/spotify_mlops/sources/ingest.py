@@ -15,9 +15,10 @@ import polars as pl
 from ..config import paths
 from ..config.errors import InputError, ParamsError
 from ..config.params import Params
+from ..config.progress import Progress
 from ..domain.windows import Windowing
 from ..io.kafka import Journal, Publisher, event_records, offsets, partition_of
-from ..io.kafka.publishing import Progress, Report, heartbeat_records
+from ..io.kafka.publishing import Report, heartbeat_records
 from ..io.local import state
 from . import charts, history
 from .manifest import Tally

@@ -15,9 +15,10 @@ import polars as pl
 
 from ..config.errors import ParamsError
 from ..config.params import Params
+from ..config.progress import Progress
 from ..domain.events import EVENT_COLUMNS
 from ..io.kafka import Journal, Publisher, ensure_topic, event_records, offsets
-from ..io.kafka.publishing import Progress, heartbeat_records
+from ..io.kafka.publishing import heartbeat_records
 from ..io.local import state
 from .ingest import simulator_key
 from .manifest import Tally

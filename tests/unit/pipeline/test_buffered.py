@@ -37,9 +37,9 @@ class Sink(BufferedDoFn):
 
 
 @pytest.fixture
-def job() -> Iterator[checkpoint.Progress]:
+def job() -> Iterator[checkpoint.Tracker]:
     start = checkpoint.start_of_log({0: 0})
-    tracked = checkpoint.Progress(start, Windowing(timedelta(hours=1)), [1], shards=1, raw=1)
+    tracked = checkpoint.Tracker(start, Windowing(timedelta(hours=1)), [1], shards=1, raw=1)
     checkpoint.register(JOB, tracked)
     yield tracked
     checkpoint.forget(JOB)
@@ -49,7 +49,7 @@ def batch(first: int, *, bad: bool = False) -> pl.DataFrame:
     return pl.DataFrame({"partition": [0], "offset": [first], "bad": [bad]})
 
 
-def test_what_is_written_is_acknowledged(job: checkpoint.Progress) -> None:
+def test_what_is_written_is_acknowledged(job: checkpoint.Tracker) -> None:
     sink = Sink()
     sink.process(batch(0))
     sink.process(batch(1))
@@ -59,7 +59,7 @@ def test_what_is_written_is_acknowledged(job: checkpoint.Progress) -> None:
     assert job.raw_acknowledged() == {0: 2}
 
 
-def test_after_a_failure_nothing_more_is_written_or_acknowledged(job: checkpoint.Progress) -> None:
+def test_after_a_failure_nothing_more_is_written_or_acknowledged(job: checkpoint.Tracker) -> None:
     sink, other = Sink(), Sink()
     sink.process(batch(0, bad=True))
     job.finishing.set()
@@ -73,11 +73,11 @@ def test_after_a_failure_nothing_more_is_written_or_acknowledged(job: checkpoint
     assert job.raw_acknowledged() == {0: 0}
 
 
-def test_what_a_job_left_behind_does_not_acknowledge_for_the_next(job: checkpoint.Progress) -> None:
+def test_what_a_job_left_behind_does_not_acknowledge_for_the_next(job: checkpoint.Tracker) -> None:
     stale = Sink()
     stale.process(batch(7))
     checkpoint.forget(JOB)
-    following = checkpoint.Progress(
+    following = checkpoint.Tracker(
         checkpoint.start_of_log({0: 0}), Windowing(timedelta(hours=1)), [1], shards=1, raw=1
     )
     checkpoint.register(JOB, following)

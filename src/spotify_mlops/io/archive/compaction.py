@@ -22,6 +22,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from ...config.errors import IntegrityError
 from ...config.params import Params
+from ...config.progress import Progress, silent
 from .. import files
 from ..local import state
 from . import archived
@@ -40,7 +41,6 @@ _MERGED = b"spotify_mlops.merged"
 """In a file's metadata: it was merged from others."""
 _PARTIAL = re.compile(r"\..+\.parquet\.(\d+)")
 """What `files.write_bytes` leaves when it is killed, with the process that wrote it."""
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Compactor:
         return self._looks[file.path]
 
 
-def compact(params: Params, say: Say = lambda _: None) -> Compacted:
+def compact(params: Params, say: Progress = silent) -> Compacted:
     """Merge all files of the archive until they are full, now; see `Compactor.compact`."""
     done, merged = Compacted(), -1
     compactor = Compactor(params)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ...config.errors import InputError, ServiceError, UserError
 from ...config.params import Params
+from ...config.progress import Progress
 from ...config.spanish import number, percent
 from ...domain.events import encode, encode_heartbeat
 from .admin import MAX_RECORD_BYTES, ensure_topic
@@ -23,7 +24,6 @@ from .journal import unanswered
 from .partitions import partition_of
 from .reading import read
 
-Progress = Callable[[str], None]
 RECORD_COLUMNS = {"partition": pl.Int32, "key": pl.String, "value": pl.Binary}
 """What is published: a null value is a tombstone; control records have no key."""
 Headers = Sequence[tuple[str, bytes | None]]

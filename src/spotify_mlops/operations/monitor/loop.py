@@ -7,7 +7,6 @@ written down. Only one process of a checkout takes steps at a time.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ import polars as pl
 
 from ...config.errors import UserError
 from ...config.params import Params
+from ...config.progress import Progress, silent
 from ...domain import labels
 from ...domain.features import ROW_KEY
 from ...domain.windows import EPOCH, Windowing
@@ -34,7 +34,6 @@ from . import decisions, drift, policy, retraining, scores
 from .decisions import Decision
 from .policy import Comparison, Evidence, Quality, State
 
-Say = Callable[[str], None]
 _references: dict[tuple[str, str], drift.Reference | None] = {}
 """What is usual, by digest of the model and its dataset; None where there is too little of it."""
 
@@ -50,7 +49,7 @@ class Report:
     decisions: tuple[Decision, ...]
 
 
-def step(params: Params, say: Say = lambda _: None, *, act: bool = True) -> Report:
+def step(params: Params, say: Progress = silent, *, act: bool = True) -> Report:
     """Score, decide, act; wait first for another process that takes a step.
 
     Args:
@@ -67,7 +66,7 @@ def step(params: Params, say: Say = lambda _: None, *, act: bool = True) -> Repo
 
 
 class _Step:
-    def __init__(self, params: Params, say: Say) -> None:
+    def __init__(self, params: Params, say: Progress) -> None:
         self._params = params
         self._say = say
         self._windowing = Windowing.of(params)

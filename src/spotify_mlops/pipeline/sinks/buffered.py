@@ -21,13 +21,13 @@ PATIENCE = 1.0
 
 @dataclass
 class Buffer:
-    """What one sink of one run of a job holds; kept in its `Progress`.
+    """What one sink of one run of a job holds; kept in its `Tracker`.
 
     A runner may give the bundles of a stage to several instances of a DoFn. They share this, so
     that none acknowledges records that wait in another.
     """
 
-    job: checkpoint.Progress
+    job: checkpoint.Tracker
     due: float
     waiting: list[pl.DataFrame] = field(default_factory=list)
     rows: int = 0
@@ -72,7 +72,7 @@ class BufferedDoFn(beam.DoFn):
         """Write rows (at least one) durably."""
         raise NotImplementedError
 
-    def advance(self, job: checkpoint.Progress) -> None:
+    def advance(self, job: checkpoint.Tracker) -> None:
         """Do what the log's advance asks for, before a write or in its place; here nothing."""
 
     _buffer: Buffer | None = None

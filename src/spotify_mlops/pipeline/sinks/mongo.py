@@ -271,7 +271,7 @@ class _WriteEventsDoFn(BufferedDoFn):
     def select(self, marked: pl.DataFrame) -> pl.DataFrame:
         return marked.filter(pl.col("kind") == Kind.EVENT).select(*DUPLICATE_KEY, "value")
 
-    def advance(self, job: checkpoint.Progress) -> None:
+    def advance(self, job: checkpoint.Tracker) -> None:
         oldest = kept_from(job.watermark, self._params.operational_retention)
         if oldest > self._oldest:
             persistently(self._params, lambda: prune_events(self._database, oldest))
