@@ -29,7 +29,7 @@ from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io import bigquery, kafka, mongo
 from spotify_mlops.io.bigquery import warehouse
 from spotify_mlops.model.promotions import Schedule
-from spotify_mlops.model.train import train
+from spotify_mlops.model.training import train
 from spotify_mlops.operations import prism
 from spotify_mlops.operations.bounded import shape_of
 from spotify_mlops.pipeline import checkpoint, graph, steps, watermark

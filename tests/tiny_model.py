@@ -14,7 +14,7 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.domain import features, labels
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.model import bundle
-from spotify_mlops.model.train import TrainingResult, train
+from spotify_mlops.model.training import TrainingResult, train
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 WINDOWS = 72

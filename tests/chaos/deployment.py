@@ -21,7 +21,7 @@ from spotify_mlops.io import bigquery
 from spotify_mlops.io.local import processes, state
 from spotify_mlops.model import gate
 from spotify_mlops.model.promotions import Schedule
-from spotify_mlops.model.train import TrainingResult, train
+from spotify_mlops.model.training import TrainingResult, train
 from spotify_mlops.operations import apps, bounded
 from spotify_mlops.presentation.narrative import evaluation, modeling
 

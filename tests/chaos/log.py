@@ -16,7 +16,7 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io import bigquery, kafka
 from spotify_mlops.model.promotions import Schedule
-from spotify_mlops.model.train import train
+from spotify_mlops.model.training import train
 from spotify_mlops.operations import bounded
 from spotify_mlops.pipeline.checkpoint import Position
 

@@ -32,7 +32,7 @@ from spotify_mlops.io import kafka
 from spotify_mlops.io.archive import archived, compaction
 from spotify_mlops.io.local import processes, state
 from spotify_mlops.model.promotions import Schedule
-from spotify_mlops.model.train import train
+from spotify_mlops.model.training import train
 from spotify_mlops.operations import apps, audit, bounded, compare
 from spotify_mlops.pipeline.sinks import archive, positions
 

@@ -24,7 +24,7 @@ from spotify_mlops.model import dataset
 from spotify_mlops.model.endpoint import Endpoint
 from spotify_mlops.model.promotions import Schedule
 from spotify_mlops.model.registry import CHAMPION, Registry
-from spotify_mlops.model.train import train
+from spotify_mlops.model.training import train
 from spotify_mlops.operations.monitor import decisions, loop
 from spotify_mlops.operations.monitor.decisions import Decision
 from spotify_mlops.pipeline.checkpoint import Position

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import psutil
 
-from local_services import cache, vertex
+from local_services import vertex
 from spotify_mlops.config import params
 from spotify_mlops.config.params import Params
+from spotify_mlops.config.progress import silent
 from spotify_mlops.io.http import guard, ports
 from spotify_mlops.io.local import processes, secret, state
 

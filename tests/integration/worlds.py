@@ -20,7 +20,7 @@ from spotify_mlops.io import mongo
 from spotify_mlops.io.bigquery import tables
 from spotify_mlops.model.predictor import Predictor
 from spotify_mlops.model.promotions import Schedule
-from spotify_mlops.model.train import train
+from spotify_mlops.model.training import train
 from spotify_mlops.operations import apps, bounded, compare
 
 SMALL = {

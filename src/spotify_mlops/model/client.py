@@ -23,7 +23,7 @@ from ..domain.labels import LEVELS
 from ..io import vertex
 from .endpoint import Endpoint
 from .metrics import PROBABILITIES
-from .predictor import PREDICTION_SCHEMA
+from .predictor import OUTPUT_SCHEMA
 
 BATCH = 2_000
 """Rows in a request of `predict_rows`."""
@@ -65,7 +65,7 @@ def predict_rows(params: Params, features: pl.DataFrame, names: Sequence[str]) -
         names: the model's inputs.
 
     Returns:
-        ``PREDICTION_SCHEMA`` and ``model``, in the order of the rows: equal, bit by bit, to what
+        ``OUTPUT_SCHEMA`` and ``model``, in the order of the rows: equal, bit by bit, to what
         the model that answered says in process.
 
     Raises:
@@ -73,7 +73,7 @@ def predict_rows(params: Params, features: pl.DataFrame, names: Sequence[str]) -
         ServiceError: it stayed away.
     """
     deadline = time.monotonic() + params.sink_deadline.total_seconds()
-    parts = [pl.DataFrame(schema=PREDICTION_SCHEMA | {"model": pl.String})]
+    parts = [pl.DataFrame(schema=OUTPUT_SCHEMA | {"model": pl.String})]
     for rows in features.select(names).iter_slices(BATCH):
         body = msgspec.json.encode({"instances": rows.to_dicts()})
         parts.append(_frame(_persistently(params, body, deadline)))
@@ -103,8 +103,8 @@ def _frame(answers: Sequence[dict[str, Any]]) -> pl.DataFrame:
         (a["level"], a["score"], *(a["probabilities"][level] for level in LEVELS), a["model"])
         for a in answers
     ]
-    assert tuple(PREDICTION_SCHEMA) == ("level", "score", *PROBABILITIES)
-    return pl.DataFrame(rows, schema=PREDICTION_SCHEMA | {"model": pl.String}, orient="row")
+    assert tuple(OUTPUT_SCHEMA) == ("level", "score", *PROBABILITIES)
+    return pl.DataFrame(rows, schema=OUTPUT_SCHEMA | {"model": pl.String}, orient="row")
 
 
 def _client(params: Params) -> aiplatform_v1.PredictionServiceClient:

@@ -18,7 +18,7 @@ from .latency import Latency, measure
 from .metrics import PROBABILITIES
 from .predictor import Predictor
 from .promotions import Schedule
-from .train import TrainingResult
+from .training import TrainingResult
 
 FEWEST_ROWS = 200
 FEWEST_BLOCKS = 2

@@ -15,7 +15,7 @@ from . import bundle, runtime
 from .bundle import Bundle
 from .metrics import PROBABILITIES
 
-PREDICTION_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+OUTPUT_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "level": pl.String,
     "score": pl.Float64,  # probability of the level
     **dict.fromkeys(PROBABILITIES, pl.Float64),
@@ -56,14 +56,14 @@ class Predictor:
             features: has at least the columns ``self.features`` (numbers, neither null nor NaN).
 
         Returns:
-            ``PREDICTION_SCHEMA``, in the order of the rows. Probabilities have six decimals.
+            ``OUTPUT_SCHEMA``, in the order of the rows. Probabilities have six decimals.
         """
         return self.predict_array(features.select(self.features).to_numpy())
 
     def predict_array(self, x: np.ndarray) -> pl.DataFrame:
         """Predict rows given as an array (rows, ``self.features``)."""
         if len(x) == 0:
-            return pl.DataFrame(schema=PREDICTION_SCHEMA)
+            return pl.DataFrame(schema=OUTPUT_SCHEMA)
         x = np.ascontiguousarray(x, dtype=np.float64)
         if np.isnan(x).any():
             raise ValueError("model inputs must be neither null nor NaN")
@@ -74,7 +74,7 @@ class Predictor:
                 "score": p[np.arange(len(p)), level],
                 **{name: p[:, i] for i, name in enumerate(PROBABILITIES)},
             },
-            schema=PREDICTION_SCHEMA,
+            schema=OUTPUT_SCHEMA,
         )
 
     def run(self, x: np.ndarray) -> list[np.ndarray]:

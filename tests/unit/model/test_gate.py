@@ -16,7 +16,7 @@ from spotify_mlops.io.bigquery.tables import MODEL_METRICS
 from spotify_mlops.model import bundle, gate, latency, metrics
 from spotify_mlops.model.gate import Champion, Decision
 from spotify_mlops.model.promotions import Schedule
-from spotify_mlops.model.train import TrainingResult
+from spotify_mlops.model.training import TrainingResult
 
 
 def lenient(**changes: object) -> Params:

@@ -31,8 +31,8 @@ from spotify_mlops.model import (
 )
 from spotify_mlops.model.calibration import Calibration
 from spotify_mlops.model.learner import Hyperparameters, LevelModel, fit, truncate
-from spotify_mlops.model.predictor import PREDICTION_SCHEMA, Predictor
-from spotify_mlops.model.train import FAMILY_OF, TrainingResult, train
+from spotify_mlops.model.predictor import OUTPUT_SCHEMA, Predictor
+from spotify_mlops.model.training import FAMILY_OF, TrainingResult, train
 
 PARAMS = tiny_model.settings()
 
@@ -229,13 +229,13 @@ def test_predictions_equal_the_run(bundle_dir: Path) -> None:
     rows = ranges().test
     predicted = predictor.predict(rows)
     expected = tiny_model.result().of("dynamics")
-    assert dict(predicted.schema) == PREDICTION_SCHEMA
+    assert dict(predicted.schema) == OUTPUT_SCHEMA
     assert predicted["level"].to_list() == expected["predicted"].to_list()
     for name in metrics.PROBABILITIES:
         assert np.allclose(predicted[name], expected[name], rtol=0, atol=1e-6)
     assert_frame_equal(predictor.predict(rows[::-1]), predicted[::-1], check_exact=True)
     assert predictor.name == "popularity@candidate"
-    assert dict(predictor.predict(rows.clear()).schema) == PREDICTION_SCHEMA
+    assert dict(predictor.predict(rows.clear()).schema) == OUTPUT_SCHEMA
 
 
 def test_nulls_are_not_predicted(bundle_dir: Path) -> None:

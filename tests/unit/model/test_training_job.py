@@ -15,8 +15,8 @@ from polars.testing import assert_frame_equal
 import tiny_model
 from spotify_mlops.config.errors import InputError
 from spotify_mlops.io import files
-from spotify_mlops.model import bundle, job, training_set
-from spotify_mlops.model.train import TrainingResult
+from spotify_mlops.model import bundle, train, training_set
+from spotify_mlops.model.training import TrainingResult
 
 SETTINGS = ("lags=[1, 2]", "horizon=2", "test_share=0.25", "bootstrap_repetitions=50",
             "bootstrap_block=3h")  # fmt: skip
@@ -124,6 +124,6 @@ def test_what_a_job_cannot_do_has_a_status_and_a_reason(
 
 def test_a_model_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
-    request = job.Request(tiny_model.settings(), f"{tmp_path}/taken/model", export(tmp_path))
+    request = train.Request(tiny_model.settings(), f"{tmp_path}/taken/model", export(tmp_path))
     with pytest.raises(Exception, match="No se puede escribir"):
-        job.run(request)
+        train.run(request)

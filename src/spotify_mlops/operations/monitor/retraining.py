@@ -16,9 +16,9 @@ from ...domain import labels
 from ...domain.windows import Windowing
 from ...io import files, vertex
 from ...io.archive.location import archive_root
-from ...model import dataset, job, training_set
+from ...model import dataset, train, training_set
 from ...model.registry import container_arguments, model_id
-from ...model.train import TrainingResult
+from ...model.training import TrainingResult
 
 POLL_SECONDS = 1.0
 _ENDED = {
@@ -69,7 +69,7 @@ def _run_job(params: Params, data: str, run_dir: str) -> None:
                             "image_uri": params.training_image,
                             "command": ["python", "-m", "spotify_mlops.model.train"],
                             "args": [*container_arguments(params), "--run-dir", run_dir],
-                            "env": [{"name": job.TRAINING_DATA, "value": data}],
+                            "env": [{"name": train.TRAINING_DATA, "value": data}],
                         },
                     }
                 ],

@@ -17,7 +17,7 @@ from ...domain.labels import LEVELS
 from ...model import gate
 from ...model.gate import Decision
 from ...model.registry import Registry
-from ...model.train import TrainingResult
+from ...model.training import TrainingResult
 from ...operations.audit import AuditReport
 from .show import Facts, Table, Text, listing
 

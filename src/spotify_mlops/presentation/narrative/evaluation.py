@@ -24,7 +24,7 @@ from ...domain.labels import LEVELS
 from ...model import effects, metrics
 from ...model.gate import Decision
 from ...model.predictor import Predictor
-from ...model.train import TrainingResult
+from ...model.training import TrainingResult
 from .modeling import NAMES, score_of
 from .show import Facts, Table, Text
 

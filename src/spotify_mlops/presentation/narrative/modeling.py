@@ -13,7 +13,7 @@ from ...config import paths
 from ...config.params import Params
 from ...config.spanish import MODEL_NAMES, duration, interval, moment, number
 from ...model.dataset import Split
-from ...model.train import TrainingResult
+from ...model.training import TrainingResult
 from .show import Table, Text
 
 NAMES = MODEL_NAMES

@@ -1,0 +1,433 @@
+"""Training: candidates on the validation range, one refit, one look at the test range."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+from scipy.special import softmax
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from ..config.errors import InputError, IntegrityError
+from ..config.params import Params
+from ..config.untrusted import DESCRIPTION_BYTES, RefusedError, parse_json
+from ..domain.features import ROW_KEY
+from ..domain.labels import LEVELS
+from ..io import files
+from . import baselines, bundle, dataset, decision, export, metrics, seal, weaknesses
+from .baselines import Prediction
+from .bundle import Bundle
+from .calibration import Calibration
+from .card import write_card
+from .dataset import Split, level_codes, matrix
+from .learner import Hyperparameters, LevelModel, fit, in_parallel, staged_scores, truncate
+from .metrics import PROBABILITIES
+
+CANDIDATE_ROWS = 50_000
+"""Most rows that a candidate learns from; more are sampled, with ``model_seed``."""
+
+FINAL_ROWS = 125_000
+"""Most rows that the final model learns from."""
+
+STAGE_ROWS = 30_000
+"""Most validation rows on which the number of iterations is chosen."""
+
+LOGISTIC_ROWS = 50_000
+
+_EVERY = 10
+
+FAMILY_OF = {
+    "majority": "baseline",
+    "persistence": "baseline",
+    "logistic": "baseline",
+    "seed": "seed",
+    "dynamics": "dynamics",
+}
+"""Every model that a run compares, and its family."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run found: plain values, so that it can be saved and looked at later."""
+
+    run_id: str
+    family: str
+    horizon: int
+    boundaries: dict[str, str]
+    """Start of each range, ``training_end`` and rows of each, as text."""
+    candidates: pl.DataFrame
+    """Hyper-parameters tried, their validation ``log_loss`` and ``macro_f1``, ``chosen``."""
+    predictions: pl.DataFrame
+    """Row key, ``split``, ``model``, ``family``, ``level`` (true), ``predicted``, p_*."""
+    metrics: pl.DataFrame
+    """``model``, ``family``, ``split`` and the columns of `metrics.score`."""
+    timings: dict[str, float]
+    """Seconds of each step."""
+    description: dict[str, Any]
+    card: str
+    graph: bytes
+    model: LevelModel | None = None
+    """What scikit-learn fitted. Of this process only: a saved run has the graph."""
+
+    def of(self, model: str, split: str = "test") -> pl.DataFrame:
+        """Return one model's predictions of a range, sorted by key."""
+        return self.predictions.filter(
+            (pl.col("model") == model) & (pl.col("split") == split)
+        ).sort(ROW_KEY)
+
+    def write_bundle(self, directory: Path | str) -> Bundle:
+        """Write the model of the run's family as a bundle."""
+        return bundle.write(Path(directory), self.graph, self.card, self.description)
+
+    def save(self, directory: Path | str, *, sealed: bool = True) -> Path:
+        """Write everything under ``directory/<run_id>`` and return that folder.
+
+        Args:
+            directory: of this machine.
+            sealed: with this state's seal (`seal`); a run that goes to a bucket has none.
+        """
+        folder = Path(directory) / self.run_id
+        folder.mkdir(parents=True, exist_ok=True)
+        digests = {_BUNDLE: self.write_bundle(folder / _BUNDLE).digest}
+        for name in _FRAMES:
+            path = folder / f"{name}.parquet"
+            getattr(self, name).write_parquet(path)
+            digests[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        values = {name: getattr(self, name) for name in _VALUES} | {_DIGESTS: digests}
+        # Last: a folder with this file is complete.
+        content = seal.sealed(_KIND, values) if sealed else values
+        (folder / _RUN).write_text(json.dumps(content, indent=2), encoding="utf-8")
+        return folder
+
+    @classmethod
+    def load(cls, directory: Path | str, run_id: str | None = None, *, sealed: bool = True) -> Self:
+        """Read a saved run, the latest without ``run_id``.
+
+        Args:
+            directory: under which it was saved.
+            run_id: which.
+            sealed: False for a copy from a bucket, whose permissions stand for the seal.
+
+        Raises:
+            InputError: there is none.
+            IntegrityError: it is not what was saved with this state's secret.
+        """
+        runs = sorted(Path(directory).glob(f"*/{_RUN}"))
+        runs = [path for path in runs if run_id in (None, path.parent.name)]
+        if not runs:
+            raise InputError(
+                "No hay ningún entrenamiento guardado: ejecuta antes el cuaderno 04 (modelado)."
+            )
+        folder = runs[-1].parent
+        stored = _read_run(folder, sealed)
+        digests = stored.pop(_DIGESTS)
+        loaded = bundle.load(folder / _BUNDLE)
+        if loaded.digest != digests[_BUNDLE]:
+            raise IntegrityError(_refusal(folder))
+        described = {
+            name: value
+            for name, value in loaded.description.items()
+            if name not in ("files", "sha256")
+        }
+        stored |= {name: _read_frame(folder, name, digests[name]) for name in _FRAMES}
+        return cls(**stored, description=described, card=loaded.card(), graph=loaded.graph())
+
+
+_FRAMES = ("candidates", "predictions", "metrics")
+_VALUES = ("run_id", "family", "horizon", "boundaries", "timings")
+_RUN, _BUNDLE, _DIGESTS = "run.json", "bundle", "digests"
+_KIND = "training run"
+
+
+def _read_run(folder: Path, sealed: bool) -> dict[str, Any]:
+    """Return the values of ``run.json``, all of them and no other."""
+    try:
+        stored = parse_json(files.read_regular(folder / _RUN, DESCRIPTION_BYTES))
+    except RefusedError as error:
+        raise IntegrityError(f"{_refusal(folder)} ({error})") from error
+    if not isinstance(stored, dict):
+        raise IntegrityError(_refusal(folder))
+    if sealed:
+        stored = seal.checked(_KIND, stored, _refusal(folder))
+    digests = stored.get(_DIGESTS)
+    if (
+        stored.keys() != {*_VALUES, _DIGESTS}
+        or not isinstance(digests, dict)
+        or (digests.keys() != {*_FRAMES, _BUNDLE})
+    ):
+        raise IntegrityError(_refusal(folder))
+    return stored
+
+
+def _read_frame(folder: Path, name: str, digest: str) -> pl.DataFrame:
+    try:
+        content = files.read_regular(folder / f"{name}.parquet")
+    except (OSError, RefusedError) as error:
+        raise IntegrityError(f"{_refusal(folder)} ({error})") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise IntegrityError(_refusal(folder))
+    return pl.read_parquet(content)
+
+
+def _refusal(folder: Path) -> str:
+    return (
+        f"El entrenamiento {folder} no es el que guardó esta carpeta de estado: lo cambió otro, "
+        "viene de otra carpeta o es de una versión anterior. Entrena otra vez: «spotify-mlops "
+        "notebooks --from 4»."
+    )
+
+
+def train(
+    params: Params,
+    features: pl.DataFrame,
+    labels: pl.DataFrame,
+    progress: Callable[[str], None] = lambda step: None,
+) -> TrainingResult:
+    """Train both families and the baselines, and evaluate each once on the test range.
+
+    Args:
+        params: split, seed, family of the bundle, bootstrap.
+        features: the features table.
+        labels: the labels table; those of ``params.horizon`` are used.
+        progress: called with the name of each step (Spanish) when it starts.
+
+    Raises:
+        ParamsError: a range has no rows, or not all levels.
+        IntegrityError: the ONNX graph does not agree with the model on a test row.
+    """
+    return _Run(params, progress).result(features, labels)
+
+
+class _Run:
+    def __init__(self, params: Params, progress: Callable[[str], None]) -> None:
+        self._params = params
+        self._progress = progress
+        self._timings: dict[str, float] = {}
+        self._predictions: list[pl.DataFrame] = []
+        self._started = datetime.now(UTC)
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        self._progress(name)
+        start = time.perf_counter()
+        yield
+        self._timings[name] = round(time.perf_counter() - start, 3)
+
+    def result(self, features: pl.DataFrame, labels: pl.DataFrame) -> TrainingResult:
+        params = self._params
+        with self._step("datos"):
+            ranges = dataset.split(dataset.join(features, labels, params), params)
+            names = {
+                family: dataset.inputs(family, params, ranges.train)
+                for family in ("seed", "dynamics")
+            }
+        with self._step("líneas de base"):
+            self._baselines(ranges, names["dynamics"])
+        models, candidates = {}, []
+        for family in ("seed", "dynamics"):
+            models[family], tried = self._family(family, ranges, names[family])
+            candidates.append(tried)
+        family = params.family
+        with self._step("ONNX"):
+            model, inputs = models[family], names[family]
+            graph = export.to_onnx(model, len(inputs))
+            worst = export.check(model, graph, matrix(ranges.test, inputs))
+        with self._step("métricas"):
+            predictions = pl.concat(self._predictions)
+            scored = _score(predictions, ranges, params)
+        boundaries = _boundaries(ranges)
+        training = {
+            "boundaries": boundaries,
+            "hyperparameters": candidates[-1 if family == "dynamics" else 0]
+            .filter("chosen")
+            .drop("chosen", "family")
+            .row(0, named=True),
+            "rows_learned_from": min(ranges.development.height, FINAL_ROWS),
+            "calibration": asdict(model.calibration),
+            "decision_offsets": model.offsets,
+            "onnx_largest_difference": worst,
+            "onnx_rows_checked": ranges.test.height,
+            "seed": params.model_seed,
+        }
+        description = bundle.describe(
+            params,
+            family=family,
+            features=inputs,
+            training_end=ranges.training_end,
+            data_sha256=dataset.digest(ranges.development, inputs),
+            metrics=scored.filter(split="test").drop("split").to_dicts(),
+            training=training,
+        )
+        return TrainingResult(
+            run_id=f"{self._started:%Y%m%dT%H%M%S}-h{params.horizon}-{family}",
+            family=family,
+            horizon=params.horizon,
+            boundaries=boundaries,
+            candidates=pl.concat(candidates),
+            predictions=predictions,
+            metrics=scored,
+            timings=self._timings,
+            description=description,
+            card=write_card(params, description, scored),
+            graph=graph.SerializeToString(),
+            model=model,
+        )
+
+    def _keep(self, model: str, split: str, rows: pl.DataFrame, prediction: Prediction) -> None:
+        levels, p = prediction
+        self._predictions.append(
+            rows.select(
+                *ROW_KEY,
+                pl.lit(split).alias("split"),
+                pl.lit(model).alias("model"),
+                pl.lit(FAMILY_OF[model]).alias("family"),
+                "level",
+                pl.Series("predicted", np.array(LEVELS)[levels]),
+                *(pl.Series(name, p[:, i]) for i, name in enumerate(PROBABILITIES)),
+            )
+        )
+
+    def _baselines(self, ranges: Split, names: list[str]) -> None:
+        seed = self._params.model_seed
+        for split, known, rows in (
+            ("validation", ranges.train, ranges.validation),
+            ("test", ranges.development, ranges.test),
+        ):
+            self._keep("majority", split, rows, baselines.majority(known, rows))
+            self._keep("persistence", split, rows, baselines.persistence(known, rows))
+            learned = dataset.sample(known, LOGISTIC_ROWS, seed)
+            self._keep("logistic", split, rows, *baselines.logistic(learned, [rows], names))
+
+    def _family(
+        self, family: str, ranges: Split, names: list[str]
+    ) -> tuple[LevelModel, pl.DataFrame]:
+        """Choose, calibrate and refit a family's model; keep what it predicts."""
+        seed = self._params.model_seed
+        with self._step(f"{family}: candidatos"):
+            learned = dataset.sample(ranges.train, CANDIDATE_ROWS, seed)
+            x, y = matrix(learned, names), level_codes(learned["level"])
+            x_valid, y_valid = (
+                matrix(ranges.validation, names),
+                level_codes(ranges.validation["level"]),
+            )
+            grid = _grid(family, len(y), self._params)
+            found = choose(grid, (x, y), (x_valid, y_valid), seed)
+            best = min(range(len(grid)), key=lambda i: found[i][1])
+            members = 1 if family == "seed" else self._params.model_members
+            chosen = replace(found[best][0], members=members)
+            rest = replace(chosen, members=chosen.members - 1)
+            others = fit(x, y, rest, seed + 1).members if rest.members else ()
+            trial = LevelModel((found[best][2], *others))
+        with self._step(f"{family}: calibración"):
+            scores = trial.log_odds(x_valid)
+            calibration = Calibration.fit(scores, y_valid)
+            offsets = decision.fit(softmax(calibration.apply(scores), axis=1))
+            trial = LevelModel(trial.members, calibration, offsets)
+            self._keep(family, "validation", ranges.validation, _predict(trial, x_valid))
+        with self._step(f"{family}: modelo final"):
+            learned = dataset.sample(ranges.development, FINAL_ROWS, seed)
+            final = fit(matrix(learned, names), level_codes(learned["level"]), chosen, seed)
+            final = replace(trial, members=final.members)
+            prediction = _predict(final, matrix(ranges.test, names))
+            self._keep(family, "test", ranges.test, prediction)
+        tried = pl.DataFrame(
+            [
+                {"family": family}
+                | asdict(replace(hyperparameters, members=chosen.members))
+                | {"log_loss": loss, "macro_f1": f1, "chosen": i == best}
+                for i, (hyperparameters, loss, _, f1) in enumerate(found)
+            ]
+        )
+        return final, tried
+
+
+Data = tuple[np.ndarray, np.ndarray]
+Candidate = tuple[Hyperparameters, float, HistGradientBoostingClassifier, float]
+
+
+def choose(
+    grid: list[Hyperparameters], train: Data, validation: Data, seed: int
+) -> list[Candidate]:
+    """Fit one member of each candidate and stop it where its validation loss is least.
+
+    Returns:
+        Of each: its hyper-parameters with the best ``max_iter``, log loss and fitted member,
+        and the macro-F1 of that member on the validation rows.
+    """
+    x, y = train
+    x_valid, y_valid = validation
+    stride = max(1, -(-len(y_valid) // STAGE_ROWS))
+
+    def try_one(hyperparameters: Hyperparameters) -> Candidate:
+        member = hyperparameters.member(seed).fit(x, y)
+        losses = dict(staged_scores(member, x_valid[::stride], y_valid[::stride], _EVERY))
+        best = min(losses, key=losses.__getitem__)
+        truncate(member, best)
+        f1 = metrics.macro_f1_of(y_valid, member.decision_function(x_valid).argmax(axis=1))
+        return replace(hyperparameters, max_iter=best), losses[best], member, f1
+
+    return in_parallel(try_one, grid)
+
+
+def _grid(family: str, rows: int, params: Params) -> list[Hyperparameters]:
+    """Return the candidates: few, from smooth to detailed, for the time that a run may take."""
+    if family == "seed":
+        # Six inputs with few values: one form, only its length is chosen.
+        return [Hyperparameters(max_features=1.0, learning_rate=0.1, max_iter=80)]
+    wide = min(400, max(20, rows // 250))
+    base = Hyperparameters(
+        min_samples_leaf=wide,
+        learning_rate=params.model_learning_rate,
+        max_iter=params.model_iterations,
+    )
+    return [
+        base,
+        replace(base, max_leaf_nodes=31),
+        replace(base, max_leaf_nodes=31, max_features=0.15),
+    ]
+
+
+def _predict(model: LevelModel, x: np.ndarray) -> Prediction:
+    scores = model.calibrated(x)
+    return model.decide(scores), softmax(scores, axis=1)
+
+
+def _score(predictions: pl.DataFrame, ranges: Split, params: Params) -> pl.DataFrame:
+    parts = []
+    for (model, split), rows in predictions.group_by("model", "split", maintain_order=True):
+        scored = [metrics.score(rows, params)]
+        if split == "test":
+            scored.append(metrics.slices(rows, "country", params))
+            scored.append(weaknesses.score(rows, ranges, params))
+        parts.append(
+            pl.concat(scored).select(
+                pl.lit(model).alias("model"),
+                pl.lit(FAMILY_OF[str(model)]).alias("family"),
+                pl.lit(split).alias("split"),
+                pl.all(),
+            )
+        )
+    return pl.concat(parts)
+
+
+def _boundaries(ranges: Split) -> dict[str, str]:
+    return {
+        "train_start": dataset.bounds(ranges.train)[0].isoformat(),
+        "validation_start": ranges.validation_start.isoformat(),
+        "test_start": ranges.test_start.isoformat(),
+        "test_end": dataset.bounds(ranges.test, "label_window")[1].isoformat(),
+        "training_end": ranges.training_end.isoformat(),
+        "train_rows": str(ranges.train.height),
+        "validation_rows": str(ranges.validation.height),
+        "development_rows": str(ranges.development.height),
+        "test_rows": str(ranges.test.height),
+    }
