@@ -19,11 +19,10 @@ from spotify_mlops.config.errors import IntegrityError
 from spotify_mlops.config.params import Params
 from spotify_mlops.io import bigquery
 from spotify_mlops.io.local import processes, state
-from spotify_mlops.model import gate
+from spotify_mlops.model import gate, runs
 from spotify_mlops.model.promotions import Schedule
 from spotify_mlops.model.training import TrainingResult, train
 from spotify_mlops.operations import apps, bounded
-from spotify_mlops.presentation.narrative import evaluation, modeling
 
 from . import contents
 from .campaign import Outcome, Say
@@ -110,8 +109,8 @@ class Deployments:
                 for table in ("features", "labels")
             )
             self._result = train(settings, features, labels)
-        folder = self._result.save(modeling.runs_folder(settings))
-        evaluation.save_decision(gate.decide(self._result, settings, None), folder)
+        folder = self._result.save(runs.runs_folder(settings))
+        runs.save_verdict(gate.decide(self._result, settings, None), folder)
         return settings
 
     def _notebook(self, settings: Params, kill: Kill | None, exits: list[int]) -> bool:

@@ -17,7 +17,7 @@ from .archive import archive
 from .bench import bench
 from .dead_letters import dead_letters
 from .ingest import ingest
-from .models import seal
+from .models import evaluate, release, seal, train
 from .monitor import monitor
 from .new_log import new_log
 from .replay import replay
@@ -75,6 +75,9 @@ for _command in (
     dead_letters,
     new_log,
     replay,
+    train,
+    evaluate,
+    release,
     monitor,
     servers.dashboard,
     servers.serve_endpoint,

@@ -1,14 +1,111 @@
-"""``seal``: the models of the archive that this state directory vouches for."""
+"""``train``, ``evaluate``, ``release`` and ``seal``: a model's way into service, step by step."""
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..config import params as parameters
+from ..config.spanish import moment, number
 from . import usage
-from .options import answer, json_option, with_params
+from .options import answer, json_option, say, with_params
+
+if TYPE_CHECKING:
+    from ..model.gate import Decision
+
+
+@click.command(cls=usage.Command)
+@with_params
+@json_option
+def train(params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
+    """Entrena con las tablas de BigQuery y guarda el entrenamiento; no cambia quién sirve."""
+    from ..io import answering
+
+    params = parameters.load(params_file, **overrides)
+    answering.require(params, "bigquery")
+    from ..model import dataset, training
+    from ..model.runs import runs_folder
+
+    result = training.train(params, *dataset.read(params), say)
+    folder = result.save(runs_folder(params))
+    own = result.metrics.filter(model=result.family, split="test", slice="all")
+    scored = dict(own.select("metric", "value").iter_rows())
+    content = {
+        "run_id": result.run_id,
+        "folder": str(folder),
+        "family": result.family,
+        "boundaries": result.boundaries,
+        "metrics": scored,
+    }
+    shown = f"macro-F1 {number(scored['macro_f1'], 3)}, exactitud {number(scored['accuracy'], 3)}"
+    answer(as_json, content, [f"Entrenamiento {result.run_id}: {shown} en la prueba. En {folder}"])
+
+
+@click.command(cls=usage.Command)
+@click.option("--run", "run_id", metavar="ID", help="De qué entrenamiento; sin ella, el último.")
+@with_params
+@json_option
+def evaluate(
+    run_id: str | None, params_file: str, overrides: dict[str, Any], as_json: bool
+) -> None:
+    """Juzga un entrenamiento con los criterios de la puerta (código 1 si no los cumple)."""
+    from ..io import answering
+
+    params = parameters.load(params_file, **overrides)
+    answering.require(params, "bigquery")
+    from ..io.bigquery import warehouse
+    from ..model import dataset, runs
+    from ..model.evaluate import evaluate as judge
+    from ..model.evaluate import record
+    from ..model.training import TrainingResult
+
+    warehouse.ensure_dataset(params)
+    folder = runs.runs_folder(params)
+    result = TrainingResult.load(folder, run_id)
+    decision = judge(params, result, dataset.read(params)[0])
+    runs.save_verdict(decision, folder / result.run_id)
+    record(params, result, decision)
+    lines = [f"{'sí' if c['passed'] else 'NO'}  {c['reason']}" for c in decision.checks.to_dicts()]
+    verb = "cumple" if decision.approved else "no cumple"
+    lines.append(f"El entrenamiento {result.run_id} {verb} los criterios.")
+    answer(as_json, {"run_id": result.run_id} | _verdict(decision), lines)
+    if not decision.approved:
+        sys.exit(1)
+
+
+@click.command(cls=usage.Command)
+@click.option("--rollback", is_flag=True, help="Vuelve al campeón anterior.")
+@with_params
+@json_option
+def release(rollback: bool, params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
+    """Registra el último entrenamiento evaluado y, si cumple, lo hace campeón (código 1 si no)."""
+    from ..io import answering
+
+    params = parameters.load(params_file, **overrides)
+    answering.require(params, "kafka", "bigquery", "vertex")
+    from ..operations import release as releasing
+
+    released, decision = (
+        (releasing.rollback(params), None) if rollback else releasing.release(params)
+    )
+    refused = decision is not None and not decision.approved
+    name = f"{params.model_name}@{released.version}"
+    line = (
+        f"{name} es el campeón desde la ventana del {moment(released.since)} UTC."
+        if released.since is not None
+        else f"{'El modelo no cumple los criterios; sigue' if refused else 'Ya servía'} {name}."
+    )
+    content = asdict(released) | ({} if decision is None else _verdict(decision))
+    answer(as_json, content, [line])
+    if refused:
+        sys.exit(1)
+
+
+def _verdict(decision: Decision) -> dict[str, Any]:
+    return {"approved": decision.approved, "checks": decision.checks.to_dicts()}
 
 
 @click.command(cls=usage.Command)

@@ -15,8 +15,9 @@ from spotify_mlops.config import params, spanish
 from spotify_mlops.config.errors import UserError
 from spotify_mlops.config.spanish import model_input
 from spotify_mlops.domain.features import feature_names
-from spotify_mlops.model import leaks
+from spotify_mlops.model import leaks, runs
 from spotify_mlops.model.gate import Decision
+from spotify_mlops.model.release import Release, release
 from spotify_mlops.presentation.narrative import business, deployment, eda, evaluation, preparation
 from spotify_mlops.presentation.narrative.show import Facts, Text, table
 
@@ -174,18 +175,18 @@ def test_verdict_says_why_not(tmp_path):
     assert refused.kind == "warning"
     assert "Razón 1." in refused.markdown
     assert "Razón 0." not in refused.markdown
-    evaluation.save_decision(decision(True, False), tmp_path)
-    assert not evaluation.load_decision(tmp_path).approved
+    runs.save_verdict(decision(True, False), tmp_path)
+    assert not runs.load_verdict(tmp_path).approved
 
 
 def test_the_last_evaluated_training_is_deployed_and_a_later_one_is_told(tmp_path):
     with pytest.raises(UserError, match="cuaderno 05"):
-        evaluation.last_evaluated(tmp_path)
+        runs.last_evaluated(tmp_path)
     for run in ("20260101T000000", "20260102T000000", "20260103T000000"):
         (tmp_path / run).mkdir()
-    evaluation.save_decision(decision(True, True), tmp_path / "20260101T000000")
-    evaluation.save_decision(decision(True, True), tmp_path / "20260102T000000")
-    found = evaluation.last_evaluated(tmp_path)
+    runs.save_verdict(decision(True, True), tmp_path / "20260101T000000")
+    runs.save_verdict(decision(True, True), tmp_path / "20260102T000000")
+    found = runs.last_evaluated(tmp_path)
     assert found == "20260102T000000"
     told = deployment.pending_finding(tmp_path, found)
     assert told.kind == "warning" and "1 otro posterior sin evaluar" in told.markdown
@@ -279,8 +280,8 @@ NEXT = datetime(2026, 1, 26, tzinfo=UTC)
 def test_release(tmp_path, approved, before, version, serves, since, first):
     registry = Versions(version, before)
     steps = registry.promotions
-    found = deployment.release(Run(), decision(approved), registry, tmp_path, NEXT, steps.append)
-    assert found == deployment.Release(serves, since)
+    found = release(Run(), decision(approved), registry, tmp_path, NEXT, steps.append)
+    assert found == Release(serves, since)
     # The first champion's job goes back before the promotion stands.
     assert steps == [*([since] if first else []), *([(version, since)] if since else [])]
     assert f"popularity@{serves}" in deployment.release_finding(
@@ -290,7 +291,7 @@ def test_release(tmp_path, approved, before, version, serves, since, first):
 
 def test_release_without_any_acceptable_model_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no se despliega nada"):
-        deployment.release(Run(), decision(False), Versions("1", None), tmp_path, NEXT, print)
+        release(Run(), decision(False), Versions("1", None), tmp_path, NEXT, print)
 
 
 def test_the_evaluation_says_where_the_model_is_weak_and_whether_an_input_leaks():

@@ -22,7 +22,7 @@ from ...domain.windows import EPOCH, Windowing
 from ...io import bigquery
 from ...io.bigquery import tables, warehouse
 from ...io.local import state as local_state
-from ...model import dataset, gate, metrics
+from ...model import dataset, evaluate, gate, metrics
 from ...model.endpoint import Endpoint
 from ...model.metrics import PROBABILITIES
 from ...model.predictor import Predictor
@@ -286,17 +286,11 @@ class _Step:
         except UserError as error:
             reason = f"El entrenamiento no acabó: {error}"
             return [asked, replace(asked, step="refused", reason=reason)]
-        champion = gate.champion_predictions(self._schedule, result, features)
-        verdict = gate.decide(result, params, champion)
+        verdict = evaluate.evaluate(params, result, features)
         with tempfile.TemporaryDirectory(prefix="spotify-mlops-") as folder:
             result.write_bundle(Path(folder) / "bundle")
             version = self._registry.register(Path(folder) / "bundle", gate.labels(verdict))
-        now = datetime.now(UTC)
-        for scored in (result.metrics, gate.metrics_of(verdict, result)):
-            measured = metrics.metrics_rows(
-                scored, run_id=result.run_id, params=params, written_at=now
-            )
-            warehouse.append(params, tables.MODEL_METRICS, measured)
+        evaluate.record(params, result, verdict)
         failed = verdict.checks.filter(~pl.col("passed"))["reason"].to_list()
         if verdict.approved:
             reason = "La puerta lo aprueba: predice a la sombra del campeón."

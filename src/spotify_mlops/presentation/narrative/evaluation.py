@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import polars as pl
 
-from ...config.errors import InputError
 from ...config.params import Params
 from ...config.spanish import (
     EVENT_TYPE_NAMES,
@@ -402,32 +400,6 @@ def facts(result: TrainingResult, decision: Decision) -> Facts:
     if cost[NAMES["persistence"]]:
         values["cost_saving"] = 1 - cost[NAMES[result.family]] / cost[NAMES["persistence"]]
     return Facts(values)
-
-
-_GATE = "gate.parquet"
-
-
-def save_decision(decision: Decision, folder: Path) -> None:
-    """Keep the verdict beside the training run, for the deployment."""
-    decision.checks.write_parquet(folder / _GATE)
-
-
-def last_evaluated(runs: Path) -> str:
-    """Return the id of the latest training run that has a verdict.
-
-    Raises:
-        InputError: there is none.
-    """
-    evaluated = sorted(path.parent.name for path in runs.glob(f"*/{_GATE}"))
-    if not evaluated:
-        raise InputError("Ningún modelo entrenado se ha evaluado: ejecuta antes el cuaderno 05.")
-    return evaluated[-1]
-
-
-def load_decision(folder: Path) -> Decision:
-    """Read the verdict of a training run that `last_evaluated` names."""
-    checks = pl.read_parquet(folder / _GATE)
-    return Decision(bool(checks["passed"].all()), checks)
 
 
 def _lower(name: str) -> str:

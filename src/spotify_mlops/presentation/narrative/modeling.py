@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
 import polars as pl
 
-from ...config import paths
 from ...config.params import Params
 from ...config.spanish import MODEL_NAMES, duration, interval, moment, number
 from ...model.dataset import Split
@@ -23,11 +21,6 @@ be rare lies where its inputs are rare, and there the level is rarer too. An eva
 the answer away gives nearly all of it."""
 
 FAMILIES = {"seed": "seis variables", "dynamics": "dinámica"}
-
-
-def runs_folder(params: Params) -> Path:
-    """Return the folder where a profile's training runs are kept, for the later phases."""
-    return paths.state_dir() / "training" / params.profile
 
 
 def ranges_table(ranges: Split) -> Table:

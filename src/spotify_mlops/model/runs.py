@@ -1,0 +1,45 @@
+"""The training runs of a profile on this machine, each with the verdict on it once it has one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from ..config import paths
+from ..config.errors import InputError
+from ..config.params import Params
+from .gate import Decision
+
+_VERDICT = "gate.parquet"
+
+
+def runs_folder(params: Params) -> Path:
+    """Return the folder where a profile's training runs are kept."""
+    return paths.state_dir() / "training" / params.profile
+
+
+def save_verdict(decision: Decision, folder: Path) -> None:
+    """Keep the verdict beside its training run, for the release."""
+    decision.checks.write_parquet(folder / _VERDICT)
+
+
+def load_verdict(folder: Path) -> Decision:
+    """Read the verdict of a training run that `last_evaluated` names."""
+    checks = pl.read_parquet(folder / _VERDICT)
+    return Decision(bool(checks["passed"].all()), checks)
+
+
+def last_evaluated(runs: Path) -> str:
+    """Return the id of the latest training run that has a verdict.
+
+    Raises:
+        InputError: there is none.
+    """
+    evaluated = sorted(path.parent.name for path in runs.glob(f"*/{_VERDICT}"))
+    if not evaluated:
+        raise InputError(
+            "Ningún modelo entrenado se ha evaluado: ejecuta antes el cuaderno 05, o "
+            "«spotify-mlops evaluate»."
+        )
+    return evaluated[-1]

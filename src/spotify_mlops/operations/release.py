@@ -1,0 +1,77 @@
+"""Who serves from the next window on: a new model, or the champion before."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+
+from ..config.errors import ServiceError, UserError
+from ..config.params import Params
+from ..model import release as releasing
+from ..model import runs
+from ..model.endpoint import Endpoint
+from ..model.gate import Decision
+from ..model.promotions import Schedule
+from ..model.registry import Registry
+from ..model.release import Release
+from ..model.training import TrainingResult
+from ..pipeline.sinks import positions
+from .rewind import rewind
+
+
+def release(params: Params) -> tuple[Release, Decision]:
+    """Release the last training run that was evaluated; the streaming job may be running.
+
+    A later champion takes over ``promotion_lead`` windows ahead, so that no window is closed
+    meanwhile by a job that does not know it yet. For a first one the job has to be stopped.
+
+    Raises:
+        InputError: no run was evaluated.
+        IntegrityError: the run is not what was saved with this state's secret.
+        ServiceError: a service does not answer, the log was never processed, or the job runs.
+        UserError: the gate refused the model and there is no champion to go on with.
+    """
+    folder = runs.runs_folder(params)
+    run_id = runs.last_evaluated(folder)
+    result = TrainingResult.load(folder, run_id)
+    decision = runs.load_verdict(folder / run_id)
+    released = releasing.release(
+        result,
+        decision,
+        Registry(params),
+        folder / run_id,
+        _soon(params),
+        partial(rewind, params),
+    )
+    _serve(params)
+    return released, decision
+
+
+def rollback(params: Params) -> Release:
+    """Make the champion before the present one serve again.
+
+    Raises:
+        ServiceError: a service does not answer, or the log was never processed.
+        UserError: there is no champion, or no other before it.
+    """
+    history = [term.version for term in Schedule(params).terms()]
+    if not history:
+        raise UserError("No hay ningún modelo en servicio: no hay a qué volver.")
+    released = releasing.rollback(Registry(params), history, _soon(params))
+    _serve(params)
+    return released
+
+
+def _soon(params: Params) -> datetime:
+    """Return the first window that nobody will have predicted when the job looks again."""
+    position = positions.load(params)
+    if position is None or position.write_from is None:
+        raise ServiceError(
+            f"El tema {params.topic} no se ha procesado todavía: ejecuta antes «spotify-mlops "
+            "stream», o el cuaderno 03."
+        )
+    return position.write_from + params.window * params.promotion_lead
+
+
+def _serve(params: Params) -> None:
+    Endpoint(params).serve(Schedule(params).terms()[-1])
