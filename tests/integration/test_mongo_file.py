@@ -14,6 +14,7 @@ from pymongo.collection import Collection
 from local_services import mongo
 from spotify_mlops.io.http import ports
 from spotify_mlops.io.local import processes, state
+from spotify_mlops.io.mongo.client import owner_settings
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def served() -> Iterator[tuple[Collection[dict[str, Any]], Path]]:
         "mongo", argv, env=env, ready=lambda: mongo.is_ready(chosen), ports=chosen
     )
     try:
-        with MongoClient(mongo.addresses(chosen)["uri"], **mongo.client_settings()) as client:
+        with MongoClient(mongo.addresses(chosen)["uri"], **owner_settings()) as client:
             yield client["test"]["events"], state.folder("mongo") / "documents.mv"
     finally:
         processes.stop(record)

@@ -22,10 +22,11 @@ import pytest
 import worlds
 import yaml
 
-from local_services import kafka, mongo
 from spotify_mlops.config import params, paths
 from spotify_mlops.config.params import Params
+from spotify_mlops.io.kafka import client as kafka
 from spotify_mlops.io.local import processes, state
+from spotify_mlops.io.mongo import client as mongo
 from spotify_mlops.operations import apps
 
 PLANTED = f"Pl4nted-{uuid.uuid4().hex}"
@@ -67,7 +68,7 @@ def given(
     shutil.copytree(paths.root() / "notebooks", home / "notebooks")
     (home / "params").mkdir()
     unique = f"test-{uuid.uuid4().hex[:10]}"
-    broker, documents = kafka.client_settings(), mongo.client_settings()
+    broker, documents = kafka.owner_settings(), mongo.owner_settings()
     host = services["mongo"].addresses["uri"].removeprefix("mongodb://")
     uri = f"mongodb://{documents['username']}:{documents['password']}@{host}"
     own: dict[str, Any] = {

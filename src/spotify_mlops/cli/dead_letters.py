@@ -17,6 +17,7 @@ from .options import answer, json_option, say, with_params
 if TYPE_CHECKING:
     import polars as pl
 
+    from ..io.answering import Service
     from ..operations.dead_letters import Place
 
 _START_BYTES = 120
@@ -134,7 +135,7 @@ def replay(
     answer(as_json, done.to_dict(), lines)
 
 
-def _loaded(params_file: str, overrides: dict[str, Any], *services: str) -> Params:
+def _loaded(params_file: str, overrides: dict[str, Any], *services: Service) -> Params:
     from ..io import answering
 
     params = parameters.load(params_file, **overrides)

@@ -86,7 +86,9 @@ def replay(
             f"({duration(live.allowed_lateness)})."
         )
     kafka = source == "kafka" or folding
-    answering.require(params, "bigquery", *(["kafka"] if kafka else []))
+    answering.require(params, "bigquery")
+    if kafka:
+        answering.require(params, "kafka")
     from ..operations import bounded
 
     summary = bounded.run(
