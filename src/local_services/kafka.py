@@ -17,7 +17,7 @@ from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.config.progress import Progress, silent
 from spotify_mlops.io import files
 from spotify_mlops.io.http import ports
-from spotify_mlops.io.kafka.client import MECHANISM, OWNER, owner_settings
+from spotify_mlops.io.kafka.clients import MECHANISM, OWNER, owner_settings
 from spotify_mlops.io.local import environment, health, secret, state
 
 from . import compiling, jars

@@ -11,7 +11,7 @@ from pathlib import Path
 from spotify_mlops.config.progress import Progress, silent
 from spotify_mlops.io.http import ports
 from spotify_mlops.io.local import health, secret, state
-from spotify_mlops.io.mongo.client import OWNER, owner_settings
+from spotify_mlops.io.mongo.clients import OWNER, owner_settings
 
 from . import compiling, jars
 from .java import LOG_SOURCE, java, with_small_log

@@ -12,8 +12,8 @@ from google.cloud import bigquery
 
 from spotify_mlops.config import paths
 from spotify_mlops.config.params import Params
-from spotify_mlops.io.bigquery.client import client as bigquery_client
-from spotify_mlops.io.bigquery.client import query
+from spotify_mlops.io.bigquery.clients import client as bigquery_client
+from spotify_mlops.io.bigquery.clients import query
 
 PLANTED = "planted-4711"
 READS = (

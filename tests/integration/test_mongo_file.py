@@ -14,7 +14,7 @@ from pymongo.collection import Collection
 from local_services import mongo
 from spotify_mlops.io.http import ports
 from spotify_mlops.io.local import processes, state
-from spotify_mlops.io.mongo.client import owner_settings
+from spotify_mlops.io.mongo.clients import owner_settings
 
 
 @contextmanager

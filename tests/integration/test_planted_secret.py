@@ -24,9 +24,9 @@ import yaml
 
 from spotify_mlops.config import params, paths
 from spotify_mlops.config.params import Params
-from spotify_mlops.io.kafka import client as kafka
+from spotify_mlops.io.kafka import clients as kafka
 from spotify_mlops.io.local import processes, state
-from spotify_mlops.io.mongo import client as mongo
+from spotify_mlops.io.mongo import clients as mongo
 from spotify_mlops.operations import apps
 
 PLANTED = f"Pl4nted-{uuid.uuid4().hex}"

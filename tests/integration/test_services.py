@@ -26,11 +26,11 @@ from spotify_mlops.config import params
 from spotify_mlops.config.errors import ServiceError, UserError
 from spotify_mlops.io import answering, kafka
 from spotify_mlops.io.bigquery import tables, warehouse
-from spotify_mlops.io.bigquery.client import query as run_query
-from spotify_mlops.io.bigquery.client import query_pandas
+from spotify_mlops.io.bigquery.clients import query as run_query
+from spotify_mlops.io.bigquery.clients import query_pandas
 from spotify_mlops.io.http import ports
 from spotify_mlops.io.local import processes, secret, state
-from spotify_mlops.io.mongo.client import database as mongo_database
+from spotify_mlops.io.mongo.clients import database as mongo_database
 from spotify_mlops.pipeline.sinks import mongo
 
 Records = dict[str, state.Record]

@@ -27,7 +27,7 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.io import bigquery, kafka
 from spotify_mlops.io.bigquery import tables
 from spotify_mlops.io.local import processes, state
-from spotify_mlops.io.mongo.client import database as mongo_database
+from spotify_mlops.io.mongo.clients import database as mongo_database
 from spotify_mlops.operations import apps, audit, bounded, compare
 from spotify_mlops.pipeline.sinks import mongo, positions
 

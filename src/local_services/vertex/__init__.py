@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from spotify_mlops.config.progress import Progress
 from spotify_mlops.io.http import guard, ports
 from spotify_mlops.io.local import environment, secret, state
-from spotify_mlops.io.vertex.client import READY
+from spotify_mlops.io.vertex.clients import READY
 
 PORTS = ("http",)
 HEALTH = "/healthz"

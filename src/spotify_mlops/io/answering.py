@@ -23,4 +23,4 @@ def require(params: Params, *services: Service) -> None:
     """
     for service in services or ("kafka", "bigquery", "mongo"):
         # Imported when it is asked: no image has the libraries of all of them.
-        import_module(f".{service}.client", __package__).ping(params)
+        import_module(f".{service}.clients", __package__).ping(params)

@@ -33,7 +33,7 @@ from ..io import bigquery, files, kafka
 from ..io.archive.location import archive_root
 from ..io.bigquery import tables, warehouse
 from ..io.local import state
-from ..io.mongo.client import database as mongo_database
+from ..io.mongo.clients import database as mongo_database
 from ..model.promotions import Schedule
 from ..pipeline import checkpoint, graph
 from ..pipeline.predict import PREDICTION_SCHEMA

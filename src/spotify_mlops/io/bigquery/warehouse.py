@@ -20,8 +20,8 @@ from google.cloud import bigquery
 from ...config.errors import ServiceError, UserError
 from ...config.params import Params
 from . import tables
-from .client import client as bigquery_client
-from .client import write_client
+from .clients import client as bigquery_client
+from .clients import write_client
 from .tables import Table
 
 if TYPE_CHECKING:

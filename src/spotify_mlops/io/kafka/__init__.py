@@ -1,7 +1,7 @@
 """The log: the Kafka topic that everything comes from."""
 
 from .admin import DEAD_LETTER_BYTES, MAX_RECORD_BYTES, ensure_topic, offsets
-from .client import client_config, ping
+from .clients import client_config, ping
 from .identity import Watch, append_times, identity
 from .journal import Journal
 from .partitions import partition_of

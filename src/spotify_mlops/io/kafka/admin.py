@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from ...config.errors import ServiceError
 from ...config.params import LOCAL, Params
-from .client import client_config
+from .clients import client_config
 
 MAX_RECORD_BYTES = 8 << 20
 """What the topic takes: a batch of one record, its key and envelope included."""

@@ -24,7 +24,7 @@ from ...config.errors import ServiceError, UserError
 from ...config.params import Params
 from ...config.spanish import number
 from ...domain.events import LOG_COLUMNS, Reason, withheld
-from .client import client_config
+from .clients import client_config
 
 RECEIVE_BYTES = 100_000_000
 """What a consumer takes at once, and the most that a batch in zstd may become in it. For gzip,

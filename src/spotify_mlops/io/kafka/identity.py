@@ -25,7 +25,7 @@ from ...config.errors import ServiceError
 from ...config.params import Params
 from . import damaged
 from .admin import admin_client
-from .client import client_config
+from .clients import client_config
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

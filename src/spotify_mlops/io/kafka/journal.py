@@ -25,7 +25,7 @@ from ...config.errors import IntegrityError, ServiceError
 from ...config.params import LOCAL, Params
 from . import damaged
 from .admin import admin_client, create_topics, ensure_topic
-from .client import client_config
+from .clients import client_config
 
 _log = logging.getLogger(__name__)
 

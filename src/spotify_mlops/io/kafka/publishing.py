@@ -19,7 +19,7 @@ from ...config.progress import Progress
 from ...config.spanish import number, percent
 from ...domain.events import encode, encode_heartbeat
 from .admin import MAX_RECORD_BYTES, ensure_topic
-from .client import client_config
+from .clients import client_config
 from .journal import unanswered
 from .partitions import partition_of
 from .reading import read

@@ -12,7 +12,7 @@ from ...config.params import Params
 from ...domain.events import withheld
 from . import damaged
 from .admin import offsets
-from .client import client_config
+from .clients import client_config
 from .journal import unanswered
 
 _READ_AT_ONCE = 20_000

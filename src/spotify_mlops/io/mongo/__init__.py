@@ -1,5 +1,5 @@
 """MongoDB, the operational store: its client, and what the endpoint looks up in it."""
 
-from .client import client, database, ping
+from .clients import client, database, ping
 
 __all__ = ["client", "database", "ping"]

@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError
 
 from ...config.errors import ServiceError
 from ...config.params import Params
-from .client import database
+from .clients import database
 
 Store = Callable[[Sequence[str]], Mapping[str, Any]]
 """Finds documents of ``tracks`` by ``_id``; unknown ones are absent from the answer."""

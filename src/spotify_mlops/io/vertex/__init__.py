@@ -1,5 +1,5 @@
 """Vertex AI: its clients."""
 
-from .client import client, parent, ping, sdk
+from .clients import client, parent, ping, sdk
 
 __all__ = ["client", "parent", "ping", "sdk"]

@@ -11,7 +11,7 @@ import apache_beam as beam
 from ...config.params import Params
 from ...io.bigquery import tables
 from ...io.bigquery.warehouse import Appender
-from ...io.mongo.client import database as mongo_database
+from ...io.mongo.clients import database as mongo_database
 from .. import checkpoint
 from ..predict import PredictedRows
 from . import mongo, positions, rows
