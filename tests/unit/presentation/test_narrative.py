@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -12,14 +11,13 @@ import pytest
 
 import tiny_model
 from spotify_mlops.config import params, spanish
-from spotify_mlops.config.errors import UserError
 from spotify_mlops.config.spanish import model_input
 from spotify_mlops.domain.features import feature_names
-from spotify_mlops.model import leaks, runs
-from spotify_mlops.model.gate import Decision
-from spotify_mlops.model.release import Release, release
+from spotify_mlops.model import leaks
+from spotify_mlops.model.release import Release
 from spotify_mlops.presentation.narrative import business, deployment, eda, evaluation, preparation
 from spotify_mlops.presentation.narrative.show import Facts, Text, table
+from tiny_model import decision
 
 LOCAL = params.load("local")
 CHARTS = params.load("charts")
@@ -156,39 +154,18 @@ def test_leak_checks_decide():
         assert "mala" in text.markdown
 
 
-def decision(*passed: bool) -> Decision:
-    numbers = range(len(passed))
-    checks = pl.DataFrame(
-        {
-            "check": [f"check{i}" for i in numbers],
-            "value": [0.5] * len(passed),
-            "passed": passed,
-            "reason": [f"Razón {i}." for i in numbers],
-        }
-    )
-    return Decision(all(passed), checks)
-
-
-def test_verdict_says_why_not(tmp_path):
+def test_verdict_says_why_not():
     assert "se despliega" in evaluation.verdict(decision(True, True)).markdown
     refused = evaluation.verdict(decision(True, False))
     assert refused.kind == "warning"
     assert "Razón 1." in refused.markdown
     assert "Razón 0." not in refused.markdown
-    runs.save_verdict(decision(True, False), tmp_path)
-    assert not runs.load_verdict(tmp_path).approved
 
 
-def test_the_last_evaluated_training_is_deployed_and_a_later_one_is_told(tmp_path):
-    with pytest.raises(UserError, match="cuaderno 05"):
-        runs.last_evaluated(tmp_path)
+def test_a_later_training_that_waits_for_its_verdict_is_told(tmp_path):
     for run in ("20260101T000000", "20260102T000000", "20260103T000000"):
         (tmp_path / run).mkdir()
-    runs.save_verdict(decision(True, True), tmp_path / "20260101T000000")
-    runs.save_verdict(decision(True, True), tmp_path / "20260102T000000")
-    found = runs.last_evaluated(tmp_path)
-    assert found == "20260102T000000"
-    told = deployment.pending_finding(tmp_path, found)
+    told = deployment.pending_finding(tmp_path, "20260102T000000")
     assert told.kind == "warning" and "1 otro posterior sin evaluar" in told.markdown
     assert deployment.pending_finding(tmp_path, "20260103T000000").kind == "finding"
 
@@ -238,60 +215,18 @@ def test_window_finding_names_the_target():
     assert "26 ene 2026, 23:00" in text
 
 
-class Versions:
-    """A registry in memory: the same methods, no files."""
-
-    def __init__(self, version: str, champion: str | None) -> None:
-        self.version, self.current = version, champion
-        self.promotions: list[tuple[str, datetime]] = []
-
-    def champion(self) -> str | None:
-        return self.current
-
-    def register(self, bundle_dir, labels) -> str:
-        assert labels["gate"] in ("passed", "failed")
-        return self.version
-
-    def align(self) -> None:
-        """Change nothing: the aliases are what the schedule says."""
-
-    def promote(self, version: str, effective_from: datetime) -> None:
-        self.current = version
-        self.promotions.append((version, effective_from))
-
-
-class Run:
-    boundaries: ClassVar = {"training_end": "2026-01-21T00:00:00+00:00"}
-
-
-TRAINED = datetime(2026, 1, 21, tzinfo=UTC)
-NEXT = datetime(2026, 1, 26, tzinfo=UTC)
-
-
 @pytest.mark.parametrize(
-    ("approved", "before", "version", "serves", "since", "first"),
+    ("approved", "since", "words"),
     [
-        (True, None, "1", "1", TRAINED, True),  # its first windows are closed already
-        (True, "1", "2", "2", NEXT, False),  # what the other predicted stays
-        (True, "1", "1", "1", None, False),
-        (False, "1", "2", "1", None, False),
+        (True, START.to_pydatetime(), "es el campeón de las ventanas"),
+        (True, None, "es el mismo que ya servía"),
+        (False, None, "no se promociona"),
     ],
 )
-def test_release(tmp_path, approved, before, version, serves, since, first):
-    registry = Versions(version, before)
-    steps = registry.promotions
-    found = release(Run(), decision(approved), registry, tmp_path, NEXT, steps.append)
-    assert found == Release(serves, since)
-    # The first champion's job goes back before the promotion stands.
-    assert steps == [*([since] if first else []), *([(version, since)] if since else [])]
-    assert f"popularity@{serves}" in deployment.release_finding(
-        found, decision(approved), LOCAL
-    ).markdown  # fmt: skip
-
-
-def test_release_without_any_acceptable_model_is_an_error(tmp_path):
-    with pytest.raises(UserError, match="no se despliega nada"):
-        release(Run(), decision(False), Versions("1", None), tmp_path, NEXT, print)
+def test_release_finding_names_who_serves(approved, since, words):
+    text = deployment.release_finding(Release("2", since), decision(approved), LOCAL).markdown
+    assert "**popularity@2**" in text
+    assert words in text
 
 
 def test_the_evaluation_says_where_the_model_is_weak_and_whether_an_input_leaks():
