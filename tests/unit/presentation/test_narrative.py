@@ -15,6 +15,7 @@ from spotify_mlops.config.spanish import model_input
 from spotify_mlops.domain.features import feature_names
 from spotify_mlops.model import leaks
 from spotify_mlops.model.release import Release
+from spotify_mlops.model.table_checks import Check
 from spotify_mlops.presentation.narrative import business, deployment, eda, evaluation, preparation
 from spotify_mlops.presentation.narrative.show import Facts, Text, table
 from tiny_model import decision
@@ -146,12 +147,12 @@ def test_business_follows_the_params():
 
 
 def test_leak_checks_decide():
-    good = preparation.Check("a", "b", 10, 0)
+    good = Check("key", 10, 0)
     assert preparation.checks_decision([good]).kind == "decision"
-    for bad in (preparation.Check("mala", "b", 10, 1), preparation.Check("mala", "b", 0, 0)):
+    for bad in (Check("future", 10, 1), Check("future", 0, 0)):
         text = preparation.checks_decision([good, bad])
         assert text.kind == "warning"
-        assert "mala" in text.markdown
+        assert "Falla: Las variables no ven el futuro." in text.markdown
 
 
 def test_verdict_says_why_not():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -11,12 +10,21 @@ from ...config.params import Params
 from ...config.spanish import duration, join, moment, number, percent, plural
 from ...domain import features
 from ...domain.events import Kind
-from ...domain.features import ROW_KEY
-from ...domain.labels import LEVELS, level_of
-from ...domain.windows import Windowing
-from ...io import bigquery
+from ...domain.labels import LEVELS
+from ...model.table_checks import Check
 from .show import Table, Text, listing
 
+_CHECKS = {
+    "future": "Las variables no ven el futuro",
+    "level": "La etiqueta es el nivel de la ventana futura",
+    "horizon": "La etiqueta está justo en el horizonte",
+    "key": "Cada fila aparece una vez",
+}
+_WAYS = {
+    "future": "recalculadas sin los eventos posteriores",
+    "level": "recalculada en SQL desde esa ventana",
+    "key": "ventana, país y canción",
+}
 _KINDS = {"event": "eventos", "dead_letter": "cartas muertas", "heartbeat": "latidos"}
 
 
@@ -110,121 +118,17 @@ def run_finding(summary: Any) -> Text:
     )
 
 
-@dataclass(frozen=True)
-class Check:
-    """One comparison that must come out without a difference."""
-
-    name: str
-    how: str
-    compared: int
-    different: int
-
-    @property
-    def passed(self) -> bool:
-        """Whether something was compared and nothing differed."""
-        return self.compared > 0 and self.different == 0
-
-
-def leak_checks(params: Params, marked: pl.DataFrame) -> list[Check]:
-    """Look for the future in features and labels.
-
-    Args:
-        params: dataset and times.
-        marked: decoded records of a slice (``explore.decode_and_mark``), for the recomputation.
-
-    Raises:
-        google.api_core.exceptions.GoogleAPICallError: the tables are not there.
-    """
-    return [
-        _features_without_the_future(params, marked),
-        _labels_from_later_scores(params),
-        _labels_at_the_horizon(params),
-        _keys_once(params),
-    ]
-
-
-def _features_without_the_future(params: Params, marked: pl.DataFrame) -> Check:
-    """Compute features with and without the second half of the slice; the first half must agree."""
-    windowing = Windowing.of(params)
-    events = marked.filter((pl.col("kind") == Kind.EVENT) & ~pl.col("late"))
-    unique, _ = features.dedup(events.with_columns(window_start=windowing.start_expr("event_time")))
-    starts = unique["window_start"].unique().sort()
-    cut = starts[len(starts) // 2]
-    known = pl.col("window_start") < cut
-    lags = list(params.lags)
-    whole = features.reference(unique, windowing, lags).filter(known)
-    past = features.reference(unique.filter(known), windowing, lags)
-    same = whole.height == past.height and whole.sort(ROW_KEY).equals(past.sort(ROW_KEY))
-    different = 0 if same else _differing_rows(whole, past)
-    return Check(
-        "Las variables no ven el futuro",
-        "recalculadas sin los eventos posteriores",
-        past.height,
-        different,
-    )
-
-
-def _differing_rows(left: pl.DataFrame, right: pl.DataFrame) -> int:
-    rows = pl.concat([left, right]).unique(maintain_order=False).height
-    return max(rows - min(left.height, right.height), 1)
-
-
-def _labels_from_later_scores(params: Params) -> Check:
-    found = bigquery.query(
-        params,
-        """
-        SELECT l.level, f.play_score AS label_score
-        FROM `{dataset}.spotify_labels` l
-        LEFT JOIN `{dataset}.spotify_features` f
-          ON f.window_start = l.label_window AND f.country = l.country
-         AND f.track_id = l.track_id
-        """,
-    )
-    wrong = found.filter(
-        pl.col("level") != level_of("label_score", (params.level_alta, params.level_media))
-    )
-    return Check(
-        "La etiqueta es el nivel de la ventana futura",
-        "recalculada en SQL desde esa ventana",
-        found.height,
-        wrong.height,
-    )
-
-
-def _labels_at_the_horizon(params: Params) -> Check:
-    ahead = int((params.window * params.horizon).total_seconds())
-    found = bigquery.query(
-        params,
-        """
-        SELECT COUNT(*) AS compared,
-               COUNTIF(TIMESTAMP_DIFF(label_window, window_start, SECOND) != @ahead) AS different
-        FROM `{dataset}.spotify_labels`
-        """,
-        ahead=ahead,
-    ).row(0)
-    return Check(
-        "La etiqueta está justo en el horizonte",
-        f"{duration(params.window * params.horizon)} después de la fila",
-        *found,
-    )
-
-
-def _keys_once(params: Params) -> Check:
-    found = bigquery.query(
-        params,
-        """
-        SELECT COUNT(*) AS compared, COUNT(*) - COUNT(DISTINCT CONCAT(
-            CAST(window_start AS STRING), '|', country, '|', track_id)) AS different
-        FROM `{dataset}.spotify_features`
-        """,
-    ).row(0)
-    return Check("Cada fila aparece una vez", "ventana, país y canción", *found)
-
-
-def checks_table(checks: list[Check]) -> Table:
+def checks_table(checks: list[Check], params: Params) -> Table:
     """Return the checks with what they compared."""
+    ways = _WAYS | {"horizon": f"{duration(params.window * params.horizon)} después de la fila"}
     rows = [
-        (c.name, c.how, number(c.compared), number(c.different), "sí" if c.passed else "NO")
+        (
+            _CHECKS[c.code],
+            ways[c.code],
+            number(c.compared),
+            number(c.different),
+            "sí" if c.passed else "NO",
+        )
         for c in checks
     ]
     return Table(
@@ -237,7 +141,7 @@ def checks_table(checks: list[Check]) -> Table:
 
 def checks_decision(checks: list[Check]) -> Text:
     """Say whether the training set may be used."""
-    failed = [c.name for c in checks if not c.passed]
+    failed = [_CHECKS[c.code] for c in checks if not c.passed]
     if failed:
         return Text(
             f"**No se puede entrenar con estas tablas.** Falla: {join(failed)}.",

@@ -1,0 +1,123 @@
+"""Whether the tables of features and labels may be learned from: four comparisons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from ..config.params import Params
+from ..domain import features
+from ..domain.events import Kind
+from ..domain.features import ROW_KEY
+from ..domain.labels import level_of
+from ..domain.windows import Windowing
+from ..io import bigquery
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison that must come out without a difference."""
+
+    code: Literal["future", "level", "horizon", "key"]
+    compared: int
+    different: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was compared and nothing differed."""
+        return self.compared > 0 and self.different == 0
+
+
+def check(params: Params, marked: pl.DataFrame) -> list[Check]:
+    """Look for the future in features and labels.
+
+    Args:
+        params: dataset and times.
+        marked: decoded records of a slice (``explore.decode_and_mark``), for the recomputation.
+
+    Raises:
+        google.api_core.exceptions.GoogleAPICallError: the tables are not there.
+    """
+    return [
+        _features_without_the_future(params, marked),
+        _labels_from_later_scores(params),
+        _labels_at_the_horizon(params),
+        _keys_once(params),
+    ]
+
+
+def _features_without_the_future(params: Params, marked: pl.DataFrame) -> Check:
+    """Compute features with and without the second half of the slice; the first half must agree."""
+    windowing = Windowing.of(params)
+    events = marked.filter((pl.col("kind") == Kind.EVENT) & ~pl.col("late"))
+    unique, _ = features.dedup(events.with_columns(window_start=windowing.start_expr("event_time")))
+    starts = unique["window_start"].unique().sort()
+    cut = starts[len(starts) // 2]
+    known = pl.col("window_start") < cut
+    lags = list(params.lags)
+    whole = features.reference(unique, windowing, lags).filter(known)
+    past = features.reference(unique.filter(known), windowing, lags)
+    same = whole.height == past.height and whole.sort(ROW_KEY).equals(past.sort(ROW_KEY))
+    different = 0 if same else _differing_rows(whole, past)
+    return Check(
+        "future",
+        past.height,
+        different,
+    )
+
+
+def _differing_rows(left: pl.DataFrame, right: pl.DataFrame) -> int:
+    rows = pl.concat([left, right]).unique(maintain_order=False).height
+    return max(rows - min(left.height, right.height), 1)
+
+
+def _labels_from_later_scores(params: Params) -> Check:
+    found = bigquery.query(
+        params,
+        """
+        SELECT l.level, f.play_score AS label_score
+        FROM `{dataset}.spotify_labels` l
+        LEFT JOIN `{dataset}.spotify_features` f
+          ON f.window_start = l.label_window AND f.country = l.country
+         AND f.track_id = l.track_id
+        """,
+    )
+    wrong = found.filter(
+        pl.col("level") != level_of("label_score", (params.level_alta, params.level_media))
+    )
+    return Check(
+        "level",
+        found.height,
+        wrong.height,
+    )
+
+
+def _labels_at_the_horizon(params: Params) -> Check:
+    ahead = int((params.window * params.horizon).total_seconds())
+    found = bigquery.query(
+        params,
+        """
+        SELECT COUNT(*) AS compared,
+               COUNTIF(TIMESTAMP_DIFF(label_window, window_start, SECOND) != @ahead) AS different
+        FROM `{dataset}.spotify_labels`
+        """,
+        ahead=ahead,
+    ).row(0)
+    return Check(
+        "horizon",
+        *found,
+    )
+
+
+def _keys_once(params: Params) -> Check:
+    found = bigquery.query(
+        params,
+        """
+        SELECT COUNT(*) AS compared, COUNT(*) - COUNT(DISTINCT CONCAT(
+            CAST(window_start AS STRING), '|', country, '|', track_id)) AS different
+        FROM `{dataset}.spotify_features`
+        """,
+    ).row(0)
+    return Check("key", *found)
