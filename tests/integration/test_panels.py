@@ -53,7 +53,9 @@ def watched(world: worlds.World) -> Params:
 @pytest.fixture(scope="module")
 def everything(watched: Params) -> Selection:
     found = queries.extent(watched)
-    return found.selection(windows=None, clock=None, now=datetime.now(UTC))
+    # A panel shows whole minutes, and the world may be younger than one.
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    return found.selection(windows=None, clock=None, now=soon)
 
 
 def panel_of(settings: Params, name: str) -> Panel:
