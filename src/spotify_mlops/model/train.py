@@ -12,7 +12,6 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from google.api_core.exceptions import GoogleAPICallError
 from ..config import params as parameters
 from ..config.errors import ParamsError, ServiceError, UserError
 from ..config.params import Params
+from ..config.progress import Progress, silent
 from ..config.spanish import number
 from ..io import answering, files, logs
 from . import bundle, dataset, training_set
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def run(request: Request, say: Callable[[str], None] = lambda text: None) -> TrainingResult:
+def run(request: Request, say: Progress = silent) -> TrainingResult:
     """Train, and leave the bundle where the request says.
 
     Args:
@@ -113,7 +113,7 @@ def summary(result: TrainingResult, request: Request) -> dict[str, Any]:
     }
 
 
-def _tables(request: Request, step: Callable[[str], None]) -> tuple[Any, Any]:
+def _tables(request: Request, step: Progress) -> tuple[Any, Any]:
     if request.training_data is not None:
         step(f"Leyendo {request.training_data}")
         return training_set.read(request.training_data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from ..config.errors import InputError, IntegrityError
 from ..config.params import Params
+from ..config.progress import Progress, silent
 from ..config.untrusted import DESCRIPTION_BYTES, RefusedError, parse_json
 from ..domain.features import ROW_KEY
 from ..domain.labels import LEVELS
@@ -190,7 +191,7 @@ def train(
     params: Params,
     features: pl.DataFrame,
     labels: pl.DataFrame,
-    progress: Callable[[str], None] = lambda step: None,
+    progress: Progress = silent,
 ) -> TrainingResult:
     """Train both families and the baselines, and evaluate each once on the test range.
 
@@ -208,7 +209,7 @@ def train(
 
 
 class _Run:
-    def __init__(self, params: Params, progress: Callable[[str], None]) -> None:
+    def __init__(self, params: Params, progress: Progress) -> None:
         self._params = params
         self._progress = progress
         self._timings: dict[str, float] = {}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from apache_beam.io.filesystems import FileSystems
 
 from ..config.params import Params
+from ..config.progress import Progress, silent
 from ..io import answering, bigquery, files, mongo
 from ..io.archive import archived
 from ..io.archive.location import archive_root
@@ -29,7 +29,7 @@ def plan(params: Params) -> list[str]:
     ]
 
 
-def begin(params: Params, say: Callable[[str], None] = lambda _: None) -> str:
+def begin(params: Params, say: Progress = silent) -> str:
     """Set aside what an older log left, so that the topic's own is processed from its start.
 
     It can be repeated when it was interrupted. Models, promotions and observations stay.

@@ -7,7 +7,7 @@ import queue
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +19,7 @@ from google.cloud import bigquery
 
 from ...config.errors import ServiceError, UserError
 from ...config.params import Params
+from ...config.progress import Progress
 from . import tables
 from .clients import client as bigquery_client
 from .clients import write_client
@@ -59,7 +60,7 @@ def frame(table: Table, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     return made
 
 
-def ensure_dataset(params: Params, rebuild: Callable[[str], None] | None = None) -> None:
+def ensure_dataset(params: Params, rebuild: Progress | None = None) -> None:
     """Make what is missing of the dataset, its tables and its views; what is there stays.
 
     Nullable columns that are new at a table's end are added to it (not to the features', which
@@ -334,7 +335,7 @@ def _is_other(
     params: Params,
     table: Table,
     present: Mapping[str, bigquery.Table],
-    rebuild: Callable[[str], None] | None,
+    rebuild: Progress | None,
 ) -> bool:
     """Tell whether a table has to be made anew.
 

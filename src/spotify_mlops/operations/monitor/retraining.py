@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from google.cloud import aiplatform_v1
 
 from ...config.errors import ServiceError
 from ...config.params import Params
+from ...config.progress import Progress
 from ...domain import labels
 from ...domain.windows import Windowing
 from ...io import files, vertex
@@ -30,7 +30,7 @@ _ENDED = {
 
 
 def retrain(
-    params: Params, features: pl.DataFrame, closed_until: datetime, say: Callable[[str], None]
+    params: Params, features: pl.DataFrame, closed_until: datetime, say: Progress
 ) -> TrainingResult:
     """Train on the features of closed windows and return the run.
 

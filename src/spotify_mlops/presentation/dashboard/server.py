@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable
 
 from ...config.errors import ServiceError
 from ...config.params import Params
+from ...config.progress import Progress
 from ...io.http import ports
 
 
-def serve(params: Params, port: int, say: Callable[[str], None]) -> None:
+def serve(params: Params, port: int, say: Progress) -> None:
     """Serve until TERM or an interruption; say where.
 
     Raises:
