@@ -65,7 +65,7 @@ def evaluate(
     warehouse.ensure_dataset(params)
     folder = runs.runs_folder(params)
     result = TrainingResult.load(folder, run_id)
-    decision = judge(params, result, dataset.read(params)[0])
+    decision = judge(params, result, dataset.read_features(params))
     runs.save_verdict(decision, folder / result.run_id)
     record(params, result, decision)
     lines = [f"{'sí' if c['passed'] else 'NO'}  {c['reason']}" for c in decision.checks.to_dicts()]

@@ -33,9 +33,17 @@ def read(params: Params) -> tuple[pl.DataFrame, pl.DataFrame]:
     Raises:
         google.api_core.exceptions.GoogleAPICallError: the tables are not there.
     """
-    features = bigquery.query(params, "SELECT * FROM `{dataset}.spotify_features`")
     labels = bigquery.query(params, "SELECT * FROM `{dataset}.spotify_labels`")
-    return features, labels
+    return read_features(params), labels
+
+
+def read_features(params: Params) -> pl.DataFrame:
+    """Return the features of the dataset, each key once.
+
+    Raises:
+        google.api_core.exceptions.GoogleAPICallError: the table is not there.
+    """
+    return bigquery.query(params, "SELECT * FROM `{dataset}.spotify_features`")
 
 
 def join(features: pl.DataFrame, labels: pl.DataFrame, params: Params) -> pl.DataFrame:
