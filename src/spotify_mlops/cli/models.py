@@ -31,8 +31,7 @@ def train(params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
 
     result = training.train(params, *dataset.read(params), say)
     folder = result.save(runs_folder(params))
-    own = result.metrics.filter(model=result.family, split="test", slice="all")
-    scored = dict(own.select("metric", "value").iter_rows())
+    scored = result.test_scores()
     content = {
         "run_id": result.run_id,
         "folder": str(folder),

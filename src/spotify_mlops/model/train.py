@@ -100,7 +100,6 @@ def run(request: Request, say: Progress = silent) -> TrainingResult:
 
 def summary(result: TrainingResult, request: Request) -> dict[str, Any]:
     """Return what a scheduler wants to know of a run, as plain values."""
-    own = result.metrics.filter(model=result.family, split="test", slice="all")
     return {
         "run_id": result.run_id,
         "family": result.family,
@@ -108,7 +107,7 @@ def summary(result: TrainingResult, request: Request) -> dict[str, Any]:
         "model_dir": request.model_dir,
         "data_sha256": result.description["data_sha256"],
         "training_end": result.boundaries["training_end"],
-        "metrics": dict(own.select("metric", "value").iter_rows()),
+        "metrics": result.test_scores(),
         "seconds": round(sum(result.timings.values()), 3),
     }
 

@@ -85,6 +85,11 @@ class TrainingResult:
             (pl.col("model") == model) & (pl.col("split") == split)
         ).sort(ROW_KEY)
 
+    def test_scores(self) -> dict[str, float]:
+        """Return what the model of the run's family scored on the test range, by metric."""
+        own = self.metrics.filter(model=self.family, split="test", slice="all")
+        return dict(own.select("metric", "value").iter_rows())
+
     def write_bundle(self, directory: Path | str) -> Bundle:
         """Write the model of the run's family as a bundle."""
         return bundle.write(Path(directory), self.graph, self.card, self.description)
