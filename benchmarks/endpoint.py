@@ -35,7 +35,7 @@ from spotify_mlops.io import mongo
 from spotify_mlops.io.http import guard, ports
 from spotify_mlops.io.local import secret
 from spotify_mlops.model import bundle, export
-from spotify_mlops.model.promotions import Schedule
+from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.operations import apps
 
 EVENTS = 60_000
@@ -288,18 +288,18 @@ def _fill_store(params: Params, rows: pl.DataFrame, features: list[str]) -> None
 @contextmanager
 def _swapping(params: Params) -> Iterator[None]:
     """Promote one of two versions of the model after the other meanwhile."""
-    schedule = Schedule(params)
-    loaded = schedule.bundle("1")
+    promotions = PromotionHistory(params)
+    loaded = promotions.bundle("1")
     card = (loaded.path / bundle.CARD).read_text(encoding="utf-8")
     other = loaded.description | {"note": "the same model, as another version"}
     again = bundle.write(Path(params.archive) / "other", loaded.graph(), card, other)
-    schedule.keep("2", again.path)
+    promotions.keep("2", again.path)
     stop = threading.Event()
 
     def swap() -> None:
         versions = itertools.cycle(["2", "1"])
         while not stop.wait(SWAP_SECONDS):
-            schedule.promote(next(versions), SINCE)
+            promotions.promote(next(versions), SINCE)
 
     thread = threading.Thread(target=swap)
     thread.start()
@@ -308,4 +308,4 @@ def _swapping(params: Params) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-        schedule.promote("1", SINCE)
+        promotions.promote("1", SINCE)

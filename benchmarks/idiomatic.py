@@ -26,7 +26,7 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.domain.events import COUNTRIES, EVENT_TYPES, SCHEMA_VERSIONS
 from spotify_mlops.io import kafka
 from spotify_mlops.model.predictor import Predictor
-from spotify_mlops.model.promotions import Schedule
+from spotify_mlops.model.promotions import PromotionHistory
 
 DEAD, DUPLICATES = "dead", "duplicates"
 
@@ -211,8 +211,8 @@ def build(
         params: where the log and the registered model are, and the times.
         extents: partition, first record and end of what is read.
     """
-    schedule = Schedule(params)
-    bundle = schedule.bundle(schedule.terms()[0].version).path
+    promotions = PromotionHistory(params)
+    bundle = promotions.bundle(promotions.periods()[0].version).path
     window = params.window.total_seconds()
     records = (
         pipeline

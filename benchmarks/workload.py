@@ -28,7 +28,7 @@ from spotify_mlops.domain.events import Ahead, decode
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io import bigquery, kafka, mongo
 from spotify_mlops.io.bigquery import warehouse
-from spotify_mlops.model.promotions import Schedule
+from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import train
 from spotify_mlops.operations import prism
 from spotify_mlops.operations.bounded import shape_of
@@ -50,16 +50,16 @@ def prepare(params: Params, name: str, say: Say, **changes: Any) -> Params:
         The params that read it: own topic, own archive with the registry.
     """
     params = _publish(params, name, say, **changes)
-    if Schedule(params).champion() is None:
+    if PromotionHistory(params).champion() is None:
         serve(params, model(params, say))
     return params
 
 
 def serve(params: Params, bundle: Path) -> None:
     """Make a model the champion of every window."""
-    schedule = Schedule(params)
-    schedule.keep("1", bundle)
-    schedule.promote("1", datetime(2020, 1, 1, tzinfo=UTC))
+    promotions = PromotionHistory(params)
+    promotions.keep("1", bundle)
+    promotions.promote("1", datetime(2020, 1, 1, tzinfo=UTC))
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def own_stores(base: Params, name: str, bundle: Path | None = None) -> Iterator[
             "archive": f"{base.archive}-{unique}",
         }
     )
-    serve(params, bundle or Schedule(base).bundle("1").path)
+    serve(params, bundle or PromotionHistory(base).bundle("1").path)
     warehouse.ensure_dataset(params)
     try:
         yield params

@@ -20,7 +20,7 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.io import bigquery
 from spotify_mlops.io.local import processes, state
 from spotify_mlops.model import gate, runs
-from spotify_mlops.model.promotions import Schedule
+from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import TrainingResult, train
 from spotify_mlops.operations import apps, bounded
 
@@ -128,7 +128,7 @@ class Deployments:
             )
         running = True
         if kill is not None:
-            promoted = Schedule(settings).champion
+            promoted = PromotionHistory(settings).champion
             if kill.promoted:
                 _wait_until(lambda: promoted() is not None or process.poll() is not None, 0.02)
             try:

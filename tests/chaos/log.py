@@ -15,7 +15,7 @@ from spotify_mlops.config import params
 from spotify_mlops.config.params import Params
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io import bigquery, kafka
-from spotify_mlops.model.promotions import Schedule
+from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import train
 from spotify_mlops.operations import bounded
 from spotify_mlops.pipeline.checkpoint import Position
@@ -82,9 +82,9 @@ class FixedLog:
         # From the middle of the log on: windows before it have no predictions.
         start, end = _days(settings)
         middle = Windowing.of(settings).start(start + (end - start) / 2)
-        schedule = Schedule(settings)
-        schedule.keep("1", self.bundle)
-        schedule.promote("1", middle)
+        promotions = PromotionHistory(settings)
+        promotions.keep("1", self.bundle)
+        promotions.promote("1", middle)
         return settings
 
 

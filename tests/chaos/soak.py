@@ -31,7 +31,7 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.io import kafka
 from spotify_mlops.io.archive import archived, compaction
 from spotify_mlops.io.local import processes, state
-from spotify_mlops.model.promotions import Schedule
+from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import train
 from spotify_mlops.operations import apps, audit, bounded, compare
 from spotify_mlops.pipeline.sinks import archive, positions
@@ -100,9 +100,9 @@ def publish(folder: Path, days: int, clock: float, **overrides: Any) -> Params:
     bounded.run(settings)
     features, labels = log.learnt_from(settings)
     train(settings, features, labels).write_bundle(folder / "bundle")
-    schedule = Schedule(settings)
-    schedule.keep("1", folder / "bundle")
-    schedule.promote("1", _start(settings))
+    promotions = PromotionHistory(settings)
+    promotions.keep("1", folder / "bundle")
+    promotions.promote("1", _start(settings))
     return settings
 
 

@@ -22,7 +22,7 @@ from spotify_mlops.io.bigquery import tables, warehouse
 from spotify_mlops.io.local import state
 from spotify_mlops.model import dataset
 from spotify_mlops.model.endpoint import Endpoint
-from spotify_mlops.model.promotions import Schedule
+from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.registry import CHAMPION, Registry
 from spotify_mlops.model.training import train
 from spotify_mlops.operations.monitor import decisions, loop
@@ -96,7 +96,7 @@ class Market:
         self.reached = until
         positions.save(self.params, Position({}, {}, write_from=until))
 
-    def step(self, hours: int) -> loop.Report:
+    def step(self, hours: int) -> loop.StepReport:
         """Go on for some hours and take a step of the loop."""
         self.live(self.reached + timedelta(hours=hours))
         return loop.step(self.params)
@@ -113,7 +113,7 @@ def promoted(market: Market, folder: Path, day: float = 8.0) -> str:
     registry = Registry(market.params)
     version = registry.register(result.write_bundle(folder / "first").path)
     registry.promote(version, datetime.fromisoformat(result.boundaries["training_end"]))
-    Endpoint(market.params).serve(Schedule(market.params).terms()[-1])
+    Endpoint(market.params).serve(PromotionHistory(market.params).periods()[-1])
     return version
 
 
@@ -147,7 +147,7 @@ def test_quality_falls_retraining_fires_and_quality_returns(market: Market, tmp_
     assert taken[0].step == "retrain"
     assert taken[0].window_start >= regime - timedelta(hours=params.horizon)
     new = taken[-1].model
-    assert (Schedule(params).champion(), Registry(params).aliases()[CHAMPION]) == (new, new)
+    assert (PromotionHistory(params).champion(), Registry(params).aliases()[CHAMPION]) == (new, new)
     assert Endpoint(params).traffic() == {new: 100}
     assert decisions.read(params) == taken
     hours = params.monitor_windows
@@ -183,19 +183,19 @@ def test_a_worse_challenger_is_rolled_back(market: Market, tmp_path: Path) -> No
             break
     assert [decision.step for decision in taken] == ["canary", "promoted", "rolled_back"]
     assert traffic == [{first: 70, bad: 30}, {bad: 100}, {first: 100}]
-    assert Schedule(params).champion() == Registry(params).aliases()[CHAMPION] == first
+    assert PromotionHistory(params).champion() == Registry(params).aliases()[CHAMPION] == first
     assert taken[-1].value is not None
     assert taken[-1].value < 0
-    terms = Schedule(params).terms()
-    assert [term.version for term in terms] == [first, first, bad, first]
+    periods = PromotionHistory(params).periods()
+    assert [period.version for period in periods] == [first, first, bad, first]
     # What the canary predicted live is its share of the tracks and no more.
-    term = terms[1]
+    period = periods[1]
     shared = bigquery.query(
         params,
         "SELECT model, COUNT(*) AS n FROM `{dataset}.spotify_predictions` "
         "WHERE window_start >= @since AND window_start < @until GROUP BY 1",
-        since=term.effective_from,
-        until=terms[2].effective_from,
+        since=period.effective_from,
+        until=periods[2].effective_from,
     )
     counts = dict(shared.iter_rows())
     assert set(counts) == {f"popularity@{first}", f"popularity@{bad}"}

@@ -12,7 +12,7 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.io import bigquery
 from spotify_mlops.io.local import state
 from spotify_mlops.model import runs
-from spotify_mlops.model.promotions import Schedule
+from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.registry import Registry
 from spotify_mlops.operations import bounded
 from spotify_mlops.pipeline.sinks import positions
@@ -51,8 +51,8 @@ def test_from_training_to_service_and_back(services: dict[str, state.Record]) ->
     assert first["version"] == "1"
     assert first["approved"]
     assert told(settings, "release")["since"] is None  # it serves already
-    schedule = Schedule(settings)
-    assert schedule.champion() == "1"
+    promotions = PromotionHistory(settings)
+    assert promotions.champion() == "1"
 
     # Of the rows that it could be compared on, the champion has learned: it stays.
     told(settings.model_copy(update={"model_seed": 8}), "train")
@@ -63,10 +63,10 @@ def test_from_training_to_service_and_back(services: dict[str, state.Record]) ->
     registry = Registry(settings)
     latest = runs.runs_folder(settings) / runs.last_evaluated(runs.runs_folder(settings))
     registry.promote(registry.register(latest / "bundle"), worlds.next_window(settings))
-    assert schedule.champion() == "2"
+    assert promotions.champion() == "2"
     back = told(settings, "release", "--rollback")
-    assert back["version"] == schedule.champion() == registry.champion() == "1"
-    since = schedule.terms()[-1].effective_from
+    assert back["version"] == promotions.champion() == registry.champion() == "1"
+    since = promotions.periods()[-1].effective_from
     closed = positions.load(settings)
     assert closed is not None and closed.write_from is not None
     # Ahead of what a job that runs has closed meanwhile.

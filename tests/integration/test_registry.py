@@ -1,4 +1,4 @@
-"""Versions in Vertex AI, their aliases, and the endpoint that serves what the schedule says."""
+"""Versions in Vertex AI, their aliases, and the endpoint that serves what the promotions say."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spotify_mlops.config.errors import InputError, IntegrityError, ServiceError
 from spotify_mlops.config.params import Params
 from spotify_mlops.model import bundle, client
 from spotify_mlops.model.endpoint import Endpoint
-from spotify_mlops.model.promotions import Canary, Schedule
+from spotify_mlops.model.promotions import Canary, PromotionHistory
 from spotify_mlops.model.registry import CHALLENGER, CHAMPION, DIGEST, Registry, digest_label
 from spotify_mlops.pipeline.predict import Champions
 
@@ -57,13 +57,13 @@ def test_a_bundle_keeps_its_version_and_its_labels_are_brought_up_to_date(
     assert registry.versions() == ["1", "2"]
     digest = digest_label(bundle.load(bundles[0]).digest)
     assert registry.labels("1") == {"gate": "passed", DIGEST: digest}
-    assert Schedule(params).versions() == ["1", "2"]
+    assert PromotionHistory(params).versions() == ["1", "2"]
 
 
 def test_what_was_kept_but_not_registered_is_registered_first(
     params: Params, bundles: list[Path]
 ) -> None:
-    Schedule(params).keep("1", bundles[0])  # the process was killed here
+    PromotionHistory(params).keep("1", bundles[0])  # the process was killed here
     registry = Registry(params)
     assert registry.register(bundles[1]) == "2"
     assert registry.register(bundles[0]) == "1"
@@ -71,7 +71,7 @@ def test_what_was_kept_but_not_registered_is_registered_first(
 
 
 def test_numbers_that_do_not_agree_are_an_error(params: Params, bundles: list[Path]) -> None:
-    Schedule(params).keep("5", bundles[0])
+    PromotionHistory(params).keep("5", bundles[0])
     with pytest.raises(IntegrityError, match="es la 5"):
         Registry(params).register(bundles[1])
 
@@ -83,8 +83,8 @@ def test_the_aliases_follow_the_schedule(params: Params, bundles: list[Path]) ->
     assert registry.aliases()[CHAMPION] == first
     registry.promote(first, START + timedelta(hours=1), Canary(second, 0.1))
     assert registry.aliases() == {"default": first, CHAMPION: first, CHALLENGER: second}
-    # A process that was killed between the schedule and the aliases leaves this:
-    Schedule(params).promote(second, START + timedelta(hours=2))
+    # A process that was killed between the promotion and the aliases leaves this:
+    PromotionHistory(params).promote(second, START + timedelta(hours=2))
     registry.align()
     assert registry.aliases() == {"default": first, CHAMPION: second}
     with pytest.raises(InputError, match="No hay versión 9"):
@@ -94,7 +94,7 @@ def test_the_aliases_follow_the_schedule(params: Params, bundles: list[Path]) ->
 def test_the_endpoint_serves_the_versions_of_the_term(
     server: VertexServer, params: Params, bundles: list[Path]
 ) -> None:
-    registry, schedule, endpoint = Registry(params), Schedule(params), Endpoint(params)
+    registry, promotions, endpoint = Registry(params), PromotionHistory(params), Endpoint(params)
     first, second = (registry.register(path) for path in bundles[:2])
     rows = tiny_model.data()[0].tail(1)
     instance = rows.select(bundle.load(bundles[0]).features).to_dicts()
@@ -102,33 +102,33 @@ def test_the_endpoint_serves_the_versions_of_the_term(
         client.predict(params, instance)
     assert endpoint.traffic() == {}
     registry.promote(first, START)
-    endpoint.serve(schedule.terms()[-1])
+    endpoint.serve(promotions.periods()[-1])
     assert endpoint.traffic() == {first: 100}
     assert client.predict(params, instance)[0]["model"] == f"popularity@{first}"
     deployed = {str(port): "serving" for port in server.deployed_ports()}
     assert strangers.ask(deployed) == dict.fromkeys(deployed, "refused")
     assert len(deployed) == 1
     registry.promote(first, START + timedelta(hours=1), Canary(second, 0.5))
-    endpoint.serve(schedule.terms()[-1])
+    endpoint.serve(promotions.periods()[-1])
     assert endpoint.traffic() == {first: 50, second: 50}
     models = {client.predict(params, instance)[0]["model"] for _ in range(40)}
     assert models == {f"popularity@{first}", f"popularity@{second}"}
     registry.promote(second, START + timedelta(hours=2))
-    endpoint.serve(schedule.terms()[-1])
+    endpoint.serve(promotions.periods()[-1])
     assert endpoint.traffic() == {second: 100}
     assert client.predict(params, instance)[0]["model"] == f"popularity@{second}"
-    endpoint.serve(schedule.terms()[-1])  # harmless
+    endpoint.serve(promotions.periods()[-1])  # harmless
 
 
 def test_the_pipeline_may_ask_the_endpoint_and_says_the_same(
     params: Params, bundles: list[Path]
 ) -> None:
-    registry, schedule = Registry(params), Schedule(params)
+    registry, promotions = Registry(params), PromotionHistory(params)
     first, second = (registry.register(path) for path in bundles[:2])
     features = tiny_model.data()[0]
     change = START + timedelta(hours=40)
     registry.promote(first, START)
-    Endpoint(params).serve(schedule.terms()[-1])
+    Endpoint(params).serve(promotions.periods()[-1])
     remote = params.model_copy(update={"predictor": "endpoint"})
     asked: list[str] = []
 

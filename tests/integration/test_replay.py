@@ -22,7 +22,7 @@ from spotify_mlops.io.archive import archived
 from spotify_mlops.io.bigquery import tables, warehouse
 from spotify_mlops.model import dataset as data
 from spotify_mlops.model.endpoint import Endpoint
-from spotify_mlops.model.promotions import Schedule
+from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.registry import Registry
 from spotify_mlops.operations import bounded, compare, late, skew
 from spotify_mlops.pipeline import steps, watermark
@@ -143,7 +143,7 @@ def recomputed(world: World) -> skew.Computed:
     registry = Registry(world.settings)
     for champion in world.champions:
         assert registry.register(champion.bundle.path) == champion.name.partition("@")[2]
-    Endpoint(world.settings).serve(Schedule(world.settings).terms()[-1])
+    Endpoint(world.settings).serve(PromotionHistory(world.settings).periods()[-1])
     return skew.compute(world.settings)
 
 

@@ -19,7 +19,7 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.io import mongo
 from spotify_mlops.io.bigquery import tables
 from spotify_mlops.model.predictor import Predictor
-from spotify_mlops.model.promotions import Schedule
+from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import train
 from spotify_mlops.operations import apps, bounded, compare
 
@@ -119,9 +119,9 @@ def build(folder: Path) -> World:
         for version, family in (("1", "dynamics"), ("2", "seed"))
     )
     world = World(settings, history, (first, second), {}, {})
-    schedule = Schedule(settings)
-    schedule.promote("1", next_window(settings))
-    schedule.promote("2", world.change)
+    promotions = PromotionHistory(settings)
+    promotions.promote("1", next_window(settings))
+    promotions.promote("2", world.change)
     stored = mongo.database(settings)["tracks"]
     before = {document["_id"]: document["window_start"] for document in stored.find()}
     assert sources.live(settings)["state"] == "complete"
@@ -134,6 +134,6 @@ def _trained(settings: Params, folder: Path, version: str, family: str) -> Predi
     labels = content(settings, tables.LABELS)
     settings = settings.model_copy(update={"family": family})
     bundle = train(settings, features, labels).write_bundle(folder / family)
-    schedule = Schedule(settings)
-    schedule.keep(version, bundle.path)
-    return Predictor.load(schedule.bundle(version))
+    promotions = PromotionHistory(settings)
+    promotions.keep(version, bundle.path)
+    return Predictor.load(promotions.bundle(version))

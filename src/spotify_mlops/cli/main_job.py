@@ -67,11 +67,11 @@ def _adopt(params: Params) -> None:
     Only there: nobody but the owner writes in it. What was sealed once is never sealed again
     without being asked (``spotify-mlops seal``).
     """
-    from ..model.promotions import Schedule
+    from ..model.promotions import PromotionHistory
 
-    schedule = Schedule(params)
-    if params.archive == parameters.LOCAL and schedule.is_of_before():
-        adopted = schedule.adopt()
+    promotions = PromotionHistory(params)
+    if params.archive == parameters.LOCAL and promotions.is_of_before():
+        adopted = promotions.adopt()
         _say(f"Modelos de una versión anterior, sellados: {', '.join(adopted) or 'ninguno'}")
 
 

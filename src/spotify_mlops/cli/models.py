@@ -115,14 +115,14 @@ def seal(params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
 
     Para los de una versión anterior o los que vienen de otra carpeta de estado, si son de fiar.
     """
-    from ..model.promotions import Schedule
+    from ..model.promotions import PromotionHistory
 
-    schedule = Schedule(parameters.load(params_file, **overrides))
-    adopted = schedule.adopt()
-    champion = schedule.champion()
+    promotions = PromotionHistory(parameters.load(params_file, **overrides))
+    adopted = promotions.adopt()
+    champion = promotions.champion()
     lines = [
-        f"{schedule.model_name}@{version}  {digest}{'  campeón' if version == champion else ''}"
+        f"{promotions.model_name}@{version}  {digest}{'  campeón' if version == champion else ''}"
         for version, digest in adopted.items()
     ]
-    content = {"uri": schedule.uri, "versions": adopted, "champion": champion}
-    answer(as_json, content, lines or [f"No hay ningún modelo en {schedule.uri}."])
+    content = {"uri": promotions.uri, "versions": adopted, "champion": champion}
+    answer(as_json, content, lines or [f"No hay ningún modelo en {promotions.uri}."])

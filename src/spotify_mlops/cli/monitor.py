@@ -17,7 +17,7 @@ from .options import answer, json_option, say, with_params
 
 if TYPE_CHECKING:
     from ..operations.monitor.decisions import Decision
-    from ..operations.monitor.loop import Report
+    from ..operations.monitor.loop import StepReport
 
 _STAGES = {
     "steady": "estable",
@@ -84,7 +84,7 @@ def monitor(
             return
 
 
-def _lines(report: Report) -> list[str]:
+def _lines(report: StepReport) -> list[str]:
     if report.state is None:
         return ["Todavía no hay campeón, o nada procesado: ejecuta «make run»."]
     champion, stage = report.state.champion, _STAGES[report.state.stage]

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from ..domain.labels import LEVELS
-from . import decision
+from . import level_offsets
 from .dataset import level_codes, matrix
 
 Prediction = tuple[np.ndarray, np.ndarray]
@@ -57,6 +57,6 @@ def logistic(
         x = matrix(train, names)
         model.fit(x, level_codes(train["level"]))
         # Few parameters: what it says of the rows it has learned from is as good as of others.
-        offsets = decision.fit(model.predict_proba(x))
+        offsets = level_offsets.fit(model.predict_proba(x))
         found = [model.predict_proba(matrix(part, names)) for part in rows]
-    return [(decision.decide(p, offsets), p) for p in found]
+    return [(level_offsets.decide(p, offsets), p) for p in found]

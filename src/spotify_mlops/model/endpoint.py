@@ -10,7 +10,7 @@ from google.cloud import aiplatform_v1
 from ..config.errors import ServiceError
 from ..config.params import Params
 from ..io import vertex
-from .promotions import Term
+from .promotions import ServingPeriod
 from .registry import model_id
 
 
@@ -24,18 +24,18 @@ class Endpoint:
         self.name = f"{parent}/endpoints/{model_id(params)}"
         self._model = f"{parent}/models/{model_id(params)}"
 
-    def serve(self, term: Term) -> None:
-        """Let the versions of a term answer, and no other.
+    def serve(self, period: ServingPeriod) -> None:
+        """Let the versions of a period answer, and no other.
 
         The new ones are deployed first and answer before the others go, so no request fails.
 
         Raises:
             ServiceError: a version does not start, or Vertex AI does not answer.
         """
-        shares = {term.version: 100}
-        if term.canary is not None:
-            share = round(100 * term.canary.share)
-            shares = {term.version: 100 - share, term.canary.version: share}
+        shares = {period.version: 100}
+        if period.canary is not None:
+            share = round(100 * period.canary.share)
+            shares = {period.version: 100 - share, period.canary.version: share}
         try:
             deployed = self._deployed()
             for version in shares.keys() - deployed.keys():

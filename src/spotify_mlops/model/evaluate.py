@@ -10,7 +10,7 @@ from ..config.params import Params
 from ..io.bigquery import tables, warehouse
 from . import gate, metrics
 from .gate import Decision
-from .promotions import Schedule
+from .promotions import PromotionHistory
 from .training import TrainingResult
 
 
@@ -26,7 +26,7 @@ def evaluate(params: Params, result: TrainingResult, features: pl.DataFrame) -> 
         IntegrityError: the champion's bundle is not what was registered.
         UserError: the features do not cover the test range.
     """
-    champion = gate.champion_predictions(Schedule(params), result, features)
+    champion = gate.champion_predictions(PromotionHistory(params), result, features)
     return gate.decide(result, params, champion)
 
 

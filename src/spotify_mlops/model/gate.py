@@ -17,7 +17,7 @@ from .dataset import ROW_KEY
 from .latency import Latency, measure
 from .metrics import PROBABILITIES
 from .predictor import Predictor
-from .promotions import Schedule
+from .promotions import PromotionHistory
 from .training import TrainingResult
 
 FEWEST_ROWS = 200
@@ -102,7 +102,7 @@ def decide(result: TrainingResult, params: Params, champion: Champion | None = N
 
 
 def champion_predictions(
-    schedule: Schedule, result: TrainingResult, features: pl.DataFrame
+    promotions: PromotionHistory, result: TrainingResult, features: pl.DataFrame
 ) -> Champion | None:
     """Return the serving champion with what it predicts for the run's test rows.
 
@@ -112,10 +112,10 @@ def champion_predictions(
         IntegrityError: the champion's bundle is not what was registered.
         UserError: the features do not cover the test range.
     """
-    version = schedule.champion()
+    version = promotions.champion()
     if version is None:
         return None
-    predictor = Predictor.load(schedule.bundle(version))
+    predictor = Predictor.load(promotions.bundle(version))
     trained = predictor.bundle.training_end
     same_task = predictor.bundle.description["horizon"] == result.horizon
     if not same_task or not set(predictor.features) <= set(features.columns):

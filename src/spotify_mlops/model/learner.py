@@ -14,7 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
 from ..domain.labels import LEVELS
-from . import decision
+from . import level_offsets
 from .calibration import Calibration
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class LevelModel:
 
     members: tuple[HistGradientBoostingClassifier, ...]
     calibration: Calibration = field(default_factory=Calibration.identity)
-    offsets: decision.Offsets = decision.NONE
+    offsets: level_offsets.Offsets = level_offsets.NONE
 
     def log_odds(self, x: np.ndarray) -> np.ndarray:
         """Return the uncalibrated scores (rows, 3) in the order of `LEVELS`."""

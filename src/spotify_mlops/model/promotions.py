@@ -47,7 +47,7 @@ class Canary:
 
 
 @dataclass(frozen=True)
-class Term:
+class ServingPeriod:
     """Who predicts the windows that start at ``effective_from`` or later."""
 
     effective_from: datetime
@@ -69,8 +69,8 @@ class _Record(msgspec.Struct):
     versions: dict[_Version, str] = {}
 
 
-class Schedule:
-    """The terms of the champions of ``params.model_name``."""
+class PromotionHistory:
+    """The promotions of ``params.model_name``, and the bundles that they are of."""
 
     def __init__(self, params: Params, root: Path | None = None) -> None:
         """Look under the params' archive, or under the folder ``root``."""
@@ -154,17 +154,17 @@ class Schedule:
 
     def champion(self) -> str | None:
         """Return the version that serves the latest windows, if one was promoted."""
-        terms = self.terms()
-        return terms[-1].version if terms else None
+        periods = self.periods()
+        return periods[-1].version if periods else None
 
-    def terms(self) -> list[Term]:
-        """Return the terms in force, by ``effective_from``."""
-        terms: list[Term] = []
+    def periods(self) -> list[ServingPeriod]:
+        """Return who serves from when on, by ``effective_from``."""
+        periods: list[ServingPeriod] = []
         for promotion in self._read().promotions:
             start = promotion.effective_from
-            terms = [term for term in terms if term.effective_from < start]
-            terms.append(Term(start, promotion.version, promotion.canary))
-        return terms
+            periods = [period for period in periods if period.effective_from < start]
+            periods.append(ServingPeriod(start, promotion.version, promotion.canary))
+        return periods
 
     def stamp(self) -> float:
         """Return a number that changes when a promotion is recorded."""

@@ -1,7 +1,8 @@
 """The registered versions of the model, in Vertex AI; here in its local stand-in.
 
 Vertex AI numbers the versions, keeps their labels and says by the alias ``champion`` which one
-serves. What they consist of, and who served which window, is beside the archive (`Schedule`).
+serves. What they consist of, and who served which window, is beside the archive
+(`PromotionHistory`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..config.params import Params, params_file
 from ..io import vertex
 from ..io.local import state
 from . import bundle
-from .promotions import Canary, Schedule
+from .promotions import Canary, PromotionHistory
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 """Aliases of versions; each belongs to one version at a time."""
@@ -33,7 +34,7 @@ class Registry:
     def __init__(self, params: Params) -> None:
         """Remember where the registry is; the first question connects."""
         self._params = params
-        self._schedule = Schedule(params)
+        self._promotions = PromotionHistory(params)
 
     def register(self, bundle_dir: Path | str, labels: Mapping[str, str] | None = None) -> str:
         """Register a bundle as the next version and return the version.
@@ -53,16 +54,16 @@ class Registry:
         candidate = bundle.load(Path(bundle_dir))
         with state.locked(f"registry-{self._model_id}"):
             known = {model.version_id: model.labels.get(DIGEST, "") for model in self._models()}
-            for version in self._schedule.versions():
+            for version in self._promotions.versions():
                 if version not in known:  # kept, and cut off before it was registered
-                    digest = self._schedule.bundle(version).digest
+                    digest = self._promotions.bundle(version).digest
                     self._upload(version, digest, {}, first=not known)
                     known[version] = digest_label(digest)
             wanted = digest_label(candidate.digest)
             version = next((v for v, label in known.items() if label == wanted), "")
             if not version:
                 version = str(max(map(int, known), default=0) + 1)
-                self._schedule.keep(version, candidate.path)
+                self._promotions.keep(version, candidate.path)
                 self._upload(version, candidate.digest, labels or {}, first=not known)
             elif labels:
                 self._label(version, {**labels, DIGEST: wanted})
@@ -87,17 +88,17 @@ class Registry:
         Raises:
             InputError: its bundle is not kept.
         """
-        self._schedule.promote(version, effective_from, canary)
+        self._promotions.promote(version, effective_from, canary)
         self.align()
 
     def align(self) -> None:
-        """Make the aliases say what the schedule says; it is what counts."""
-        terms = self._schedule.terms()
-        if not terms:
+        """Make the aliases say what the promotions say; they are what counts."""
+        periods = self._promotions.periods()
+        if not periods:
             return
-        wanted = {CHAMPION: terms[-1].version}
-        if terms[-1].canary is not None:
-            wanted[CHALLENGER] = terms[-1].canary.version
+        wanted = {CHAMPION: periods[-1].version}
+        if periods[-1].canary is not None:
+            wanted[CHALLENGER] = periods[-1].canary.version
         found = self.aliases()
         for alias, version in wanted.items():
             if found.get(alias) != version:
@@ -107,7 +108,7 @@ class Registry:
 
     def champion(self) -> str | None:
         """Return the version that serves the latest windows, if one was promoted."""
-        return self._schedule.champion()
+        return self._promotions.champion()
 
     @property
     def _model_id(self) -> str:
@@ -132,7 +133,7 @@ class Registry:
             display_name=self._model_id,
             description="Nivel de popularidad (Alta, Media, Baja) de cada canción en cada país",
             version_description=f"SHA-256 {digest}",
-            artifact_uri=f"{self._schedule.uri}/{version}",
+            artifact_uri=f"{self._promotions.uri}/{version}",
             labels={**labels, DIGEST: digest_label(digest)},
             container_spec={
                 "image_uri": self._params.serving_image,
@@ -153,8 +154,8 @@ class Registry:
         if given != version:
             raise IntegrityError(
                 f"Vertex AI registró {self._model_id} como versión {given}, y en "
-                f"{self._schedule.uri} es la {version}: alguien borró o registró versiones por su "
-                "cuenta. Usa otro «model_name»."
+                f"{self._promotions.uri} es la {version}: alguien borró o registró versiones por "
+                "su cuenta. Usa otro «model_name»."
             )
 
     def _label(self, version: str, labels: Mapping[str, str]) -> None:
@@ -179,7 +180,7 @@ def container_arguments(params: Params) -> list[str]:
     With the archive in a folder it is a process of this machine and reads a file; elsewhere the
     image has the profile.
     """
-    elsewhere = "://" in Schedule(params).uri
+    elsewhere = "://" in PromotionHistory(params).uri
     return ["--params", params.profile if elsewhere else str(params_file(params))]
 
 

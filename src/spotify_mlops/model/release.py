@@ -74,7 +74,7 @@ def rollback(registry: Registry, history: list[str], next_window: datetime) -> R
 
     Args:
         registry: where.
-        history: the versions that were champion, one a term, oldest first.
+        history: the versions that were champion, one a period of service, oldest first.
         next_window: start of the first window that is not closed.
 
     Raises:

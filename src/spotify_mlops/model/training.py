@@ -24,7 +24,7 @@ from ..config.untrusted import DESCRIPTION_BYTES, RefusedError, parse_json
 from ..domain.features import ROW_KEY
 from ..domain.labels import LEVELS
 from ..io import files
-from . import baselines, bundle, dataset, decision, export, metrics, seal, weaknesses
+from . import baselines, bundle, dataset, export, level_offsets, metrics, seal, weaknesses
 from .baselines import Prediction
 from .bundle import Bundle
 from .calibration import Calibration
@@ -336,7 +336,7 @@ class _Run:
         with self._step(f"{family}: calibración"):
             scores = trial.log_odds(x_valid)
             calibration = Calibration.fit(scores, y_valid)
-            offsets = decision.fit(softmax(calibration.apply(scores), axis=1))
+            offsets = level_offsets.fit(softmax(calibration.apply(scores), axis=1))
             trial = LevelModel(trial.members, calibration, offsets)
             self._keep(family, "validation", ranges.validation, _predict(trial, x_valid))
         with self._step(f"{family}: modelo final"):

@@ -34,7 +34,7 @@ from ..io.archive.location import archive_root
 from ..io.bigquery import tables, warehouse
 from ..io.local import state
 from ..io.mongo.clients import database as mongo_database
-from ..model.promotions import Schedule
+from ..model.promotions import PromotionHistory
 from ..pipeline import checkpoint, graph
 from ..pipeline.predict import PREDICTION_SCHEMA
 from ..pipeline.sinks import archive, mongo, positions, rows, same_log
@@ -274,7 +274,7 @@ def _fingerprint(params: Params) -> str:
     digest.update(params.model_dump_json().encode())
     digest.update(kafka.identity(params).encode())
     digest.update(repr(sorted(kafka.offsets(params).items())).encode())
-    digest.update(repr(Schedule(params).terms()).encode())
+    digest.update(repr(PromotionHistory(params).periods()).encode())
     package = Path(__file__).resolve().parents[1]
     for source in sorted(package.rglob("*.py")):
         if source.relative_to(package).as_posix().startswith(_DECISIVE):

@@ -35,7 +35,7 @@ _LAST_RECORDS = 200
 _log = logging.getLogger(__name__)
 
 
-class Report(msgspec.Struct, frozen=True):
+class LagReport(msgspec.Struct, frozen=True):
     """What a running job says of itself."""
 
     pid: int
@@ -106,7 +106,7 @@ def write_report(params: Params, progress: Tracker) -> None:
     A report that cannot be written is a lag that cannot be read: no reason to end the job.
     """
     pid = os.getpid()
-    report = Report(
+    report = LagReport(
         pid,
         processes.identity(pid),
         datetime.now(UTC),
@@ -153,7 +153,7 @@ def _lag(
     position: Position,
     ends: Mapping[int, int],
     newest: Mapping[int, datetime],
-    report: Report | None = None,
+    report: LagReport | None = None,
 ) -> Lag:
     partitions = []
     for partition, end in sorted(ends.items()):
@@ -169,10 +169,10 @@ def _lag(
     return Lag(source, age, position.write_from, pending, tuple(partitions), trouble)
 
 
-def _running(params: Params) -> Report | None:
+def _running(params: Params) -> LagReport | None:
     """Return the report of a job that runs on this machine now."""
     try:
-        report = msgspec.json.decode(_report_file(params).read_bytes(), type=Report)
+        report = msgspec.json.decode(_report_file(params).read_bytes(), type=LagReport)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
     record = state.Record("stream", pid=report.pid, identity=report.identity)

@@ -11,7 +11,7 @@ from ..model import release as releasing
 from ..model import runs
 from ..model.endpoint import Endpoint
 from ..model.gate import Decision
-from ..model.promotions import Schedule
+from ..model.promotions import PromotionHistory
 from ..model.registry import Registry
 from ..model.release import Release
 from ..model.training import TrainingResult
@@ -54,7 +54,7 @@ def rollback(params: Params) -> Release:
         ServiceError: a service does not answer, or the log was never processed.
         UserError: there is no champion, or no other before it.
     """
-    history = [term.version for term in Schedule(params).terms()]
+    history = [period.version for period in PromotionHistory(params).periods()]
     if not history:
         raise UserError("No hay ningún modelo en servicio: no hay a qué volver.")
     released = releasing.rollback(Registry(params), history, _soon(params))
@@ -74,4 +74,4 @@ def _soon(params: Params) -> datetime:
 
 
 def _serve(params: Params) -> None:
-    Endpoint(params).serve(Schedule(params).terms()[-1])
+    Endpoint(params).serve(PromotionHistory(params).periods()[-1])

@@ -27,7 +27,7 @@ from ..io.mongo.store import OnlineStore
 from ..model import client, dataset
 from ..model.endpoint import Endpoint
 from ..model.metrics import PROBABILITIES
-from ..model.promotions import Schedule
+from ..model.promotions import PromotionHistory
 from ..pipeline.predict import PREDICTION_SCHEMA
 from ..pipeline.sinks.mongo import model_inputs
 from . import bounded
@@ -271,7 +271,7 @@ def _predictions_endpoint(
     found = _predictions(tracks, {key: answers[key] for key in tracks if key in answers})
     expected = _of_latest(computed)
     # The endpoint answers with today's champion; the latest row may be an earlier one's.
-    champion = f"{params.model_name}@{Schedule(params).champion()}"
+    champion = f"{params.model_name}@{PromotionHistory(params).champion()}"
     others = expected.filter(pl.col("model") != champion)
     expected = expected.filter(pl.col("model") == champion)
     found = found.join(others, on=TRACK, how="anti")

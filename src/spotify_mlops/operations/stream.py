@@ -27,7 +27,7 @@ from ..domain.windows import Windowing
 from ..io import answering, kafka
 from ..io.bigquery import warehouse
 from ..io.local import health
-from ..model.promotions import Schedule
+from ..model.promotions import PromotionHistory
 from ..pipeline import checkpoint, graph
 from ..pipeline.sinks import positions, same_log
 from ..pipeline.sinks.archive import ArchiveSink
@@ -117,7 +117,9 @@ def run(
     with positions.held(params):
         kafka.ensure_topic(params)
         warehouse.ensure_dataset(params)
-        Schedule(params).terms()  # refused here it is one line, and in a worker Beam's traceback
+        PromotionHistory(
+            params
+        ).periods()  # refused here it is one line, and in a worker Beam's traceback
         ends = {p: high for p, (_, high) in kafka.offsets(params).items()}
         target = ends if until_caught_up else None
         return _run(params, target, _where_possible(say), sinks or live_sinks(params))

@@ -12,7 +12,7 @@ import polars as pl
 from ..config.params import Params
 from ..domain.features.schema import Schema
 from ..model.predictor import Predictor
-from ..model.promotions import Schedule, Term
+from ..model.promotions import PromotionHistory, ServingPeriod
 from .transforms import Rows
 
 PREDICTION_SCHEMA: Schema = {
@@ -32,29 +32,29 @@ PredictedRows = tuple[int, datetime, pl.DataFrame, pl.DataFrame, pl.DataFrame]
 
 
 class Champions:
-    """The champions of the schedule, each from the window on at which it took over."""
+    """The champions, each from the window on at which it took over."""
 
     def __init__(self, params: Params) -> None:
-        """Look at the schedule; models are loaded when a window needs them."""
+        """Models are loaded when a window needs them."""
         self._params = params
-        self._schedule = Schedule(params)
+        self._promotions = PromotionHistory(params)
         self._loaded: dict[str, Predictor] = {}
 
     def predict(self, features: pl.DataFrame) -> pl.DataFrame:
         """Predict the rows whose window has a champion; ``PREDICTION_SCHEMA``."""
-        terms = self._schedule.terms()
+        periods = self._promotions.periods()
         parts = [pl.DataFrame(schema=PREDICTION_SCHEMA)]
-        for index, term in enumerate(terms):
-            mine = pl.col("window_start") >= term.effective_from
-            if index + 1 < len(terms):
-                mine &= pl.col("window_start") < terms[index + 1].effective_from
-            shares = _shared_out(features.filter(mine), term)
+        for index, period in enumerate(periods):
+            mine = pl.col("window_start") >= period.effective_from
+            if index + 1 < len(periods):
+                mine &= pl.col("window_start") < periods[index + 1].effective_from
+            shares = _shared_out(features.filter(mine), period)
             parts += [self._with(version, rows) for version, rows in shares if rows.height]
         return pl.concat(parts).sort("window_start", "country", "track_id")
 
     def _with(self, version: str, rows: pl.DataFrame) -> pl.DataFrame:
         if version not in self._loaded:
-            self._loaded[version] = Predictor.load(self._schedule.bundle(version))
+            self._loaded[version] = Predictor.load(self._promotions.bundle(version))
         predictor = self._loaded[version]
         predicted = rows.select("window_start", "country", "track_id").hstack(
             self._answers(predictor, rows)
@@ -66,7 +66,7 @@ class Champions:
     def _answers(self, predictor: Predictor, rows: pl.DataFrame) -> pl.DataFrame:
         """Ask the endpoint, or the model here, as ``predictor`` says.
 
-        The schedule decides which version predicts a window. Where another one answered (a
+        The promotions decide which version predicts a window. Where another one answered (a
         canary has its share of the requests, a window may be an earlier champion's), the model
         here is asked: the tables are the same in both ways.
         """
@@ -80,12 +80,12 @@ class Champions:
         return predictor.predict(rows)
 
 
-def _shared_out(rows: pl.DataFrame, term: Term) -> list[tuple[str, pl.DataFrame]]:
-    """Return the versions that predict in a term, each with its rows."""
-    if term.canary is None:
-        return [(term.version, rows)]
-    mine = in_canary(rows, term.canary.share)
-    return [(term.version, rows.filter(~mine)), (term.canary.version, rows.filter(mine))]
+def _shared_out(rows: pl.DataFrame, period: ServingPeriod) -> list[tuple[str, pl.DataFrame]]:
+    """Return the versions that predict in a period, each with its rows."""
+    if period.canary is None:
+        return [(period.version, rows)]
+    mine = in_canary(rows, period.canary.share)
+    return [(period.version, rows.filter(~mine)), (period.canary.version, rows.filter(mine))]
 
 
 def in_canary(rows: pl.DataFrame, share: float) -> pl.Series:

@@ -20,7 +20,7 @@ from ..io.http.browsers import Rule
 from ..io.http.guard import VARIABLE, Guard
 from ..io.local import secret
 from ..io.mongo.store import OnlineStore
-from ..model.promotions import Schedule
+from ..model.promotions import PromotionHistory
 from .app import HEALTH_ROUTE, create_app
 from .metrics import Metrics
 from .models import Background, ChampionModel, FixedModel
@@ -36,7 +36,7 @@ _SWITCH_SECONDS = 0.001
 def main(arguments: list[str] | None = None) -> int:
     """Serve until a signal comes; return the exit status.
 
-    The model is the bundle at ``AIP_STORAGE_URI``, or else the schedule's champion. The port is
+    The model is the bundle at ``AIP_STORAGE_URI``, or else the champion. The port is
     ``AIP_HTTP_PORT`` (8080 without it).
     """
     parser = argparse.ArgumentParser(
@@ -65,9 +65,9 @@ def serve(params: parameters.Params, host: str, on_port: int) -> None:
     with _bound(host, on_port) as listener:
         uri = os.environ.get("AIP_STORAGE_URI")
         metrics = Metrics()
-        schedule = Schedule(params)
+        promotions = PromotionHistory(params)
         models = Background(
-            lambda: FixedModel(uri, schedule) if uri else ChampionModel(schedule), metrics
+            lambda: FixedModel(uri, promotions) if uri else ChampionModel(promotions), metrics
         )
         app = create_app(models, OnlineStore(params), metrics)
         server = uvicorn.Server(server_config(guarded(app, host)))

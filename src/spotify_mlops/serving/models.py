@@ -1,4 +1,4 @@
-"""Which model answers: the schedule's champion, or the bundle that the platform hands over."""
+"""Which model answers: the champion, or the bundle that the platform hands over."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from ..config.errors import InputError, ServiceError, UserError
 from ..io import files
 from ..model.predictor import Predictor
-from ..model.promotions import Schedule
+from ..model.promotions import PromotionHistory
 from .metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -37,19 +37,19 @@ class ModelSource(Protocol):
 class FixedModel:
     """One bundle for the life of the server, as in Vertex AI: ``AIP_STORAGE_URI``."""
 
-    def __init__(self, uri: str, schedule: Schedule | None = None) -> None:
+    def __init__(self, uri: str, promotions: PromotionHistory | None = None) -> None:
         """Load and check the bundle in a folder or under ``gs://``.
 
         Args:
             uri: of the bundle.
-            schedule: when the folder is that of a version it keeps, its seal is asked for too.
+            promotions: when the folder is that of a version it keeps, its seal is asked for too.
 
         Raises:
             InputError, IntegrityError: there is no bundle, or it is not what its hashes say.
         """
         archive, _, version = uri.removeprefix("file://").rstrip("/").rpartition("/")
-        if schedule is not None and schedule.is_sealed and archive == schedule.uri:
-            self._predictor = _checked(Predictor.load(schedule.bundle(version)))
+        if promotions is not None and promotions.is_sealed and archive == promotions.uri:
+            self._predictor = _checked(Predictor.load(promotions.bundle(version)))
         else:
             self._predictor = _checked(Predictor.load(_fetched(uri)))
 
@@ -62,16 +62,16 @@ class FixedModel:
 
 
 class ChampionModel:
-    """The schedule's champion."""
+    """The champion."""
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, promotions: PromotionHistory) -> None:
         """Load and check the champion.
 
         Raises:
             InputError, IntegrityError: there is no champion, or its files have changed.
         """
-        self._schedule = schedule
-        self._stamp = schedule.stamp()
+        self._promotions = promotions
+        self._stamp = promotions.stamp()
         self._predictor = self._load()
 
     def current(self) -> Predictor:
@@ -85,19 +85,19 @@ class ChampionModel:
             InputError, IntegrityError: the new one cannot be loaded. It does not take the place
                 of one that answers, and is not tried again before the next promotion.
         """
-        stamp = self._schedule.stamp()
+        stamp = self._promotions.stamp()
         if stamp != self._stamp:
             self._stamp = stamp
             self._predictor = self._load()
 
     def _load(self) -> Predictor:
-        version = self._schedule.champion()
+        version = self._promotions.champion()
         if version is None:
             raise InputError(
-                f"No hay modelo campeón en {self._schedule.uri}: ejecuta el cuaderno 06 o "
+                f"No hay modelo campeón en {self._promotions.uri}: ejecuta el cuaderno 06 o "
                 "promociona una versión."
             )
-        return _checked(Predictor.load(self._schedule.bundle(version)))
+        return _checked(Predictor.load(self._promotions.bundle(version)))
 
 
 class Background:

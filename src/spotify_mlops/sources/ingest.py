@@ -18,7 +18,7 @@ from ..config.params import Params
 from ..config.progress import Progress
 from ..domain.windows import Windowing
 from ..io.kafka import Journal, Publisher, event_records, offsets, partition_of
-from ..io.kafka.publishing import Report, heartbeat_records
+from ..io.kafka.publishing import PublishingProgress, heartbeat_records
 from ..io.local import state
 from . import charts, history
 from .manifest import Tally
@@ -224,7 +224,7 @@ def _publish_once(
                 journal.write(key, entry)
             else:
                 publisher.resume({int(p): offset for p, offset in entry["start"].items()})
-            report = Report(progress, expected)
+            report = PublishingProgress(progress, expected)
             for ready, rows in batches:
                 publisher.send(ready)
                 tally.add(rows)

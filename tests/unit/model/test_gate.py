@@ -15,7 +15,7 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.io.bigquery.tables import MODEL_METRICS
 from spotify_mlops.model import bundle, gate, latency, metrics
 from spotify_mlops.model.gate import Champion, Decision
-from spotify_mlops.model.promotions import Schedule
+from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import TrainingResult
 
 
@@ -130,9 +130,9 @@ def test_losing_a_little_but_surely_is_losing() -> None:
 def test_rows_that_the_champion_has_learned_do_not_count(tmp_path: Path) -> None:
     """A champion trained further than the challenger is compared on later windows only."""
     result, params = tiny_model.result(), lenient()
-    schedule = Schedule(params, tmp_path)
+    promotions = PromotionHistory(params, tmp_path)
     features = tiny_model.data()[0]
-    assert gate.champion_predictions(schedule, result, features) is None
+    assert gate.champion_predictions(promotions, result, features) is None
     starts = own()["window_start"].unique().sort()
     for number, (trained, left) in enumerate(
         [(starts[0], len(starts)), (starts[6], len(starts) - 6), (starts[-2], 2), (starts[-1], 1)],
@@ -140,9 +140,9 @@ def test_rows_that_the_champion_has_learned_do_not_count(tmp_path: Path) -> None
     ):
         known = result.description | {"training_end": trained.isoformat()}
         path = replace(result, description=known).write_bundle(tmp_path / f"b{number}").path
-        schedule.keep(str(number), path)
-        schedule.promote(str(number), tiny_model.START)
-        found = gate.champion_predictions(schedule, result, features)
+        promotions.keep(str(number), path)
+        promotions.promote(str(number), tiny_model.START)
+        found = gate.champion_predictions(promotions, result, features)
         assert found is not None and found.predictions is not None
         assert found.name == f"popularity@{number}" and found.training_end == trained
         assert found.predictions["window_start"].n_unique() == left
@@ -157,14 +157,14 @@ def test_rows_that_the_champion_has_learned_do_not_count(tmp_path: Path) -> None
 
 def test_a_champion_of_another_task_is_not_compared(tmp_path: Path) -> None:
     result = tiny_model.result()
-    schedule = Schedule(lenient(), tmp_path)
-    schedule.keep("1", result.write_bundle(tmp_path / "bundle").path)
-    schedule.promote("1", tiny_model.START)
+    promotions = PromotionHistory(lenient(), tmp_path)
+    promotions.keep("1", result.write_bundle(tmp_path / "bundle").path)
+    promotions.promote("1", tiny_model.START)
     features = tiny_model.data()[0]
     other_horizon = replace(result, horizon=9)
     fewer_inputs = features.drop("momentum")
     for run, frame in ((other_horizon, features), (result, fewer_inputs)):
-        found = gate.champion_predictions(schedule, run, frame)
+        found = gate.champion_predictions(promotions, run, frame)
         assert found is not None and found.predictions is None
 
 

@@ -11,7 +11,7 @@ import pytest
 import tiny_model
 from spotify_mlops.config.errors import InputError, IntegrityError
 from spotify_mlops.model.predictor import Predictor
-from spotify_mlops.model.promotions import Canary, Schedule, Term
+from spotify_mlops.model.promotions import Canary, PromotionHistory, ServingPeriod
 from spotify_mlops.pipeline.predict import Champions, in_canary
 
 START = tiny_model.START
@@ -25,49 +25,49 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture
-def schedule(bundles: list[Path], tmp_path: Path) -> Schedule:
-    """Return a schedule that keeps versions 1, 2 and 11, and has no champion."""
-    schedule = Schedule(tiny_model.settings(), tmp_path)
+def promotions(bundles: list[Path], tmp_path: Path) -> PromotionHistory:
+    """Return a history that keeps versions 1, 2 and 11, and has no champion."""
+    promotions = PromotionHistory(tiny_model.settings(), tmp_path)
     for version, path in zip(("1", "2", "11"), bundles, strict=True):
-        schedule.keep(version, path)
-    return schedule
+        promotions.keep(version, path)
+    return promotions
 
 
 def test_a_later_promotion_takes_the_place_of_what_was_said_about_its_windows(
-    schedule: Schedule,
+    promotions: PromotionHistory,
 ) -> None:
-    assert (schedule.versions(), schedule.champion(), schedule.terms()) == (
+    assert (promotions.versions(), promotions.champion(), promotions.periods()) == (
         ["1", "2", "11"],
         None,
         [],
     )
-    stamps = [schedule.stamp()]
+    stamps = [promotions.stamp()]
     for version, start in (("1", START), ("11", START + 2 * DAY), ("2", START + DAY)):
-        schedule.promote(version, start)
-        stamps.append(schedule.stamp())
-    assert schedule.terms() == [Term(START, "1"), Term(START + DAY, "2")]
-    schedule.promote("11", START + DAY)
-    assert schedule.terms() == [Term(START, "1"), Term(START + DAY, "11")]
-    assert schedule.champion() == "11"
-    assert Predictor.load(schedule.bundle("11")).name == "popularity@11"
+        promotions.promote(version, start)
+        stamps.append(promotions.stamp())
+    assert promotions.periods() == [ServingPeriod(START, "1"), ServingPeriod(START + DAY, "2")]
+    promotions.promote("11", START + DAY)
+    assert promotions.periods() == [ServingPeriod(START, "1"), ServingPeriod(START + DAY, "11")]
+    assert promotions.champion() == "11"
+    assert Predictor.load(promotions.bundle("11")).name == "popularity@11"
     assert stamps == sorted(set(stamps))
     with pytest.raises(ValueError, match="time zone"):
-        schedule.promote("1", START.replace(tzinfo=None))
+        promotions.promote("1", START.replace(tzinfo=None))
 
 
-def test_only_what_is_kept_can_serve(schedule: Schedule) -> None:
+def test_only_what_is_kept_can_serve(promotions: PromotionHistory) -> None:
     with pytest.raises(InputError, match=r"No hay versión 99 .*1, 2, 11"):
-        schedule.promote("99", START)
+        promotions.promote("99", START)
     with pytest.raises(InputError, match="No hay versión 98"):
-        schedule.promote("1", START, Canary("98", 0.1))
-    assert schedule.terms() == []
+        promotions.promote("1", START, Canary("98", 0.1))
+    assert promotions.periods() == []
 
 
-def test_a_kept_version_never_changes(schedule: Schedule, bundles: list[Path]) -> None:
-    schedule.keep("1", bundles[0])
+def test_a_kept_version_never_changes(promotions: PromotionHistory, bundles: list[Path]) -> None:
+    promotions.keep("1", bundles[0])
     with pytest.raises(IntegrityError, match="otro contenido"):
-        schedule.keep("1", bundles[1])
-    assert schedule.versions() == ["1", "2", "11"]
+        promotions.keep("1", bundles[1])
+    assert promotions.versions() == ["1", "2", "11"]
 
 
 def test_a_spoilt_bundle_is_not_kept(bundles: list[Path], tmp_path: Path) -> None:
@@ -75,20 +75,20 @@ def test_a_spoilt_bundle_is_not_kept(bundles: list[Path], tmp_path: Path) -> Non
     spoilt.mkdir()
     for file in bundles[0].iterdir():
         (spoilt / file.name).write_bytes(file.read_bytes() + b" ")
-    schedule = Schedule(tiny_model.settings(), tmp_path)
+    promotions = PromotionHistory(tiny_model.settings(), tmp_path)
     with pytest.raises(IntegrityError):
-        schedule.keep("1", spoilt)
-    assert schedule.versions() == []
+        promotions.keep("1", spoilt)
+    assert promotions.versions() == []
 
 
 def test_a_canary_predicts_its_share_of_the_tracks_always_the_same(
-    schedule: Schedule, tmp_path: Path
+    promotions: PromotionHistory, tmp_path: Path
 ) -> None:
     params = tiny_model.settings().model_copy(update={"archive": str(tmp_path)})
     features = tiny_model.data()[0]
     half = START + timedelta(hours=36)
-    schedule.promote("1", START)
-    schedule.promote("1", half, Canary("2", 0.25))
+    promotions.promote("1", START)
+    promotions.promote("1", half, Canary("2", 0.25))
     predicted = Champions(params).predict(features)
     assert predicted.height == features.height
     models = {

@@ -28,7 +28,7 @@ class Versions:
         return self.version
 
     def align(self) -> None:
-        """Change nothing: the aliases are what the schedule says."""
+        """Change nothing: the aliases are what the promotions say."""
 
     def promote(self, version: str, effective_from: datetime) -> None:
         self.current = version

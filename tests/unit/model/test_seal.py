@@ -23,7 +23,7 @@ from spotify_mlops.io import files
 from spotify_mlops.io.local import secret
 from spotify_mlops.model import bundle
 from spotify_mlops.model.predictor import Predictor
-from spotify_mlops.model.promotions import Canary, Schedule
+from spotify_mlops.model.promotions import Canary, PromotionHistory
 from spotify_mlops.model.training import TrainingResult
 from spotify_mlops.serving.models import FixedModel
 
@@ -39,17 +39,17 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
 
 
 @pytest.fixture
-def schedule(own: Params, tmp_path: Path) -> Schedule:
-    """Return a schedule with two versions; the first is the champion."""
-    schedule = Schedule(own)
+def promotions(own: Params, tmp_path: Path) -> PromotionHistory:
+    """Return a history with two versions; the first is the champion."""
+    promotions = PromotionHistory(own)
     for version, path in zip(("1", "2"), tiny_model.bundles(tmp_path / "b", 2), strict=True):
-        schedule.keep(version, path)
-    schedule.promote("1", START)
-    return schedule
+        promotions.keep(version, path)
+    promotions.promote("1", START)
+    return promotions
 
 
-def record(schedule: Schedule) -> Path:
-    return Path(schedule.uri) / "schedule.json"
+def record(promotions: PromotionHistory) -> Path:
+    return Path(promotions.uri) / "schedule.json"
 
 
 def rewrite(path: Path, change: Callable[[Any], Any]) -> None:
@@ -86,7 +86,7 @@ def test_a_bundle_has_its_two_files_and_no_name_of_anyones_choice(
     with pytest.raises(IntegrityError, match=r"model\.json"):
         bundle.load(folder)
     with pytest.raises(IntegrityError):
-        Schedule(own, tmp_path / "archive").keep("1", folder)
+        PromotionHistory(own, tmp_path / "archive").keep("1", folder)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -169,12 +169,12 @@ def test_an_objects_name_does_not_lead_out_of_the_copy(
 # --- the record of who serves -------------------------------------------------------------------
 
 
-def test_what_is_written_here_is_read_here(schedule: Schedule) -> None:
-    schedule.promote("1", START + timedelta(hours=1), Canary("2", 0.1))
-    again = Schedule(tiny_model.settings())
+def test_what_is_written_here_is_read_here(promotions: PromotionHistory) -> None:
+    promotions.promote("1", START + timedelta(hours=1), Canary("2", 0.1))
+    again = PromotionHistory(tiny_model.settings())
     assert (again.versions(), again.champion()) == (["1", "2"], "1")
     assert Predictor.load(again.bundle("2")).name == "popularity@2"
-    assert record(schedule).read_text(encoding="utf-8").count('"seal"') == 1
+    assert record(promotions).read_text(encoding="utf-8").count('"seal"') == 1
 
 
 @pytest.mark.parametrize(
@@ -191,21 +191,21 @@ def test_what_is_written_here_is_read_here(schedule: Schedule) -> None:
     ],
 )
 def test_a_promotion_that_somebody_else_wrote_does_not_count(
-    schedule: Schedule, change: Callable[[Any], Any]
+    promotions: PromotionHistory, change: Callable[[Any], Any]
 ) -> None:
-    rewrite(record(schedule), change)
-    for read in (schedule.terms, schedule.versions, lambda: schedule.bundle("1"),
-                 lambda: schedule.promote("1", START)):  # fmt: skip
+    rewrite(record(promotions), change)
+    for read in (promotions.periods, promotions.versions, lambda: promotions.bundle("1"),
+                 lambda: promotions.promote("1", START)):  # fmt: skip
         with pytest.raises(IntegrityError, match="spotify-mlops seal") as caught:
             read()
         assert caught.value.exit_code == 6
 
 
 @pytest.mark.parametrize("text", [DEEP, "[]", "{", '{"promotions": 1}', "9" * 9000])
-def test_a_damaged_record_is_one_error(schedule: Schedule, text: str) -> None:
-    record(schedule).write_text(text, encoding="utf-8")
+def test_a_damaged_record_is_one_error(promotions: PromotionHistory, text: str) -> None:
+    record(promotions).write_text(text, encoding="utf-8")
     with pytest.raises(IntegrityError, match=r"schedule\.json"):
-        schedule.terms()
+        promotions.periods()
 
 
 @pytest.mark.parametrize(
@@ -216,41 +216,45 @@ def test_a_damaged_record_is_one_error(schedule: Schedule, text: str) -> None:
         {"promotions": [], "versions": {"../../x": "0"}},
     ],
 )
-def test_a_record_of_another_shape_is_not_adopted(schedule: Schedule, content: Any) -> None:
-    record(schedule).write_text(json.dumps(content), encoding="utf-8")
+def test_a_record_of_another_shape_is_not_adopted(
+    promotions: PromotionHistory, content: Any
+) -> None:
+    record(promotions).write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(IntegrityError, match="está dañado"):
-        schedule.adopt()
+        promotions.adopt()
 
 
-def test_a_bundle_takes_the_place_of_no_other(schedule: Schedule, tmp_path: Path) -> None:
+def test_a_bundle_takes_the_place_of_no_other(promotions: PromotionHistory, tmp_path: Path) -> None:
     """Its own hashes are right, whether it is somebody's own or another version's."""
-    for source in (Path(schedule.uri) / "2", tiny_model.bundles(tmp_path / "c", 3)[2]):
-        shutil.rmtree(Path(schedule.uri) / "1")
-        shutil.copytree(source, Path(schedule.uri) / "1")
-        bundle.load(Path(schedule.uri) / "1")
+    for source in (Path(promotions.uri) / "2", tiny_model.bundles(tmp_path / "c", 3)[2]):
+        shutil.rmtree(Path(promotions.uri) / "1")
+        shutil.copytree(source, Path(promotions.uri) / "1")
+        bundle.load(Path(promotions.uri) / "1")
         with pytest.raises(IntegrityError, match="no es la que se guardó"):
-            schedule.bundle("1")
+            promotions.bundle("1")
 
 
-def test_what_the_platform_hands_over_is_what_was_kept(schedule: Schedule, tmp_path: Path) -> None:
-    one = f"file://{schedule.uri}/1"
-    assert FixedModel(one, schedule).current().name == "popularity@1"
-    shutil.copytree(Path(schedule.uri) / "2", Path(schedule.uri) / "1", dirs_exist_ok=True)
+def test_what_the_platform_hands_over_is_what_was_kept(
+    promotions: PromotionHistory, tmp_path: Path
+) -> None:
+    one = f"file://{promotions.uri}/1"
+    assert FixedModel(one, promotions).current().name == "popularity@1"
+    shutil.copytree(Path(promotions.uri) / "2", Path(promotions.uri) / "1", dirs_exist_ok=True)
     with pytest.raises(IntegrityError, match="no es la que se guardó"):
-        FixedModel(one, schedule)
+        FixedModel(one, promotions)
     # A folder that its caller chose is believed as far as its hashes go.
-    elsewhere = shutil.copytree(Path(schedule.uri) / "2", tmp_path / "mounted" / "7")
-    assert FixedModel(str(elsewhere), schedule).current().name == "popularity@7"
+    elsewhere = shutil.copytree(Path(promotions.uri) / "2", tmp_path / "mounted" / "7")
+    assert FixedModel(str(elsewhere), promotions).current().name == "popularity@7"
 
 
 def test_nothing_is_written_through_a_link(own: Params, tmp_path: Path) -> None:
-    schedule = Schedule(own)
+    promotions = PromotionHistory(own)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    Path(schedule.uri).mkdir(parents=True)
-    (Path(schedule.uri) / "1").symlink_to(elsewhere)
+    Path(promotions.uri).mkdir(parents=True)
+    (Path(promotions.uri) / "1").symlink_to(elsewhere)
     with pytest.raises(IntegrityError, match="enlace"):
-        schedule.keep("1", tiny_model.bundles(tmp_path / "b", 1)[0])
+        promotions.keep("1", tiny_model.bundles(tmp_path / "b", 1)[0])
     assert list(elsewhere.iterdir()) == []
 
 
@@ -289,67 +293,69 @@ def test_a_training_run_is_the_one_that_was_saved(own: Params, tmp_path: Path) -
 
 
 def test_a_seal_moves_with_its_state_folder_and_is_no_other_clones(
-    schedule: Schedule, own: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    promotions: PromotionHistory, own: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = tiny_model.result()
     result.save(tmp_path / "state" / "training")
     (tmp_path / "state").rename(tmp_path / "moved")
     monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path / "moved"))
-    assert Schedule(own).champion() == "1"
+    assert PromotionHistory(own).champion() == "1"
     TrainingResult.load(tmp_path / "moved" / "training")
     monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path / "other"))
     shared = own.model_copy(update={"archive": str(tmp_path / "moved" / "archive" / own.profile)})
     with pytest.raises(IntegrityError):
-        Schedule(shared).champion()
+        PromotionHistory(shared).champion()
     with pytest.raises(IntegrityError):
         TrainingResult.load(tmp_path / "moved" / "training")
 
 
-def without_seals(schedule: Schedule) -> None:
+def without_seals(promotions: PromotionHistory) -> None:
     """Leave the archive as the release before seals did."""
-    rewrite(record(schedule), lambda r: {"promotions": r["promotions"]})
+    rewrite(record(promotions), lambda r: {"promotions": r["promotions"]})
 
 
 def test_models_of_before_are_sealed_by_the_main_job_and_once(
-    schedule: Schedule, own: Params, capsys: pytest.CaptureFixture[str]
+    promotions: PromotionHistory, own: Params, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    terms = schedule.terms()
-    without_seals(schedule)
+    periods = promotions.periods()
+    without_seals(promotions)
     with pytest.raises(IntegrityError, match="versión anterior"):
-        schedule.champion()
+        promotions.champion()
     _adopt(own)
     assert "sellados: 1, 2" in capsys.readouterr().err
-    assert (schedule.terms(), schedule.versions()) == (terms, ["1", "2"])
-    rewrite(record(schedule), lambda r: r["promotions"].clear())
+    assert (promotions.periods(), promotions.versions()) == (periods, ["1", "2"])
+    rewrite(record(promotions), lambda r: r["promotions"].clear())
     _adopt(own)  # somebody changed what was sealed: that is not of before
     with pytest.raises(IntegrityError):
-        schedule.champion()
+        promotions.champion()
 
 
 def test_models_of_before_elsewhere_are_sealed_by_who_vouches_for_them(
-    schedule: Schedule, own: Params, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    promotions: PromotionHistory, own: Params, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    without_seals(schedule)
+    without_seals(promotions)
     shared = tmp_path / "shared"
-    Path(schedule.uri).parent.parent.rename(shared)
+    Path(promotions.uri).parent.parent.rename(shared)
     away = own.model_copy(update={"archive": str(shared)})
     _adopt(away)
     with pytest.raises(IntegrityError):
-        Schedule(away).champion()
+        PromotionHistory(away).champion()
     options = ["--set", f"archive={shared}", "--json"]
     main.app.main(["seal", *options], standalone_mode=False)
     answer = json.loads(capsys.readouterr().out)
     assert (sorted(answer["versions"]), answer["champion"]) == (["1", "2"], "1")
-    assert Schedule(away).champion() == "1"
+    assert PromotionHistory(away).champion() == "1"
     (shared / "models" / own.model_name / "2" / bundle.GRAPH).write_bytes(b"other")
     with pytest.raises(IntegrityError, match="SHA-256"):
-        Schedule(away).adopt()
+        PromotionHistory(away).adopt()
 
 
-def test_a_new_secret_makes_the_old_seals_void(schedule: Schedule, tmp_path: Path) -> None:
+def test_a_new_secret_makes_the_old_seals_void(
+    promotions: PromotionHistory, tmp_path: Path
+) -> None:
     (tmp_path / "state" / secret.FILE).unlink()
     with pytest.raises(IntegrityError, match="spotify-mlops seal"):
-        schedule.champion()
+        promotions.champion()
 
 
 def test_in_a_bucket_there_is_no_seal(monkeypatch: pytest.MonkeyPatch, own: Params) -> None:
@@ -358,12 +364,12 @@ def test_in_a_bucket_there_is_no_seal(monkeypatch: pytest.MonkeyPatch, own: Para
     stored: dict[str, bytes] = {}
     monkeypatch.setattr(files, "write_bytes", stored.__setitem__)
     monkeypatch.setattr(files, "read_bytes", stored.get)
-    schedule = Schedule(params.load("local", archive="gs://bucket/archive"))
+    promotions = PromotionHistory(params.load("local", archive="gs://bucket/archive"))
     folder = tiny_model.bundles(Path(os.environ["SPOTIFY_MLOPS_STATE"]), 1)[0]
-    schedule.keep("1", folder)
-    schedule.promote("1", START)
-    assert (schedule.versions(), schedule.champion()) == (["1"], "1")
+    promotions.keep("1", folder)
+    promotions.promote("1", START)
+    assert (promotions.versions(), promotions.champion()) == (["1"], "1")
     (content,) = (v for name, v in stored.items() if name.endswith("schedule.json"))
     assert b"seal" not in content
     monkeypatch.setattr(files, "local_folder", lambda uri: folder)
-    assert schedule.bundle("1").digest == bundle.load(folder).digest
+    assert promotions.bundle("1").digest == bundle.load(folder).digest

@@ -25,7 +25,7 @@ from spotify_mlops.config.errors import InputError, IntegrityError, ServiceError
 from spotify_mlops.io.http import ports
 from spotify_mlops.model import client as official
 from spotify_mlops.model.predictor import Predictor
-from spotify_mlops.model.promotions import Schedule
+from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.serving.app import create_app
 from spotify_mlops.serving.models import ChampionModel, FixedModel
 
@@ -198,33 +198,33 @@ def test_a_silent_endpoint_is_said() -> None:
 
 
 def test_a_new_champion_answers_without_a_restart(bundle_dir: Path, tmp_path: Path) -> None:
-    schedule = Schedule(tiny_model.settings(), tmp_path)
+    promotions = PromotionHistory(tiny_model.settings(), tmp_path)
     with pytest.raises(InputError, match="No hay modelo campeón"):
-        ChampionModel(schedule)
-    schedule.keep("1", bundle_dir)
-    schedule.promote("1", tiny_model.START)
-    models = ChampionModel(schedule)
+        ChampionModel(promotions)
+    promotions.keep("1", bundle_dir)
+    promotions.promote("1", tiny_model.START)
+    models = ChampionModel(promotions)
     client = TestClient(create_app(models, lambda keys: {}))
     assert client.get("/health").json() == {"status": "ok", "model": "popularity@1"}
     other = tiny_model.result().description | {"note": "another"}
     result = tiny_model.result()
     changed = type(result)(**(vars(result) | {"description": other}))
-    schedule.keep("2", changed.write_bundle(tmp_path / "second").path)
+    promotions.keep("2", changed.write_bundle(tmp_path / "second").path)
     assert client.get("/health").json()["model"] == "popularity@1"
-    schedule.promote("2", tiny_model.START + timedelta(hours=1))
+    promotions.promote("2", tiny_model.START + timedelta(hours=1))
     models.refresh()
     body = {"instances": [good(bundle_dir)]}
     assert client.post("/predict", json=body).json()["predictions"][0]["model"] == "popularity@2"
     # A champion whose files changed does not take the place of one that answers.
     third = type(result)(**(vars(result) | {"description": other | {"note": "third"}}))
-    schedule.keep("3", third.write_bundle(tmp_path / "third").path)
-    (schedule.bundle("3").path / "model.onnx").write_bytes(b"spoilt")
-    schedule.promote("3", tiny_model.START + timedelta(hours=2))
+    promotions.keep("3", third.write_bundle(tmp_path / "third").path)
+    (promotions.bundle("3").path / "model.onnx").write_bytes(b"spoilt")
+    promotions.promote("3", tiny_model.START + timedelta(hours=2))
     with pytest.raises(IntegrityError):
         models.refresh()
     assert client.get("/health").json()["model"] == "popularity@2"
     with pytest.raises(IntegrityError):
-        ChampionModel(schedule)
+        ChampionModel(promotions)
 
 
 def test_a_bundle_in_a_bucket_is_fetched_and_verified(

@@ -24,7 +24,7 @@ import tiny_model
 from spotify_mlops.io.http import guard
 from spotify_mlops.model import bundle
 from spotify_mlops.model.predictor import Predictor
-from spotify_mlops.model.promotions import Schedule
+from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.serving import limits
 
 WAIT = 60.0
@@ -181,14 +181,14 @@ def test_a_new_champion_takes_over_under_load(
     bundle_dir: Path, tmp_path: Path, body: bytes
 ) -> None:
     settings = tiny_model.settings().model_copy(update={"archive": str(tmp_path)})
-    schedule = Schedule(settings)
+    promotions = PromotionHistory(settings)
     first = bundle.load(bundle_dir)
     card = (bundle_dir / bundle.CARD).read_text(encoding="utf-8")
     note = first.description | {"note": "the same model, as another version"}
     second = bundle.write(tmp_path / "second", first.graph(), card, note)
-    schedule.keep("1", bundle_dir)
-    schedule.keep("2", second.path)
-    schedule.promote("1", tiny_model.START)
+    promotions.keep("1", bundle_dir)
+    promotions.keep("2", second.path)
+    promotions.promote("1", tiny_model.START)
     file = tmp_path / "params.yaml"
     file.write_text(yaml.safe_dump(settings.model_dump(mode="json")), encoding="utf-8")
     answers: list[list[Any]] = [[] for _ in range(4)]
@@ -207,7 +207,7 @@ def test_a_new_champion_takes_over_under_load(
             thread.start()
         try:
             server.wait_for(lambda: all(answers))
-            schedule.promote("2", tiny_model.START + timedelta(hours=1))
+            promotions.promote("2", tiny_model.START + timedelta(hours=1))
             new = (200, "popularity@2")
             server.wait_for(lambda: all(mine[-1] == new for mine in answers))
         finally:

@@ -211,7 +211,7 @@ def publish(
         ServiceError: Kafka does not answer, or did not take a record.
     """
     ensure_topic(params)
-    report = Report(progress)
+    report = PublishingProgress(progress)
     with Publisher(params) as publisher:
         for batch in batches:
             publisher.send(batch if "value" in batch.columns else event_records(params, batch))
@@ -252,7 +252,7 @@ def publish_heartbeats(params: Params, time: datetime) -> int:
     return publish(params, [heartbeat_records(params, time)])
 
 
-class Report:
+class PublishingProgress:
     """Says how far publishing is, at most every two seconds."""
 
     def __init__(self, progress: Progress | None, total: int | None = None) -> None:

@@ -26,7 +26,7 @@ from ...model import dataset, evaluate, gate, metrics
 from ...model.endpoint import Endpoint
 from ...model.metrics import PROBABILITIES
 from ...model.predictor import Predictor
-from ...model.promotions import Canary, Schedule
+from ...model.promotions import Canary, PromotionHistory
 from ...model.registry import Registry
 from ...pipeline.predict import in_canary
 from ...pipeline.sinks import positions
@@ -39,7 +39,7 @@ _references: dict[tuple[str, str], drift.Reference | None] = {}
 
 
 @dataclass(frozen=True)
-class Report:
+class StepReport:
     """What a step did."""
 
     closed_until: datetime | None
@@ -49,7 +49,7 @@ class Report:
     decisions: tuple[Decision, ...]
 
 
-def step(params: Params, say: Progress = silent, *, act: bool = True) -> Report:
+def step(params: Params, say: Progress = silent, *, act: bool = True) -> StepReport:
     """Score, decide, act; wait first for another process that takes a step.
 
     Args:
@@ -70,23 +70,23 @@ class _Step:
         self._params = params
         self._say = say
         self._windowing = Windowing.of(params)
-        self._schedule = Schedule(params)
+        self._promotions = PromotionHistory(params)
         self._registry = Registry(params)
         self._loaded: dict[str, Predictor] = {}
 
-    def take(self, act: bool) -> Report:
+    def take(self, act: bool) -> StepReport:
         warehouse.ensure_dataset(self._params)
         position = positions.load(self._params)
         closed = position.write_from if position is not None else None
-        champion = self._schedule.champion()
+        champion = self._promotions.champion()
         if closed is None or champion is None:
-            return Report(closed, 0, None, None, ())
+            return StepReport(closed, 0, None, None, ())
         scored = self._score(closed)
         log = decisions.read(self._params)
         state = State.of(log, champion)
         evidence = self._evidence(state, closed)
         if evidence is None:
-            return Report(closed, scored, state, None, ())
+            return StepReport(closed, scored, state, None, ())
         decision = policy.decide(state, evidence, self._params)
         done: list[Decision] = []
         if decision is not None:
@@ -95,7 +95,7 @@ class _Step:
             done = self._act(decision, closed)
             for each in done:
                 decisions.write(self._params, each, datetime.now(UTC))
-        return Report(closed, scored, State.of([*log, *done], self._champion()), evidence,
+        return StepReport(closed, scored, State.of([*log, *done], self._champion()), evidence,
                       tuple(done))  # fmt: skip
 
     # What is known
@@ -275,7 +275,7 @@ class _Step:
 
     def _serve(self, version: str, since: datetime, canary: Canary | None = None) -> None:
         self._registry.promote(version, since, canary)
-        Endpoint(self._params).serve(self._schedule.terms()[-1])
+        Endpoint(self._params).serve(self._promotions.periods()[-1])
 
     def _retrain(self, asked: Decision, closed: datetime) -> list[Decision]:
         """Train a challenger and register it with the gate's verdict."""
@@ -307,13 +307,13 @@ class _Step:
         return [asked, outcome]
 
     def _champion(self) -> str:
-        champion = self._schedule.champion()
+        champion = self._promotions.champion()
         assert champion is not None
         return champion
 
     def _predictor(self, version: str) -> Predictor:
         if version not in self._loaded:
-            self._loaded[version] = Predictor.load(self._schedule.bundle(version))
+            self._loaded[version] = Predictor.load(self._promotions.bundle(version))
         return self._loaded[version]
 
 

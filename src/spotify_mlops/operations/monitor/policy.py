@@ -33,7 +33,7 @@ class State:
 
         Args:
             decisions: oldest first.
-            champion: the schedule's: a promotion by hand (notebook 06) is in no log, and ends
+            champion: the promotions': one by hand (notebook 06) is in no log, and ends
                 whatever stage another model was in.
         """
         retrains = [d.window_start for d in decisions if d.step == "retrain"]

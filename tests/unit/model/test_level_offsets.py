@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import softmax
 
-from spotify_mlops.model import decision, metrics
+from spotify_mlops.model import level_offsets, metrics
 
 
 def world(rows: int, seed: int, common: float) -> tuple[np.ndarray, np.ndarray]:
@@ -18,7 +18,7 @@ def world(rows: int, seed: int, common: float) -> tuple[np.ndarray, np.ndarray]:
 
 def test_expected_macro_f1_is_what_comes_on_average() -> None:
     p, _ = world(4000, 1, 1.0)
-    announced = decision.decide(p, (0.3, 0.1, 0.0))
+    announced = level_offsets.decide(p, (0.3, 0.1, 0.0))
     random = np.random.default_rng(2)
     draws = [
         metrics.macro_f1_of((random.random((len(p), 1)) > p.cumsum(axis=1)).sum(axis=1), announced)
@@ -26,30 +26,31 @@ def test_expected_macro_f1_is_what_comes_on_average() -> None:
     ]
     standard_error = np.std(draws) / np.sqrt(len(draws))
     assert (
-        abs(np.mean(draws) - decision.expected_macro_f1(p, announced)) < 4 * standard_error + 1e-3
+        abs(np.mean(draws) - level_offsets.expected_macro_f1(p, announced))
+        < 4 * standard_error + 1e-3
     )
 
 
 def test_the_offsets_gain_on_rows_they_were_not_chosen_on() -> None:
     p, _ = world(20_000, 3, 1.2)
-    offsets = decision.fit(p)
+    offsets = level_offsets.fit(p)
     assert offsets[0] > 0.1 and offsets[1] > 0.1 and offsets[2] == 0
     later, truth = world(20_000, 4, 1.2)
-    plain = metrics.macro_f1_of(truth, decision.decide(later, decision.NONE))
-    assert metrics.macro_f1_of(truth, decision.decide(later, offsets)) > plain + 0.01
+    plain = metrics.macro_f1_of(truth, level_offsets.decide(later, level_offsets.NONE))
+    assert metrics.macro_f1_of(truth, level_offsets.decide(later, offsets)) > plain + 0.01
     for other in [(0.0, 0.4, 0.0), (0.4, 0.0, 0.0), (-0.2, 0.0, 0.0)]:
-        assert decision.expected_macro_f1(p, decision.decide(p, offsets)) > (
-            decision.expected_macro_f1(p, decision.decide(p, other))
+        assert level_offsets.expected_macro_f1(p, level_offsets.decide(p, offsets)) > (
+            level_offsets.expected_macro_f1(p, level_offsets.decide(p, other))
         )
 
 
 def test_where_levels_are_alike_the_most_probable_is_announced() -> None:
     p, _ = world(20_000, 5, 0.0)
-    assert np.abs(decision.fit(p)).max() <= 0.05
-    assert (decision.decide(p, decision.NONE) == p.argmax(axis=1)).all()
+    assert np.abs(level_offsets.fit(p)).max() <= 0.05
+    assert (level_offsets.decide(p, level_offsets.NONE) == p.argmax(axis=1)).all()
 
 
 def test_certain_probabilities_leave_nothing_to_decide() -> None:
     p = np.eye(3)[np.arange(300) % 3]
-    assert decision.fit(p) == decision.NONE
-    assert decision.expected_macro_f1(p, p.argmax(axis=1)) == 1
+    assert level_offsets.fit(p) == level_offsets.NONE
+    assert level_offsets.expected_macro_f1(p, p.argmax(axis=1)) == 1
