@@ -26,7 +26,7 @@ from spotify_mlops.config.spanish import exact, number
 from spotify_mlops.domain.features import feature_names
 from spotify_mlops.domain.labels import LEVELS
 from spotify_mlops.io import bigquery
-from spotify_mlops.io.bigquery import tables, warehouse
+from spotify_mlops.io.bigquery import appending, tables, warehouse
 from spotify_mlops.io.local import processes
 from spotify_mlops.operations import apps
 from spotify_mlops.presentation.dashboard import queries
@@ -194,8 +194,8 @@ def _watch(
         start = last["window_start"][0] + params.window * count
         shown = f"{start:%d/%m/%Y, %H:%M}"
         fresh = last.with_columns(window_start=pl.lit(start))
-        warehouse.append(params, tables.features(params), _features(params, fresh))
-        warehouse.append(params, tables.PREDICTIONS, _predictions(params, fresh))
+        appending.append(params, tables.features(params), _features(params, fresh))
+        appending.append(params, tables.PREDICTIONS, _predictions(params, fresh))
         written = datetime.now(UTC)
         page.wait_for_function("text => document.body.textContent.includes(text)", arg=shown)
         seen.append((datetime.now(UTC) - written).total_seconds())

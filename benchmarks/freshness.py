@@ -30,7 +30,7 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.config.spanish import exact
 from spotify_mlops.domain.windows import EPOCH
 from spotify_mlops.io import bigquery, mongo
-from spotify_mlops.io.bigquery import tables, warehouse
+from spotify_mlops.io.bigquery import appending, tables
 from spotify_mlops.io.kafka import admin
 from spotify_mlops.io.local import processes
 from spotify_mlops.operations import apps
@@ -271,7 +271,7 @@ def _readable(params: Params, since: datetime) -> pl.DataFrame:
 def _floor(params: Params, rows: int) -> float:
     """Return the median seconds of one append of ``rows`` predictions until a reader finds them."""
     times = []
-    with warehouse.Appender(params, tables.PREDICTIONS) as appender:
+    with appending.Appender(params, tables.PREDICTIONS) as appender:
         for turn in range(10):
             window = datetime(2101, 1, 1 + turn, tzinfo=UTC)
             frame = pl.DataFrame(

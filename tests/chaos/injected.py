@@ -22,13 +22,13 @@ from spotify_mlops.cli import main
 from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.io import files
 from spotify_mlops.io.archive import compaction
-from spotify_mlops.io.bigquery import warehouse
+from spotify_mlops.io.bigquery import appending
 from spotify_mlops.operations import housekeeping
 from spotify_mlops.pipeline import checkpoint
 from spotify_mlops.pipeline.sinks import dead_letters, mongo
 
 WRITERS: dict[str, tuple[Any, str]] = {
-    "append": (warehouse.Appender, "append"),
+    "append": (appending.Appender, "append"),
     "letters": (dead_letters.DeadLetterTopic, "publish"),
     "events": (mongo, "insert_events"),
     "tracks": (mongo.Tracks, "replace"),

@@ -19,7 +19,7 @@ from playwright.sync_api import Page, expect
 from spotify_mlops.config.params import Params
 from spotify_mlops.config.spanish import number
 from spotify_mlops.io import bigquery
-from spotify_mlops.io.bigquery import tables, warehouse
+from spotify_mlops.io.bigquery import appending, tables, warehouse
 from spotify_mlops.io.local import processes, state
 from spotify_mlops.operations import apps, telemetry
 from spotify_mlops.operations.lag import Lag, PartitionLag
@@ -53,12 +53,12 @@ class Live:
         ):
             last = rows.filter(pl.col("window_start") == rows["window_start"].max())
             last = last.filter(pl.col("track_id").hash(7) % 3 != later.hour % 3)
-            warehouse.append(self.params, table, last.with_columns(window_start=pl.lit(later)))
+            appending.append(self.params, table, last.with_columns(window_start=pl.lit(later)))
 
     def tell_lag(self, at: datetime, records: int, seconds: float) -> None:
         partition = PartitionLag(0, records, records, records, at, at, seconds)
         told = Lag("job", 0.0, at, 0, (partition,))
-        warehouse.append(self.params, tables.LAG, telemetry.lag_rows(told, at))
+        appending.append(self.params, tables.LAG, telemetry.lag_rows(told, at))
 
     def asked(self, name: str, **chosen: tuple[str, ...]) -> pl.DataFrame:
         """Return what a panel's SQL says for the page's default range."""
@@ -98,8 +98,8 @@ def live(world: worlds.World) -> Iterator[Live]:
     features, predictions = (
         rows.with_columns(written_at=pl.lit(made)) for rows in (features, predictions)
     )
-    warehouse.append(settings, tables.features(settings), features)
-    warehouse.append(settings, tables.PREDICTIONS, predictions)
+    appending.append(settings, tables.features(settings), features)
+    appending.append(settings, tables.PREDICTIONS, predictions)
     with serving(settings) as url:
         found = Live(settings, url, features, predictions)
         found.tell_lag(datetime.now(UTC) + timedelta(minutes=30), 12, 30.0)  # all through the tests
@@ -254,7 +254,7 @@ def test_it_says_that_nothing_has_come_then_that_the_stream_is_behind_then_down(
         expect(notices).to_contain_text("Todavía no ha llegado nada", timeout=PATIENCE)
         expect(visit.page.get_by_text("datos sintéticos")).to_have_count(0)
         visit.check()
-        warehouse.append(own, tables.PREDICTIONS, live.predictions)
+        appending.append(own, tables.PREDICTIONS, live.predictions)
         expect(notices).to_contain_text("no ha estado nunca en marcha", timeout=PATIENCE)
         # Half a minute ahead, so that a busy machine shows it too before it is old.
         empty.tell_lag(datetime.now(UTC) + timedelta(seconds=30), 9_000, 3 * 86_400.0)

@@ -14,7 +14,7 @@ from spotify_mlops.cli import main
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import UserError
 from spotify_mlops.io import bigquery
-from spotify_mlops.io.bigquery import tables, warehouse
+from spotify_mlops.io.bigquery import appending, frames, tables, warehouse
 
 MakeParams = Callable[..., params.Params]
 WINDOW = {"window_start": datetime(2026, 1, 5, tzinfo=UTC), "country": "CO", "track_id": "t"}
@@ -26,10 +26,10 @@ def filled(local: params.Params) -> None:
     features = tables.features(local)
     counts = {f.name: 1 for f in features.schema if f.mode == "REQUIRED" and f.name not in WINDOW}
     counts["written_at"] = WINDOW["window_start"]  # type: ignore[assignment]
-    warehouse.append(local, features, warehouse.frame(features, [WINDOW | counts]))
+    appending.append(local, features, frames.frame(features, [WINDOW | counts]))
     letter = {"log_partition": 0, "log_offset": 7, "append_time": WINDOW["window_start"],
               "topic": "t", "reason": "empty"}  # fmt: skip
-    warehouse.append(local, tables.DEAD_LETTERS, warehouse.frame(tables.DEAD_LETTERS, [letter]))
+    appending.append(local, tables.DEAD_LETTERS, frames.frame(tables.DEAD_LETTERS, [letter]))
 
 
 def rows(local: params.Params) -> dict[str, int]:

@@ -19,7 +19,7 @@ from local_services import services
 from spotify_mlops import sources
 from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.io import bigquery, mongo
-from spotify_mlops.io.bigquery import tables, warehouse
+from spotify_mlops.io.bigquery import appending, tables, warehouse
 from spotify_mlops.io.local import processes, state
 from spotify_mlops.operations import apps, lag
 
@@ -97,12 +97,12 @@ def test_what_was_acknowledged_is_there_and_what_was_not_is_said(disk: Disk) -> 
     file = str(apps.params_file(local))
     documents = mongo.database(local)["documents"]
     warehouse.ensure_dataset(local)
-    acknowledged = warehouse.append(local, tables.PREDICTIONS, predictions(1000))
+    acknowledged = appending.append(local, tables.PREDICTIONS, predictions(1000))
     documents.insert_one({"_id": "before"})
 
     disk.fill()
     with pytest.raises(ServiceError, match="BigQuery no aceptó"):
-        warehouse.append(local, tables.PREDICTIONS, predictions(5000, 1000))
+        appending.append(local, tables.PREDICTIONS, predictions(5000, 1000))
     wait_until(lambda: faults().keys() == set(STORES))
     assert all("libera espacio" in reason for reason in faults().values())
     done = command("status", "--params", file)
@@ -119,7 +119,7 @@ def test_what_was_acknowledged_is_there_and_what_was_not_is_said(disk: Disk) -> 
     sql = "SELECT COUNT(*) FROM {dataset}.spotify_predictions_rows"
     assert bigquery.query(local, sql).item() == acknowledged
     assert documents.count_documents({}) == 1
-    acknowledged += warehouse.append(local, tables.PREDICTIONS, predictions(500, 1000))
+    acknowledged += appending.append(local, tables.PREDICTIONS, predictions(500, 1000))
     documents.insert_one({"_id": "after"})
     services.down()
     services.up()  # what is in their files, not in their memory

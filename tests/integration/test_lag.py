@@ -16,7 +16,7 @@ from spotify_mlops import sources
 from spotify_mlops.cli import main
 from spotify_mlops.config.params import Params
 from spotify_mlops.io import bigquery, kafka
-from spotify_mlops.io.bigquery import tables, warehouse
+from spotify_mlops.io.bigquery import appending, tables, warehouse
 from spotify_mlops.io.local import state
 from spotify_mlops.operations import apps, audit, housekeeping, lag, telemetry
 from spotify_mlops.pipeline import checkpoint
@@ -107,8 +107,8 @@ def test_what_was_observed_is_forgotten_in_time(local_params: Callable[..., Para
     measured = lag.Lag("job", 0.0, None, 0, (lag.PartitionLag(0, 1, 0, 0, None, None, 0.0),))
     windows = [checkpoint.WrittenWindow(now - age, now - age, now - age) for age in ages]
     for age in ages:
-        warehouse.append(settings, tables.LAG, telemetry.lag_rows(measured, now - age))
-    warehouse.append(settings, tables.FRESHNESS, telemetry.freshness_rows(windows))
+        appending.append(settings, tables.LAG, telemetry.lag_rows(measured, now - age))
+    appending.append(settings, tables.FRESHNESS, telemetry.freshness_rows(windows))
     housekeeping.forget(settings, now)
     for table in ("spotify_lag", "spotify_freshness"):
         assert bigquery.query(settings, f"SELECT COUNT(*) FROM {{dataset}}.{table}").item() == 2

@@ -18,7 +18,7 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.domain import features, labels
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io import bigquery
-from spotify_mlops.io.bigquery import tables, warehouse
+from spotify_mlops.io.bigquery import appending, tables, warehouse
 from spotify_mlops.io.local import state
 from spotify_mlops.model import dataset
 from spotify_mlops.model.endpoint import Endpoint
@@ -89,10 +89,10 @@ class Market:
         )
         now = datetime.now(UTC)
         written = rows.stamped(fresh, now)
-        warehouse.append(self.params, tables.features(self.params), written)
+        appending.append(self.params, tables.features(self.params), written)
         predicted = rows.stamped(self._champions.predict(fresh), now)
         if predicted.height:
-            warehouse.append(self.params, tables.PREDICTIONS, predicted)
+            appending.append(self.params, tables.PREDICTIONS, predicted)
         self.reached = until
         positions.save(self.params, Position({}, {}, write_from=until))
 

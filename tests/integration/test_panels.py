@@ -17,7 +17,7 @@ from spotify_mlops.config import spanish
 from spotify_mlops.config.params import Params
 from spotify_mlops.domain.labels import LEVELS
 from spotify_mlops.io import bigquery
-from spotify_mlops.io.bigquery import tables, warehouse
+from spotify_mlops.io.bigquery import appending, tables, warehouse
 from spotify_mlops.model import metrics
 from spotify_mlops.operations import audit
 from spotify_mlops.operations.monitor import decisions, loop
@@ -44,7 +44,7 @@ def watched(world: worlds.World) -> Params:
     rows = metrics.metrics_rows(
         frame, run_id="20260101T000000-h6", params=settings, written_at=datetime.now(UTC)
     )
-    warehouse.append(settings, tables.MODEL_METRICS, rows)
+    appending.append(settings, tables.MODEL_METRICS, rows)
     step = Decision("promoted", world.change, "2", "1", "Acierta más.")
     decisions.write(settings, step, datetime.now(UTC))
     return settings

@@ -19,7 +19,7 @@ from spotify_mlops.domain.events import LOG_COLUMNS, Ahead, decode
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io import bigquery, mongo
 from spotify_mlops.io.archive import archived
-from spotify_mlops.io.bigquery import tables, warehouse
+from spotify_mlops.io.bigquery import appending, tables
 from spotify_mlops.model import dataset as data
 from spotify_mlops.model.endpoint import Endpoint
 from spotify_mlops.model.promotions import PromotionHistory
@@ -63,7 +63,7 @@ def test_the_command_compares_and_tells(world: World) -> None:
     ]
     row = compare.content(settings, tables.DEAD_LETTERS)[:1]
     stray = row.with_columns(log_offset=pl.lit(-1, pl.Int64))
-    warehouse.append(settings, tables.DEAD_LETTERS, stray)
+    appending.append(settings, tables.DEAD_LETTERS, stray)
     try:
         done = command(settings, *arguments)
     finally:
@@ -178,7 +178,7 @@ def plant_row(settings: Params, table: tables.Table, column: str, written_at: da
     stored = content(settings, table).filter(key)
     assert stored.height == 1
     changed = stored.with_columns(pl.col(column) + 2**-40, written_at=pl.lit(written_at))
-    warehouse.append(settings, table, changed)
+    appending.append(settings, table, changed)
 
 
 def plant_document(settings: Params, field: str, value: Any) -> None:

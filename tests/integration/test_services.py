@@ -25,7 +25,7 @@ from local_services import services
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import ServiceError, UserError
 from spotify_mlops.io import answering, kafka
-from spotify_mlops.io.bigquery import tables, warehouse
+from spotify_mlops.io.bigquery import appending, tables, warehouse
 from spotify_mlops.io.bigquery.clients import query as run_query
 from spotify_mlops.io.bigquery.clients import query_pandas
 from spotify_mlops.io.http import ports
@@ -46,7 +46,7 @@ def write_one_of_each(local: params.Params, mark: str) -> None:
     assert producer.flush(30) == 0
     mongo_database(local)["marks"].insert_one({"_id": mark})
     warehouse.ensure_dataset(local)
-    warehouse.append(local, tables.PREDICTIONS, predictions(3))
+    appending.append(local, tables.PREDICTIONS, predictions(3))
 
 
 def read_one_of_each(local: params.Params) -> tuple[list[bytes | None], list[str], int]:
@@ -120,7 +120,7 @@ def test_kafka_stamps_arrival_and_keeps_old_events(local_params: MakeParams) -> 
 def test_query_gives_types_parameters_and_empty_results(local_params: MakeParams) -> None:
     local = local_params()
     warehouse.ensure_dataset(local)
-    warehouse.append(local, tables.PREDICTIONS, predictions(10))
+    appending.append(local, tables.PREDICTIONS, predictions(10))
     sql = """
         SELECT track_id, window_start, score FROM {dataset}.spotify_predictions
         WHERE window_start >= @start AND country IN UNNEST(@countries) AND score < @most
@@ -156,12 +156,12 @@ def test_a_new_nullable_column_is_added_to_a_table_with_rows(
 ) -> None:
     local = local_params()
     warehouse.ensure_dataset(local)
-    warehouse.append(local, tables.PREDICTIONS, predictions(3))
+    appending.append(local, tables.PREDICTIONS, predictions(3))
     note = bigquery.SchemaField("note", "STRING")
     wider = replace(tables.PREDICTIONS, schema=(*tables.PREDICTIONS.schema, note))
     monkeypatch.setattr(tables, "all_tables", lambda params: (wider,))
     warehouse.ensure_dataset(local)
-    warehouse.append(local, wider, predictions(2, 3).with_columns(note=pl.lit("new")))
+    appending.append(local, wider, predictions(2, 3).with_columns(note=pl.lit("new")))
     found = run_query(local, "SELECT track_id, note FROM {dataset}.spotify_predictions")
     assert dict(found.rows()) == {"t0": None, "t1": None, "t2": None, "t3": "new", "t4": "new"}
     other = replace(
@@ -192,7 +192,7 @@ def test_small_and_large_results_have_the_same_values(local_params: MakeParams) 
         written_at=pl.lit(START)
         + pl.Series(random.integers(0, 10**15, 3000)).cast(pl.Duration("us")),
     )
-    warehouse.append(local, tables.PREDICTIONS, rows)
+    appending.append(local, tables.PREDICTIONS, rows)
     sql = "SELECT * FROM {dataset}.spotify_predictions_rows"  # more rows than one answer holds
     large = run_query(local, sql).sort("track_id")
     few = large["track_id"].head(500).to_list()
@@ -239,7 +239,7 @@ def test_load_replaces_or_adds_and_views_show_each_key_once(
 def test_rows_that_do_not_fit_are_refused(local_params: MakeParams) -> None:
     local = local_params()
     warehouse.ensure_dataset(local)
-    with warehouse.Appender(local, tables.PREDICTIONS) as appender:
+    with appending.Appender(local, tables.PREDICTIONS) as appender:
         with pytest.raises(ValueError, match="unknown"):
             appender.append(predictions(1).with_columns(extra=1))
         with pytest.raises(ValueError, match="level"):
@@ -252,7 +252,7 @@ def test_rows_that_do_not_fit_are_refused(local_params: MakeParams) -> None:
 def test_an_append_whose_answer_was_lost_is_not_written_twice(local_params: MakeParams) -> None:
     local = local_params()
     warehouse.ensure_dataset(local)
-    with warehouse.Appender(local, tables.PREDICTIONS) as appender:
+    with appending.Appender(local, tables.PREDICTIONS) as appender:
         appender.append(predictions(4))
         appender._offset = 0  # as if no answer had come
         appender.append(predictions(4))
@@ -264,7 +264,7 @@ def test_an_append_whose_answer_was_lost_is_not_written_twice(local_params: Make
 def test_a_large_append_is_cut_into_requests(local_params: MakeParams) -> None:
     local = local_params()
     warehouse.ensure_dataset(local)
-    with warehouse.Appender(local, tables.PREDICTIONS) as appender:
+    with appending.Appender(local, tables.PREDICTIONS) as appender:
         appender.append(predictions(150_000))
     sql = "SELECT COUNT(DISTINCT track_id) FROM {dataset}.spotify_predictions_rows"
     assert run_query(local, sql).item() == 150_000
@@ -316,7 +316,7 @@ def test_an_appender_outlives_a_restart_of_the_server(own_state: Path) -> None:
     services.up()
     local = params.load("local", sink_deadline="60s")
     warehouse.ensure_dataset(local)
-    with warehouse.Appender(local, tables.PREDICTIONS) as appender:
+    with appending.Appender(local, tables.PREDICTIONS) as appender:
         appender.append(predictions(3))
         kill(state.read()["bigquery"])
         services.up()
@@ -332,7 +332,7 @@ def test_an_appender_outlives_a_restart_of_the_server(own_state: Path) -> None:
         }
     )
     with pytest.raises(ServiceError, match="spotify_predictions_rows"):
-        warehouse.append(brief, tables.PREDICTIONS, predictions(1))
+        appending.append(brief, tables.PREDICTIONS, predictions(1))
 
 
 def test_two_clones_do_not_disturb_each_other(
@@ -362,7 +362,7 @@ def test_readers_and_appenders_at_once_do_not_mix_answers(local_params: MakePara
     warehouse.ensure_dataset(local)
 
     def write(first: int) -> None:
-        with warehouse.Appender(local, tables.PREDICTIONS) as appender:
+        with appending.Appender(local, tables.PREDICTIONS) as appender:
             for batch in range(15):
                 appender.append(predictions(20, first + 20 * batch))
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from ..config.params import Params
-from ..io.bigquery import tables, warehouse
+from ..io.bigquery import appending, tables
 from . import gate, metrics
 from .gate import Decision
 from .promotions import PromotionHistory
@@ -35,4 +35,4 @@ def record(params: Params, result: TrainingResult, decision: Decision) -> None:
     now = datetime.now(UTC)
     for scored in (result.metrics, gate.metrics_of(decision, result)):
         rows = metrics.metrics_rows(scored, run_id=result.run_id, params=params, written_at=now)
-        warehouse.append(params, tables.MODEL_METRICS, rows)
+        appending.append(params, tables.MODEL_METRICS, rows)

@@ -19,7 +19,7 @@ from ..config.params import Params
 from ..config.spanish import number
 from ..domain.events.schema import DUPLICATE_KEY
 from ..io import bigquery, kafka
-from ..io.bigquery import tables, warehouse
+from ..io.bigquery import appending, tables
 from ..pipeline.sinks import same_log
 from ..pipeline.watermark import watermark
 from ..sources import manifest as manifests
@@ -91,7 +91,7 @@ def record(params: Params, report: AuditReport) -> None:
         holds=pl.lit(report.holds),
         watermark=pl.lit(report.watermark, pl.Datetime("us", "UTC")),
     )
-    warehouse.append(params, tables.AUDITS, found)
+    appending.append(params, tables.AUDITS, found)
 
 
 def _check(params: Params, ends: dict[int, tuple[int, int]], causes: list[str]) -> AuditReport:

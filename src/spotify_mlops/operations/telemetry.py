@@ -16,8 +16,8 @@ import polars as pl
 
 from ..config.errors import UserError
 from ..config.params import Params
-from ..io.bigquery import tables, warehouse
-from ..io.bigquery.warehouse import Appender
+from ..io.bigquery import frames, tables
+from ..io.bigquery.appending import Appender
 from ..pipeline.checkpoint import Tracker, WrittenWindow
 from . import lag
 from .lag import Lag
@@ -57,7 +57,7 @@ def lag_rows(measured: Lag, at: datetime) -> pl.DataFrame:
         }
         for item in measured.partitions
     ]
-    return warehouse.frame(tables.LAG, rows)
+    return frames.frame(tables.LAG, rows)
 
 
 def freshness_rows(written: Sequence[WrittenWindow]) -> pl.DataFrame:
@@ -66,7 +66,7 @@ def freshness_rows(written: Sequence[WrittenWindow]) -> pl.DataFrame:
         vars(window) | {"seconds": (window.written_at - window.closed_at).total_seconds()}
         for window in written
     ]
-    return warehouse.frame(tables.FRESHNESS, rows)
+    return frames.frame(tables.FRESHNESS, rows)
 
 
 def _tell(params: Params, progress: Tracker, ended: threading.Event) -> None:

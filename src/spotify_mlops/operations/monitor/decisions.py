@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ...config.params import Params
 from ...io import bigquery
-from ...io.bigquery import tables, warehouse
+from ...io.bigquery import appending, frames, tables
 
 Step = Literal["retrain", "refused", "shadow", "canary", "promoted", "rolled_back", "confirmed"]
 """``retrain``: a challenger was asked for. ``refused``: the gate, or its shadow, found it wanting.
@@ -46,8 +46,8 @@ def write(params: Params, decision: Decision, decided_at: datetime) -> None:
     Raises:
         ServiceError: BigQuery does not take it.
     """
-    rows = warehouse.frame(tables.DECISIONS, [decision.row(decided_at)])
-    warehouse.append(params, tables.DECISIONS, rows)
+    rows = frames.frame(tables.DECISIONS, [decision.row(decided_at)])
+    appending.append(params, tables.DECISIONS, rows)
 
 
 def read(params: Params) -> list[Decision]:

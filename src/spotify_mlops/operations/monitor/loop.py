@@ -20,7 +20,7 @@ from ...domain import labels
 from ...domain.features import ROW_KEY
 from ...domain.windows import EPOCH, Windowing
 from ...io import bigquery
-from ...io.bigquery import tables, warehouse
+from ...io.bigquery import appending, tables, warehouse
 from ...io.local import state as local_state
 from ...model import dataset, evaluate, gate, metrics
 from ...model.endpoint import Endpoint
@@ -254,7 +254,7 @@ class _Step:
     def _append(self, scored: pl.DataFrame, split: scores.Split) -> None:
         if scored.height:
             rows = scores.metric_rows(scored, self._params, datetime.now(UTC), split)
-            warehouse.append(self._params, tables.MODEL_METRICS, rows)
+            appending.append(self._params, tables.MODEL_METRICS, rows)
 
     # What is done
 

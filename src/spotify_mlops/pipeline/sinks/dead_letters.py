@@ -12,7 +12,7 @@ from ...config.errors import ServiceError
 from ...config.params import Params
 from ...io import kafka
 from ...io.bigquery import tables
-from ...io.bigquery.warehouse import Appender
+from ...io.bigquery.appending import Appender
 from ...io.kafka import DEAD_LETTER_BYTES
 from .. import steps
 from . import rows

@@ -10,7 +10,7 @@ import polars as pl
 from ...config.params import Params
 from ...domain.windows import Windowing
 from ...io.bigquery import tables
-from ...io.bigquery.warehouse import Appender
+from ...io.bigquery.appending import Appender
 from . import rows
 from .buffered import BufferedDoFn
 

@@ -10,7 +10,7 @@ import apache_beam as beam
 
 from ...config.params import Params
 from ...io.bigquery import tables
-from ...io.bigquery.warehouse import Appender
+from ...io.bigquery.appending import Appender
 from ...io.mongo.clients import database as mongo_database
 from .. import checkpoint
 from ..predict import PredictedRows
