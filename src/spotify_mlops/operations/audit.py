@@ -19,7 +19,7 @@ from ..config.params import Params
 from ..config.spanish import number
 from ..domain.events.schema import DUPLICATE_KEY
 from ..io import bigquery, kafka
-from ..io.bigquery import appending, tables
+from ..io.bigquery import appending, log, tables
 from ..pipeline.sinks import same_log
 from ..pipeline.watermark import watermark
 from ..sources import manifest as manifests
@@ -95,8 +95,9 @@ def record(params: Params, report: AuditReport) -> None:
 
 
 def _check(params: Params, ends: dict[int, tuple[int, int]], causes: list[str]) -> AuditReport:
-    heartbeats = _heartbeats(params, ends)
-    reached = watermark(_marks(params, ends, heartbeats), params.allowed_lateness)
+    following = {partition: high for partition, (_, high) in ends.items()}
+    below = log.where(following.items(), "<")
+    reached = watermark(log.marks(params, following), params.allowed_lateness)
     lows = pl.DataFrame(
         {
             "partition": list(ends),
@@ -107,10 +108,10 @@ def _check(params: Params, ends: dict[int, tuple[int, int]], causes: list[str]) 
     table = lows
     for part in (
         _counted(params, reached),
-        _open(params, ends, reached),
-        _dead_letters(params, ends),
-        _late(params, ends),
-        heartbeats.group_by("partition").agg(pl.len().cast(pl.Int64).alias("heartbeats")),
+        _open(params, below, reached),
+        _dead_letters(params, below),
+        _late(params, below),
+        _heartbeats(params, below),
     ):
         table = table.join(part, on="partition", how="left")
     table = (
@@ -153,35 +154,11 @@ def _query(params: Params, sql: str) -> pl.DataFrame:
     return bigquery.query(params, sql)
 
 
-def _below(ends: dict[int, tuple[int, int]]) -> str:
-    parts = [f"(log_partition = {p} AND log_offset < {high})" for p, (_, high) in ends.items()]
-    return "(" + " OR ".join(parts) + ")"
-
-
-def _marks(
-    params: Params, ends: dict[int, tuple[int, int]], heartbeats: pl.DataFrame
-) -> dict[int, datetime | None]:
-    events = _query(
-        params,
-        "SELECT log_partition AS partition, MAX(event_time) AS mark "
-        f"FROM {{dataset}}.spotify_events_rows WHERE {_below(ends)} GROUP BY 1",
-    )
-    beats = heartbeats.select("partition", mark="heartbeat_time")
-    highest = (
-        pl.concat([events, beats], how="vertical_relaxed")
-        .group_by("partition")
-        .agg(pl.col("mark").max())
-    )
-    marks: dict[int, datetime | None] = dict.fromkeys(ends)
-    return marks | dict(highest.iter_rows())
-
-
-def _heartbeats(params: Params, ends: dict[int, tuple[int, int]]) -> pl.DataFrame:
+def _heartbeats(params: Params, below: str) -> pl.DataFrame:
     return _query(
         params,
-        "SELECT log_partition AS partition, log_offset, MAX(heartbeat_time) AS heartbeat_time "
-        "FROM {dataset}.spotify_counters "
-        f"WHERE heartbeats > 0 AND {_below(ends)} GROUP BY 1, 2",
+        "SELECT log_partition AS partition, COUNT(*) AS heartbeats FROM {dataset}.spotify_counters "
+        f"WHERE heartbeats > 0 AND {below} GROUP BY 1",
     )
 
 
@@ -195,9 +172,7 @@ def _counted(params: Params, reached: datetime | None) -> pl.DataFrame:
     )
 
 
-def _open(
-    params: Params, ends: dict[int, tuple[int, int]], reached: datetime | None
-) -> pl.DataFrame:
+def _open(params: Params, below: str, reached: datetime | None) -> pl.DataFrame:
     key = ", ".join(DUPLICATE_KEY)
     later = f"AND window_start > {_literal(reached - params.window)}" if reached else ""
     return _query(
@@ -207,23 +182,23 @@ def _open(
         "SELECT log_partition, ROW_NUMBER() OVER "
         f"(PARTITION BY {key} ORDER BY log_partition, log_offset) AS nth FROM ("
         f"SELECT DISTINCT log_partition, log_offset, {key} FROM {{dataset}}.spotify_events_rows "
-        f"WHERE NOT late AND {_below(ends)} {later})) GROUP BY 1",
+        f"WHERE NOT late AND {below} {later})) GROUP BY 1",
     )
 
 
-def _dead_letters(params: Params, ends: dict[int, tuple[int, int]]) -> pl.DataFrame:
+def _dead_letters(params: Params, below: str) -> pl.DataFrame:
     return _query(
         params,
         "SELECT log_partition AS partition, COUNT(*) AS dead_letters "
-        f"FROM {{dataset}}.spotify_dead_letters WHERE {_below(ends)} GROUP BY 1",
+        f"FROM {{dataset}}.spotify_dead_letters WHERE {below} GROUP BY 1",
     )
 
 
-def _late(params: Params, ends: dict[int, tuple[int, int]]) -> pl.DataFrame:
+def _late(params: Params, below: str) -> pl.DataFrame:
     return _query(
         params,
         "SELECT log_partition AS partition, COUNT(DISTINCT log_offset) AS late "
-        f"FROM {{dataset}}.spotify_events_rows WHERE late AND {_below(ends)} GROUP BY 1",
+        f"FROM {{dataset}}.spotify_events_rows WHERE late AND {below} GROUP BY 1",
     )
 
 

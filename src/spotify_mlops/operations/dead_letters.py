@@ -25,6 +25,7 @@ from ..config.progress import Progress, silent
 from ..config.spanish import number
 from ..domain.events import Ahead, Kind, Reason, decode
 from ..io import bigquery, kafka
+from ..io.bigquery import log
 from ..io.kafka.publishing import Headers
 from ..io.local import state
 
@@ -119,12 +120,10 @@ def find(params: Params, place: Place) -> Letter:
 
 def answered(params: Params, first: Mapping[int, int]) -> pl.DataFrame:
     """Return place (``partition``, ``offset``), reason and detail of the letters from there on."""
-    stretches = " OR ".join(
-        f"(log_partition = {p:d} AND log_offset >= {low:d})" for p, low in first.items()
-    )
     sql = (
         "SELECT log_partition AS partition, log_offset AS offset, reason, detail "
-        f"FROM {{dataset}}.spotify_dead_letters WHERE {{where}} AND ({stretches})"
+        f"FROM {{dataset}}.spotify_dead_letters WHERE {{where}} "
+        f"AND {log.where(first.items(), '>=')}"
     )
     return _query(params, sql, None).cast({"partition": pl.Int32})
 
@@ -260,13 +259,12 @@ def _pages(
 ) -> Iterator[pl.DataFrame]:
     """Yield letters in the order of the log, some at a time, with the columns of `Letter`."""
     after: Place = (-1, -1)
-    among = " OR ".join(f"(log_partition = {p:d} AND log_offset = {o:d})" for p, o in places)
+    among = log.where(places) if places else "TRUE"
     while True:
         page = _query(
             params,
             f"SELECT {_COLUMNS} FROM {{dataset}}.spotify_dead_letters WHERE {{where}} "
-            f"AND ({among or 'TRUE'}) AND (log_partition > {after[0]} OR "
-            f"(log_partition = {after[0]} AND log_offset > {after[1]})) "
+            f"AND {among} AND (log_partition > {after[0]} OR {log.where([after], '>')}) "
             f"ORDER BY 1, 2 LIMIT {_PAGE}",
             reason,
         )

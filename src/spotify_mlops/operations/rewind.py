@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import polars as pl
-
 from ..config.errors import ServiceError
 from ..config.params import Params
 from ..io import bigquery
+from ..io.bigquery import log
 from ..pipeline.checkpoint import Position
 from ..pipeline.sinks import positions
 
@@ -59,32 +58,9 @@ def _position(params: Params, saved: Position, start: datetime) -> Position:
     offsets = {p: min(following, found.get(p, following)) for p, following in held.items()}
     return Position(
         offsets,
-        _marks(params, offsets),
+        log.marks(params, offsets),
         acknowledged=held,
         write_from=start,
         log=saved.log,
         witnesses=saved.witnesses,
     )
-
-
-def _marks(params: Params, offsets: dict[int, int]) -> dict[int, datetime | None]:
-    """Return each partition's mark just before its offset: late events never move it."""
-    before = " OR ".join(
-        f"(log_partition = {partition} AND log_offset < {offset})"
-        for partition, offset in offsets.items()
-    )
-    found = [
-        bigquery.query(
-            params,
-            f"SELECT log_partition, MAX({column}) AS mark FROM `{{dataset}}.{table}` "
-            f"WHERE {column} IS NOT NULL AND ({before}) GROUP BY 1",
-        )
-        for column, table in (
-            ("event_time", "spotify_events_rows"),
-            ("heartbeat_time", "spotify_counters"),
-        )
-    ]
-    highest = (
-        pl.concat(found, how="vertical_relaxed").group_by("log_partition").agg(pl.col("mark").max())
-    )
-    return dict.fromkeys(offsets) | dict(highest.iter_rows())
