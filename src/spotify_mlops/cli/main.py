@@ -92,13 +92,14 @@ for _command in (
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; an error is one or two lines, with its exit status."""
     modes.keep_private()
+    usage.speak_spanish()
     try:
         app.main(arguments, prog_name="spotify-mlops", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         sys.exit(USAGE)
     except click.ClickException as error:
-        _fail(f"{usage.explain(error)}\n{usage.hint(error)}", USAGE)
+        _fail(usage.explain(error), USAGE)
     except UserError as error:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):

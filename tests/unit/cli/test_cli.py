@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import gettext
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
+from babel.messages import pofile
 
-from spotify_mlops.cli import main
+from spotify_mlops.cli import main, usage
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import IntegrityError
 
@@ -92,21 +96,28 @@ def test_help_is_spanish_and_says_what_each_option_does(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["tocar"], "No existe la orden 'tocar'"),
-        (["replay"], "Falta --dataset"),
-        (["ingest", "history"], "Falta RUTA."),
-        (["audit", "--wai", "3"], "No existe la opción --wai. ¿Querías decir --wait?"),
-        (["audit", "--wait", "mucho"], "El valor de --wait no vale: se espera un número"),
-        (["replay", "--from", "disco", "--dataset", "x"], "se espera kafka o archive"),
+        (["tocar"], "No existe la orden 'tocar'."),
+        (["replay"], "Falta '--dataset'."),
+        (["ingest", "history"], "Falta 'RUTA...'."),
+        (["audit", "--wai", "3"], "No existe la opción --wai. ¿Querías decir '--wait'?"),
+        (["audit", "--wait", "mucho"], "de '--wait' no vale: 'mucho' no es un número válido."),
+        (
+            ["replay", "--from", "disco", "--dataset", "x"],
+            "de '--from' no vale: 'disco' no es ninguno de 'kafka', 'archive'.",
+        ),
+        (["monitor", "--every", "0"], "de '--every' no vale: 0.0 no cumple x>=1."),
+        (["token"], "Falta 'SERVIDOR'. Valores: bigquery, vertex, serving\n"),
         (["replay", "--dataset", "spotify_local"], "es el dataset del perfil"),
         (["replay", "--dataset", "x", "--allowed-lateness", "dos"], "«allowed_lateness» = 'dos'"),
         (["replay", "--dataset", "x", "--allowed-lateness", "1m"], "más que lo que admite"),
         (["replay", "--dataset", "x", "--allowed-lateness", "2h", "--compare"], "quita --compare"),
-        (["up", "ya"], "Sobra ya"),
-        (["dead-letters", "show"], "Falta PARTICIÓN:OFFSET."),
+        (["up", "ya"], "Sobra ya."),
+        (["up", "ya", "no"], "Sobran ya no."),
+        (["dead-letters", "show"], "Falta 'PARTICIÓN:OFFSET'."),
         (["dead-letters", "show", "3"], "«3»: se espera PARTICIÓN:OFFSET, como 0:1234."),
         (["dead-letters", "replay", "0:1", "uno"], "«uno»: se espera PARTICIÓN:OFFSET"),
-        (["audit", "--params"], "La opción --params"),
+        (["audit", "--params"], "A la opción --params le falta el valor."),
+        (["audit", "--json=3"], "La opción --json no lleva valor."),
         (["audit", "--set", "horizon"], "NOMBRE=VALOR"),
         (["audit", "--set", "horizont=3"], "«horizont» (¿«horizon»?)"),
         (["audit", "--set", "lags=[1"], "no se puede leer"),
@@ -123,6 +134,29 @@ def test_a_wrong_command_line_is_explained_in_spanish(
     assert message in shown.err
     assert len(shown.err.strip().splitlines()) <= 2
     assert not ENGLISH.search(shown.err), shown.err
+
+
+def test_the_spanish_of_click_is_compiled_and_translates_what_click_says() -> None:
+    folder = Path(usage.__file__).parent / "locale" / "es" / "LC_MESSAGES"
+    with (folder / "messages.po").open("rb") as source:
+        catalog = pofile.read_po(source, "es")
+    with (folder / "messages.mo").open("rb") as file:
+        compiled = gettext.GNUTranslations(file)
+    said = {
+        node.value
+        for module in Path(click.__file__).parent.glob("*.py")
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant)
+    }
+    for message in filter(lambda message: message.id, catalog):
+        if isinstance(message.id, str):
+            one, many, spanish = message.id, message.id, [message.string]
+        else:
+            (one, many), spanish = message.id, [*message.string]
+        assert {one, many} <= said
+        assert [compiled.gettext(one)] == spanish or [
+            compiled.ngettext(one, many, number) for number in (1, 2)
+        ] == spanish
 
 
 @pytest.mark.parametrize(
