@@ -75,7 +75,7 @@ def to_log(
 
 def event_log(events: pl.DataFrame, last: datetime | None, count: int = 4) -> pl.DataFrame:
     """Append events to a log, a track always in the same partition."""
-    partitions = [steps.slot_of(track) % count for track in events["track_id"]]
+    partitions = (steps.slot_of(events["track_id"]) % count).to_list()
     return to_log(encode(events), partitions, last, count)
 
 

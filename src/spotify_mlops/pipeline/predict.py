@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -11,6 +10,7 @@ import polars as pl
 
 from ..config.params import Params
 from ..domain.features.schema import Schema
+from ..domain.hashing import crc32
 from ..model.predictor import Predictor
 from ..model.promotions import PromotionHistory, ServingPeriod
 from .transforms import Rows
@@ -99,8 +99,7 @@ def in_canary(rows: pl.DataFrame, share: float) -> pl.Series:
         share: of the tracks, 0-1.
     """
     keys = rows.select(pl.concat_str("country", "track_id", separator=":")).to_series()
-    below = [zlib.crc32(key.encode()) < share * 2**32 for key in keys]
-    return pl.Series("canary", below, dtype=pl.Boolean)
+    return (crc32(keys) < share * 2**32).alias("canary")
 
 
 class _PredictDoFn(beam.DoFn):

@@ -6,7 +6,6 @@ once and give what they would give for one window at a time.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from ..domain import features
 from ..domain.events import Kind
 from ..domain.events.schema import UTC_MICROSECONDS
 from ..domain.features.schema import Schema
+from ..domain.hashing import crc32
 from ..domain.windows import EPOCH, Windowing
 
 _SLIM = (
@@ -80,18 +80,12 @@ class Piece(NamedTuple):
     frame: pl.DataFrame
 
 
-def slot_of(track_id: str) -> int:
-    """Return the slot of a track: CRC-32 modulo ``SLOTS``, the same on every machine."""
-    return zlib.crc32(track_id.encode()) % SLOTS
+def slot_of(track_ids: pl.Series) -> pl.Series:
+    """Return the slot of each track (Int64)."""
+    return (crc32(track_ids) % SLOTS).cast(pl.Int64)
 
 
-def _slot_expr(frame: pl.DataFrame) -> pl.Expr:
-    tracks = frame["track_id"].unique()
-    numbers = [slot_of(track) for track in tracks.to_list()]
-    return pl.col("track_id").replace_strict(tracks, numbers, return_dtype=pl.Int64)
-
-
-def _pieces(frame: pl.DataFrame, key: pl.Expr, shape: Shape) -> Iterator[Piece]:
+def _pieces(frame: pl.DataFrame, key: pl.Expr | pl.Series, shape: Shape) -> Iterator[Piece]:
     keyed = frame.with_columns(_key=key, _pane=shape.panes.start_expr("window_start"))
     for (name, pane), part in keyed.partition_by(
         ["_key", "_pane"], as_dict=True, include_key=False
@@ -137,7 +131,7 @@ def by_shard(events: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
     """Cut the events that are in time by shard and pane."""
     timely = events.filter(~pl.col("late")).select(_SLIM)
     if timely.height:
-        timely = timely.with_columns(slot=_slot_expr(timely))
+        timely = timely.with_columns(slot=slot_of(timely["track_id"]))
         yield from _pieces(timely, pl.col("slot") % shape.shards, shape)
 
 
@@ -216,11 +210,11 @@ def rank(frames: Iterable[pl.DataFrame], shape: Shape) -> Iterator[Piece]:
     ranked = features.rank(pl.concat(frames))
     if ranked.is_empty():
         return
-    shards = _slot_expr(ranked) % shape.shards
+    shards = slot_of(ranked["track_id"]) % shape.shards
     yield from _pieces(ranked, shards, shape)
     if shape.lags:
         carried = features.carry(ranked, list(shape.lags), shape.windowing)
-        yield from _pieces(carried, shards, shape)
+        yield from _pieces(carried, pl.concat([shards] * len(shape.lags)), shape)
 
 
 def build(

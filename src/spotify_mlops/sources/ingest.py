@@ -16,8 +16,9 @@ from ..config import paths
 from ..config.errors import InputError, ParamsError
 from ..config.params import Params
 from ..config.progress import Progress
+from ..domain.hashing import partition_of
 from ..domain.windows import Windowing
-from ..io.kafka import Journal, Publisher, event_records, offsets, partition_of
+from ..io.kafka import Journal, Publisher, event_records, offsets
 from ..io.kafka.publishing import PublishingProgress, heartbeat_records
 from ..io.local import state
 from . import charts, history

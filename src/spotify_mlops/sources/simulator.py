@@ -28,7 +28,7 @@ from ..config.errors import ParamsError
 from ..config.params import Params
 from ..domain.events import EVENT_COLUMNS, EVENT_TYPES, Reason, encode
 from ..domain.events.schema import UTC_MICROSECONDS
-from ..io.kafka.partitions import partition_of
+from ..domain.hashing import partition_of
 from .malformed import REASONS, corrupt
 from .world import World
 

@@ -10,7 +10,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotify_mlops.io.kafka.partitions import partition_of
+from spotify_mlops.domain.hashing import partition_of
 from spotify_mlops.io.kafka.publishing import _match
 
 FOREIGN = 10**6
@@ -39,7 +39,7 @@ def test_a_partition_is_the_same_in_every_process() -> None:
     ids = pl.Series(["a", "b", "ñ", "a", "sim0007track0000000001"])
     here = partition_of(ids, 5).to_list()
     program = (
-        "import polars as pl; from spotify_mlops.io.kafka.partitions import partition_of; "
+        "import polars as pl; from spotify_mlops.domain.hashing import partition_of; "
         f"print(partition_of(pl.Series({ids.to_list()!r}), 5).to_list())"
     )
     there = subprocess.run(

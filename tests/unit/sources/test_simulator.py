@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import ParamsError
 from spotify_mlops.domain.events import DUPLICATE_KEY, EVENT_COLUMNS, Ahead, decode
-from spotify_mlops.io.kafka.partitions import partition_of
+from spotify_mlops.domain.hashing import partition_of
 from spotify_mlops.sources.malformed import REASONS
 from spotify_mlops.sources.simulator import Simulator, check_dates, records
 from spotify_mlops.sources.world import SUPPORTED_COUNTRIES, World

@@ -4,7 +4,6 @@ from .admin import DEAD_LETTER_BYTES, MAX_RECORD_BYTES, ensure_topic, offsets
 from .clients import client_config, ping
 from .identity import Watch, append_times, identity
 from .journal import Journal
-from .partitions import partition_of
 from .publishing import Publisher, event_records, publish, publish_heartbeats
 from .reading import read
 
@@ -20,7 +19,6 @@ __all__ = [
     "event_records",
     "identity",
     "offsets",
-    "partition_of",
     "ping",
     "publish",
     "publish_heartbeats",

@@ -18,10 +18,10 @@ from ...config.params import Params
 from ...config.progress import Progress
 from ...config.spanish import number, percent
 from ...domain.events import encode, encode_heartbeat
+from ...domain.hashing import partition_of
 from .admin import MAX_RECORD_BYTES, ensure_topic
 from .clients import client_config
 from .journal import unanswered
-from .partitions import partition_of
 from .reading import read
 
 RECORD_COLUMNS = {"partition": pl.Int32, "key": pl.String, "value": pl.Binary}
