@@ -11,14 +11,6 @@ from ..config.params import Params
 from ..config.spanish import MODEL_NAMES, country, duration, interval, moment, number
 from ..config.spanish import join as join_words
 
-_NAMES = {
-    "majority": "Mayoría (el nivel más frecuente)",
-    "persistence": "Persistencia (el nivel de hoy)",
-    "logistic": "Regresión logística",
-    "seed": "Árboles, las seis variables",
-    "dynamics": "Árboles, dinámica",
-}
-
 
 def write_card(params: Params, description: dict[str, Any], metrics: pl.DataFrame) -> str:
     """Return the card in Markdown.
@@ -93,8 +85,8 @@ un hueco de {params.horizon} ventanas. El modelo final aprendió de {
 
 def _results(metrics: pl.DataFrame, family: str) -> str:
     rows = []
-    for model, name in _NAMES.items():
-        cells = [f"**{name}**" if model == family else name]
+    for model, name in MODEL_NAMES.items():
+        cells = [f"**{name.capitalize()}**" if model == family else name.capitalize()]
         for metric in ("macro_f1", "accuracy", "ece", "cost"):
             found = metrics.filter(model=model, split="test", slice="all", metric=metric)
             cells.append(interval(*found.select("value", "low", "high").row(0)))

@@ -16,10 +16,9 @@ import polars as pl
 from ..config.params import Params
 from ..domain.features import MODEL_COUNTRIES
 from ..domain.labels import LEVELS
-from ..domain.windows import Windowing
 from . import dataset
 from .dataset import matrix
-from .metrics import CONFIDENCE, PROBABILITIES
+from .metrics import PROBABILITIES, blocks_of, bootstrap_weights, interval
 from .predictor import Predictor
 
 EVENT_TYPE_COLUMNS = {
@@ -160,22 +159,13 @@ def _summary(shown: object, values: np.ndarray, rows: pl.DataFrame, params: Para
     )
 
 
-def _block_means(
-    values: np.ndarray, rows: pl.DataFrame, params: Params
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    starts = Windowing(params.bootstrap_block, params.window_offset).start_expr("window_start")
-    block = (rows.select(starts).to_series().rank("dense") - 1).to_numpy().astype(np.int64)
-    number = int(block.max()) + 1
+def _block_means(values: np.ndarray, rows: pl.DataFrame, params: Params) -> np.ndarray:
+    block, number = blocks_of(rows, params)
     sums = np.zeros((number, values.shape[1]))
     np.add.at(sums, block, values)
-    sizes = np.bincount(block, minlength=number)
-    weights = np.random.default_rng(params.model_seed).multinomial(
-        number, np.full(number, 1 / number), size=params.bootstrap_repetitions
-    )
-    means = (weights @ sums) / (weights @ sizes)[:, None]
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
-    return values.mean(axis=0), low, high
+    weights = bootstrap_weights(number, params)
+    means = (weights @ sums) / (weights @ np.bincount(block, minlength=number))[:, None]
+    return interval(means)
 
 
 def _joined(parts: list[pl.DataFrame], dtype: pl.DataType | None) -> pl.DataFrame:

@@ -11,7 +11,6 @@ import polars as pl
 from ..config.errors import UserError
 from ..config.params import Params
 from ..config.spanish import country, interval, moment, number, plural
-from ..domain.windows import Windowing
 from . import metrics
 from .dataset import ROW_KEY
 from .latency import Latency, measure
@@ -239,8 +238,7 @@ def _against_champion(own: pl.DataFrame, champion: Champion | None, params: Para
         return [_not_compared(True, limit, 0, reason)]
     other = champion.predictions
     own = own.join(other, on=ROW_KEY, how="semi", maintain_order="left")
-    blocks = Windowing(params.bootstrap_block, params.window_offset).start_expr("window_start")
-    seen = own.select(blocks).n_unique()
+    _, seen = metrics.blocks_of(own, params)
     if own.height < FEWEST_ROWS or seen < FEWEST_BLOCKS:
         reason = (
             f"{champion.name} ha aprendido de todo lo anterior al {moment(champion.training_end)} "

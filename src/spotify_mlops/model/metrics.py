@@ -65,10 +65,7 @@ def count(frame: pl.DataFrame, params: Params) -> Counts:
         frame: ``window_start``, ``level`` (true), ``predicted``; with `PROBABILITIES`, the
             calibration is counted too.
     """
-    blocks = Windowing(params.bootstrap_block, params.window_offset).start_expr("window_start")
-    starts = frame.select(blocks).to_series()
-    block = (starts.rank("dense") - 1).to_numpy().astype(np.int64)
-    number = int(block.max()) + 1 if len(block) else 0
+    block, number = blocks_of(frame, params)
     true, predicted = level_codes(frame["level"]), level_codes(frame["predicted"])
     cell = (block * _K + true) * _K + predicted
     confusion = np.bincount(cell, minlength=number * _K * _K).reshape(number, _K, _K).astype(float)
@@ -175,7 +172,21 @@ def _metrics(params: Params, calibrated: bool) -> dict[str, Callable[[Counts], n
 _BY_LEVEL = {"f1": f1_by_level, "precision": precision_by_level, "recall": recall_by_level}
 
 
-def _weights(blocks: int, params: Params) -> np.ndarray:
+def _block_start(params: Params) -> pl.Expr:
+    return Windowing(params.bootstrap_block, params.window_offset).start_expr("window_start")
+
+
+def blocks_of(rows: pl.DataFrame, params: Params) -> tuple[np.ndarray, int]:
+    """Return which block of ``bootstrap_block`` each row's window is in, from 0, and how many."""
+    block = (
+        (rows.select(_block_start(params)).to_series().rank("dense") - 1)
+        .to_numpy()
+        .astype(np.int64)
+    )
+    return block, int(block.max()) + 1 if len(block) else 0
+
+
+def bootstrap_weights(blocks: int, params: Params) -> np.ndarray:
     """Return how often each block is drawn in each repetition; the first row is the data itself."""
     random = np.random.default_rng(params.model_seed)
     drawn = random.multinomial(
@@ -184,11 +195,10 @@ def _weights(blocks: int, params: Params) -> np.ndarray:
     return np.concatenate([np.ones((1, blocks)), drawn.astype(float)])
 
 
-def _interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Return estimate and percentile interval of (1 + repetitions,) values."""
+def interval(values: np.ndarray) -> np.ndarray:
+    """Return estimate and percentile interval, (3, ...), of (1 + repetitions, ...) values."""
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(values[1:], [tail, 1 - tail])
-    return float(values[0]), float(low), float(high)
+    return np.stack([values[0], *np.quantile(values[1:], [tail, 1 - tail], axis=0)])
 
 
 def score(frame: pl.DataFrame, params: Params) -> pl.DataFrame:
@@ -206,17 +216,17 @@ def score(frame: pl.DataFrame, params: Params) -> pl.DataFrame:
     if frame.is_empty():
         return pl.DataFrame(schema=schema)
     counts = count(frame, params)
-    mixed = counts.resampled(_weights(len(counts.confusion), params))
+    mixed = counts.resampled(bootstrap_weights(len(counts.confusion), params))
     calibrated = counts.bins is not None
     found = [
-        ("all", name, *_interval(metric(mixed)), frame.height)
+        ("all", name, *interval(metric(mixed)).tolist(), frame.height)
         for name, metric in _metrics(params, calibrated).items()
     ]
     of_level = counts.confusion.sum((0, 2)).astype(int)
     for name, by_level in _BY_LEVEL.items():
         values = by_level(mixed)
         found += [
-            (f"level:{level}", name, *_interval(values[:, i]), int(of_level[i]))
+            (f"level:{level}", name, *interval(values[:, i]).tolist(), int(of_level[i]))
             for i, level in enumerate(LEVELS)
         ]
     return pl.DataFrame(found, schema=schema, orient="row")
@@ -246,15 +256,15 @@ def difference(
     Both hold predictions of the same rows; the same blocks are drawn for both.
     """
     a, b = count(challenger, params), count(other, params)
-    weights = _weights(len(a.confusion), params)
+    weights = bootstrap_weights(len(a.confusion), params)
     function = _metrics(params, a.bins is not None and b.bins is not None)[metric]
-    return _interval(function(a.resampled(weights)) - function(b.resampled(weights)))
+    estimate, low, high = interval(function(a.resampled(weights)) - function(b.resampled(weights)))
+    return float(estimate), float(low), float(high)
 
 
 def over_time(frame: pl.DataFrame, params: Params) -> pl.DataFrame:
     """Return ``time`` (start of the block) and ``macro_f1`` of each block of the range."""
-    blocks = Windowing(params.bootstrap_block, params.window_offset).start_expr("window_start")
-    starts = frame.select(blocks.alias("time")).unique().sort("time")
+    starts = frame.select(_block_start(params).alias("time")).unique().sort("time")
     return starts.with_columns(macro_f1=pl.Series(macro_f1(count(frame, params))))
 
 

@@ -10,10 +10,10 @@ import polars as pl
 from ..config.params import Params
 from ..domain import features
 from ..domain.events import Kind
-from ..domain.features import ROW_KEY
 from ..domain.labels import level_of
 from ..domain.windows import Windowing
 from ..io import bigquery
+from . import leaks
 
 
 @dataclass(frozen=True)
@@ -49,28 +49,13 @@ def check(params: Params, marked: pl.DataFrame) -> list[Check]:
 
 
 def _features_without_the_future(params: Params, marked: pl.DataFrame) -> Check:
-    """Compute features with and without the second half of the slice; the first half must agree."""
+    """Compute the inputs of some windows with and without the events after each."""
     windowing = Windowing.of(params)
     events = marked.filter((pl.col("kind") == Kind.EVENT) & ~pl.col("late"))
     unique, _ = features.dedup(events.with_columns(window_start=windowing.start_expr("event_time")))
-    starts = unique["window_start"].unique().sort()
-    cut = starts[len(starts) // 2]
-    known = pl.col("window_start") < cut
-    lags = list(params.lags)
-    whole = features.reference(unique, windowing, lags).filter(known)
-    past = features.reference(unique.filter(known), windowing, lags)
-    same = whole.height == past.height and whole.sort(ROW_KEY).equals(past.sort(ROW_KEY))
-    different = 0 if same else _differing_rows(whole, past)
-    return Check(
-        "future",
-        past.height,
-        different,
-    )
-
-
-def _differing_rows(left: pl.DataFrame, right: pl.DataFrame) -> int:
-    rows = pl.concat([left, right]).unique(maintain_order=False).height
-    return max(rows - min(left.height, right.height), 1)
+    whole = features.reference(unique, windowing, list(params.lags))
+    inputs = leaks.audit(whole, unique, params, leaks.sample_windows(whole, params))
+    return Check("future", *inputs.select("compared", "different").max().row(0))
 
 
 def _labels_from_later_scores(params: Params) -> Check:
