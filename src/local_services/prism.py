@@ -29,7 +29,6 @@ SUM = "h1:RsC61pHEvtySEHAURQyP/+CVOJm/hy5hewuG9JF0+Ow="
 _PACKAGE = "./go/cmd/prism"
 _PATCH = "prism.patch"
 _GO_LOCK = "go.lock"
-_WRAPPER = "prism-wrapper.sh"
 
 
 def prism(progress: Progress = silent) -> Path:
@@ -55,24 +54,6 @@ def location() -> Path:
     """Return where the program is kept: another place for another version or another patch."""
     change = hashlib.sha256(_read(_PATCH).encode()).hexdigest()[:12]
     return cache.folder("prism") / f"{VERSION}-{change}" / "prism"
-
-
-def prism_wrapper(progress: Progress = silent) -> Path:
-    """Return the script to give as ``prism_location``: Prism tied to its parent's life.
-
-    Where ``setpriv`` or ``setsid`` is missing (macOS) it starts Prism without them; Prism then
-    ends by itself when it stays idle.
-    """
-    program = prism(progress)
-    text = _read(_WRAPPER).replace("@PRISM@", str(program))
-    target = program.with_name("prism-wrapper")
-    if not target.is_file() or target.read_text(encoding="utf-8") != text:
-        with cache.workspace() as work:
-            script = work / "wrapper"
-            script.write_text(text, encoding="utf-8")
-            script.chmod(0o755)
-            cache.publish(script, target)
-    return target
 
 
 def _build(work: Path, progress: Progress) -> Path:

@@ -7,9 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from spotify_mlops.config.progress import Progress, silent
 
 from . import kafka, mongo
-from .prism import prism, prism_wrapper
+from .prism import prism
 
-__all__ = ["ensure", "prism", "prism_wrapper"]
+__all__ = ["ensure", "prism"]
 
 
 def ensure(progress: Progress = silent) -> None:
@@ -20,7 +20,7 @@ def ensure(progress: Progress = silent) -> None:
     """
     with ThreadPoolExecutor(3) as pool:
         futures: list[Future[object]] = [
-            pool.submit(prism_wrapper, progress),
+            pool.submit(prism, progress),
             pool.submit(kafka.classpath, progress),
             pool.submit(mongo.classpath, progress),
         ]

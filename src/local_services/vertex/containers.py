@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from spotify_mlops.io import logs
-from spotify_mlops.io.local import environment, processes
+from spotify_mlops.io.local import environment, processes, tied
 
 from .errors import ApiError
 
-_TIED = Path(__file__).with_name("tied.py")
 _REFERENCE = re.compile(r"\$\$\((\w+)\)|\$\((\w+)\)")
 _PYTHON = ("python", "python3")
 GRACE = 20.0
@@ -83,7 +82,7 @@ async def start(launch: Launch) -> asyncio.subprocess.Process:
         logs.put_aside_when_full(launch.log)
         with launch.log.open("ab") as output:
             return await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", str(_TIED), str(os.getpid())),
+                *tied.words(),
                 *launch.argv,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,

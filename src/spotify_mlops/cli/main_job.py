@@ -42,7 +42,7 @@ def _run_all(params_file: str, overrides: Mapping[str, Any]) -> None:
 
     with ThreadPoolExecutor(1, thread_name_prefix="prism") as pool:
         # The first time, Prism is built meanwhile: nothing needs it before the last notebook.
-        prism = pool.submit(tools.prism_wrapper, _say)
+        prism = pool.submit(tools.prism, _say)
         page = _fill(params, steps)
         prism.result()
     steps.next("Los seis notebooks de CRISP-DM")

@@ -1,4 +1,4 @@
-"""How a job starts on Prism: a wrapper that ends with its parent, and measured switches.
+"""How a job starts on Prism: tied to its parent's life, and with measured switches.
 
 All that listens does so on 127.0.0.1, for this user alone: a Beam job is code, and neither Prism
 nor its workers ask who sends one. ``local_services/prism.patch`` sees to Prism, `WorkerPool` to
@@ -8,6 +8,7 @@ the workers.
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
@@ -21,7 +22,11 @@ from local_services import tools
 
 from ..config.errors import ServiceError
 from ..io.http import peers, ports
+from ..io.local import processes, tied
 from .worker_pool import WorkerPool
+
+_GIVEN = ("PATH", "HOME", "TMPDIR", processes.OWNER)
+"""Variables that Prism has."""
 
 
 class OwnPrismRunner(PrismRunner):
@@ -57,7 +62,20 @@ class OwnPrismRunner(PrismRunner):
 
 
 class _LoopbackPrism(PrismJobServer):
-    """Asks Prism at 127.0.0.1; Beam's "localhost" may be ::1, where anybody may listen."""
+    """Asks Prism at 127.0.0.1; Beam's "localhost" may be ::1, where anybody may listen.
+
+    Prism has a session of its own, so as not to die of Ctrl-C before Python has acted on it, ends
+    with Python, or when it stays idle, and has nothing of an environment where passwords may be.
+    """
+
+    def subprocess_cmd_and_endpoint(self) -> tuple[list[str], str]:
+        """Return the command and the address where Prism will listen."""
+        command, endpoint = super().subprocess_cmd_and_endpoint()
+        given = [f"{name}={os.environ[name]}" for name in _GIVEN if name in os.environ]
+        return [
+            *(*tied.words(), "env", "-i", *given),
+            *(*command, "--idle_shutdown_timeout=60s"),
+        ], endpoint
 
     def start(self) -> object:
         """Start Prism and return the stub of its job service."""
@@ -102,7 +120,7 @@ def options() -> PipelineOptions:
     return PipelineOptions(
         [
             "--streaming",
-            f"--prism_location={tools.prism_wrapper()}",
+            f"--prism_location={tools.prism()}",
             "--experiments=prism_disable_sdf_split",
             "--prism_log_level=error",
             # Also the deadline of the job's state stream: a shorter one ends the job itself.

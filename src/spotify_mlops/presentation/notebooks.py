@@ -6,8 +6,6 @@ import difflib
 import json
 import logging
 import re
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +17,7 @@ from typing import Any
 from ..config import params as parameters
 from ..config import paths, spanish
 from ..config.errors import NotebookError, ParamsError, UserError
+from ..io.local import tied
 
 NOTEBOOKS = (
     "01_business",
@@ -253,21 +252,12 @@ def _explain(name: str, cell: int | None, kind: str, message: str, copy: Path) -
     )
 
 
-def _tied() -> list[str]:
-    """Return the words that end a command with its parent, where the system has them.
+def _kernel_manager() -> type:
+    """Return a kernel manager that runs this interpreter, whatever kernels are installed.
 
     A kernel notices by itself only when the first process of the system adopts it, and a run that
     was killed must not go on beside the one that resumes it.
     """
-    words = ["setpriv", "--pdeathsig", "KILL"]
-    if shutil.which(words[0]) is None:
-        return []
-    known = subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0
-    return words if known else []
-
-
-def _kernel_manager() -> type:
-    """Return a kernel manager that runs this interpreter, whatever kernels are installed."""
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
 
@@ -276,7 +266,7 @@ def _kernel_manager() -> type:
         def kernel_spec(self) -> KernelSpec:
             return KernelSpec(
                 argv=[
-                    *_tied(),
+                    *tied.words(),
                     sys.executable,
                     "-m",
                     "ipykernel_launcher",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from local_services.vertex import containers
 from spotify_mlops.config import paths
 from spotify_mlops.config.params import load
 from spotify_mlops.io.local import processes, state
-from spotify_mlops.operations import apps
+from spotify_mlops.operations import apps, prism
 
 TELL = (
     "import json, os, pathlib, sys; "
@@ -95,16 +96,21 @@ def test_each_process_that_stays_is_given_the_secrets_it_uses(
     assert all("HTTPS_PROXY" in env for env in given.values())
 
 
-def test_prism_is_started_without_the_environment_of_the_job(tmp_path: Path) -> None:
-    wrapper = Path(containers.__file__).parents[1] / "prism-wrapper.sh"
-    text = wrapper.read_text(encoding="utf-8")
+def test_prism_is_started_without_the_environment_of_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = tmp_path / "prism"
-    program.write_text("#!/bin/sh\nenv\n", encoding="utf-8")
-    wrapper = tmp_path / "wrapper"
-    wrapper.write_text(text.replace("@PRISM@", str(program)), encoding="utf-8")
-    for script in (program, wrapper):
-        script.chmod(0o755)
-    done = subprocess.run([wrapper], capture_output=True, text=True, check=True)
-    names = {line.partition("=")[0] for line in done.stdout.splitlines()}
+    program.write_text('#!/bin/sh\necho "$@"\nps -o sid= -p $$\nenv\n', encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(prism.tools, "prism", lambda: program)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv(processes.OWNER, "us")
+    command, endpoint = prism._LoopbackPrism(prism.options()).subprocess_cmd_and_endpoint()
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
+    arguments, session, *variables = done.stdout.splitlines()
+    assert arguments.split()[:2] == ["--job_port", endpoint.rpartition(":")[2]]
+    assert arguments.split()[-1] == "--idle_shutdown_timeout=60s"
+    assert int(session) != os.getsid(0)
+    names = {line.partition("=")[0] for line in variables}
     assert {"PATH", "HOME", "TMPDIR", processes.OWNER} <= names
     assert not SECRETS.keys() & names

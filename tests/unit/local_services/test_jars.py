@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local_services import cache, jars, prism
+from local_services import cache, jars
 from spotify_mlops.config.errors import IntegrityError
 
 COORDINATE = "org.example:thing:1.0"
@@ -63,19 +63,3 @@ def test_every_asked_coordinate_is_locked_with_a_sha256() -> None:
     for name, coordinates in jars.COORDINATES.items():
         assert set(coordinates) <= set(locked[name])
         assert all(len(sha256) == 64 for sha256 in locked[name].values())
-
-
-def test_the_wrapper_passes_its_arguments_and_limits_idleness(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import subprocess
-
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    program = prism.location()
-    program.parent.mkdir(parents=True)
-    program.write_text('#!/bin/sh\necho "$@"\n')
-    program.chmod(0o755)
-    done = subprocess.run(
-        [prism.prism_wrapper(), "--job_port", "1"], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == ["--job_port", "1", "--idle_shutdown_timeout=60s"]

@@ -2,11 +2,13 @@
 
 Run by its path, so that nothing else is imported. Linux kills the process when the parent dies,
 also when that is killed itself; elsewhere the command outlives a parent that was killed, until
-``spotify-mlops down`` finds it.
+``spotify-mlops down`` finds it. It leads a session of its own, where a terminal's Ctrl-C does not
+come.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -14,8 +16,15 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 
+def words() -> list[str]:
+    """Return the words that go before a command of which this process is to be the parent."""
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid())]
+
+
 def main(parent: int, command: list[str]) -> None:
     """Become the command."""
+    with contextlib.suppress(PermissionError):  # it leads one already
+        os.setsid()
     if sys.platform == "linux":
         import ctypes
 
