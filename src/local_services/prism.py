@@ -1,6 +1,6 @@
 """Prism, Beam's portable runner: built once from its Go module at the version of Beam.
 
-The module is pinned by its hash and changed by ``prism.patch``, which says why.
+The module is pinned by its hash and changed by ``patches/prism.patch``, which says why.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from pathlib import Path
 from spotify_mlops.config.errors import IntegrityError, ServiceError
 from spotify_mlops.config.progress import Progress, silent
 
-from . import cache, patches
+from . import cache, diff
 
 VERSION = "v2.77.0"
 MODULE = "github.com/apache/beam/sdks/v2"
 SUM = "h1:RsC61pHEvtySEHAURQyP/+CVOJm/hy5hewuG9JF0+Ow="
 """The module's hash as in Go's checksum database (sum.golang.org)."""
 _PACKAGE = "./go/cmd/prism"
-_PATCH = "prism.patch"
+_PATCH = "patches/prism.patch"
 _GO_LOCK = "go.lock"
 
 
@@ -87,7 +87,7 @@ def _install(go: Path, folder: Path, env: dict[str, str]) -> Path:
     own = {**env, "GOWORK": "off"}
     module = json.loads(_go(go, ["mod", "download", "-json", f"{MODULE}@{VERSION}"], folder, own))
     sources = _sources(Path(module["Zip"]), folder / "sources")
-    patches.apply(_read(_PATCH), sources)
+    diff.apply(_read(_PATCH), sources)
     _go(go, ["build", "-trimpath", "-buildvcs=false", "-o", "../prism", _PACKAGE], sources, own)
     return folder / "prism"
 

@@ -1,140 +1,34 @@
-"""Google's ``aiplatform_v1`` messages, as JSON in and out.
-
-The package's own ``__init__`` imports every client of Vertex AI (0.7 s of CPU, 132 MB); the
-server needs a few message modules (0.1 s, 25 MB). So it puts the bare packages in place first.
-"""
+"""Google's ``aiplatform_v1`` messages, as JSON in and out."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.machinery
-import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from types import ModuleType
 from typing import Any
 
 from google.protobuf import field_mask_pb2, json_format, timestamp_pb2
 from google.protobuf.message import Message
 
+from ..patches import aiplatform
 from .errors import ApiError
 
-_PACKAGE = "google.cloud.aiplatform_v1"
-
-
-def _bare(name: str) -> None:
-    """Make a package importable from without running its ``__init__``."""
-    if name in sys.modules:  # a process that has the clients anyway
-        return
-    parent, _, last = name.rpartition(".")
-    for folder in importlib.import_module(parent).__path__:
-        spec = importlib.machinery.PathFinder.find_spec(name, [folder])
-        if spec is not None:
-            module = ModuleType(name)
-            module.__path__ = list(spec.submodule_search_locations or ())
-            sys.modules[name] = module
-            setattr(sys.modules[parent], last, module)
-            return
-    raise ModuleNotFoundError(name)
-
-
-def _types(module: str, *names: str) -> list[Any]:
-    """Return the protobuf classes of a module of ``aiplatform_v1.types``."""
-    loaded = importlib.import_module(f"{_PACKAGE}.types.{module}")
-    return [getattr(loaded, name).pb() for name in names]
-
-
-_bare(_PACKAGE)
-_bare(f"{_PACKAGE}.types")
-
-(Model,) = _types("model", "Model")
-(
-    DeleteModelRequest,
-    DeleteModelVersionRequest,
-    GetModelEvaluationRequest,
-    GetModelRequest,
-    ImportModelEvaluationRequest,
-    ListModelEvaluationsRequest,
-    ListModelEvaluationsResponse,
-    ListModelsRequest,
-    ListModelsResponse,
-    ListModelVersionsRequest,
-    ListModelVersionsResponse,
-    MergeVersionAliasesRequest,
-    UpdateModelRequest,
-    UploadModelOperationMetadata,
-    UploadModelRequest,
-    UploadModelResponse,
-) = _types(
-    "model_service",
-    "DeleteModelRequest",
-    "DeleteModelVersionRequest",
-    "GetModelEvaluationRequest",
-    "GetModelRequest",
-    "ImportModelEvaluationRequest",
-    "ListModelEvaluationsRequest",
-    "ListModelEvaluationsResponse",
-    "ListModelsRequest",
-    "ListModelsResponse",
-    "ListModelVersionsRequest",
-    "ListModelVersionsResponse",
-    "MergeVersionAliasesRequest",
-    "UpdateModelRequest",
-    "UploadModelOperationMetadata",
-    "UploadModelRequest",
-    "UploadModelResponse",
+_MODULES = (
+    *("model", "model_service", "model_evaluation", "endpoint", "endpoint_service"),
+    *("custom_job", "job_service", "job_state", "operation"),
 )
-DeployedModel, Endpoint = _types("endpoint", "DeployedModel", "Endpoint")
-(
-    CreateEndpointOperationMetadata,
-    CreateEndpointRequest,
-    DeleteEndpointRequest,
-    DeployModelOperationMetadata,
-    DeployModelRequest,
-    DeployModelResponse,
-    GetEndpointRequest,
-    ListEndpointsRequest,
-    ListEndpointsResponse,
-    UndeployModelOperationMetadata,
-    UndeployModelRequest,
-    UndeployModelResponse,
-    UpdateEndpointRequest,
-) = _types(
-    "endpoint_service",
-    "CreateEndpointOperationMetadata",
-    "CreateEndpointRequest",
-    "DeleteEndpointRequest",
-    "DeployModelOperationMetadata",
-    "DeployModelRequest",
-    "DeployModelResponse",
-    "GetEndpointRequest",
-    "ListEndpointsRequest",
-    "ListEndpointsResponse",
-    "UndeployModelOperationMetadata",
-    "UndeployModelRequest",
-    "UndeployModelResponse",
-    "UpdateEndpointRequest",
-)
-(CustomJob,) = _types("custom_job", "CustomJob")
-(
-    CancelCustomJobRequest,
-    CreateCustomJobRequest,
-    DeleteCustomJobRequest,
-    GetCustomJobRequest,
-    ListCustomJobsRequest,
-    ListCustomJobsResponse,
-) = _types(
-    "job_service",
-    "CancelCustomJobRequest",
-    "CreateCustomJobRequest",
-    "DeleteCustomJobRequest",
-    "GetCustomJobRequest",
-    "ListCustomJobsRequest",
-    "ListCustomJobsResponse",
-)
-JobState = importlib.import_module(f"{_PACKAGE}.types.job_state").JobState
-(ModelEvaluation,) = _types("model_evaluation", "ModelEvaluation")
-(DeleteOperationMetadata,) = _types("operation", "DeleteOperationMetadata")
+
+
+aiplatform.without_clients()
+
+
+def __getattr__(name: str) -> Any:
+    """Return a message, the protobuf class, or an enum."""
+    for module in _MODULES:
+        found = getattr(importlib.import_module(f"{aiplatform.PACKAGE}.types.{module}"), name, None)
+        if found is not None:
+            return found.pb() if hasattr(found, "pb") else found
+    raise AttributeError(name)
 
 
 def parse(message: Message, content: Any) -> None:

@@ -1,8 +1,8 @@
 """How a job starts on Prism: tied to its parent's life, and with measured switches.
 
 All that listens does so on 127.0.0.1, for this user alone: a Beam job is code, and neither Prism
-nor its workers ask who sends one. ``local_services/prism.patch`` sees to Prism, `WorkerPool` to
-the workers.
+nor its workers ask who sends one. ``local_services/patches/prism.patch`` sees to Prism, and
+`WorkerPool` to the workers.
 """
 
 from __future__ import annotations

@@ -9,7 +9,9 @@ from typing import Any, Protocol
 import apache_beam as beam
 import polars as pl
 
-from . import checkpoint, steps, transforms, workers
+from ..io.patches import beam as beam_patch
+from ..io.patches import malloc
+from . import checkpoint, steps, transforms
 from .predict import Predict
 from .source import CLOSED, LogSource, ReadLog
 
@@ -64,7 +66,8 @@ def build(
         sinks: where results go. Raw sinks see each record at or after ``start.acknowledged``.
         ends: per partition the offset to stop at; None reads for ever.
     """
-    workers.tune()
+    beam_patch.let_go_of_bundles()
+    malloc.keep_memory()
     log = pipeline | "ReadLog" >> ReadLog(source, start, ends)
     process(log.marked, log[CLOSED], source, start, sinks)
 

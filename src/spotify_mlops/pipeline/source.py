@@ -7,7 +7,6 @@ element, and its tracker refuses every split but the checkpoint.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +27,8 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP, Duration, Timestamp
 from ..config.params import Params
 from ..domain.events import Ahead, decode
 from ..domain.windows import EPOCH
-from . import checkpoint, steps, workers
+from ..io.patches import interpreter
+from . import checkpoint, steps
 from .readers import ArchiveReader, KafkaReader, Reader
 from .transforms import ByKey, typed
 from .watermark import Marks, mark, rows_until, watermark
@@ -244,9 +244,7 @@ class _ReadDoFn(beam.DoFn):
         self._source = source
 
     def setup(self) -> None:
-        # A hundred thousand objects of Beam and the libraries live as long as the job. Each batch
-        # sets off collections that would walk them all: an eighth of the job's CPU time.
-        gc.freeze()
+        interpreter.keep_what_is_here()
 
     @beam.DoFn.unbounded_per_element()
     def process(
@@ -275,7 +273,8 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
         _readers.pop(source.job, None)  # while it is ahead of what is claimed
         batch = steps.settled(_before_end(reader.poll(), position.ends), source.letters)
         if not bounded:
-            workers.take_turns(short=reader.caught_up)
+            caught_up = reader.caught_up
+            interpreter.take_turns(interpreter.SHORT_TURN if caught_up else interpreter.LONG_TURN)
         marked, marks = mark(batch, before, params.allowed_lateness)
         if source.credit is not None:
             taken = _affordable(marked, before, source)

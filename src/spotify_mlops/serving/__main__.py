@@ -20,6 +20,7 @@ from ..io.http.browsers import Rule
 from ..io.http.guard import VARIABLE, Guard
 from ..io.local import secret
 from ..io.mongo.store import OnlineStore
+from ..io.patches import interpreter
 from ..model.promotions import PromotionHistory
 from .app import HEALTH_ROUTE, create_app
 from .metrics import Metrics
@@ -30,7 +31,7 @@ _KEEP_ALIVE_SECONDS = 75
 """Longer than the proxies before it keep a connection, so that they are the ones to close it."""
 _STOP_SECONDS = 30
 """For the answers under way when the server is told to stop."""
-_SWITCH_SECONDS = 0.001
+_TURN_SECONDS = 0.001
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -122,7 +123,7 @@ def _run(server: uvicorn.Server, listener: socket.socket, models: Background) ->
             server.should_exit = True
 
     # A thread that works on a batch hands over to the event loop after this time.
-    sys.setswitchinterval(_SWITCH_SECONDS)
+    interpreter.take_turns(_TURN_SECONDS)
     # uvicorn stops at these, and raises them again when the last answer is sent: the end is good.
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda *_: sys.exit(0))

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..config.errors import InputError, ServiceError, UserError
 from ..io import files
+from ..io.patches import interpreter
 from ..model.predictor import Predictor
 from ..model.promotions import PromotionHistory
 from .metrics import Metrics
@@ -140,9 +141,8 @@ class Background:
             InputError, IntegrityError: there is no model, or it is not what its hashes say.
         """
         source = self._make()
-        # What is here now stays: the collector need not walk it at every turn.
         gc.collect()
-        gc.freeze()
+        interpreter.keep_what_is_here()
         self._metrics.loaded(source.current().name)
         self._source = source
         while not stop.wait(LOOK_SECONDS):

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
 from bqemulator.catalog.models import JobMeta
 from bqemulator.config import PersistenceMode, Settings
 from bqemulator.storage.engine import DuckDBEngine
 from duckdb_extensions import import_extension
 
-from local_services import bigquery_jobs
+from local_services.patches.bqemulator import memory
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -51,10 +50,10 @@ def on_disk(engine: DuckDBEngine) -> int:
 
 
 def test_old_jobs_are_forgotten(engine: DuckDBEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bigquery_jobs, "KEPT", 10)
+    monkeypatch.setattr(memory, "KEPT", 10)
     schemas: dict[str, Any] = {}
-    kind = bigquery_jobs.remembering(DuckDBCatalogRepository, schemas)
-    catalog = kind(engine)
+    monkeypatch.setattr(memory.executor, "JOB_SCHEMAS", schemas)
+    catalog = memory.RecentJobs(engine)
     catalog.ensure_ready()
     catalog.upsert_job(job(0, "RUNNING"))
     for number in range(1, 100):
@@ -66,6 +65,6 @@ def test_old_jobs_are_forgotten(engine: DuckDBEngine, monkeypatch: pytest.Monkey
     assert catalog.get_job("p", "j0") is not None
     assert catalog.get_job("p", "j1") is None
     assert len(catalog.list_jobs("p")) == on_disk(engine)
-    again = kind(engine)
+    again = memory.RecentJobs(engine)
     again.ensure_ready()
     assert len(again.list_jobs("p")) == on_disk(engine) == 11

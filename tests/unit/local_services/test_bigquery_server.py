@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from local_services import bigquery_server
-from local_services.bigquery_server import RESULT_OVERHEAD, Recent
+from local_services.patches.bqemulator import memory
+from local_services.patches.bqemulator.memory import RESULT_OVERHEAD, Recent
 
 
 @pytest.fixture
 def recent(monkeypatch: pytest.MonkeyPatch) -> Recent:
-    monkeypatch.setattr(bigquery_server, "RESULT_BYTES", 3 * RESULT_OVERHEAD + 300)
+    monkeypatch.setattr(memory, "RESULT_BYTES", 3 * RESULT_OVERHEAD + 300)
     return Recent()
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import polars as pl
 import pytest
-from apache_beam.runners.worker import bundle_processor
-from apache_beam.utils.counters import CounterFactory
 
 from spotify_mlops.config import params
 from spotify_mlops.domain.events import LOG_COLUMNS, encode_heartbeat
-from spotify_mlops.pipeline import workers
 from spotify_mlops.pipeline.source import _Ahead
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -60,20 +56,3 @@ def test_a_source_has_caught_up_when_nothing_is_left_to_read(ahead: _Ahead) -> N
     assert ahead.poll().height == 2
     assert ahead.poll().height == 1
     assert ahead.caught_up
-
-
-def test_beam_makes_the_brief_sampler_for_its_bundles() -> None:
-    workers.tune()
-    made = bundle_processor.statesampler.StateSampler("stage", CounterFactory())
-    assert made.sampling_period_ms == workers.SAMPLING_MS
-
-
-def test_turns_are_short_only_where_somebody_waits() -> None:
-    before = sys.getswitchinterval()
-    try:
-        workers.take_turns(short=True)
-        assert sys.getswitchinterval() == pytest.approx(before / 10)
-        workers.take_turns(short=False)
-        assert sys.getswitchinterval() == pytest.approx(before)  # Python's own
-    finally:
-        sys.setswitchinterval(before)

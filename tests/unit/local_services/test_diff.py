@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local_services import patches, prism
+from local_services import diff, prism
 from spotify_mlops.config.errors import IntegrityError
 
 PATCH = """Why.
@@ -53,7 +53,7 @@ def sources(tmp_path: Path) -> Path:
 
 
 def test_hunks_and_new_files_are_applied(sources: Path) -> None:
-    patches.apply(PATCH, sources)
+    diff.apply(PATCH, sources)
     assert (sources / "one" / "file").read_text().split() == [
         *("first", "2", "2.5", *WORDS[2:8], "9", "tenth"),
     ]
@@ -64,7 +64,7 @@ def test_hunks_and_new_files_are_applied(sources: Path) -> None:
 def test_it_does_what_patch_does(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = tmp_path_factory.mktemp("other")
     shutil.copytree(sources, other, dirs_exist_ok=True)
-    patches.apply(PATCH, sources)
+    diff.apply(PATCH, sources)
     subprocess.run(["patch", "-s", "-p1"], cwd=other, input=PATCH, text=True, check=True)
     for name in ("one/file", "new/file"):
         assert (sources / name).read_bytes() == (other / name).read_bytes()
@@ -73,7 +73,7 @@ def test_it_does_what_patch_does(sources: Path, tmp_path_factory: pytest.TempPat
 def test_sources_that_are_not_the_expected_ones_are_refused(sources: Path) -> None:
     (sources / "one" / "file").write_text("\n".join(["inserted", *WORDS]) + "\n")
     with pytest.raises(IntegrityError, match="one/file, línea 1"):
-        patches.apply(PATCH, sources)
+        diff.apply(PATCH, sources)
 
 
 def test_a_module_with_another_hash_is_refused(tmp_path: Path) -> None:
