@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
 
 from .errors import ApiError
-from .routes import Reply
+from .routes import JSON
 from .traffic import Answer, Target, Traffic, refused
 
 _SHOWN = 1000
@@ -48,11 +49,9 @@ class Prediction:
         """Ask the models that ``traffic`` chooses."""
         self._traffic = traffic
 
-    async def predict(
-        self, names: Mapping[str, str], headers: Mapping[str, str], body: bytes
-    ) -> Reply:
+    async def predict(self, request: Request) -> Response:
         """Answer Predict: the predictions and the model that made all of them."""
-        target = self._traffic.choose(names["endpoint"])
+        target, body = self._traffic.choose(request.path_params["endpoint"]), await request.body()
         try:
             _requests.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -68,19 +67,17 @@ class Prediction:
             raise ApiError(
                 "INTERNAL", f"El contenedor no respondió {{«predictions»: [...]}}: {error}"
             ) from error
-        return Reply(200, "application/json; charset=utf-8", _with_origin(content, target))
+        return Response(_with_origin(content, target), media_type=JSON)
 
-    async def raw_predict(
-        self, names: Mapping[str, str], headers: Mapping[str, str], body: bytes
-    ) -> Reply:
+    async def raw_predict(self, request: Request) -> Response:
         """Answer RawPredict: any body to the container's predict route, its answer as it is.
 
         The service client wraps both in an ``HttpBody`` of JSON; others send them bare.
         """
-        target = self._traffic.choose(names["endpoint"])
+        target, body = self._traffic.choose(request.path_params["endpoint"]), await request.body()
         wrapped = _unwrapped(body)
         if wrapped is None:
-            kind = headers.get("content-type", "application/json")
+            kind = request.headers.get("content-type", "application/json")
             answer = await self._traffic.ask(target, body, kind)
         else:
             answer = await self._traffic.ask(
@@ -88,16 +85,17 @@ class Prediction:
             )
         if answer.status >= 400:
             raise refused(answer, _message(answer))
-        origin = [
-            ("X-Vertex-AI-Deployed-Model-Id", target.deployed.id),
-            ("X-Vertex-AI-Model", target.deployed.model),
-            ("X-Vertex-AI-Model-Version-Id", target.deployed.model_version_id),
-        ]
+        origin = {
+            "X-Vertex-AI-Deployed-Model-Id": target.deployed.id,
+            "X-Vertex-AI-Model": target.deployed.model,
+            "X-Vertex-AI-Model-Version-Id": target.deployed.model_version_id,
+        }
         if wrapped is None:
-            return Reply(answer.status, answer.content_type, answer.body, origin)
+            own = {"content-type": answer.content_type}
+            return Response(answer.body, answer.status, origin | own)
         data = base64.b64encode(answer.body).decode()
         content = json.dumps({"contentType": answer.content_type, "data": data})
-        return Reply(200, "application/json; charset=utf-8", content.encode(), origin)
+        return Response(content, 200, origin, JSON)
 
 
 def _with_origin(content: _Answer, target: Target) -> bytes:

@@ -1,101 +1,82 @@
-"""Which call a method and a path mean, and how its request is made of them.
-
-The templates are those of Google's own REST transports (``google.api.http`` annotations).
-"""
+"""How a call of Google's API comes in over HTTP and how its answer goes out."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+import functools
+import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from google.protobuf.message import Message
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from . import messages
+from .errors import ApiError
 
-Handler = Callable[[Any], Awaitable[Message]]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An HTTP answer."""
-
-    status: int
-    content_type: str
-    body: bytes
-    headers: Sequence[tuple[str, str]] = ()
+JSON = "application/json; charset=utf-8"
+_ENUMS_AS_INTEGERS = "json;enum-encoding=int"
+_LOCATION = "projects/*/locations/*"
 
 
-@dataclass(frozen=True)
-class BareRoute:
-    """One call whose body is passed on as it comes, unread."""
+class _Name(Convertor[str]):
+    """A resource's name, as in the ``google.api.http`` templates of Google's own transports."""
 
-    rpc: str
-    method: str
-    template: str
-    handler: Callable[[Mapping[str, str], Mapping[str, str], bytes], Awaitable[Reply]]
-    """Gets the path's fields, the headers (names in lower case) and the body."""
+    def __init__(self, shape: str) -> None:
+        self.regex = shape.replace("*", "[^/:]+")  # type: ignore[misc]
+
+    def convert(self, value: str) -> str:
+        return value
 
 
-@dataclass(frozen=True)
-class Route:
-    """One call of the API."""
+register_url_convertor("location", _Name(_LOCATION))
+for _kind in ("model", "endpoint", "customJob", "operation"):
+    register_url_convertor(_kind, _Name(f"{_LOCATION}/{_kind}s/*"))
+register_url_convertor("evaluation", _Name(f"{_LOCATION}/models/*/evaluations/*"))
 
-    rpc: str
-    method: str
-    template: str
-    request: type[Message]
-    handler: Handler
-    body: str = ""
-    """``*`` for the whole request, a field's name, or empty."""
 
-    def parse(self, names: Mapping[str, str], query: Mapping[str, str], body: Any) -> Message:
-        """Return the request.
+def call(
+    method: str,
+    path: str,
+    make: type[Message],
+    handler: Callable[[Any], Awaitable[Message]],
+    body: str = "",
+) -> Route:
+    """Return the route of a call whose request and answer are messages.
 
-        Raises:
-            ApiError: a field is unknown or of the wrong type.
-        """
-        content: dict[str, Any] = dict(query)
-        if self.body == "*":
-            content |= body
-        elif self.body:
-            content[self.body] = body
-        request = self.request()
+    Args:
+        method: of HTTP.
+        path: names the fields that it fills; ``__`` stands for the dot of one in another.
+        make: the request.
+        handler: answers it.
+        body: ``*`` for the whole request, a field's name, or empty.
+    """
+
+    async def answer(http: Request) -> Response:
+        query = dict(http.query_params)
+        integers = query.get("$alt") == _ENUMS_AS_INTEGERS
+        content: dict[str, Any] = {k: v for k, v in query.items() if not k.startswith("$")}
+        if body:
+            given = _read(await http.body())
+            content |= given if body == "*" else {body: given}
+        request = make()
         messages.parse(request, content)
-        for path, value in names.items():
-            *outer, field = path.split(".")
-            target = request
-            for name in outer:
-                target = getattr(target, name)
-            setattr(target, field, value)
-        return request
+        for name, value in http.path_params.items():
+            *outer, field = name.split("__")
+            setattr(functools.reduce(getattr, outer, request), field, value)
+        reply = await handler(request)
+        return Response(messages.to_json(reply, integers=integers), media_type=JSON)
+
+    return Route(path, answer, methods=[method])
 
 
-class Router:
-    """Finds the route of a request."""
-
-    def __init__(self, routes: Sequence[Route | BareRoute]) -> None:
-        """Compile the templates."""
-        self._routes = [(route, *_compiled(route.template)) for route in routes]
-
-    def find(self, method: str, path: str) -> tuple[Route | BareRoute, dict[str, str]] | None:
-        """Return the route and the fields that the path fills; None when no route fits."""
-        for route, pattern, fields in self._routes:
-            if route.method == method and (match := pattern.fullmatch(path)):
-                return route, dict(zip(fields, match.groups(), strict=True))
-        return None
-
-
-def _compiled(template: str) -> tuple[re.Pattern[str], tuple[str, ...]]:
-    """Return a template as a pattern, and the fields that its groups fill."""
-    fields = []
-    pattern = ""
-    for part in re.split(r"(\{[^}]*\})", template):
-        if part.startswith("{"):
-            name, _, shape = part[1:-1].partition("=")
-            fields.append(name)
-            pattern += "(" + re.escape(shape).replace(r"\*", "[^/:]+") + ")"
-        else:
-            pattern += re.escape(part)
-    return re.compile(pattern), tuple(fields)
+def _read(body: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise ApiError.invalid("", "El cuerpo de la petición no es JSON válido.") from error
+    if not isinstance(content, dict):
+        raise ApiError.invalid("", "El cuerpo de la petición debe ser un objeto JSON.")
+    return content

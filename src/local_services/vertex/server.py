@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from google.longrunning import operations_pb2
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from spotify_mlops.io.http.browsers import Rule
 from spotify_mlops.io.http.guard import Guard
 
-from . import HEALTH, messages
-from .app import App
+from . import HEALTH
+from . import messages as m
 from .endpoints import Endpoints
+from .errors import ApiError
 from .evaluations import Evaluations
 from .jobs import Jobs
 from .models import Models
 from .operations import Operations
 from .prediction import Prediction
-from .routes import BareRoute, Route
+from .routes import JSON, call
 from .store import Store
 from .traffic import Traffic
 
-_LOCATION = "projects/*/locations/*"
-_MODEL = f"{_LOCATION}/models/*"
-_ENDPOINT = f"{_LOCATION}/endpoints/*"
-_JOB = f"{_LOCATION}/customJobs/*"
+_LONGEST_BODY = 128 * 1024 * 1024
 
 
 class Server:
@@ -42,204 +47,127 @@ class Server:
         self.endpoints = Endpoints(self.store, self.operations, self.models, self.traffic, logs)
         self.prediction = Prediction(self.traffic)
         self.jobs = Jobs(self.store, self.operations, logs)
-        routes: list[Route | BareRoute] = [
-            *self._prediction_routes(),
-            *self._operation_routes(),
-            *self._model_routes(),
-            *self._endpoint_routes(),
-            *self._job_routes(),
-        ]
-        app = App(routes, self.start, self.stop)
+        app = Starlette(
+            routes=self._routes(),
+            exception_handlers={
+                ApiError: _refuse,
+                HTTPException: _refuse_route,
+                ClientDisconnect: _say_nothing,
+                Exception: _say_defect,
+            },
+            lifespan=self._live,
+            max_body_size=_LONGEST_BODY,
+        )
+        app.router.redirect_slashes = False
         self.app = Guard(app, "vertex", key, Rule(), frozenset({HEALTH}))
         """What is served: whoever may call the API runs commands here."""
 
-    async def start(self) -> None:
-        """Start what was running when the server ended."""
+    @asynccontextmanager
+    async def _live(self, app: Starlette) -> AsyncIterator[None]:
+        """Start what was running when the server ended; at the end, end what it started."""
         self.traffic.open()
         self.endpoints.start()
         self.jobs.start()
-
-    async def stop(self) -> None:
-        """End what the server started."""
+        yield
         await asyncio.gather(self.endpoints.stop(), self.jobs.stop())
         await self.traffic.close()
         self.store.close()
 
-    def _prediction_routes(self) -> list[BareRoute]:
-        endpoint = f"/v1/{{endpoint={_ENDPOINT}}}"
+    def _routes(self) -> list[Route]:
+        models, evaluations, endpoints, jobs = (
+            self.models,
+            self.evaluations,
+            self.endpoints,
+            self.jobs,
+        )
+        predict, raw_predict = self.prediction.predict, self.prediction.raw_predict
+        ask, get_operation = operations_pb2.GetOperationRequest, self.operations.get
+        uploads, all_models = "/v1/{parent:location}/models:upload", "/v1/{parent:location}/models"
+        all_endpoints, endpoint = "/v1/{parent:location}/endpoints", "/v1/{name:endpoint}"
+        model, to_endpoint = "/v1/{name:model}", "/v1/{endpoint:endpoint}"
+        all_jobs, job = "/v1/{parent:location}/customJobs", "/v1/{name:customJob}"
+        judged = "/v1/{parent:model}/evaluations"
         return [
-            BareRoute("Predict", "POST", f"{endpoint}:predict", self.prediction.predict),
-            BareRoute("RawPredict", "POST", f"{endpoint}:rawPredict", self.prediction.raw_predict),
-        ]
-
-    def _operation_routes(self) -> list[Route]:
-        get_operation = operations_pb2.GetOperationRequest
-        operation = f"{{name={_LOCATION}/operations/*}}"
-        return [
-            Route("GetOperation", "GET", f"/v1/{operation}", get_operation, self.operations.get),
+            Route(HEALTH, _say_healthy),
+            Route(f"{to_endpoint}:predict", predict, methods=["POST"]),
+            Route(f"{to_endpoint}:rawPredict", raw_predict, methods=["POST"]),
+            call("GET", "/v1/{name:operation}", ask, get_operation),
             # The client's operations transport takes the first of Google's templates.
-            Route("GetOperation", "GET", f"/ui/{operation}", get_operation, self.operations.get),
-        ]
-
-    def _model_routes(self) -> list[Route]:
-        m, models, evaluations = messages, self.models, self.evaluations
-        return [
-            Route(
-                "UploadModel",
+            call("GET", "/ui/{name:operation}", ask, get_operation),
+            call("POST", uploads, m.UploadModelRequest, models.upload, "*"),
+            call("GET", model, m.GetModelRequest, models.get),
+            call("GET", all_models, m.ListModelsRequest, models.list_),
+            call("GET", f"{model}:listVersions", m.ListModelVersionsRequest, models.list_versions),
+            call("PATCH", "/v1/{model__name:model}", m.UpdateModelRequest, models.update, "model"),
+            call(
                 "POST",
-                f"/v1/{{parent={_LOCATION}}}/models:upload",
-                m.UploadModelRequest,
-                models.upload,
-                "*",
-            ),
-            Route("GetModel", "GET", f"/v1/{{name={_MODEL}}}", m.GetModelRequest, models.get),
-            Route(
-                "ListModels",
-                "GET",
-                f"/v1/{{parent={_LOCATION}}}/models",
-                m.ListModelsRequest,
-                models.list_,
-            ),
-            Route(
-                "ListModelVersions",
-                "GET",
-                f"/v1/{{name={_MODEL}}}:listVersions",
-                m.ListModelVersionsRequest,
-                models.list_versions,
-            ),
-            Route(
-                "UpdateModel",
-                "PATCH",
-                f"/v1/{{model.name={_MODEL}}}",
-                m.UpdateModelRequest,
-                models.update,
-                "model",
-            ),
-            Route(
-                "MergeVersionAliases",
-                "POST",
-                f"/v1/{{name={_MODEL}}}:mergeVersionAliases",
+                f"{model}:mergeVersionAliases",
                 m.MergeVersionAliasesRequest,
                 models.merge_aliases,
                 "*",
             ),
-            Route(
-                "DeleteModel",
+            call("DELETE", model, m.DeleteModelRequest, models.delete),
+            call(
                 "DELETE",
-                f"/v1/{{name={_MODEL}}}",
-                m.DeleteModelRequest,
-                models.delete,
-            ),
-            Route(
-                "DeleteModelVersion",
-                "DELETE",
-                f"/v1/{{name={_MODEL}}}:deleteVersion",
+                f"{model}:deleteVersion",
                 m.DeleteModelVersionRequest,
                 models.delete_version,
             ),
-            Route(
-                "ImportModelEvaluation",
-                "POST",
-                f"/v1/{{parent={_MODEL}}}/evaluations:import",
-                m.ImportModelEvaluationRequest,
-                evaluations.import_,
-                "*",
+            call(
+                "POST", f"{judged}:import", m.ImportModelEvaluationRequest, evaluations.import_, "*"
             ),
-            Route(
-                "GetModelEvaluation",
-                "GET",
-                f"/v1/{{name={_MODEL}/evaluations/*}}",
-                m.GetModelEvaluationRequest,
-                evaluations.get,
-            ),
-            Route(
-                "ListModelEvaluations",
-                "GET",
-                f"/v1/{{parent={_MODEL}}}/evaluations",
-                m.ListModelEvaluationsRequest,
-                evaluations.list_,
-            ),
-        ]
-
-    def _endpoint_routes(self) -> list[Route]:
-        m, endpoints = messages, self.endpoints
-        return [
-            Route(
-                "CreateEndpoint",
-                "POST",
-                f"/v1/{{parent={_LOCATION}}}/endpoints",
-                m.CreateEndpointRequest,
-                endpoints.create,
-                "endpoint",
-            ),
-            Route(
-                "GetEndpoint",
-                "GET",
-                f"/v1/{{name={_ENDPOINT}}}",
-                m.GetEndpointRequest,
-                endpoints.get,
-            ),
-            Route(
-                "ListEndpoints",
-                "GET",
-                f"/v1/{{parent={_LOCATION}}}/endpoints",
-                m.ListEndpointsRequest,
-                endpoints.list_,
-            ),
-            Route(
-                "UpdateEndpoint",
+            call("GET", "/v1/{name:evaluation}", m.GetModelEvaluationRequest, evaluations.get),
+            call("GET", judged, m.ListModelEvaluationsRequest, evaluations.list_),
+            call("POST", all_endpoints, m.CreateEndpointRequest, endpoints.create, "endpoint"),
+            call("GET", endpoint, m.GetEndpointRequest, endpoints.get),
+            call("GET", all_endpoints, m.ListEndpointsRequest, endpoints.list_),
+            call(
                 "PATCH",
-                f"/v1/{{endpoint.name={_ENDPOINT}}}",
+                "/v1/{endpoint__name:endpoint}",
                 m.UpdateEndpointRequest,
                 endpoints.update,
                 "endpoint",
             ),
-            Route(
-                "DeleteEndpoint",
-                "DELETE",
-                f"/v1/{{name={_ENDPOINT}}}",
-                m.DeleteEndpointRequest,
-                endpoints.delete,
-            ),
-            Route(
-                "DeployModel",
+            call("DELETE", endpoint, m.DeleteEndpointRequest, endpoints.delete),
+            call("POST", f"{to_endpoint}:deployModel", m.DeployModelRequest, endpoints.deploy, "*"),
+            call(
                 "POST",
-                f"/v1/{{endpoint={_ENDPOINT}}}:deployModel",
-                m.DeployModelRequest,
-                endpoints.deploy,
-                "*",
-            ),
-            Route(
-                "UndeployModel",
-                "POST",
-                f"/v1/{{endpoint={_ENDPOINT}}}:undeployModel",
+                f"{to_endpoint}:undeployModel",
                 m.UndeployModelRequest,
                 endpoints.undeploy,
                 "*",
             ),
+            call("POST", all_jobs, m.CreateCustomJobRequest, jobs.create, "custom_job"),
+            call("GET", job, m.GetCustomJobRequest, jobs.get),
+            call("GET", all_jobs, m.ListCustomJobsRequest, jobs.list_),
+            call("POST", f"{job}:cancel", m.CancelCustomJobRequest, jobs.cancel, "*"),
+            call("DELETE", job, m.DeleteCustomJobRequest, jobs.delete),
         ]
 
-    def _job_routes(self) -> list[Route]:
-        m, jobs = messages, self.jobs
-        parent, name = f"/v1/{{parent={_LOCATION}}}/customJobs", f"/v1/{{name={_JOB}}}"
-        return [
-            Route(
-                "CreateCustomJob",
-                "POST",
-                parent,
-                m.CreateCustomJobRequest,
-                jobs.create,
-                "custom_job",
-            ),
-            Route("GetCustomJob", "GET", name, m.GetCustomJobRequest, jobs.get),
-            Route("ListCustomJobs", "GET", parent, m.ListCustomJobsRequest, jobs.list_),
-            Route(
-                "CancelCustomJob",
-                "POST",
-                f"{name}:cancel",
-                m.CancelCustomJobRequest,
-                jobs.cancel,
-                "*",
-            ),
-            Route("DeleteCustomJob", "DELETE", name, m.DeleteCustomJobRequest, jobs.delete),
-        ]
+
+async def _say_healthy(request: Request) -> Response:
+    return Response(b"{}", media_type=JSON)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return JSONResponse(error.to_dict(), error.http_status, media_type=JSON)
+
+
+async def _refuse_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 413:
+        text = f"La petición pasa de {_LONGEST_BODY >> 20} MiB: divídela."
+        return await _refuse(request, ApiError("INVALID_ARGUMENT", text, http_status=413))
+    route = f"La ruta «{request.method} {request.url.path}»"
+    return await _refuse(request, ApiError.unimplemented(route))
+
+
+async def _say_nothing(request: Request, error: Exception) -> Response:
+    return Response()  # the client hung up before its request was whole
+
+
+async def _say_defect(request: Request, error: Exception) -> Response:
+    """Tell the client of a defect, which Starlette passes on to the server's log."""
+    text = "Error interno del Vertex AI local: mira su registro."
+    return await _refuse(request, ApiError("INTERNAL", text))
