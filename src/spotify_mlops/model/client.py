@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
-from threading import Event
 from typing import Any
 
 import msgspec
@@ -20,14 +19,13 @@ from google.protobuf import json_format, struct_pb2
 from ..config.errors import InputError, ServiceError
 from ..config.params import Params
 from ..domain.labels import LEVELS
-from ..io import vertex
+from ..io import retry, vertex
 from .endpoint import Endpoint
 from .metrics import PROBABILITIES
 from .predictor import OUTPUT_SCHEMA
 
 BATCH = 2_000
 """Rows in a request of `predict_rows`."""
-_RETRY_SECONDS = 0.5
 _WHERE = re.compile(r"^[A-Z]+ \S+: ")
 """What Google's client puts before a message: method and URL."""
 
@@ -72,30 +70,26 @@ def predict_rows(params: Params, features: pl.DataFrame, names: Sequence[str]) -
         InputError: the endpoint refused a row.
         ServiceError: it stayed away.
     """
-    deadline = time.monotonic() + params.sink_deadline.total_seconds()
+    patience = params.sink_deadline.total_seconds()
     parts = [pl.DataFrame(schema=OUTPUT_SCHEMA | {"model": pl.String})]
     for rows in features.select(names).iter_slices(BATCH):
         body = msgspec.json.encode({"instances": rows.to_dicts()})
-        parts.append(_frame(_persistently(params, body, deadline)))
+        answers = retry.again(
+            functools.partial(_ask, params, body), lambda e: isinstance(e, ServiceError), patience
+        )
+        parts.append(_frame(answers))
     return pl.concat(parts)
 
 
-def _persistently(params: Params, body: bytes, deadline: float) -> list[dict[str, Any]]:
+def _ask(params: Params, body: bytes) -> list[dict[str, Any]]:
     name = Endpoint(params).name
-    pause = Event()
-    while True:
-        try:
-            with _errors(name):
-                answer = _client(params).raw_predict(
-                    endpoint=name,
-                    http_body=httpbody_pb2.HttpBody(data=body, content_type="application/json"),
-                    timeout=params.service_timeout.total_seconds(),
-                )
-            return msgspec.json.decode(answer.data)["predictions"]
-        except ServiceError:
-            if time.monotonic() >= deadline:
-                raise
-            pause.wait(_RETRY_SECONDS)
+    with _errors(name):
+        answer = _client(params).raw_predict(
+            endpoint=name,
+            http_body=httpbody_pb2.HttpBody(data=body, content_type="application/json"),
+            timeout=params.service_timeout.total_seconds(),
+        )
+    return msgspec.json.decode(answer.data)["predictions"]
 
 
 def _frame(answers: Sequence[dict[str, Any]]) -> pl.DataFrame:

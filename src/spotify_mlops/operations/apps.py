@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from datetime import datetime
-from threading import Event
 
 from ..config import secrets
 from ..config.errors import ServiceError
 from ..config.params import Params, params_file
 from ..config.spanish import exact
-from ..io import bigquery
+from ..io import bigquery, retry
 from ..io.http import ports
 from ..io.local import environment, processes, state
 from .stream import ready_file
@@ -82,20 +80,19 @@ def wait_for_predictions(params: Params, after: datetime | None, timeout: float 
     where = "WHERE window_start > @after" if after is not None else ""
     sql = f"SELECT COUNT(*) AS n FROM {{dataset}}.spotify_predictions {where}"
     given = {"after": after} if after is not None else {}
-    deadline = time.monotonic() + timeout
-    pause = Event()
-    while True:
+
+    def count() -> int:
         found = int(bigquery.query(params, sql, **given).item())
-        if found:
-            return found
         job = state.get(STREAM)
-        if job is not None and job.pid is not None and not processes.is_alive(job):
+        if not found and job is not None and job.pid is not None and not processes.is_alive(job):
             raise ServiceError(f"La tarea de streaming terminó.\n{processes.tail(job.log)}")
-        if time.monotonic() >= deadline:
-            raise ServiceError(
-                f"No llegaron predicciones en {exact(timeout)} s. Mira «spotify-mlops status»."
-            )
-        pause.wait(0.5)
+        return found
+
+    if found := retry.until(count, bool, timeout):
+        return found
+    raise ServiceError(
+        f"No llegaron predicciones en {exact(timeout)} s. Mira «spotify-mlops status»."
+    )
 
 
 def _stop(name: str) -> state.Record | None:

@@ -7,10 +7,8 @@ partition. Each term is read from where the records really are.
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from threading import Event
 from typing import Any
 
 import polars as pl
@@ -18,7 +16,7 @@ import polars as pl
 from ..config.params import Params
 from ..config.spanish import number
 from ..domain.events.schema import DUPLICATE_KEY
-from ..io import bigquery, kafka
+from ..io import bigquery, kafka, retry
 from ..io.bigquery import appending, log, tables
 from ..pipeline.sinks import same_log
 from ..pipeline.watermark import watermark
@@ -27,7 +25,6 @@ from . import lag
 from .lag import Lag
 
 TERMS = tables.AUDIT_TERMS
-_RETRY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -71,13 +68,9 @@ def audit(params: Params, *, wait: float = 30.0) -> AuditReport:
     """
     ends = kafka.offsets(params)
     causes = same_log.changes(params)
-    deadline = time.monotonic() + wait
-    pause = Event()
-    while True:
-        report = _check(params, ends, causes)
-        if report.holds or causes or time.monotonic() >= deadline:
-            return report
-        pause.wait(_RETRY_SECONDS)
+    return retry.until(
+        lambda: _check(params, ends, causes), lambda report: report.holds or bool(causes), wait
+    )
 
 
 def record(params: Params, report: AuditReport) -> None:

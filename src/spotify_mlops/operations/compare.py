@@ -7,12 +7,10 @@ clock say when a row was written and are left out.
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from threading import Event
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,7 +18,7 @@ import polars as pl
 
 from ..config.params import Params
 from ..config.spanish import aligned, number
-from ..io import bigquery
+from ..io import bigquery, retry
 from ..io.bigquery import tables
 from ..io.bigquery.tables import Table
 from ..pipeline.readers import ArchiveReader
@@ -28,7 +26,6 @@ from ..pipeline.sinks import archive
 from .bounded import BoundedSummary
 
 WALL_CLOCK = ("written_at",)
-_RETRY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -197,21 +194,7 @@ def compare(
         found = digests(live, extent)
         return [TableComparison(name, found[name], whole[name]) for name in whole]
 
-    return waiting(check, lambda tables: all(table.equal for table in tables), wait)
-
-
-Found = TypeVar("Found")
-
-
-def waiting(check: Callable[[], Found], holds: Callable[[Found], bool], seconds: float) -> Found:
-    """Check again until it holds or the time is over; return what was found last."""
-    deadline = time.monotonic() + seconds
-    pause = Event()
-    while True:
-        found = check()
-        if holds(found) or time.monotonic() >= deadline:
-            return found
-        pause.wait(_RETRY_SECONDS)
+    return retry.until(check, lambda tables: all(table.equal for table in tables), wait)
 
 
 def as_lines(tables: list[TableComparison]) -> list[str]:

@@ -21,7 +21,7 @@ from ..config.spanish import aligned, number
 from ..domain.features import DESCRIPTIVE_SCHEMA, ROW_KEY
 from ..domain.features.schema import Schema
 from ..domain.labels import LEVELS
-from ..io import bigquery, mongo
+from ..io import bigquery, mongo, retry
 from ..io.bigquery import tables
 from ..io.mongo.store import OnlineStore
 from ..model import client, dataset
@@ -31,7 +31,7 @@ from ..model.promotions import PromotionHistory
 from ..pipeline.predict import PREDICTION_SCHEMA
 from ..pipeline.sinks.mongo import model_inputs
 from . import bounded
-from .compare import Differences, Extent, content, differences, waiting, within
+from .compare import Differences, Extent, content, differences, within
 
 TRACK = ("country", "track_id")
 PREDICTED = ("level", "score", *PROBABILITIES, "model")
@@ -132,7 +132,7 @@ def skew(params: Params, wait: float = 30.0, say: Progress = lambda _: None) -> 
     """
     computed = compute(params, say)
     say("Comparando fila a fila")
-    return waiting(lambda: check(params, computed), lambda report: report.holds, wait)
+    return retry.until(lambda: check(params, computed), lambda report: report.holds, wait)
 
 
 def compute(params: Params, say: Progress = lambda _: None) -> Computed:

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from ...config.errors import ServiceError
 from ...config.params import Params
+from .. import retry
 from .clients import write_client
 from .frames import arrow_schema, conform
 from .tables import Table
@@ -132,25 +133,26 @@ class Appender:
     def _append(self, pending: list[pa.RecordBatch], deadline: float) -> None:
         """Write the batches, repeating what fails for a while; takes from ``pending``."""
         from google.api_core.exceptions import GoogleAPICallError
-        from google.api_core.retry import exponential_sleep_generator
 
-        delays = exponential_sleep_generator(initial=0.1, maximum=2.0)
-        failures = 0
-        while pending:
+        def attempt() -> None:
             try:
-                self._send(pending, deadline)
+                while pending:
+                    self._send(pending, deadline)
             except GoogleAPICallError as error:
-                kind = _classify(error)
                 self._disconnect()
-                if kind == "lost":
+                if _classify(error) == "lost":
                     self._stream = None
-                wait = next(delays)
-                if kind == "fatal" or time.monotonic() + wait > deadline:
-                    raise self._failure(error) from error
-                failures += 1
-                if failures == 1:
-                    _LOG.warning("append to %s is repeated: %s", self._table.rows, error)
-                time.sleep(wait)
+                _LOG.warning("append to %s: %s", self._table.rows, error)
+                raise
+
+        def passing(error: Exception) -> bool:
+            return isinstance(error, GoogleAPICallError) and _classify(error) != "fatal"
+
+        patience = max(0.0, deadline - time.monotonic())
+        try:
+            retry.again(attempt, passing, patience, pause=0.1, longest=2.0)
+        except GoogleAPICallError as error:
+            raise self._failure(error) from error
 
     def _send(self, pending: list[pa.RecordBatch], deadline: float) -> None:
         connection = self._connect(deadline)

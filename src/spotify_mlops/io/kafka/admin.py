@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-import time
+import functools
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from ...config.errors import ServiceError
 from ...config.params import LOCAL, Params
+from .. import retry
 from .clients import client_config
 
 MAX_RECORD_BYTES = 8 << 20
@@ -72,12 +72,10 @@ def create_topics(params: Params, admin: AdminClient, wanted: list[NewTopic]) ->
                 raise _failed(params, f"no se pudo crear {name}", error) from error
     # A topic is made before the broker's metadata tells of it, and nothing announces that it
     # does: until then a client is told that there is no such partition.
-    deadline = time.monotonic() + timeout
     for topic in wanted:
-        while not _has_leaders(params, admin, topic.topic):
-            if time.monotonic() > deadline:
-                raise ServiceError(f"El tema {topic.topic} no tiene líder: mira los logs de Kafka.")
-            threading.Event().wait(_ASK_AGAIN_SECONDS)
+        leads = functools.partial(_has_leaders, params, admin, topic.topic)
+        if not retry.until(leads, bool, timeout, _ASK_AGAIN_SECONDS):
+            raise ServiceError(f"El tema {topic.topic} no tiene líder: mira los logs de Kafka.")
 
 
 def offsets(params: Params) -> dict[int, tuple[int, int]]:
@@ -104,19 +102,19 @@ def offsets(params: Params) -> dict[int, tuple[int, int]]:
 
 def _extent(consumer: Consumer, place: TopicPartition, timeout: float) -> tuple[int, int]:
     """Ask for a partition's extent, again while the broker is still taking it over."""
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            return consumer.get_watermark_offsets(place, timeout=timeout)
-        except KafkaException as error:
-            moving = error.args[0].code() in (
-                KafkaError.NOT_LEADER_FOR_PARTITION,
-                KafkaError.LEADER_NOT_AVAILABLE,
-                KafkaError._UNKNOWN_PARTITION,  # it was listed a moment ago
-            )
-            if not moving or time.monotonic() >= deadline:
-                raise
-        consumer.poll(0.1)  # serves the client, which asks for who leads now
+
+    def ask() -> tuple[int, int]:
+        consumer.poll(0)  # serves the client, which asks for who leads now
+        return consumer.get_watermark_offsets(place, timeout=timeout)
+
+    def moving(error: Exception) -> bool:
+        return isinstance(error, KafkaException) and error.args[0].code() in (
+            KafkaError.NOT_LEADER_FOR_PARTITION,
+            KafkaError.LEADER_NOT_AVAILABLE,
+            KafkaError._UNKNOWN_PARTITION,  # it was listed a moment ago
+        )
+
+    return retry.again(ask, moving, timeout, pause=_ASK_AGAIN_SECONDS)
 
 
 def _check_reachable(params: Params, admin: AdminClient) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from ...config.params import Params
 from ...config.progress import Progress
 from ...domain import labels
 from ...domain.windows import Windowing
-from ...io import files, vertex
+from ...io import files, retry, vertex
 from ...io.archive.location import archive_root
 from ...model import dataset, train, training_set
 from ...model.registry import container_arguments, model_id
@@ -77,8 +76,11 @@ def _run_job(params: Params, data: str, run_dir: str) -> None:
             },
         ),
     )
-    pause = threading.Event()
-    while (found := client.get_custom_job(name=created.name)).state not in _ENDED:
-        pause.wait(POLL_SECONDS)
+    found = retry.until(
+        lambda: client.get_custom_job(name=created.name),
+        lambda job: job.state in _ENDED,
+        None,
+        POLL_SECONDS,
+    )
     if found.state != aiplatform_v1.JobState.JOB_STATE_SUCCEEDED:
         raise ServiceError(f"El entrenamiento {name} no acabó: {found.error.message}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,12 +25,11 @@ from ...domain.events import DUPLICATE_KEY, EVENT_COLUMNS, Kind
 from ...domain.features import feature_names
 from ...domain.features.schema import ROW_KEY
 from ...domain.windows import EPOCH, Windowing
-from ...io import mongo
+from ...io import mongo, retry
 from .. import checkpoint
 from .buffered import Buffer, BufferedDoFn
 
 _T = TypeVar("_T")
-_RETRY_SECONDS = 0.2
 _BULK = 1_000
 """Operations a command: the local server runs one at a time, and a track must not wait long."""
 _WRITERS = 2
@@ -248,15 +246,12 @@ def persistently(params: Params, write: Callable[[], _T]) -> _T:
     Raises:
         ServiceError: it stayed away.
     """
-    deadline = time.monotonic() + params.sink_deadline.total_seconds()
-    while True:
-        try:
-            return write()
-        except AutoReconnect as error:
-            if time.monotonic() >= deadline:
-                reason = " ".join(str(error).split())[:160]
-                raise ServiceError(f"MongoDB no aceptó los documentos: {reason}.") from error
-            time.sleep(_RETRY_SECONDS)
+    patience = params.sink_deadline.total_seconds()
+    try:
+        return retry.again(write, lambda error: isinstance(error, AutoReconnect), patience)
+    except AutoReconnect as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ServiceError(f"MongoDB no aceptó los documentos: {reason}.") from error
 
 
 class _WriteEventsDoFn(BufferedDoFn):
