@@ -105,28 +105,34 @@ WEEKDAYS = ("lun", "mar", "mié", "jue", "vie", "sáb", "dom")
 MONTHS = ("ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic")
 
 
-def number(value: float | None, decimals: int = 0) -> str:
-    """Write a number: ``1234567.5`` with one decimal -> ``1.234.567,5``; no value -> a dash."""
+def number(value: float | None, decimals: int = 0, *, trim: bool = False) -> str:
+    """Write a number: ``1234567.5`` with one decimal -> ``1.234.567,5``; no value -> a dash.
+
+    Args:
+        value: the number.
+        decimals: how many.
+        trim: leave out those that are zeros at its end.
+    """
     if value is None or math.isnan(value):
         return NO_VALUE
     if math.isinf(value):
         return "∞" if value > 0 else f"{MINUS}∞"
-    text = f"{value:,.{decimals}f}".replace("-", MINUS)
-    return text.translate(_SEPARATORS)
+    text = f"{value:,.{decimals}f}"
+    if trim and decimals:
+        text = text.rstrip("0").rstrip(".")
+    return text.replace("-", MINUS).translate(_SEPARATORS)
 
 
 def exact(value: float) -> str:
     """Write a number with the decimals that it has, six at most: ``90.0`` -> ``90``."""
-    text = f"{value:,.6f}".rstrip("0").rstrip(".")
-    return text.replace("-", MINUS).translate(_SEPARATORS)
+    return number(value, 6, trim=True)
 
 
 def compact(value: float) -> str:
     """Write a large number short, for axes: 1500000 -> ``1,5 M``, 20000 -> ``20 mil``."""
     for size, unit in ((1e9, "mil M"), (1e6, "M"), (1e3, "mil")):
         if abs(value) >= size:
-            scaled = value / size
-            return f"{number(scaled, 0 if scaled == round(scaled) else 1)} {unit}"
+            return f"{number(value / size, 1, trim=True)} {unit}"
     return number(value, 0 if value == round(value) else 2)
 
 
@@ -167,7 +173,7 @@ def duration(value: timedelta) -> str:
         if seconds >= size and seconds % size == 0:
             count = int(seconds // size)
             return f"{number(count)} {one if count == 1 else many}"
-    return f"{number(seconds, 0 if seconds == round(seconds) else 1)} s"
+    return f"{number(seconds, 1, trim=True)} s"
 
 
 def about(seconds: float, decimals: int = 0) -> str:

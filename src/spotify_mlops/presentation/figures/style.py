@@ -190,13 +190,7 @@ def country_color(code: str) -> str:
 def spanish_axis(axis: Any, decimals: int | None = None, *, percent: bool = False) -> None:
     """Write an axis's ticks in Spanish: compact, with fixed decimals, or as percentages."""
     if percent:
-        axis.set_major_formatter(
-            FuncFormatter(
-                lambda v, _: (
-                    f"{number(100 * v, 0 if abs(100 * v - round(100 * v)) < 0.05 else 1)} %"
-                )
-            )
-        )
+        axis.set_major_formatter(FuncFormatter(lambda v, _: f"{number(100 * v, 1, trim=True)} %"))
     elif decimals is None:
         axis.set_major_formatter(FuncFormatter(lambda v, _: compact(v)))
     else:
