@@ -46,8 +46,8 @@ def run(
     executable = shutil.which("chromium") or shutil.which("chromium-browser")
     if executable is None:
         raise UserError("No hay Chromium: instala el paquete «chromium» de Debian.")
-    full = params.model_copy(update={"dataset": "bench_dashboard", "profile": "bench-dashboard"})
-    empty = full.model_copy(update={"dataset": "bench_dashboard_empty", "profile": "bench-empty"})
+    full = params.replace(dataset="bench_dashboard", profile="bench-dashboard")
+    empty = full.replace(dataset="bench_dashboard_empty", profile="bench-empty")
     with sync_playwright() as playwright, _datasets(full, empty):
         rows = _rows(full, events)
         say(f"Cargando {number(events)} predicciones")
@@ -84,13 +84,13 @@ def _datasets(*every: Params) -> Iterator[None]:
     finally:
         for params in every:
             bigquery.client(params).delete_dataset(
-                params.dataset, delete_contents=True, not_found_ok=True
+                params.bigquery.dataset, delete_contents=True, not_found_ok=True
             )
 
 
 @contextmanager
 def _serving(params: Params) -> Iterator[str]:
-    record = apps.start_dashboard(params, f"bench-{params.dataset}")
+    record = apps.start_dashboard(params, f"bench-{params.bigquery.dataset}")
     try:
         yield record.addresses["url"]
     finally:
@@ -99,17 +99,17 @@ def _serving(params: Params) -> Iterator[str]:
 
 def _rows(params: Params, count: int) -> pl.DataFrame:
     """Return keys with predictions: every track in every country in every window."""
-    countries = params.countries
+    countries = params.sources.countries
     windows = -(-count // (TRACKS * len(countries)))
     keys = pl.DataFrame(
-        {"window_start": [_BEGIN + params.window * n for n in range(windows)]},
+        {"window_start": [_BEGIN + params.windows.window * n for n in range(windows)]},
         schema={"window_start": pl.Datetime("us", "UTC")},
     )
     keys = keys.join(pl.DataFrame({"country": countries}), how="cross").join(
         pl.DataFrame({"track_id": [f"track-{n:04}" for n in range(TRACKS)]}), how="cross"
     )
     keys = keys.tail(count)
-    random = np.random.default_rng(params.model_seed)
+    random = np.random.default_rng(params.model.seed)
     chances = random.dirichlet((1, 1.5, 3), keys.height)
     return keys.with_columns(
         level=pl.Series(np.array(["Alta", "Media", "Baja"])[chances.argmax(axis=1)]),
@@ -127,13 +127,13 @@ def _predictions(params: Params, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(
         *names,
         model=pl.lit("popularity@1"),
-        horizon=pl.lit(params.horizon, pl.Int64),
+        horizon=pl.lit(params.model.horizon, pl.Int64),
         written_at=pl.lit(datetime.now(UTC)),
     )
 
 
 def _features(params: Params, rows: pl.DataFrame) -> pl.DataFrame:
-    inputs = [pl.lit(0.5).alias(name) for name in feature_names("dynamics", params.lags)]
+    inputs = [pl.lit(0.5).alias(name) for name in feature_names("dynamics", params.windows.lags)]
     counts = [pl.lit(3, pl.Int64).alias(name) for name in ("n", "plays", "skips", "releases",
                                                           "recommendations")]  # fmt: skip
     return rows.select(
@@ -191,7 +191,7 @@ def _watch(
     began, seen, count = datetime.now(UTC), [], 0
     while datetime.now(UTC) - began < timedelta(seconds=seconds):
         count += 1
-        start = last["window_start"][0] + params.window * count
+        start = last["window_start"][0] + params.windows.window * count
         shown = f"{start:%d/%m/%Y, %H:%M}"
         fresh = last.with_columns(window_start=pl.lit(start))
         appending.append(params, tables.features(params), _features(params, fresh))
@@ -211,7 +211,7 @@ def _ask_all(params: Params) -> float:
     """Return how long BigQuery takes to answer all panels of the first board, in seconds."""
     began = datetime.now(UTC)
     selection = queries.extent(params).selection(
-        windows=params.window * 23, clock=None, now=began, levels=LEVELS
+        windows=params.windows.window * 23, clock=None, now=began, levels=LEVELS
     )
     for panel in panels(params):
         if panel.board == "business":

@@ -61,10 +61,10 @@ def run(params: Params, say: Say, seconds: float = 4.0) -> list[dict[str, Any]]:
     params = workload.prepare(params, "endpoint", say, simulator_events=EVENTS)
     fitted = workload.fitted(params, say)
     unique = f"bench_endpoint_{os.getpid()}"
-    params = params.model_copy(update={"profile": "bench-endpoint", "mongo_database": unique})
+    params = params.replace(profile="bench-endpoint", mongo_database=unique)
     rows = workload.plain_features(workload.read(params), params).tail(ROWS)
     features = bundle.load(fitted.with_name("bundle")).features
-    bodies = _write_bodies(Path(params.archive) / "bodies", rows, features)
+    bodies = _write_bodies(Path(params.cloud.archive) / "bodies", rows, features)
     with ExitStack() as stack:
         stack.callback(mongo.client(params).drop_database, unique)
         _fill_store(params, rows, features)
@@ -292,7 +292,7 @@ def _swapping(params: Params) -> Iterator[None]:
     loaded = promotions.bundle("1")
     card = (loaded.path / bundle.CARD).read_text(encoding="utf-8")
     other = loaded.description | {"note": "the same model, as another version"}
-    again = bundle.write(Path(params.archive) / "other", loaded.graph(), card, other)
+    again = bundle.write(Path(params.cloud.archive) / "other", loaded.graph(), card, other)
     promotions.keep("2", again.path)
     stop = threading.Event()
 

@@ -89,12 +89,12 @@ def _bench(params: Params, bundle: Path) -> Iterator[Params]:
         "shards": 1,  # 2,000 rows are too few to share out
         "archive": str(paths.state_dir() / "bench" / "freshness"),
     }
-    with workload.own_stores(params.model_copy(update=own), "freshness", bundle) as bench:
+    with workload.own_stores(params.replace(**own), "freshness", bundle) as bench:
         try:
             yield bench
         finally:
             kafka = admin.admin_client(bench)
-            kafka.delete_topics([bench.topic])[bench.topic].result(30)
+            kafka.delete_topics([bench.kafka.topic])[bench.kafka.topic].result(30)
 
 
 def _case(
@@ -133,7 +133,7 @@ def _start_predictions_only(params: Params) -> Any:
         apps.STREAM,
         [sys.executable, script, apps.params_file(params)],
         ready=apps.ready_file().exists,
-        timeout=params.service_timeout.total_seconds(),
+        timeout=params.stream.service_timeout.total_seconds(),
     )
 
 
@@ -250,9 +250,11 @@ def _readable(params: Params, since: datetime) -> pl.DataFrame:
     """
     client = bigquery.read_client(params)
     session = client.create_read_session(
-        parent=f"projects/{params.project}",
+        parent=f"projects/{params.cloud.project}",
         read_session=types.ReadSession(
-            table=client.table_path(params.project, params.dataset, tables.PREDICTIONS.rows),
+            table=client.table_path(
+                params.cloud.project, params.bigquery.dataset, tables.PREDICTIONS.rows
+            ),
             data_format=types.DataFormat.ARROW,
             read_options=types.ReadSession.TableReadOptions(
                 selected_fields=["window_start"],

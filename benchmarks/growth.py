@@ -50,7 +50,9 @@ class _MemoryReader:
 @dataclass(frozen=True)
 class _MemorySource(LogSource):
     def open(self, offsets: Mapping[int, int]) -> _MemoryReader:
-        return _MemoryReader(_logs[self.params.topic], offsets, self.params.batch_records)
+        return _MemoryReader(
+            _logs[self.params.kafka.topic], offsets, self.params.stream.batch_records
+        )
 
 
 def run(params: Params, say: Say, events: int = max(EVENTS)) -> list[dict[str, Any]]:
@@ -97,7 +99,7 @@ def _cost(params: Params, events: int, tracks: int, start: float, say: Say) -> _
 
 
 def _cpu(params: Params, events: int, tracks: int) -> tuple[float, dict[str, int]]:
-    log = _logs[params.topic] = _log(events, tracks)
+    log = _logs[params.kafka.topic] = _log(events, tracks)
     run = workload.bounded(params, {0: (0, log.height)}, _MemorySource)
     return run.cpu, run.counts
 

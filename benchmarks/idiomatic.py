@@ -213,11 +213,11 @@ def build(
     """
     promotions = PromotionHistory(params)
     bundle = promotions.bundle(promotions.periods()[0].version).path
-    window = params.window.total_seconds()
+    window = params.windows.window.total_seconds()
     records = (
         pipeline
         | beam.Create(list(extents))
-        | "Read" >> beam.ParDo(ReadKafka(kafka.client_config(params), params.topic))
+        | "Read" >> beam.ParDo(ReadKafka(kafka.client_config(params), params.kafka.topic))
         | "Parse" >> beam.ParDo(Parse()).with_outputs(DEAD, main="events")
     )
     unique = (
@@ -233,10 +233,10 @@ def build(
         | "Count" >> beam.CombinePerKey(CountEvents())
         | "KeyByCountry" >> beam.Map(lambda e: (e[0][0], (e[0][1], e[1])))
         | "Countries" >> beam.GroupByKey()
-        | "Rank" >> beam.ParDo(RankCountry(params.lags, window))
+        | "Rank" >> beam.ParDo(RankCountry(params.windows.lags, window))
         | "WindowAgain" >> beam.WindowInto(FixedWindows(window))
         | "Rows" >> beam.GroupByKey()
-        | "Features" >> beam.ParDo(MakeFeatures(params.lags))
+        | "Features" >> beam.ParDo(MakeFeatures(params.windows.lags))
         | "Batch" >> beam.BatchElements(min_batch_size=500, max_batch_size=500)
         | "Predict" >> beam.ParDo(PredictLevels(bundle))
     )

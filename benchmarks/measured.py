@@ -56,7 +56,7 @@ class Count(beam.DoFn):
 class _CountRawDoFn(beam.DoFn):
     def __init__(self, job: str, params: Params) -> None:
         self._job = job
-        self._topic = params.topic
+        self._topic = params.kafka.topic
         self._windowing = Windowing.of(params)
 
     def process(self, marked: pl.DataFrame) -> None:

@@ -152,7 +152,7 @@ def _cost_of_letters(params: Params, say: Say, events: int) -> float:
             say,
             simulator_events=events,
             malformed_share=percent / 100,
-            archive=params.archive,
+            archive=params.cloud.archive,
         )
         for percent in (0, 1)
     )

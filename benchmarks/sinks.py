@@ -118,17 +118,17 @@ def _work(params: Params, decoded: pl.DataFrame) -> Iterator[tuple[str, Any, Ite
     sinks = stream.live_sinks(params)
     for sink in sinks.raw:
         yield sink.name, sink, _batches(decoded, params)
-    marked, _ = marks.mark(decoded, _start(params), params.allowed_lateness)
+    marked, _ = marks.mark(decoded, _start(params), params.windows.allowed_lateness)
     yield "Windows", sinks.windows, list(_windows(marked, params))
 
 
 def _start(params: Params) -> marks.Marks:
-    return dict.fromkeys(range(params.partitions))
+    return dict.fromkeys(range(params.kafka.partitions))
 
 
 def _beginning(params: Params) -> pl.DataFrame:
     """Return the first records of the log in the order in which the job reads them."""
-    reader = KafkaReader(params, dict.fromkeys(range(params.partitions), 0))
+    reader = KafkaReader(params, dict.fromkeys(range(params.kafka.partitions), 0))
     records = sum(high for _, high in kafka.offsets(params).values())
     batches, left = [], min(ALONE_RECORDS, records)
     while left > 0:
@@ -141,18 +141,18 @@ def _beginning(params: Params) -> pl.DataFrame:
 def _batches(decoded: pl.DataFrame, params: Params) -> Iterator[_Element]:
     known = _start(params)
     for part in decoded.iter_slices(2_000):
-        marked, known = marks.mark(part, known, params.allowed_lateness)
-        yield marked, marked.height, marks.watermark(known, params.allowed_lateness)
+        marked, known = marks.mark(part, known, params.windows.allowed_lateness)
+        yield marked, marked.height, marks.watermark(known, params.windows.allowed_lateness)
 
 
 def _alone(
     params: Params, name: str, sink: Any, elements: Iterable[_Element], most: float
 ) -> tuple[int, float]:
     """Write for ``most`` seconds, or to the end; return events and seconds, all acknowledged."""
-    job = f"{params.dataset}-{name}"
+    job = f"{params.bigquery.dataset}-{name}"
     shape = shape_of(params, pane=1)
     kept = checkpoint.Tracker(
-        checkpoint.start_of_log(dict.fromkeys(range(params.partitions), 0)),
+        checkpoint.start_of_log(dict.fromkeys(range(params.kafka.partitions), 0)),
         shape.windowing,
         shape.lags,
         shape.shards,
@@ -192,7 +192,11 @@ def _windows(marked: pl.DataFrame, params: Params) -> Iterator[_Element]:
         counters = pl.DataFrame(
             [(window, 0, 0, sizes[window], 0)], steps.COUNTERS_SCHEMA, orient="row"
         )
-        yield (0, window + params.window, rows, counters, pieces[window,]), sizes[window], None
+        yield (
+            (0, window + params.windows.window, rows, counters, pieces[window,]),
+            sizes[window],
+            None,
+        )
 
 
 @dataclass(frozen=True)

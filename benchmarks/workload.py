@@ -69,20 +69,18 @@ def own_stores(base: Params, name: str, bundle: Path | None = None) -> Iterator[
     They are removed afterwards. Without ``bundle`` the model is that of ``prepare``.
     """
     unique = f"bench_{name}_{time.time_ns() // 1_000_000}"
-    params = base.model_copy(
-        update={
-            "profile": "bench-" + name.replace("_", "-"),
-            "dataset": unique,
-            "mongo_database": unique,
-            "archive": f"{base.archive}-{unique}",
-        }
+    params = base.replace(
+        profile="bench-" + name.replace("_", "-"),
+        dataset=unique,
+        mongo_database=unique,
+        archive=f"{base.cloud.archive}-{unique}",
     )
     serve(params, bundle or PromotionHistory(base).bundle("1").path)
     warehouse.ensure_dataset(params)
     try:
         yield params
     finally:
-        shutil.rmtree(params.archive)
+        shutil.rmtree(params.cloud.archive)
         mongo.client(params).drop_database(unique)
         bigquery.client(params).delete_dataset(unique, delete_contents=True)
 
@@ -93,8 +91,8 @@ def _publish(params: Params, name: str, say: Say, **changes: Any) -> Params:
         "archive": str(paths.state_dir() / "bench" / name),
         "source": "simulator",
     }
-    params = params.model_copy(update=own | changes)
-    say(f"Publicando {number(params.simulator_events)} eventos en {params.topic}")
+    params = params.replace(**(own | changes))
+    say(f"Publicando {number(params.simulator.events)} eventos en {params.kafka.topic}")
     sources.ingest_simulator(params)
     return params
 
@@ -102,17 +100,17 @@ def _publish(params: Params, name: str, say: Say, **changes: Any) -> Params:
 def model(params: Params, say: Say) -> Path:
     """Train as notebook 04 does on a log of its own, once; return the bundle."""
     params = _publish(params, "model", say, simulator_events=MODEL_EVENTS)
-    folder = Path(params.archive) / "bundle"
+    folder = Path(params.cloud.archive) / "bundle"
     if not (folder.exists() and _fitted(folder).exists()):
         say("Entrenando un modelo")
         built = plain_features(read(params), params)
         end = built["window_start"].max()
         assert isinstance(end, datetime)
-        levels = (params.level_alta, params.level_media)
+        levels = (params.model.level_alta, params.model.level_media)
         known = labels.label(
-            built, params.horizon, Windowing.of(params), end + params.window, levels
+            built, params.model.horizon, Windowing.of(params), end + params.windows.window, levels
         )
-        few = params.model_copy(update={"bootstrap_repetitions": 20})
+        few = params.replace(bootstrap_repetitions=20)
         result = train(few, built, known)
         result.write_bundle(folder)
         joblib.dump(result.model, _fitted(folder))
@@ -143,8 +141,10 @@ def read(params: Params) -> pl.DataFrame:
 
 def plain_features(log: pl.DataFrame, params: Params) -> pl.DataFrame:
     """Return the features of every window of a log: plain polars, no pipeline."""
-    start = dict.fromkeys(range(params.partitions))
-    marked, _ = watermark.mark(decode(log, Ahead.of(params)), start, params.allowed_lateness)
+    start = dict.fromkeys(range(params.kafka.partitions))
+    marked, _ = watermark.mark(
+        decode(log, Ahead.of(params)), start, params.windows.allowed_lateness
+    )
     return features_of(marked, params)
 
 
@@ -153,7 +153,7 @@ def features_of(marked: pl.DataFrame, params: Params) -> pl.DataFrame:
     windowing = Windowing.of(params)
     timely = steps.events(marked, windowing).filter(~pl.col("late"))
     unique, _ = features.dedup(timely)
-    return features.reference(unique, windowing, params.lags)
+    return features.reference(unique, windowing, params.windows.lags)
 
 
 @dataclass(frozen=True)
@@ -177,8 +177,8 @@ def timed(work: Callable[[], dict[str, int]]) -> Run:
 def bounded(
     params: Params, extents: Extents, source: type[LogSource] = LogSource, archive: bool = False
 ) -> Run:
-    """Run the project's graph on FnApiRunner, cut as bounded jobs are (``bounded_pane``)."""
-    pane = params.bounded_pane
+    """Run the project's graph on FnApiRunner, cut as bounded jobs are (``windows_per_element``)."""
+    pane = params.stream.windows_per_element
     return _run(params, FnApiRunner(), PipelineOptions([]), pane, extents, source, archive)
 
 

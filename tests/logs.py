@@ -100,7 +100,7 @@ class MemorySource(LogSource):
     """Reads the log registered under the job's name."""
 
     def open(self, offsets: Mapping[int, int]) -> LogReader:
-        return LogReader(_logs[self.job], offsets, self.params.batch_records)
+        return LogReader(_logs[self.job], offsets, self.params.stream.batch_records)
 
 
 class _CollectRawDoFn(beam.DoFn):
@@ -202,7 +202,9 @@ def collecting(
     kept = checkpoint.Tracker(start, shape.windowing, shape.lags, shape.shards, raw=1)
     checkpoint.register(job, kept)
     nothing = Output(0, BASE, *(frame.clear() for frame in steps.build([], shape)))
-    empty = mark(decode(log.clear(), Ahead.of(params)), kept.marks, params.allowed_lateness)[0]
+    empty = mark(
+        decode(log.clear(), Ahead.of(params)), kept.marks, params.windows.allowed_lateness
+    )[0]
     _logs[job], _batches[job], _outputs[job] = log, [empty], [nothing]
     source = MemorySource(job, params, shape)
     sinks = graph.Sinks([CollectRaw()], Collect())

@@ -68,9 +68,9 @@ def events() -> pl.DataFrame:
 def data() -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the features and labels of those events."""
     windowing = Windowing.of(settings())
-    built = features.reference(events(), windowing, settings().lags)
+    built = features.reference(events(), windowing, settings().windows.lags)
     end = START + timedelta(hours=WINDOWS)
-    return built, labels.label(built, settings().horizon, windowing, end, (70, 40))
+    return built, labels.label(built, settings().model.horizon, windowing, end, (70, 40))
 
 
 def bundles(folder: Path, number: int) -> list[Path]:

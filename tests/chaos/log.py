@@ -73,12 +73,12 @@ class FixedLog:
         """Return params of the same log with empty sinks of their own, and its champion."""
         own = {
             "profile": f"{self.params.profile}-{name}",
-            "dataset": f"{self.params.dataset}_{name.replace('-', '_')}",
-            "mongo_database": f"{self.params.mongo_database}_{name.replace('-', '_')}",
+            "dataset": f"{self.params.bigquery.dataset}_{name.replace('-', '_')}",
+            "mongo_database": f"{self.params.mongo.database}_{name.replace('-', '_')}",
             "service_timeout": _PATIENCE,
             "sink_deadline": _PATIENCE,
         }
-        settings = self.params.model_copy(update=own)
+        settings = self.params.replace(**own)
         # From the middle of the log on: windows before it have no predictions.
         start, end = _days(settings)
         middle = Windowing.of(settings).start(start + (end - start) / 2)
@@ -117,5 +117,5 @@ def _ends(settings: Params) -> dict[int, int]:
 
 
 def _days(settings: Params) -> tuple[datetime, datetime]:
-    start = datetime.combine(settings.simulator_start, datetime.min.time(), UTC)
-    return start, start + timedelta(days=settings.simulator_days)
+    start = datetime.combine(settings.simulator.start, datetime.min.time(), UTC)
+    return start, start + timedelta(days=settings.simulator.days)

@@ -121,7 +121,7 @@ def run(settings: Params, say: Say = lambda _: None) -> Outcome:
     apps.stop_apps()
     merged = compaction.compact(settings)
     say(f"Repetición desde el archivo, con {merged.files} ficheros más reunidos en {merged.merged}")
-    again = settings.model_copy(update={"dataset": f"{settings.dataset}_again"})
+    again = settings.replace(dataset=f"{settings.bigquery.dataset}_again")
     summary = bounded.run(again, replay=True, from_archive=True)
     found = compare.compare(settings, again, compare.Extent.of(summary))
     outcome.differences += [
@@ -141,7 +141,7 @@ def _lived(settings: Params, say: Say) -> Iterator[Sample]:
     began = moved = time.monotonic()
     pause = Event()
     last = 0.0
-    days = settings.live_duration / timedelta(days=1)
+    days = settings.simulator.live_duration / timedelta(days=1)
     running = [record for record in state.read().values() if processes.is_alive(record)]
     while last < days:
         written = (_written(settings) - _start(settings)) / timedelta(days=1)
@@ -165,8 +165,8 @@ def _check_alive(running: list[state.Record]) -> None:
 
 
 def _start(settings: Params) -> datetime:
-    start = datetime.combine(settings.simulator_start, datetime.min.time(), UTC)
-    return start + timedelta(days=settings.simulator_days)
+    start = datetime.combine(settings.simulator.start, datetime.min.time(), UTC)
+    return start + timedelta(days=settings.simulator.days)
 
 
 def _written(settings: Params) -> datetime:

@@ -39,8 +39,8 @@ def publish(settings: Params, first: int, last: int) -> None:
 def remake(settings: Params) -> None:
     """Delete the topic, as with the data folder of Kafka, and make it again."""
     admin = kafka.admin.admin_client(settings)
-    admin.delete_topics([settings.topic])[settings.topic].result(30)
-    while settings.topic in admin.list_topics(timeout=10).topics:
+    admin.delete_topics([settings.kafka.topic])[settings.kafka.topic].result(30)
+    while settings.kafka.topic in admin.list_topics(timeout=10).topics:
         pass
     kafka.ensure_topic(settings)
 

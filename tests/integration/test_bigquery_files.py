@@ -54,8 +54,8 @@ UNLOCKS = (
 def params(local_params: Callable[..., Params]) -> Params:
     made = local_params()
     client = bigquery_client(made)
-    client.create_dataset(made.dataset)
-    client.query_and_wait(f"CREATE TABLE {made.dataset}.t AS SELECT 'a' AS a")
+    client.create_dataset(made.bigquery.dataset)
+    client.query_and_wait(f"CREATE TABLE {made.bigquery.dataset}.t AS SELECT 'a' AS a")
     return made
 
 
@@ -76,7 +76,7 @@ def run(params: Params, folder: Path, sql: str) -> str:
         geo=folder / "geo.json",
         folder=folder,
         uploads=paths.state_dir() / "bigquery" / "uploads",
-        table=f"{params.dataset}.t",
+        table=f"{params.bigquery.dataset}.t",
     )
     try:
         rows = bigquery_client(params).query_and_wait(text, retry=None, job_retry=None)
@@ -103,7 +103,7 @@ def test_no_statement_writes_one_or_loads_a_program(params: Params, folder: Path
 @pytest.mark.parametrize("kind", ["CSV", "NEWLINE_DELIMITED_JSON", "PARQUET", "AVRO", "ORC"])
 def test_no_job_loads_or_extracts_a_file(params: Params, folder: Path, kind: str) -> None:
     client = bigquery_client(params)
-    table = f"{params.dataset}.t"
+    table = f"{params.bigquery.dataset}.t"
     config = bigquery.LoadJobConfig(source_format=kind)
     escape = paths.state_dir() / "bigquery" / "uploads" / ".." / ".." / "secret"
     for uri in (f"file://{folder}/file.csv", f"{folder}/file.csv", f"file://{escape}"):
@@ -118,7 +118,7 @@ def test_an_upload_is_loaded_and_leaves_nothing(params: Params) -> None:
     client = bigquery_client(params)
     config = bigquery.LoadJobConfig(source_format="CSV", skip_leading_rows=1)
     job = client.load_table_from_file(
-        io.BytesIO(b"a\nb\n"), f"{params.dataset}.t", job_config=config
+        io.BytesIO(b"a\nb\n"), f"{params.bigquery.dataset}.t", job_config=config
     )
     assert job.result().errors is None
     uploads = paths.state_dir() / "bigquery" / "uploads"

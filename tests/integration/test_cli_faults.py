@@ -67,11 +67,18 @@ def empty_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("profile: p\nhorizont: 3\n", r"mine\.yaml: parámetro desconocido «horizont»"),
-        ("profile: p\nhorizon: mañana\n", r"«horizon» = 'mañana': debe ser un número entero"),
-        ("profile: p\nhorizon: 0\n", r"«horizon» = 0: debe ser 1 o más"),
-        ("profile: p\nwindow: 10\n", r"«window» = 10: una duración se escribe"),
-        ("horizon: 3\n", r"falta «profile»"),
+        ("profile: p\nmodel: {horizont: 3}\n", r"mine\.yaml: parámetro desconocido «horizont»"),
+        (
+            "profile: p\nmodel: {horizon: mañana}\n",
+            r"«horizon» = 'mañana': debe ser un número entero",
+        ),
+        ("profile: p\nmodel: {horizon: 0}\n", r"«horizon» = 0: debe ser 1 o más"),
+        ("profile: p\nwindows: {window: 10}\n", r"«window» = 10: una duración se escribe"),
+        ("model: {horizon: 3}\n", r"falta «profile»"),
+        (
+            "profile: p\nhorizon: 3\n",
+            r"mine\.yaml: «horizon» va en su sección: «model: \{horizon: \.\.\.\}»",
+        ),
         ("profile: [\n", r"No se puede leer mine\.yaml"),
         ("", r"mine\.yaml: se esperaba"),
     ],
@@ -235,8 +242,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "checkout"
     (home / "notebooks").mkdir(parents=True)
     (home / "params").mkdir()
-    small = "simulator_events: 2000\nsimulator_days: 1\nsimulator_tracks: 30\nlags: [1]\n"
-    (home / "params" / "local.yaml").write_text(f"profile: local\nhorizon: 2\n{small}")
+    small = "simulator: {events: 2000, days: 1, tracks: 30}\nwindows: {lags: [1]}\n"
+    (home / "params" / "local.yaml").write_text(f"profile: local\nmodel: {{horizon: 2}}\n{small}")
     for name in NOTEBOOKS:
         write_notebook(home / "notebooks" / f"{name}.ipynb", "print(profile)")
     monkeypatch.setenv("SPOTIFY_MLOPS_HOME", str(home))

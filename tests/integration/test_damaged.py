@@ -43,13 +43,13 @@ def put(settings: Params, values: list[bytes], codec: str = "none") -> None:
         }
     )
     for value in values:
-        producer.produce(settings.topic, value, partition=0)
+        producer.produce(settings.kafka.topic, value, partition=0)
     assert producer.flush(120) == 0
 
 
 def harm(settings: Params) -> None:
     """Change a byte of the records that say so, as a bad disk would."""
-    (file,) = (state.folder("kafka") / "data" / f"{settings.topic}-0").glob("*.log")
+    (file,) = (state.folder("kafka") / "data" / f"{settings.kafka.topic}-0").glob("*.log")
     content = file.read_bytes()
     assert HARMED in content
     file.write_bytes(content.replace(HARMED, b"Harmed"))
@@ -97,7 +97,7 @@ def test_everything_is_answered_for_live_and_from_kafka_and_archive(settings: Pa
     assert lag.measure(settings).records == 0
 
     for from_archive in (False, True):
-        again = settings.model_copy(update={"dataset": f"{settings.dataset}_{from_archive}"})
+        again = settings.replace(dataset=f"{settings.bigquery.dataset}_{from_archive}")
         bounded.run(again, replay=True, from_archive=from_archive)
         assert [table.name for table in compare.compare(settings, again) if not table.equal] == []
     listed = command(settings, "dead-letters", "replay", "--dry-run")

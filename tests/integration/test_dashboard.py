@@ -46,7 +46,7 @@ class Live:
         newest = bigquery.query(
             self.params, "SELECT MAX(window_start) FROM {dataset}.spotify_predictions"
         ).item()
-        later = newest + self.params.window
+        later = newest + self.params.windows.window
         for table, rows in (
             (tables.features(self.params), self.features),
             (tables.PREDICTIONS, self.predictions),
@@ -64,7 +64,7 @@ class Live:
         """Return what a panel's SQL says for the page's default range."""
         panel = next(panel for panel in panels(self.params) if panel.name == name)
         selection = queries.extent(self.params).selection(
-            windows=23 * self.params.window,
+            windows=23 * self.params.windows.window,
             clock=timedelta(minutes=15),
             now=datetime.now(UTC),
             **chosen,
@@ -90,7 +90,7 @@ def serving(settings: Params) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def live(world: worlds.World) -> Iterator[Live]:
-    settings = worlds.make(countries=world.settings.countries)
+    settings = worlds.make(countries=world.settings.sources.countries)
     warehouse.ensure_dataset(settings)
     made = datetime.now(UTC)
     features = worlds.content(world.settings, tables.features(world.settings))

@@ -50,8 +50,10 @@ def test_only_who_fills_it_again_may_empty_the_table_of_features(
     local = local_params()
     filled(local)
     before = columns(local)
-    longer = local_params(dataset=local.dataset, lags=[*local.lags, local.lags[-1] + 1])
-    for other in (local_params(dataset=local.dataset, lags=[1]), longer):
+    longer = local_params(
+        dataset=local.bigquery.dataset, lags=[*local.windows.lags, local.windows.lags[-1] + 1]
+    )
+    for other in (local_params(dataset=local.bigquery.dataset, lags=[1]), longer):
         with pytest.raises(UserError, match=r"spotify_features_rows .*«lags».*make run"):
             warehouse.ensure_dataset(other)
         assert columns(local) == before and set(rows(local).values()) == {1}
@@ -85,7 +87,7 @@ def test_other_tables_are_never_made_anew(local_params: MakeParams) -> None:
     local = local_params()
     warehouse.ensure_dataset(local)
     client = bigquery.client(local)
-    name = f"{local.project}.{local.dataset}.{tables.LABELS.rows}"
+    name = f"{local.cloud.project}.{local.bigquery.dataset}.{tables.LABELS.rows}"
     client.delete_table(name)
     client.query(f"CREATE TABLE `{name}` (other INT64)").result()
     with pytest.raises(UserError, match=r"spotify_labels_rows tiene otras columnas"):
@@ -97,10 +99,10 @@ def test_a_view_takes_another_query_while_it_is_read(local_params: MakeParams) -
     local = local_params()
     filled(local)
     client = bigquery.client(local)
-    reference = f"{local.project}.{local.dataset}.{tables.DEAD_LETTERS.name}"
+    reference = f"{local.cloud.project}.{local.bigquery.dataset}.{tables.DEAD_LETTERS.name}"
     view = client.get_table(reference)
     made, declared = view.created, view.view_query
-    assert declared == tables.DEAD_LETTERS.view_sql(local.dataset)
+    assert declared == tables.DEAD_LETTERS.view_sql(local.bigquery.dataset)
     counts: list[int] = []
     done = threading.Event()
 

@@ -112,7 +112,7 @@ def test_the_serving_image_predicts(tmp_path: Path, wheel: Path) -> None:
 def test_the_training_image_trains_the_same_model(tmp_path: Path, wheel: Path) -> None:
     python = installed("training", tmp_path / "venv", wheel)
     assert_only(python)
-    settings = tiny_model.settings().model_copy(update={"archive": str(tmp_path)})
+    settings = tiny_model.settings().replace(archive=str(tmp_path))
     uri = training_set.export(settings, *tiny_model.data())
     words = ("lags=[1, 2]", "horizon=2", "test_share=0.25", "bootstrap_repetitions=50",
              "bootstrap_block=3h")  # fmt: skip

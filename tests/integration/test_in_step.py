@@ -29,7 +29,7 @@ def unequal(services: object) -> params.Params:
         for number in range(count):
             while True:
                 try:
-                    producer.produce(profile.topic, b"%0200d" % number, partition=partition)
+                    producer.produce(profile.kafka.topic, b"%0200d" % number, partition=partition)
                     break
                 except BufferError:
                     producer.poll(0.1)
@@ -48,7 +48,7 @@ def widest_spread(
     small one: how far a library drifts by itself depends on the machine.
     """
     reader = KafkaReader(profile, dict.fromkeys(SIZES, 0))
-    large, small = ([TopicPartition(profile.topic, partition)] for partition in SIZES)
+    large, small = ([TopicPartition(profile.kafka.topic, partition)] for partition in SIZES)
     reader._consumer.pause(small)
     begun = released = False
     following = dict.fromkeys(SIZES, 0)

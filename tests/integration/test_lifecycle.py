@@ -67,7 +67,7 @@ class Market:
         self.params = params
         windowing = Windowing.of(params)
         events = pl.concat(list(Simulator(params).history()))
-        self.rows = features.reference(events, windowing, params.lags)
+        self.rows = features.reference(events, windowing, params.windows.lags)
         self.start = self.rows["window_start"].min()
         self.reached = self.start
         self._champions = Champions(params)
@@ -79,7 +79,7 @@ class Market:
         known = self.rows.filter(pl.col("window_start") < end)
         levels = dataset.thresholds(self.params)
         return known, labels.label(
-            known, self.params.horizon, Windowing.of(self.params), end, levels
+            known, self.params.model.horizon, Windowing.of(self.params), end, levels
         )
 
     def live(self, until: datetime) -> None:
@@ -123,7 +123,7 @@ def accuracy(params: Params, model: str) -> pl.DataFrame:
         params,
         "SELECT run_id, value FROM `{dataset}.spotify_model_metrics` WHERE split = 'live' "
         "AND slice = 'all' AND metric = 'accuracy' AND model = @model ORDER BY run_id",
-        model=f"{params.model_name}@{model}",
+        model=f"{params.model.name}@{model}",
     )
 
 
@@ -131,7 +131,7 @@ def test_quality_falls_retraining_fires_and_quality_returns(market: Market, tmp_
     params = market.params
     first = promoted(market, tmp_path)
     taken: list[Decision] = []
-    end = market.start + timedelta(days=params.simulator_days) - timedelta(hours=12)
+    end = market.start + timedelta(days=params.simulator.days) - timedelta(hours=12)
     market.live(market.start + timedelta(days=8))
     while market.reached < end and "confirmed" not in [d.step for d in taken]:
         taken += market.step(4).decisions
@@ -145,24 +145,28 @@ def test_quality_falls_retraining_fires_and_quality_returns(market: Market, tmp_
     ]
     regime = market.start + timedelta(days=REGIME_DAY)
     assert taken[0].step == "retrain"
-    assert taken[0].window_start >= regime - timedelta(hours=params.horizon)
+    assert taken[0].window_start >= regime - timedelta(hours=params.model.horizon)
     new = taken[-1].model
     assert (PromotionHistory(params).champion(), Registry(params).aliases()[CHAMPION]) == (new, new)
     assert Endpoint(params).traffic() == {new: 100}
     assert decisions.read(params) == taken
-    hours = params.monitor_windows
+    hours = params.monitor.windows
     before, after = accuracy(params, first)["value"], accuracy(params, new)["value"]
     fallen = before.rolling_mean(hours).min()
     returned = after.tail(hours).mean()
-    assert fallen < before.head(24).mean() - params.retrain_margin
-    assert returned > fallen + params.retrain_margin, (before.head(24).mean(), fallen, returned)
+    assert fallen < before.head(24).mean() - params.monitor.retrain_margin
+    assert returned > fallen + params.monitor.retrain_margin, (
+        before.head(24).mean(),
+        fallen,
+        returned,
+    )
     assert Registry(params).labels(new)["gate"] == "passed"
 
 
 def test_a_worse_challenger_is_rolled_back(market: Market, tmp_path: Path) -> None:
     """The gate and the shadow are made blind; the live score is not."""
-    market.params = params = market.params.model_copy(
-        update={"promotion_regression": 1.0, "retrain_min_accuracy": 0.0}
+    market.params = params = market.params.replace(
+        promotion_regression=1.0, retrain_min_accuracy=0.0
     )
     first = promoted(market, tmp_path)
     known, truth = market.train_until(8.0)

@@ -31,7 +31,7 @@ def test_from_training_to_service_and_back(services: dict[str, state.Record]) ->
 
     trained = told(settings, "train")
     assert 0 < trained["metrics"]["macro_f1"] <= 1
-    strict = settings.model_copy(update={"gate_min_accuracy": 1.0})
+    strict = settings.replace(gate_min_accuracy=1.0)
     refused = told(strict, "evaluate", status=1)
     assert refused["run_id"] == trained["run_id"]
     assert {c["check"] for c in refused["checks"] if not c["passed"]} >= {"accuracy"}
@@ -55,7 +55,7 @@ def test_from_training_to_service_and_back(services: dict[str, state.Record]) ->
     assert promotions.champion() == "1"
 
     # Of the rows that it could be compared on, the champion has learned: it stays.
-    told(settings.model_copy(update={"model_seed": 8}), "train")
+    told(settings.replace(model_seed=8), "train")
     told(settings, "evaluate", status=1)
     stays = told(settings, "release", status=1)
     assert (stays["version"], stays["since"], stays["approved"]) == ("1", None, False)
@@ -70,7 +70,7 @@ def test_from_training_to_service_and_back(services: dict[str, state.Record]) ->
     closed = positions.load(settings)
     assert closed is not None and closed.write_from is not None
     # Ahead of what a job that runs has closed meanwhile.
-    assert since == closed.write_from + settings.window * settings.promotion_lead
+    assert since == closed.write_from + settings.windows.window * settings.promotion.lead
     assert back["since"].startswith(f"{since:%Y-%m-%d %H:%M}")
 
 

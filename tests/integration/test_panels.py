@@ -37,7 +37,7 @@ def watched(world: worlds.World) -> Params:
     report = audit.audit(settings)
     assert report.holds
     audit.record(settings, report)
-    short = settings.model_copy(update={"drift_windows": 6, "drift_patience": 2})
+    short = settings.replace(drift_windows=6, drift_patience=2)
     assert loop.step(short, act=False).scored_windows > 0
     described = world.champions[0].bundle.description["metrics"]
     frame = pl.DataFrame(described, infer_schema_length=None).with_columns(split=pl.lit("test"))
@@ -154,7 +154,7 @@ def test_events_a_minute_are_the_counted_ones(watched: Params, everything: Selec
     panel = panel_of(watched, "events_per_minute")
     found = queries.run(watched, panel, everything)
     counted = queries.run(watched, panel_of(watched, "event_count"), everything)["value"].item()
-    minutes = watched.window.total_seconds() / 60
+    minutes = watched.windows.window.total_seconds() / 60
     assert found["value"].sum() * minutes == pytest.approx(counted)
     assert set(found["series"]) <= set(spanish.EVENT_TYPE_NAMES.values())
 
@@ -163,7 +163,7 @@ def test_rising_tracks_have_risen_and_are_the_first(watched: Params, everything:
     found = queries.run(watched, panel_of(watched, "rising"), everything)
     features = worlds.content(watched, tables.features(watched))
     last = features.filter(pl.col("window_start") == everything.end)
-    before = features.filter(pl.col("window_start") == everything.end - 6 * watched.window)
+    before = features.filter(pl.col("window_start") == everything.end - 6 * watched.windows.window)
     keys = ["country", "track_id"]
     rows = last.join(predicted(watched, everything), on=["window_start", *keys]).join(
         before.select(*keys, was="play_score"), on=keys, how="left"
@@ -221,7 +221,7 @@ def test_grafana_asks_for_the_same(watched: Params, everything: Selection) -> No
     replaced = {
         "$__timeFrom()": literal(selection.start),
         "$__timeTo()": literal(selection.end),
-        "${dataset}": watched.dataset,
+        "${dataset}": watched.bigquery.dataset,
         "${country:singlequote}": quoted(selection.countries),
         "${level:singlequote}": quoted(selection.levels),
         "${model:singlequote}": quoted(selection.models),

@@ -82,7 +82,7 @@ def given(
         "mongo_uri": "env:MONGO_URI",
     }
     file = home / "params" / f"{unique}.yaml"
-    file.write_text(yaml.safe_dump(worlds.SMALL | own), encoding="utf-8")
+    file.write_text(yaml.safe_dump(params.nested(worlds.SMALL | own)), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("SPOTIFY_MLOPS_HOME", str(home))
         patched.setenv("KAFKA_USERNAME", broker["sasl.username"])
@@ -153,7 +153,7 @@ def test_no_file_has_them(used: Given) -> None:
     executed = list((used.home / "reports").rglob("*.ipynb"))
     assert len(executed) == 1
     written = yaml.safe_load((paths.state_dir() / "run" / used.file.name).read_text())
-    assert written["mongo_uri"] == "env:MONGO_URI"
+    assert written["mongo"]["uri"] == "env:MONGO_URI"
 
 
 def test_no_command_line_has_them(used: Given) -> None:

@@ -83,7 +83,7 @@ def test_every_hostile_record_is_answered_for(settings: Params) -> None:
         kafka.client_config(settings) | {"message.max.bytes": 64 << 20, "compression.type": "lz4"}
     )
     for value in OVERSIZED:
-        foreign.produce(settings.topic, value, partition=0)
+        foreign.produce(settings.kafka.topic, value, partition=0)
         assert foreign.flush(60) == 0
     kafka.publish_heartbeats(settings, datetime(2026, 1, 6, tzinfo=UTC))
 
@@ -95,7 +95,7 @@ def test_every_hostile_record_is_answered_for(settings: Params) -> None:
     assert_documents(settings, events)
     report = audit.audit(settings)
     assert report.holds, audit.as_text(report)
-    again = settings.model_copy(update={"dataset": f"{settings.dataset}_again"})
+    again = settings.replace(dataset=f"{settings.bigquery.dataset}_again")
     bounded.run(again, replay=True, from_archive=True)
     assert [table.name for table in compare.compare(settings, again) if not table.equal] == []
 
@@ -116,7 +116,7 @@ def assert_dead_letters(settings: Params) -> None:
         f"{len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()}: only in the log"
         for value in OVERSIZED
     }
-    of_letters = settings.model_copy(update={"topic": dead_letter_topic(settings)})
+    of_letters = settings.replace(topic=dead_letter_topic(settings))
     published = [
         message.value() for batch in kafka.read(of_letters, {0: 0}) for _, _, message in batch
     ]

@@ -38,7 +38,7 @@ def params(server: VertexServer, tmp_path: Path) -> Params:
         "profile": f"test-{uuid.uuid4().hex[:8]}",
         "archive": str(tmp_path / "archive"),
     }
-    return tiny_model.settings().model_copy(update=own)
+    return tiny_model.settings().replace(**own)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_the_pipeline_may_ask_the_endpoint_and_says_the_same(
     change = START + timedelta(hours=40)
     registry.promote(first, START)
     Endpoint(params).serve(promotions.periods()[-1])
-    remote = params.model_copy(update={"predictor": "endpoint"})
+    remote = params.replace(predictor="endpoint")
     asked: list[str] = []
 
     def spied(*given: Any) -> pl.DataFrame:
@@ -154,4 +154,4 @@ def test_an_endpoint_that_stays_away_is_said(params: Params, bundles: list[Path]
     registry.promote(registry.register(bundles[0]), START)
     away = {"predictor": "endpoint", "sink_deadline": timedelta(seconds=1)}
     with pytest.raises(ServiceError, match="No hay endpoint"):
-        Champions(params.model_copy(update=away)).predict(tiny_model.data()[0])
+        Champions(params.replace(**away)).predict(tiny_model.data()[0])

@@ -33,7 +33,7 @@ from spotify_mlops.sources import manifest
 @pytest.mark.parametrize("source", ["kafka", "archive"])
 def test_a_replay_equals_the_live_tables(world: World, source: str, runner: bounded.Runner) -> None:
     settings = world.settings
-    other = settings.model_copy(update={"dataset": f"{settings.dataset}_{source}_{runner}"})
+    other = settings.replace(dataset=f"{settings.bigquery.dataset}_{source}_{runner}")
     bounded.run(other, replay=True, from_archive=source == "archive", runner=runner)
     found = compare.compare(settings, other)
     assert all(table.live.rows for table in found)
@@ -43,8 +43,8 @@ def test_a_replay_equals_the_live_tables(world: World, source: str, runner: boun
 
 def training_digest(world: World, replayed: Params) -> str:
     """Return the digest of what a replay gives to learn from, up to where the history ended."""
-    known = pl.col("window_start") + replayed.window <= world.history.watermark
-    labelled = pl.col("label_window") + replayed.window <= world.history.watermark
+    known = pl.col("window_start") + replayed.windows.window <= world.history.watermark
+    labelled = pl.col("label_window") + replayed.windows.window <= world.history.watermark
     features = compare.content(replayed, tables.features(replayed)).filter(known)
     labels = compare.content(replayed, tables.LABELS).filter(labelled)
     learned = data.split(data.join(features, labels, replayed), replayed).development
@@ -53,7 +53,14 @@ def training_digest(world: World, replayed: Params) -> str:
 
 def test_the_command_compares_and_tells(world: World) -> None:
     settings = world.settings
-    arguments = ("replay", "--dataset", f"{settings.dataset}_c", "--compare", "--wait", "0")
+    arguments = (
+        "replay",
+        "--dataset",
+        f"{settings.bigquery.dataset}_c",
+        "--compare",
+        "--wait",
+        "0",
+    )
     done = command(settings, *arguments, "--runner", "prism", "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
@@ -82,7 +89,7 @@ def unique_events(settings: Params, allowed_lateness: timedelta) -> tuple[pl.Dat
     """Return the events of the archived log that are in time, each once, and the late records."""
     log = pl.read_parquet(f"{archived.raw_folder(settings)}/*/*.parquet").select(*LOG_COLUMNS)
     log = log.unique(["partition", "offset"]).sort("partition", "offset")
-    nothing = dict.fromkeys(range(settings.partitions))
+    nothing = dict.fromkeys(range(settings.kafka.partitions))
     marked, _ = watermark.mark(decode(log, Ahead.of(settings)), nothing, allowed_lateness)
     events = steps.events(marked, Windowing.of(settings))
     return features.dedup(events.filter(~pl.col("late")))[0], int(events["late"].sum())
@@ -91,10 +98,10 @@ def unique_events(settings: Params, allowed_lateness: timedelta) -> tuple[pl.Dat
 @pytest.mark.parametrize("lateness", [timedelta(minutes=40), ENOUGH], ids=["some", "all"])
 def test_late_events_are_folded_in(world: World, lateness: timedelta) -> None:
     live = world.settings
-    other = live.model_copy(
-        update={"dataset": f"{live.dataset}_{lateness.seconds}", "allowed_lateness": lateness}
+    other = live.replace(
+        dataset=f"{live.bigquery.dataset}_{lateness.seconds}", allowed_lateness=lateness
     )
-    summary = bounded.run(other, replay=True, final_lateness=live.allowed_lateness)
+    summary = bounded.run(other, replay=True, final_lateness=live.windows.allowed_lateness)
     found = late.changes(live, other, summary)
     injected = manifest.injected(live)
     assert injected is not None
@@ -107,9 +114,9 @@ def test_late_events_are_folded_in(world: World, lateness: timedelta) -> None:
     # Each record that is no longer late is counted; the closed windows are the same.
     assert found.counted[1] + found.late[1] == injected["events"] + injected["late"]
     assert found.duplicates[1] == injected["duplicates"]
-    inputs = features.feature_names("dynamics", live.lags)
+    inputs = features.feature_names("dynamics", live.windows.lags)
     folded = content(other, tables.features(other))
-    plain = features.reference(events, Windowing.of(live), live.lags)
+    plain = features.reference(events, Windowing.of(live), live.windows.lags)
     assert compare.digest(folded) == compare.digest(plain.select(folded.columns))
     before = content(live, tables.features(live))
     windows = [frame["window_start"].n_unique() for frame in (before, folded)]
@@ -126,7 +133,13 @@ def test_late_events_are_folded_in(world: World, lateness: timedelta) -> None:
 
 def test_the_command_says_what_late_events_change(world: World) -> None:
     settings = world.settings
-    arguments = ("--dataset", f"{settings.dataset}_late", "--allowed-lateness", "4h", "--json")
+    arguments = (
+        "--dataset",
+        f"{settings.bigquery.dataset}_late",
+        "--allowed-lateness",
+        "4h",
+        "--json",
+    )
     done = command(settings, "replay", *arguments)
     assert done.returncode == 0, done.stderr
     injected = manifest.injected(settings)
@@ -298,11 +311,18 @@ def test_the_command_finds_skew(world: World, recomputed: skew.Computed) -> None
 def test_an_archive_that_lacks_records_is_refused(
     world: World, runner: str, tmp_path: Path
 ) -> None:
-    settings = world.settings.model_copy(update={"archive": str(tmp_path / "archive")})
+    settings = world.settings.replace(archive=str(tmp_path / "archive"))
     shutil.copytree(archived.raw_folder(world.settings), archived.raw_folder(settings))
     last = max(Path(archived.raw_folder(settings)).rglob("*.parquet"), key=lambda path: path.name)
     pl.read_parquet(last)[:-1].write_parquet(last)
-    arguments = ("--from", "archive", "--dataset", f"{settings.dataset}_x", "--runner", runner)
+    arguments = (
+        "--from",
+        "archive",
+        "--dataset",
+        f"{settings.bigquery.dataset}_x",
+        "--runner",
+        runner,
+    )
     done = command(settings, "replay", *arguments)
     assert done.returncode == 6, done.stderr
     assert done.stderr.splitlines()[-1].startswith("Error: ")

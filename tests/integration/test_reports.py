@@ -91,7 +91,7 @@ def _run(home: Path, seed: int, order: tuple[int, ...]) -> Run:
     }
     (home / "params").mkdir()
     file = home / "params" / "run.yaml"
-    file.write_text(yaml.safe_dump(SMALL | own), encoding="utf-8")
+    file.write_text(yaml.safe_dump(params.nested(SMALL | own)), encoding="utf-8")
     settings = params.load("run")
     sources.ingest_simulator(settings)
     bounded.run(settings)

@@ -40,9 +40,9 @@ START = datetime(2026, 1, 5, tzinfo=UTC)
 
 def write_one_of_each(local: params.Params, mark: str) -> None:
     admin = AdminClient(kafka.client_config(local))
-    admin.create_topics([NewTopic(local.topic, 1, 1)])[local.topic].result(30)
+    admin.create_topics([NewTopic(local.kafka.topic, 1, 1)])[local.kafka.topic].result(30)
     producer = Producer(kafka.client_config(local) | {"acks": "all"})
-    producer.produce(local.topic, mark.encode())
+    producer.produce(local.kafka.topic, mark.encode())
     assert producer.flush(30) == 0
     mongo_database(local)["marks"].insert_one({"_id": mark})
     warehouse.ensure_dataset(local)
@@ -51,7 +51,7 @@ def write_one_of_each(local: params.Params, mark: str) -> None:
 
 def read_one_of_each(local: params.Params) -> tuple[list[bytes | None], list[str], int]:
     consumer = Consumer(kafka.client_config(local) | {"group.id": "test"})
-    consumer.assign([TopicPartition(local.topic, 0, 0)])
+    consumer.assign([TopicPartition(local.kafka.topic, 0, 0)])
     records = consumer.consume(1, timeout=30)
     consumer.close()
     marks = [document["_id"] for document in mongo_database(local)["marks"].find()]
@@ -104,12 +104,12 @@ def test_the_clients_reach_the_services(local_params: MakeParams) -> None:
 def test_kafka_stamps_arrival_and_keeps_old_events(local_params: MakeParams) -> None:
     local = local_params()
     admin = AdminClient(kafka.client_config(local))
-    admin.create_topics([NewTopic(local.topic, 1, 1)])[local.topic].result(30)
+    admin.create_topics([NewTopic(local.kafka.topic, 1, 1)])[local.kafka.topic].result(30)
     producer = Producer(kafka.client_config(local))
-    producer.produce(local.topic, b"old", timestamp=1_000)
+    producer.produce(local.kafka.topic, b"old", timestamp=1_000)
     producer.flush(30)
     consumer = Consumer(kafka.client_config(local) | {"group.id": "test"})
-    consumer.assign([TopicPartition(local.topic, 0, 0)])
+    consumer.assign([TopicPartition(local.kafka.topic, 0, 0)])
     (record,) = consumer.consume(1, timeout=30)
     consumer.close()
     kind, stamp = record.timestamp()
@@ -325,11 +325,8 @@ def test_an_appender_outlives_a_restart_of_the_server(own_state: Path) -> None:
     assert run_query(local, sql).item() == 6
 
     services.down()
-    brief = local.model_copy(
-        update={
-            "sink_deadline": timedelta(seconds=1),
-            "bigquery_grpc": f"{ports.HOST}:{ports.free()}",
-        }
+    brief = local.replace(
+        sink_deadline=timedelta(seconds=1), bigquery_grpc=f"{ports.HOST}:{ports.free()}"
     )
     with pytest.raises(ServiceError, match="spotify_predictions_rows"):
         appending.append(brief, tables.PREDICTIONS, predictions(1))
@@ -348,7 +345,7 @@ def test_two_clones_do_not_disturb_each_other(
         try:
             taken = {port for record in services.values() for port in record.ports.values()}
             assert not taken & {p for record in theirs.values() for p in record.ports.values()}
-            same = params.load("local", topic=mine.topic, mongo_database=mine.mongo_database)
+            same = params.load("local", topic=mine.kafka.topic, mongo_database=mine.mongo.database)
             write_one_of_each(same, "suyo")
             assert read_one_of_each(same) == ([b"suyo"], ["suyo"], 3)
         finally:

@@ -33,7 +33,7 @@ from spotify_mlops.pipeline.sinks import mongo, positions
 
 
 def assert_equal_to_replay(settings: Params) -> None:
-    other = settings.model_copy(update={"dataset": f"{settings.dataset}_again"})
+    other = settings.replace(dataset=f"{settings.bigquery.dataset}_again")
     bounded.run(other, replay=True)
     for table in compare.compare(settings, other):
         assert table.equal, table
@@ -121,8 +121,8 @@ def test_the_operational_store_keeps_the_recent_events_only(world: World) -> Non
     assert isinstance(newest, datetime)
     stored = {d["_id"]: d for d in mongo_database(settings)["events"].find()}
     watermark = datetime.fromisoformat(world.summary["watermark"])
-    oldest = mongo.kept_from(watermark, settings.operational_retention)
-    assert oldest > newest - settings.operational_retention * 1.2
+    oldest = mongo.kept_from(watermark, settings.windows.operational_retention)
+    assert oldest > newest - settings.windows.operational_retention * 1.2
     everything = pl.concat([events, content(settings, tables.LATE_EVENTS)])
     kept = everything.filter(pl.col("event_time") >= oldest)
     assert set(stored) == set(mongo.event_ids(kept))
@@ -192,8 +192,8 @@ def test_a_killed_stream_loses_and_doubles_nothing(history: Callable[..., Params
 
 def test_killed_kafka_stops_nothing_and_loses_nothing(history: Callable[..., Params]) -> None:
     settings = history(live_clock=4_000)
-    impatient = settings.model_copy(update={"service_timeout": timedelta(seconds=25)})
-    patient = settings.model_copy(update={"service_timeout": timedelta(minutes=5)})
+    impatient = settings.replace(service_timeout=timedelta(seconds=25))
+    patient = settings.replace(service_timeout=timedelta(minutes=5))
     stream = apps.start_stream(impatient)
     apps.start_simulator(patient)
     wait_until(lambda: windows_written(settings) >= 74, "no windows")
@@ -244,7 +244,7 @@ def test_without_services_the_stream_says_so_at_once(own_state: Any) -> None:
 
 
 def test_another_number_of_partitions_is_refused(world: World) -> None:
-    settings = world.settings.model_copy(update={"partitions": 3})
+    settings = world.settings.replace(partitions=3)
     failed = command(settings, "stream", "--until-caught-up")
     assert failed.returncode == 4
     assert "4 particiones" in failed.stderr

@@ -54,7 +54,7 @@ def read(profile: params.Params) -> pl.DataFrame:
     extent = kafka.offsets(profile)
     consumer = Consumer(kafka.client_config(profile) | {"group.id": "test"})
     for partition, (low, high) in extent.items():
-        consumer.assign([TopicPartition(profile.topic, partition, low)])
+        consumer.assign([TopicPartition(profile.kafka.topic, partition, low)])
         position = low
         while position < high:
             for message in consumer.consume(min(10_000, high - position), timeout=10):
@@ -100,9 +100,9 @@ def test_the_history_is_published_once_and_whole(local_params: MakeParams) -> No
     assert ours.select("partition", "key", "value").equals(expected(profile, 0, 24))
     decoded = decode(log.drop("key"), Ahead.of(profile))
     beats = decoded.filter(pl.col("kind") == "heartbeat")
-    assert beats["partition"].to_list() == list(range(profile.partitions))
+    assert beats["partition"].to_list() == list(range(profile.kafka.partitions))
     end = Simulator(profile).world.end
-    assert set(beats["event_time"]) == {end + profile.allowed_lateness}
+    assert set(beats["event_time"]) == {end + profile.windows.allowed_lateness}
     assert summary["published"] == len(log) == summary["records"]
 
     again = sources.ingest_simulator(profile)
@@ -128,7 +128,7 @@ def test_a_record_of_somebody_else_beside_the_log_counts_for_nothing(
     key = next(iter(Journal(profile).entries()))
     producer = Producer(kafka.client_config(profile))
     for name, value in [(key, b"{"), (key, b"[1]"), (b"\xff", b"{}"), ("other", b"{}")]:
-        producer.produce(f"{profile.topic}-sources", value, name)
+        producer.produce(f"{profile.kafka.topic}-sources", value, name)
     assert producer.flush(60) == 0
     assert sources.ingest_simulator(profile)["published"] == 0
     assert manifest.injected(profile) == injected is not None
@@ -138,11 +138,13 @@ def test_a_record_of_somebody_else_beside_the_log_counts_for_nothing(
 def test_a_damaged_file_beside_the_log_is_named(local_params: MakeParams) -> None:
     profile = local_params(**SMALL)
     Journal(profile).write("harmed", {})
-    (file,) = (state.folder("kafka") / "data" / f"{profile.topic}-sources-0").glob("*.log")
+    (file,) = (state.folder("kafka") / "data" / f"{profile.kafka.topic}-sources-0").glob("*.log")
     content = file.read_bytes()
     assert b"harmed" in content
     file.write_bytes(content.replace(b"harmed", b"Harmed"))
-    with pytest.raises(IntegrityError, match=f"{profile.topic}-sources, donde consta .* dañado"):
+    with pytest.raises(
+        IntegrityError, match=f"{profile.kafka.topic}-sources, donde consta .* dañado"
+    ):
         sources.ingest_simulator(profile)
 
 
@@ -164,12 +166,12 @@ def test_a_killed_ingest_is_finished_by_the_next(local_params: MakeParams) -> No
     kafka.publish_heartbeats(profile, Simulator(profile).world.start)
     summary = sources.ingest_simulator(profile)
     assert summary["skipped"] == cut
-    end = Simulator(profile).world.end + profile.allowed_lateness
+    end = Simulator(profile).world.end + profile.windows.allowed_lateness
     log = read(profile)
     ours = log.filter(pl.col("key").is_not_null()).select("partition", "key", "value")
     assert ours.equals(expected(profile, 0, 24))
     decoded = decode(log.drop("key"), Ahead.of(profile))
-    assert decoded.filter(event_time=end, kind="heartbeat").height == profile.partitions
+    assert decoded.filter(event_time=end, kind="heartbeat").height == profile.kafka.partitions
 
 
 def test_the_live_part_goes_on_where_the_history_and_the_last_run_ended(
@@ -203,7 +205,7 @@ def test_the_live_part_goes_on_where_the_history_and_the_last_run_ended(
     log = read(profile)
     ours = log.filter(pl.col("key").is_not_null()).select("partition", "key", "value")
     assert ours.equals(expected(profile, 0, 48))
-    assert log.filter(pl.col("key").is_null()).height == 2 * profile.partitions
+    assert log.filter(pl.col("key").is_null()).height == 2 * profile.kafka.partitions
     injected = manifest.injected(profile)
     assert injected is not None
     assert injected["records"] == len(log)
@@ -231,7 +233,7 @@ def test_charts_are_published_in_order_and_a_closed_topic_is_respected(
             HEADER + 'B,b,2017-01-13,b1,5,1\nA,,2017-01-06,a1,"1,005",1\n', encoding="utf-8"
         )
     summary = sources.ingest_charts(profile, [tmp_path])
-    assert summary["published"] == 4 + profile.partitions
+    assert summary["published"] == 4 + profile.kafka.partitions
     assert len(summary["left_out"]) == 1
     assert summary["closed_until"] == "2017-01-20T00:00:00+00:00"
     log = decode(read(profile).drop("key"), Ahead.of(profile))
@@ -256,13 +258,13 @@ def test_no_date_of_the_future_makes_other_events_late(
     summary = sources.ingest_charts(profile, [tmp_path], said.append)
     assert summary["future"] == ["2099-01-02 00:00 chart:ES:2099-01-02:1"]
     assert any("1 filas" in line and "2099-01-02" in line for line in said)
-    assert summary["published"] == 1 + profile.partitions
+    assert summary["published"] == 1 + profile.kafka.partitions
     assert summary["closed_until"] == "2017-01-13T00:00:00+00:00"
     kafka.publish_heartbeats(profile, datetime(8999, 1, 1, tzinfo=UTC))
     (tmp_path / "spain.csv").write_text(HEADER + "A,a,2017-01-13,a1,7,1\n", encoding="utf-8")
     sources.ingest_charts(profile, [tmp_path])
     log = decode(read(profile).drop("key"), Ahead.of(profile))
-    marked, _ = mark(log, {0: None}, profile.allowed_lateness)
+    marked, _ = mark(log, {0: None}, profile.windows.allowed_lateness)
     assert marked["kind"].to_list() == ["event", "heartbeat", "dead_letter", "event", "heartbeat"]
     assert marked["reason"][2] == "future_heartbeat"
     assert not marked["late"].any()
@@ -314,7 +316,7 @@ def test_another_number_of_partitions_is_refused(local_params: MakeParams) -> No
     kafka.ensure_topic(profile)
     kafka.ensure_topic(profile)
     with pytest.raises(ServiceError, match="particiones"):
-        kafka.ensure_topic(profile.model_copy(update={"partitions": 7}))
+        kafka.ensure_topic(profile.replace(partitions=7))
 
 
 def test_a_broker_that_is_not_there_is_named() -> None:

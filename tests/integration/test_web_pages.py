@@ -74,19 +74,19 @@ def page() -> Iterator[Page]:
 @pytest.fixture
 def params(local_params: Callable[..., Params]) -> Params:
     made = local_params()
-    bigquery.client(made).create_dataset(made.dataset)
+    bigquery.client(made).create_dataset(made.bigquery.dataset)
     return made
 
 
 @needs_chromium
 def test_a_page_runs_nothing_in_bigquery(page: Page, params: Params) -> None:
     rest = state.read()["bigquery"].addresses["rest"]
-    url = f"{rest}/bigquery/v2/projects/{params.project}/queries"
-    sql = f"CREATE OR REPLACE TABLE {params.dataset}.planted AS SELECT 1 AS a"
+    url = f"{rest}/bigquery/v2/projects/{params.cloud.project}/queries"
+    sql = f"CREATE OR REPLACE TABLE {params.bigquery.dataset}.planted AS SELECT 1 AS a"
     body = json.dumps({"query": sql, "useLegacySql": False})
     outcomes = page.evaluate(ATTACK, [url, body, "0" * 64])
     assert set(outcomes) <= {"failed", "opaque"}
-    assert list(bigquery.client(params).list_tables(params.dataset)) == []
+    assert list(bigquery.client(params).list_tables(params.bigquery.dataset)) == []
 
 
 @needs_chromium

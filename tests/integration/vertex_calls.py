@@ -48,7 +48,7 @@ def register(server: VertexServer, uri: str, name: str = "") -> str:
         artifact_uri=uri,
         container_spec={"image_uri": IMAGE, "command": ["python"], "args": [str(CONTAINER), name]},
     )
-    parent = f"projects/{server.params.project}/locations/{server.params.location}"
+    parent = f"projects/{server.params.cloud.project}/locations/{server.params.cloud.location}"
     return client.upload_model(parent=parent, model=model).result().model
 
 

@@ -81,8 +81,8 @@ def content(settings: Params, table: tables.Table, where: pl.Expr | None = None)
 
 def next_window(settings: Params) -> datetime:
     """Return the first window after the history."""
-    first = datetime.combine(settings.simulator_start, datetime.min.time(), UTC)
-    return first + timedelta(days=settings.simulator_days)
+    first = datetime.combine(settings.simulator.start, datetime.min.time(), UTC)
+    return first + timedelta(days=settings.simulator.days)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class World:
     @property
     def change(self) -> datetime:
         """The first window of the second champion."""
-        return next_window(self.settings) + self.settings.live_duration / 2
+        return next_window(self.settings) + self.settings.simulator.live_duration / 2
 
     def champion_is(self, champion: Predictor) -> pl.Expr:
         """Select the rows that a champion predicts."""
@@ -132,7 +132,7 @@ def _trained(settings: Params, folder: Path, version: str, family: str) -> Predi
     """Train on the history and keep the model as a version."""
     features = content(settings, tables.features(settings))
     labels = content(settings, tables.LABELS)
-    settings = settings.model_copy(update={"family": family})
+    settings = settings.replace(family=family)
     bundle = train(settings, features, labels).write_bundle(folder / family)
     promotions = PromotionHistory(settings)
     promotions.keep(version, bundle.path)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..config import params as parameters
-from ..config.params import LOCAL
+from ..config.references import LOCAL
 from ..config.spanish import number
 from . import usage
 from .options import answer, json_option, say, with_params
@@ -66,7 +66,7 @@ def bench(
     if unknown:
         raise click.UsageError(f"«bench {what}» no admite --{min(unknown)}.")
     with apart(BENCH, say):
-        figures = measure(params.model_copy(update=dict.fromkeys(_ENDPOINTS, LOCAL)), say, **size)
+        figures = measure(params.replace(**dict.fromkeys(_ENDPOINTS, LOCAL)), say, **size)
     lines = [
         f"{f['name']:<32} {_figure(f['value']):>12} {f['unit']:<9} "
         f"referencia {_figure(f['baseline'])}  ×{_figure(f['ratio'])}"

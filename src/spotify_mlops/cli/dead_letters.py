@@ -92,7 +92,7 @@ def show_one(place: str, params_file: str, overrides: dict[str, Any], as_json: b
     letter = letters.find(params, wanted)
     size = len(letter.value or b"")
     lines = [
-        f"Posición   {place} de {params.topic}",
+        f"Posición   {place} de {params.kafka.topic}",
         f"Llegada    {letter.append_time:%Y-%m-%d %H:%M:%S.%f} UTC",
         f"Motivo     {letter.reason}",
         f"Detalle    {letters.readable((letter.detail or '').encode(), whole=False)}",

@@ -14,6 +14,7 @@ from ..config import modes, paths
 from ..config import params as parameters
 from ..config.errors import IntegrityError
 from ..config.params import Params
+from ..config.references import LOCAL
 from ..config.spanish import number
 
 
@@ -70,7 +71,7 @@ def _adopt(params: Params) -> None:
     from ..model.promotions import PromotionHistory
 
     promotions = PromotionHistory(params)
-    if params.archive == parameters.LOCAL and promotions.is_of_before():
+    if params.cloud.archive == LOCAL and promotions.is_of_before():
         adopted = promotions.adopt()
         _say(f"Modelos de una versión anterior, sellados: {', '.join(adopted) or 'ninguno'}")
 
@@ -107,7 +108,7 @@ def ingest(params: Params) -> dict[str, Any]:
     """Publish what the params' source has and the log lacks."""
     from .. import sources
 
-    if params.source == "charts":
+    if params.sources.source == "charts":
         return sources.ingest_charts(params, [], progress=_say)
     return sources.ingest_simulator(params, progress=_say)
 
@@ -162,7 +163,7 @@ def _farewell(params: Params, index: Path, page: str, seconds: float) -> None:
     from ..model.endpoint import Endpoint
     from ..presentation.report import headline, history
 
-    vertex = address(params.vertex, "vertex", "url")
+    vertex = address(params.cloud.vertex, "vertex", "url")
     given = ["--params", params.profile] if params.profile != "local" else []
     command = " ".join(["spotify-mlops", "{}", *given])
     click.secho(f"\nListo en {number(seconds)} s.", bold=True)

@@ -91,7 +91,7 @@ def release(rollback: bool, params_file: str, overrides: dict[str, Any], as_json
         (releasing.rollback(params), None) if rollback else releasing.release(params)
     )
     refused = decision is not None and not decision.approved
-    name = f"{params.model_name}@{released.version}"
+    name = f"{params.model.name}@{released.version}"
     line = (
         f"{name} es el campeón desde la ventana del {moment(released.since)} UTC."
         if released.since is not None

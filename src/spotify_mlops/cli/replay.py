@@ -76,14 +76,14 @@ def replay(
     if allowed_lateness is not None:
         own["allowed_lateness"] = parameters.parse_value("--allowed-lateness", allowed_lateness)
     params = parameters.load(params_file, **overrides | own)
-    if params.dataset == live.dataset:
+    if params.bigquery.dataset == live.bigquery.dataset:
         raise ParamsError(f"«{dataset}» es el dataset del perfil: elige otro para la repetición.")
     if folding and compare:
         raise ParamsError("Con --allowed-lateness las tablas cambian: quita --compare.")
-    if folding and params.allowed_lateness <= live.allowed_lateness:
+    if folding and params.windows.allowed_lateness <= live.windows.allowed_lateness:
         raise ParamsError(
             f"--allowed-lateness {allowed_lateness}: debe ser más que lo que admite el perfil "
-            f"({duration(live.allowed_lateness)})."
+            f"({duration(live.windows.allowed_lateness)})."
         )
     kafka = source == "kafka" or folding
     answering.require(params, "bigquery")
@@ -96,7 +96,7 @@ def replay(
         from_archive=source == "archive",
         replay=True,
         runner=runner,
-        final_lateness=live.allowed_lateness if folding else None,
+        final_lateness=live.windows.allowed_lateness if folding else None,
         say=say,
     )
     content, lines, holds = summary.to_dict(), [_summary(summary)], True

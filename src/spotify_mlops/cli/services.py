@@ -10,7 +10,7 @@ import click
 
 from ..config import params as parameters
 from ..config.errors import ServiceError, UserError
-from ..config.params import LOCAL
+from ..config.references import LOCAL
 from . import usage
 from .options import json_option, say, with_params
 
@@ -61,7 +61,7 @@ def status(params_file: str, overrides: dict[str, Any], as_json: bool, pid_of: s
         "stray": ("sin constar", "yellow"),
     }
     kafka = next(item for item in found if item.name == "kafka")
-    reachable = params.kafka_bootstrap != LOCAL or kafka.state == "running"
+    reachable = params.kafka.bootstrap != LOCAL or kafka.state == "running"
     lag, told = _lag(params) if reachable else (None, [])
     if as_json:
         processes = [vars(item) for item in found]

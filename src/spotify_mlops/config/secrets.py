@@ -37,12 +37,12 @@ def resolve(params: Params, name: str) -> str:
         ServiceError: Secret Manager does not answer, or does not let us read.
         IntegrityError: what it answered is damaged.
     """
-    reference = str(getattr(params, name))
+    reference = str(params.value(name))
     if reference.startswith(references.SECRET_MANAGER):
-        resource = _resource(reference, params.project)
+        resource = _resource(reference, params.cloud.project)
         turn = int(time.monotonic() // _REMEMBERED_SECONDS)
-        patience = params.service_timeout.total_seconds()
-        return _access(params.secret_manager, resource, patience, turn, os.getpid())
+        patience = params.stream.service_timeout.total_seconds()
+        return _access(params.cloud.secret_manager, resource, patience, turn, os.getpid())
     variable = references.variable(reference)
     if variable is None:
         return reference
@@ -55,7 +55,7 @@ def resolve(params: Params, name: str) -> str:
 
 def variables(params: Params, *names: str) -> dict[str, str]:
     """Return the environment variables that parameters refer to, for a process that needs them."""
-    wanted = (references.variable(str(getattr(params, name))) for name in names)
+    wanted = (references.variable(str(params.value(name))) for name in names)
     return {name: os.environ[name] for name in wanted if name is not None and name in os.environ}
 
 

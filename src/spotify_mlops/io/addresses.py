@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..config.errors import ServiceError
-from ..config.params import LOCAL
+from ..config.references import LOCAL
 from .http import peers
 from .local import secret, state
 

@@ -15,8 +15,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from ..config.durations import format_duration
 from ..config.errors import InputError, IntegrityError
-from ..config.params import Params, format_duration
+from ..config.params import Params
 from ..config.untrusted import DESCRIPTION_BYTES, RefusedError, parse_json
 from ..domain.labels import LEVELS
 from ..io import files
@@ -99,16 +100,16 @@ def describe(
     """Return the description of a model: ``model.json`` without the hashes."""
     description = {
         "format": _FORMAT,
-        "model_name": params.model_name,
+        "model_name": params.model.name,
         "family": family,
         "features": features,
         "levels": list(LEVELS),
-        "thresholds": {"Alta": params.level_alta, "Media": params.level_media},
-        "window": format_duration(params.window),
-        "window_offset": format_duration(params.window_offset),
-        "lags": list(params.lags),
-        "horizon": params.horizon,
-        "countries": list(params.countries),
+        "thresholds": {"Alta": params.model.level_alta, "Media": params.model.level_media},
+        "window": format_duration(params.windows.window),
+        "window_offset": format_duration(params.windows.window_offset),
+        "lags": list(params.windows.lags),
+        "horizon": params.model.horizon,
+        "countries": list(params.sources.countries),
         "training_end": training_end.isoformat(),
         "data_sha256": data_sha256,
         "metrics": metrics,

@@ -34,31 +34,35 @@ def write_card(params: Params, description: dict[str, Any], metrics: pl.DataFram
 
 
 def _what(params: Params, description: dict[str, Any]) -> str:
-    ahead = duration(params.horizon * params.window)
-    return f"""# Modelo «{params.model_name}»: nivel de popularidad a {ahead}
+    ahead = duration(params.model.horizon * params.windows.window)
+    return f"""# Modelo «{params.model.name}»: nivel de popularidad a {ahead}
 
 **Qué predice.** El nivel de popularidad (**Alta**, **Media** o **Baja**) que tendrá una canción en
-un país {params.horizon} ventanas de {duration(params.window)} después, y la probabilidad de cada
+un país {params.model.horizon} ventanas de {
+        duration(params.windows.window)
+    } después, y la probabilidad de cada
 nivel. El nivel sale del puesto de sus reproducciones entre las canciones del país en esa ventana:
-desde {number(params.level_alta)} sobre 100 es Alta, desde {number(params.level_media)} es Media y
+desde {number(params.model.level_alta)} sobre 100 es Alta, desde {
+        number(params.model.level_media)
+    } es Media y
 el resto, o no aparecer, es Baja.
 
 **Para qué sirve.** Para priorizar qué canciones revisar o promocionar en {
-        join_words(country(code) for code in params.countries)
+        join_words(country(code) for code in params.sources.countries)
     }. **Para qué no.** No mide calidad, no estima ingresos y no decide por sí solo: cada
 predicción lleva su probabilidad para que alguien la juzgue.
 
 **Familia**: {MODEL_NAMES[description["family"]]}, {
         len(description["features"])
     } variables; horizonte
-{params.horizon}; retardos {", ".join(map(str, params.lags))}."""
+{params.model.horizon}; retardos {", ".join(map(str, params.windows.lags))}."""
 
 
 def _data(params: Params, boundaries: dict[str, str], training: dict[str, Any]) -> str:
     synthetic = (
         "**Los datos son sintéticos**: los produjo el simulador de este proyecto. Las cifras dicen "
         "cómo funciona el método, no cómo es el mercado."
-        if params.source == "simulator"
+        if params.sources.source == "simulator"
         else "Los datos son listas semanales reales publicadas por país: solo las canciones que "
         "entraron en la lista se ven, y salir de ella cuenta como Baja."
     )
@@ -76,7 +80,7 @@ def _data(params: Params, boundaries: dict[str, str], training: dict[str, Any]) 
 - Prueba: {range_of("test_start", "test_end", "test_rows")}. Se miró una vez, al final.
 
 Ninguna fila aprende de una etiqueta posterior al comienzo del rango siguiente: entre rangos queda
-un hueco de {params.horizon} ventanas. El modelo final aprendió de {
+un hueco de {params.model.horizon} ventanas. El modelo final aprendió de {
         number(training["rows_learned_from"])
     } filas anteriores a la prueba (muestreadas con la semilla {
         training["seed"]
@@ -148,7 +152,7 @@ def _cannot(params: Params, metrics: pl.DataFrame, family: str) -> str:
     place = groups.sort("value").row(0, named=True)
     level = own.filter(metric="f1").sort("value").row(0, named=True)
     recall = own.filter(slice=level["slice"], metric="recall").row(0, named=True)
-    ahead = duration(params.horizon * params.window)
+    ahead = duration(params.model.horizon * params.windows.window)
     lines = [
         f"Donde peor predice es en {country(_name(place))} (macro-F1 {_written(place)}) y el nivel "
         f"{_name(level)} (F1 {_written(level)}): de cada cien que lo son, se le escapan "
@@ -197,7 +201,7 @@ def _written(row: dict[str, Any]) -> str:
 
 
 def _limits(params: Params) -> str:
-    countries = join_words(country(code) for code in params.countries)
+    countries = join_words(country(code) for code in params.sources.countries)
     return f"""## Límites y cuidados
 
 - Solo se ha evaluado en {countries}; en otro país las variables de país son cero y la calidad no
@@ -206,6 +210,6 @@ def _limits(params: Params) -> str:
   conviene vigilar cuántas canciones nuevas y artistas pequeños quedan fuera.
 - Un cambio en cómo se escucha (una campaña, unas fiestas, una pandemia) puede degradarlo: el
   tablero vigila la exactitud y la deriva, y hay que volver a entrenar.
-- Costes supuestos de cada error: {number(params.cost_missed_alta, 1)} por una Alta no anunciada,
-  {number(params.cost_false_alta, 1)} por una Alta anunciada que no llega y
-  {number(params.cost_one_level, 1)} por confundir Media y Baja."""
+- Costes supuestos de cada error: {number(params.cost.missed_alta, 1)} por una Alta no anunciada,
+  {number(params.cost.false_alta, 1)} por una Alta anunciada que no llega y
+  {number(params.cost.one_level, 1)} por confundir Media y Baja."""

@@ -45,7 +45,7 @@ def predict(params: Params, instances: Sequence[dict[str, Any]]) -> list[dict[st
     name = Endpoint(params).name
     with _errors(name):
         response = _client(params).predict(
-            endpoint=name, instances=values, timeout=params.service_timeout.total_seconds()
+            endpoint=name, instances=values, timeout=params.stream.service_timeout.total_seconds()
         )
     raw = aiplatform_v1.PredictResponse.pb(response)
     return [json_format.MessageToDict(value) for value in raw.predictions]
@@ -70,7 +70,7 @@ def predict_rows(params: Params, features: pl.DataFrame, names: Sequence[str]) -
         InputError: the endpoint refused a row.
         ServiceError: it stayed away.
     """
-    patience = params.sink_deadline.total_seconds()
+    patience = params.stream.sink_deadline.total_seconds()
     parts = [pl.DataFrame(schema=OUTPUT_SCHEMA | {"model": pl.String})]
     for rows in features.select(names).iter_slices(BATCH):
         body = msgspec.json.encode({"instances": rows.to_dicts()})
@@ -87,7 +87,7 @@ def _ask(params: Params, body: bytes) -> list[dict[str, Any]]:
         answer = _client(params).raw_predict(
             endpoint=name,
             http_body=httpbody_pb2.HttpBody(data=body, content_type="application/json"),
-            timeout=params.service_timeout.total_seconds(),
+            timeout=params.stream.service_timeout.total_seconds(),
         )
     return msgspec.json.decode(answer.data)["predictions"]
 

@@ -24,7 +24,7 @@ _FORTNIGHT = timedelta(days=14)
 
 def thresholds(params: Params) -> tuple[float, float]:
     """Return the lowest play scores of Alta and Media."""
-    return params.level_alta, params.level_media
+    return params.model.level_alta, params.model.level_media
 
 
 def read(params: Params) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -57,7 +57,7 @@ def join(features: pl.DataFrame, labels: pl.DataFrame, params: Params) -> pl.Dat
         The features with ``level`` (what happened), ``label_window`` and ``current_level`` (the
         level in the row's own window).
     """
-    wanted = labels.filter(pl.col("horizon") == params.horizon)
+    wanted = labels.filter(pl.col("horizon") == params.model.horizon)
     return (
         features.join(wanted.select(*ROW_KEY, "level", "label_window"), on=ROW_KEY)
         .with_columns(current_level=level_of("play_score", thresholds(params)))
@@ -98,14 +98,16 @@ def split(rows: pl.DataFrame, params: Params) -> Split:
     if windows.is_empty():
         raise ParamsError(
             "No hay filas con etiqueta: faltan ventanas cerradas para el horizonte de "
-            f"{params.horizon}. Publique más datos o reduzca «horizon»."
+            f"{params.model.horizon}. Publique más datos o reduzca «horizon»."
         )
-    if params.test_start is not None:
-        test_start = datetime.combine(params.test_start, time(), UTC)
+    if params.model.test_start is not None:
+        test_start = datetime.combine(params.model.test_start, time(), UTC)
     else:
-        test_start = _boundary(windows, params.test_share)
+        test_start = _boundary(windows, params.model.test_share)
     before = windows.filter(windows < test_start)
-    validation_start = _boundary(before, params.validation_share) if len(before) else test_start
+    validation_start = (
+        _boundary(before, params.model.validation_share) if len(before) else test_start
+    )
     window = Windowing.of(params).length
     label_end = pl.col("label_window") + window
     start = pl.col("window_start")
@@ -143,13 +145,13 @@ def inputs(family: str, params: Params, rows: pl.DataFrame) -> list[str]:
     A seasonal input is left out when the rows do not span its cycle: it would only tell the
     training range from later ones.
     """
-    names = feature_names(family, params.lags)
+    names = feature_names(family, params.windows.lags)
     first, last = bounds(rows)
     span = last - first
     unusable = set()
     if span < _YEAR:
         unusable |= {"year_sin", "year_cos"}
-    if span < _FORTNIGHT or params.window % timedelta(days=7) == timedelta(0):
+    if span < _FORTNIGHT or params.windows.window % timedelta(days=7) == timedelta(0):
         unusable.add("day_of_week")
     assert unusable <= set(SEASON_FEATURES)
     return [name for name in names if name not in unusable]

@@ -38,8 +38,8 @@ def learning_curve(ranges: Split, params: Params, shares: Sequence[float] = SHAR
     Returns:
         ``family``, ``share``, ``rows``, ``macro_f1``, ``low``, ``high``.
     """
-    pool = dataset.sample(ranges.train, MOST_ROWS, params.model_seed)
-    order = np.random.default_rng(params.model_seed).permutation(pool.height)
+    pool = dataset.sample(ranges.train, MOST_ROWS, params.model.seed)
+    order = np.random.default_rng(params.model.seed).permutation(pool.height)
     found = []
     for family in ("seed", "dynamics"):
         names = dataset.inputs(family, params, ranges.train)
@@ -48,7 +48,7 @@ def learning_curve(ranges: Split, params: Params, shares: Sequence[float] = SHAR
             part = np.sort(order[: max(1, round(share * len(order)))])
             if len(np.unique(y[part])) < len(LEVELS):
                 continue
-            model = fit(x[part], y[part], _scaled(len(part)), params.model_seed)
+            model = fit(x[part], y[part], _scaled(len(part)), params.model.seed)
             value, low, high = _macro_f1(model, ranges.validation, names, params)
             found.append((family, share, len(part), value, low, high))
     schema = {"family": pl.String, "share": pl.Float64, "rows": pl.Int64, "macro_f1": pl.Float64,
@@ -70,14 +70,14 @@ def shuffled_label_check(ranges: Split, params: Params, shuffles: int = SHUFFLES
         difference. The interval of the first two is their range.
     """
     names = dataset.inputs("dynamics", params, ranges.train)
-    pool = dataset.sample(ranges.train, MOST_ROWS // 3, params.model_seed)
+    pool = dataset.sample(ranges.train, MOST_ROWS // 3, params.model.seed)
     x, y = matrix(pool, names), level_codes(pool["level"])
-    model = fit(x, y, _scaled(len(y)), params.model_seed)
+    model = fit(x, y, _scaled(len(y)), params.model.seed)
     rows, truth = matrix(ranges.validation, names), level_codes(ranges.validation["level"])
-    random = np.random.default_rng(params.model_seed)
+    random = np.random.default_rng(params.model.seed)
     scores, chance = np.empty(shuffles), np.empty(shuffles)
     for index in range(shuffles):
-        predicted = fit(x, random.permutation(y), _QUICK, params.model_seed + index).predict(rows)
+        predicted = fit(x, random.permutation(y), _QUICK, params.model.seed + index).predict(rows)
         scores[index] = metrics.macro_f1_of(truth, predicted)
         chance[index] = metrics.chance_macro_f1(truth, predicted, random, CHANCE_DRAWS).mean()
     excess = scores - chance
@@ -118,10 +118,10 @@ def permutation_importance(
     Returns:
         ``name``, ``value``, ``low``, ``high``, the largest loss first.
     """
-    rows = dataset.sample(rows, most, params.model_seed)
+    rows = dataset.sample(rows, most, params.model.seed)
     x, y = matrix(rows, predictor.features), rows["level"]
     groups = groups or {name: [name] for name in predictor.features}
-    random = np.random.default_rng(params.model_seed)
+    random = np.random.default_rng(params.model.seed)
     whole = _plain_macro_f1(predictor, x, y)
     found = []
     for name, members in groups.items():

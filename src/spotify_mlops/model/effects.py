@@ -103,7 +103,7 @@ def partial_dependence(
     Returns:
         ``x``, ``level``, ``value``, ``low``, ``high``, ``rows``; in the order of ``values``.
     """
-    rows = dataset.sample(rows, most, params.model_seed)
+    rows = dataset.sample(rows, most, params.model.seed)
     x = matrix(rows, predictor.features)
     parts = []
     for shown, changes in values.items():

@@ -62,7 +62,7 @@ class Endpoint:
 
     @property
     def _timeout(self) -> float:
-        return self._params.service_timeout.total_seconds()
+        return self._params.stream.service_timeout.total_seconds()
 
     def _client(self) -> aiplatform_v1.EndpointServiceClient:
         return vertex.client(self._params, aiplatform_v1.EndpointServiceClient)
@@ -89,9 +89,9 @@ class Endpoint:
             endpoint=self.name,
             deployed_model=aiplatform_v1.DeployedModel(
                 model=f"{self._model}@{version}",
-                display_name=f"{self._params.model_name}@{version}",
+                display_name=f"{self._params.model.name}@{version}",
                 dedicated_resources={
-                    "machine_spec": {"machine_type": self._params.serving_machine},
+                    "machine_spec": {"machine_type": self._params.cloud.serving_machine},
                     "min_replica_count": 1,
                 },
             ),

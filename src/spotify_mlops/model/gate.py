@@ -87,10 +87,10 @@ def decide(result: TrainingResult, params: Params, champion: Champion | None = N
     }
     advantage = metrics.difference(own, result.of("persistence"), params)
     checks = [
-        _at_least("accuracy", "La exactitud", params.gate_min_accuracy, scored["accuracy"]),
-        _at_least("macro_f1", "El macro-F1", params.gate_min_macro_f1, scored["macro_f1"]),
+        _at_least("accuracy", "La exactitud", params.gate.min_accuracy, scored["accuracy"]),
+        _at_least("macro_f1", "El macro-F1", params.gate.min_macro_f1, scored["macro_f1"]),
         _beats_persistence(advantage),
-        _calibrated(params.gate_max_ece, scored["ece"]),
+        _calibrated(params.gate.max_ece, scored["ece"]),
     ]
     rows = [(*check, own.height) for check in checks]
     latency = measure(result.graph, len(result.description["features"]))
@@ -212,8 +212,8 @@ def _calibrated(limit: float, found: Found) -> tuple:
 
 
 def _fast_enough(found: Latency, params: Params) -> list[tuple]:
-    one_row, limit = found.one_row_p99 * 1e3, params.gate_max_latency.total_seconds() * 1e3
-    batch_row, row_limit = found.batch_row * 1e6, params.gate_max_row_time.total_seconds() * 1e6
+    one_row, limit = found.one_row_p99 * 1e3, params.gate.max_latency.total_seconds() * 1e3
+    batch_row, row_limit = found.batch_row * 1e6, params.gate.max_row_time.total_seconds() * 1e6
     alone, together = one_row <= limit, batch_row <= row_limit
     return [
         (
@@ -230,7 +230,7 @@ def _fast_enough(found: Latency, params: Params) -> list[tuple]:
 
 
 def _against_champion(own: pl.DataFrame, champion: Champion | None, params: Params) -> list[tuple]:
-    limit = params.gate_country_regression
+    limit = params.gate.country_regression
     if champion is None:
         return [_not_compared(True, limit, 0, "No hay modelo en servicio con el que comparar.")]
     if champion.predictions is None:

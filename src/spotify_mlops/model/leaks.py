@@ -52,7 +52,7 @@ ALARM_SCHEMA = {
 def sample_windows(features: pl.DataFrame, params: Params, most: int = WINDOWS) -> list[datetime]:
     """Return some windows of the table, spread at random over all of it, in order."""
     windows = features["window_start"].unique().sort()
-    chosen = np.random.default_rng(params.model_seed).choice(
+    chosen = np.random.default_rng(params.model.seed).choice(
         len(windows), min(most, len(windows)), replace=False
     )
     return windows.gather(np.sort(chosen)).to_list()
@@ -64,7 +64,9 @@ def read_events(params: Params, windows: Sequence[datetime]) -> pl.DataFrame:
     Raises:
         google.api_core.exceptions.GoogleAPICallError: the table is not there.
     """
-    looked_at = {w - params.window * lag for w in windows for lag in (0, *params.lags)}
+    looked_at = {
+        w - params.windows.window * lag for w in windows for lag in (0, *params.windows.lags)
+    }
     return bigquery.query(
         params,
         "SELECT * FROM `{dataset}.spotify_events` WHERE window_start IN UNNEST(@windows)",
@@ -92,10 +94,10 @@ def audit(
     windowing = Windowing.of(params)
     known = []
     for window in windows:
-        past = events.filter(pl.col("event_time") < window + params.window)
-        computed = computation.reference(past, windowing, params.lags)
+        past = events.filter(pl.col("event_time") < window + params.windows.window)
+        computed = computation.reference(past, windowing, params.windows.lags)
         known.append(computed.filter(pl.col("window_start") == window))
-    names = computation.feature_names("dynamics", params.lags)
+    names = computation.feature_names("dynamics", params.windows.lags)
     table = features.filter(pl.col("window_start").is_in(list(windows)))
     pairs = table.select(*ROW_KEY, *names, _left=True).join(
         pl.concat(known).select(*ROW_KEY, *names, _right=True),
@@ -140,7 +142,7 @@ def alarm(rows: pl.DataFrame, params: Params, names: Sequence[str] | None = None
         coefficient; Theil, 1970; in `_BINS` equal parts of the values); ``suspect``. Largest step
         first.
     """
-    names = list(names or computation.feature_names("dynamics", params.lags))
+    names = list(names or computation.feature_names("dynamics", params.windows.lags))
     windowing = Windowing.of(params)
     moved = [
         rows.select(
@@ -154,7 +156,7 @@ def alarm(rows: pl.DataFrame, params: Params, names: Sequence[str] | None = None
     joined = rows.select(*ROW_KEY, "level", *names)
     for frame in moved:
         joined = joined.join(frame, on=ROW_KEY)
-    joined = dataset.sample(joined.sort(ROW_KEY), ALARM_ROWS, params.model_seed)
+    joined = dataset.sample(joined.sort(ROW_KEY), ALARM_ROWS, params.model.seed)
     level = level_codes(joined["level"])
     found = []
     for name in names:

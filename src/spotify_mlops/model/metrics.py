@@ -31,9 +31,9 @@ def cost_matrix(params: Params) -> np.ndarray:
     Alta that does not become so costs ``cost_false_alta``; Media for Baja or the reverse costs
     ``cost_one_level``.
     """
-    costs = np.full((_K, _K), params.cost_one_level)
-    costs[0, :] = params.cost_missed_alta
-    costs[1:, 0] = params.cost_false_alta
+    costs = np.full((_K, _K), params.cost.one_level)
+    costs[0, :] = params.cost.missed_alta
+    costs[1:, 0] = params.cost.false_alta
     np.fill_diagonal(costs, 0.0)
     return costs
 
@@ -173,7 +173,9 @@ _BY_LEVEL = {"f1": f1_by_level, "precision": precision_by_level, "recall": recal
 
 
 def _block_start(params: Params) -> pl.Expr:
-    return Windowing(params.bootstrap_block, params.window_offset).start_expr("window_start")
+    return Windowing(params.model.bootstrap_block, params.windows.window_offset).start_expr(
+        "window_start"
+    )
 
 
 def blocks_of(rows: pl.DataFrame, params: Params) -> tuple[np.ndarray, int]:
@@ -188,9 +190,9 @@ def blocks_of(rows: pl.DataFrame, params: Params) -> tuple[np.ndarray, int]:
 
 def bootstrap_weights(blocks: int, params: Params) -> np.ndarray:
     """Return how often each block is drawn in each repetition; the first row is the data itself."""
-    random = np.random.default_rng(params.model_seed)
+    random = np.random.default_rng(params.model.seed)
     drawn = random.multinomial(
-        blocks, np.full(blocks, 1 / blocks), size=params.bootstrap_repetitions
+        blocks, np.full(blocks, 1 / blocks), size=params.model.bootstrap_repetitions
     )
     return np.concatenate([np.ones((1, blocks)), drawn.astype(float)])
 
@@ -327,7 +329,7 @@ def metrics_rows(
         pl.lit(run_id).alias("run_id"),
         "model",
         "family",
-        pl.lit(params.horizon, pl.Int64).alias("horizon"),
+        pl.lit(params.model.horizon, pl.Int64).alias("horizon"),
         "split",
         "slice",
         "metric",

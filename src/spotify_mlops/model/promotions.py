@@ -75,8 +75,8 @@ class PromotionHistory:
     def __init__(self, params: Params, root: Path | None = None) -> None:
         """Look under the params' archive, or under the folder ``root``."""
         archive = archive_root(params) if root is None else str(root)
-        self.model_name = params.model_name
-        self.uri = f"{archive.removeprefix('file://')}/models/{params.model_name}"
+        self.model_name = params.model.name
+        self.uri = f"{archive.removeprefix('file://')}/models/{params.model.name}"
 
     @property
     def is_sealed(self) -> bool:

@@ -136,7 +136,7 @@ class Registry:
             artifact_uri=f"{self._promotions.uri}/{version}",
             labels={**labels, DIGEST: digest_label(digest)},
             container_spec={
-                "image_uri": self._params.serving_image,
+                "image_uri": self._params.cloud.serving_image,
                 "command": ["python", "-m", "spotify_mlops.serving"],
                 "args": container_arguments(self._params),
                 "ports": [{"container_port": 8080}],
@@ -171,7 +171,7 @@ class Registry:
 
 def model_id(params: Params) -> str:
     """Return the id of the params' model, and of its endpoint: profiles never mix."""
-    return f"{params.model_name}-{params.profile}"
+    return f"{params.model.name}-{params.profile}"
 
 
 def container_arguments(params: Params) -> list[str]:

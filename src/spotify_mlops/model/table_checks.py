@@ -53,7 +53,7 @@ def _features_without_the_future(params: Params, marked: pl.DataFrame) -> Check:
     windowing = Windowing.of(params)
     events = marked.filter((pl.col("kind") == Kind.EVENT) & ~pl.col("late"))
     unique, _ = features.dedup(events.with_columns(window_start=windowing.start_expr("event_time")))
-    whole = features.reference(unique, windowing, list(params.lags))
+    whole = features.reference(unique, windowing, list(params.windows.lags))
     inputs = leaks.audit(whole, unique, params, leaks.sample_windows(whole, params))
     return Check("future", *inputs.select("compared", "different").max().row(0))
 
@@ -70,7 +70,8 @@ def _labels_from_later_scores(params: Params) -> Check:
         """,
     )
     wrong = found.filter(
-        pl.col("level") != level_of("label_score", (params.level_alta, params.level_media))
+        pl.col("level")
+        != level_of("label_score", (params.model.level_alta, params.model.level_media))
     )
     return Check(
         "level",
@@ -80,7 +81,7 @@ def _labels_from_later_scores(params: Params) -> Check:
 
 
 def _labels_at_the_horizon(params: Params) -> Check:
-    ahead = int((params.window * params.horizon).total_seconds())
+    ahead = int((params.windows.window * params.model.horizon).total_seconds())
     found = bigquery.query(
         params,
         """

@@ -116,14 +116,15 @@ def _tables(request: Request, step: Progress) -> tuple[Any, Any]:
     if request.training_data is not None:
         step(f"Leyendo {request.training_data}")
         return training_set.read(request.training_data)
-    step(f"Leyendo el dataset {request.params.dataset} de BigQuery")
+    step(f"Leyendo el dataset {request.params.bigquery.dataset} de BigQuery")
     answering.require(request.params, "bigquery")
     try:
         return dataset.read(request.params)
     except GoogleAPICallError as error:
         reason = " ".join(str(error).split())[:200]
         raise ServiceError(
-            f"No se pueden leer las tablas de {request.params.dataset} en BigQuery ({reason}). "
+            f"No se pueden leer las tablas de {request.params.bigquery.dataset} en BigQuery "
+            f"({reason}). "
             f"Ejecuta antes el grafo, o da los datos con {TRAINING_DATA}."
         ) from error
 

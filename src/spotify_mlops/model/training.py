@@ -242,7 +242,7 @@ class _Run:
         for family in ("seed", "dynamics"):
             models[family], tried = self._family(family, ranges, names[family])
             candidates.append(tried)
-        family = params.family
+        family = params.model.family
         with self._step("ONNX"):
             model, inputs = models[family], names[family]
             graph = export.to_onnx(model, len(inputs))
@@ -262,7 +262,7 @@ class _Run:
             "decision_offsets": model.offsets,
             "onnx_largest_difference": worst,
             "onnx_rows_checked": ranges.test.height,
-            "seed": params.model_seed,
+            "seed": params.model.seed,
         }
         description = bundle.describe(
             params,
@@ -274,9 +274,9 @@ class _Run:
             training=training,
         )
         return TrainingResult(
-            run_id=f"{self._started:%Y%m%dT%H%M%S}-h{params.horizon}-{family}",
+            run_id=f"{self._started:%Y%m%dT%H%M%S}-h{params.model.horizon}-{family}",
             family=family,
-            horizon=params.horizon,
+            horizon=params.model.horizon,
             boundaries=boundaries,
             candidates=pl.concat(candidates),
             predictions=predictions,
@@ -303,7 +303,7 @@ class _Run:
         )
 
     def _baselines(self, ranges: Split, names: list[str]) -> None:
-        seed = self._params.model_seed
+        seed = self._params.model.seed
         for split, known, rows in (
             ("validation", ranges.train, ranges.validation),
             ("test", ranges.development, ranges.test),
@@ -317,7 +317,7 @@ class _Run:
         self, family: str, ranges: Split, names: list[str]
     ) -> tuple[LevelModel, pl.DataFrame]:
         """Choose, calibrate and refit a family's model; keep what it predicts."""
-        seed = self._params.model_seed
+        seed = self._params.model.seed
         with self._step(f"{family}: candidatos"):
             learned = dataset.sample(ranges.train, CANDIDATE_ROWS, seed)
             x, y = matrix(learned, names), level_codes(learned["level"])
@@ -328,7 +328,7 @@ class _Run:
             grid = _grid(family, len(y), self._params)
             found = choose(grid, (x, y), (x_valid, y_valid), seed)
             best = min(range(len(grid)), key=lambda i: found[i][1])
-            members = 1 if family == "seed" else self._params.model_members
+            members = 1 if family == "seed" else self._params.model.members
             chosen = replace(found[best][0], members=members)
             rest = replace(chosen, members=chosen.members - 1)
             others = fit(x, y, rest, seed + 1).members if rest.members else ()
@@ -392,8 +392,8 @@ def _grid(family: str, rows: int, params: Params) -> list[Hyperparameters]:
     wide = min(400, max(20, rows // 250))
     base = Hyperparameters(
         min_samples_leaf=wide,
-        learning_rate=params.model_learning_rate,
-        max_iter=params.model_iterations,
+        learning_rate=params.model.learning_rate,
+        max_iter=params.model.iterations,
     )
     return [
         base,

@@ -44,7 +44,7 @@ def export(params: Params, features: pl.DataFrame, labels: pl.DataFrame) -> str:
         ordered.write_parquet(buffer, compression="zstd", compression_level=1)
         contents[name] = buffer.getvalue()
     digest = hashlib.sha256(b"".join(contents.values())).hexdigest()
-    root = f"{archive_root(params)}/{FOLDER}/{params.model_name}-{digest[:16]}"
+    root = f"{archive_root(params)}/{FOLDER}/{params.model.name}-{digest[:16]}"
     # The labels come last: a folder that has them is whole.
     for name, content in contents.items():
         uri = f"{root}/{name}/part-0.parquet"

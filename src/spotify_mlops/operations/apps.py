@@ -116,7 +116,7 @@ def _start(
         name,
         argv,
         ready=ready,
-        timeout=params.service_timeout.total_seconds(),
+        timeout=params.stream.service_timeout.total_seconds(),
         env=environment.outbound() | secrets.variables(params, *_SECRETS.get(name, ())),
         ports={} if port is None else {"http": port},
         addresses={} if port is None else {"url": f"http://{ports.HOST}:{port}/"},

@@ -90,7 +90,7 @@ def record(params: Params, report: AuditReport) -> None:
 def _check(params: Params, ends: dict[int, tuple[int, int]], causes: list[str]) -> AuditReport:
     following = {partition: high for partition, (_, high) in ends.items()}
     below = log.where(following.items(), "<")
-    reached = watermark(log.marks(params, following), params.allowed_lateness)
+    reached = watermark(log.marks(params, following), params.windows.allowed_lateness)
     lows = pl.DataFrame(
         {
             "partition": list(ends),
@@ -156,7 +156,7 @@ def _heartbeats(params: Params, below: str) -> pl.DataFrame:
 
 
 def _counted(params: Params, reached: datetime | None) -> pl.DataFrame:
-    limit = _literal(reached - params.window) if reached else _literal(datetime(1, 1, 2))
+    limit = _literal(reached - params.windows.window) if reached else _literal(datetime(1, 1, 2))
     return _query(
         params,
         "SELECT log_partition AS partition, SUM(counted) AS counted, "
@@ -167,7 +167,7 @@ def _counted(params: Params, reached: datetime | None) -> pl.DataFrame:
 
 def _open(params: Params, below: str, reached: datetime | None) -> pl.DataFrame:
     key = ", ".join(DUPLICATE_KEY)
-    later = f"AND window_start > {_literal(reached - params.window)}" if reached else ""
+    later = f"AND window_start > {_literal(reached - params.windows.window)}" if reached else ""
     return _query(
         params,
         "SELECT log_partition AS partition, SUM(CASE WHEN nth = 1 THEN 1 ELSE 0 END) AS open, "

@@ -49,7 +49,12 @@ Runner = Literal["fnapi", "prism"]
 _ERROR_LINE = re.compile(
     rf"{re.escape(errors.__name__)}\.(?P<kind>\w+): (?P<message>.*?)(?: \[while running .*)?$"
 )
-_DECISIVE = (
+_DECISIVE_PARAMS = (
+    "project", "archive", "kafka_bootstrap", "topic", "model_name", "horizon", "level_alta",
+    "level_media",
+)  # fmt: skip
+"""What decides the tables, beside the sections of stores and windows."""
+_DECISIVE_CODE = (
     "domain/",
     "io/bigquery/tables.py",
     "model/predictor.py",
@@ -82,7 +87,7 @@ class BoundedSummary:
 
 def shape_of(params: Params, pane: int) -> Shape:
     """Return how the params cut the work."""
-    return Shape(Windowing.of(params), tuple(params.lags), params.shards, pane)
+    return Shape(Windowing.of(params), tuple(params.windows.lags), params.windows.shards, pane)
 
 
 def ensure(params: Params, *, say: Progress = silent) -> BoundedSummary:
@@ -140,7 +145,7 @@ def _run(
     began = time.monotonic()
     log = None if replay else same_log.check(params)
     warehouse.ensure_dataset(params, rebuild=say)
-    with _staging(params, f"bounded-{params.topic}-{params.dataset}") as staging:
+    with _staging(params, f"bounded-{params.kafka.topic}-{params.bigquery.dataset}") as staging:
         sinks = _sinks(params, staging, replay)
         made = _compute(
             params,
@@ -161,7 +166,7 @@ def _run(
             positions.save(params, made.progress.position())
     seconds = time.monotonic() - began
     summary = BoundedSummary(
-        made.records, counts, made.watermark, seconds, params.dataset, made.ends
+        made.records, counts, made.watermark, seconds, params.bigquery.dataset, made.ends
     )
     if not replay:
         done = _Done(_fingerprint(params), summary)
@@ -186,7 +191,7 @@ def computed(params: Params, say: Progress = silent) -> Iterator[Computed]:
 
     What the dataset has as a dead letter stays one, as it does for the streaming job.
     """
-    with _staging(params, f"computed-{params.topic}-{params.dataset}") as staging:
+    with _staging(params, f"computed-{params.kafka.topic}-{params.bigquery.dataset}") as staging:
         sinks = _sinks(params, staging, replay=True)
         yield _compute(params, staging, sinks, say, settled=True)
 
@@ -218,7 +223,7 @@ def _compute(
     start, ends = _extent(params, from_archive)
     start = replace(start, log=log)
     job = staging.folder.name
-    shape = shape_of(params, params.bounded_pane)
+    shape = shape_of(params, params.stream.windows_per_element)
     tracked = checkpoint.Tracker(start, shape.windowing, shape.lags, shape.shards, raw=0)
     checkpoint.register(job, tracked)
     total = sum(ends.values()) - sum(start.offsets.values())
@@ -235,7 +240,7 @@ def _compute(
         finally:
             if isinstance(pipeline.runner, prism.OwnPrismRunner):
                 pipeline.runner.stop()
-    lateness = params.allowed_lateness if final_lateness is None else final_lateness
+    lateness = params.windows.allowed_lateness if final_lateness is None else final_lateness
     return Computed(staging, tracked, total, ends, watermark(tracked.marks, lateness))
 
 
@@ -264,20 +269,26 @@ class _Done:
 def summary_file(params: Params) -> str:
     """Return the file that says what the last run did."""
     return FileSystems.join(
-        archive_root(params), "progress", f"{params.topic}-{params.dataset}-bounded.json"
+        archive_root(params),
+        "progress",
+        f"{params.kafka.topic}-{params.bigquery.dataset}-bounded.json",
     )
 
 
 def _fingerprint(params: Params) -> str:
-    """Return a digest of all that decides the tables: log, params, champions, code."""
+    """Return a digest of all that decides the tables, and where they are: log, params, champions,
+    code.
+    """
     digest = hashlib.sha256()
-    digest.update(params.model_dump_json().encode())
+    digest.update(repr([params.value(name) for name in _DECISIVE_PARAMS]).encode())
+    for section in (params.bigquery, params.mongo, params.windows):
+        digest.update(section.model_dump_json().encode())
     digest.update(kafka.identity(params).encode())
     digest.update(repr(sorted(kafka.offsets(params).items())).encode())
     digest.update(repr(PromotionHistory(params).periods()).encode())
     package = Path(__file__).resolve().parents[1]
     for source in sorted(package.rglob("*.py")):
-        if source.relative_to(package).as_posix().startswith(_DECISIVE):
+        if source.relative_to(package).as_posix().startswith(_DECISIVE_CODE):
             digest.update(source.read_bytes())
     return digest.hexdigest()
 
@@ -311,7 +322,7 @@ def _sinks(params: Params, staging: Staging, replay: bool) -> graph.Sinks:
         StageRaw(
             staging,
             tables.DEAD_LETTERS.name,
-            lambda marked: rows.dead_letter_rows(marked, params.topic),
+            lambda marked: rows.dead_letter_rows(marked, params.kafka.topic),
             "DeadLetterRows",
         ),
         StageRaw(staging, tables.COUNTERS.name, rows.heartbeat_rows, "Heartbeats"),
@@ -332,10 +343,10 @@ def _load(params: Params, staging: Staging, reached: datetime | None) -> dict[st
     if features is not None and reached is not None:
         labelled = labels.label(
             features,
-            params.horizon,
+            params.model.horizon,
             Windowing.of(params),
             reached,
-            (params.level_alta, params.level_media),
+            (params.model.level_alta, params.model.level_media),
         )
         staging.write(tables.LABELS.name, "labels", labelled)
     counts = {}

@@ -150,7 +150,9 @@ def within(rows: pl.DataFrame, extent: Extent, params: Params) -> pl.Expr:
         conditions.append(pl.col("log_offset") < ends)
     if "window_start" in rows.columns:
         until = pl.lit(extent.closed_until, pl.Datetime("us", "UTC"))
-        conditions.append((pl.col("window_start") + params.window <= until).fill_null(False))
+        conditions.append(
+            (pl.col("window_start") + params.windows.window <= until).fill_null(False)
+        )
     return pl.coalesce(conditions)
 
 

@@ -151,7 +151,7 @@ def replay(
         IntegrityError: the log has other records at the letters' places.
         ServiceError: a service does not answer.
     """
-    with state.locked(f"dead-letters-{params.topic}"):
+    with state.locked(f"dead-letters-{params.kafka.topic}"):
         seen: set[Place] = set()
         events: dict[Place, int] = {}
         still: dict[str, int] = {}
@@ -210,8 +210,8 @@ def _in_log(
                 continue
             if hash(message.value()) != events[place]:
                 raise IntegrityError(
-                    f"El registro {place_text(place)} del tema {params.topic} no es el de su "
-                    f"carta: el tema se creó de nuevo después de llenar {params.dataset}."
+                    f"El registro {place_text(place)} del tema {params.kafka.topic} no es el de su "
+                    f"carta: el tema se creó de nuevo después de llenar {params.bigquery.dataset}."
                 )
             kept = [h for h in headers if h[0] not in (ORIGIN_HEADER, REASON_HEADER)]
             originals[place] = message.key(), kept
@@ -226,7 +226,7 @@ def _origins(params: Params, headers: Headers) -> Iterator[Place]:
     for name, value in headers:
         if name == ORIGIN_HEADER and value is not None:
             of_topic, partition, offset = value.decode().rsplit(":", 2)
-            if of_topic == params.topic:
+            if of_topic == params.kafka.topic:
                 yield int(partition), int(offset)
 
 
@@ -245,7 +245,7 @@ def _publish(
                     continue
                 # The topic may have let go of the record; by contract the key is the track.
                 key, headers = originals.get(place) or (_track(letter.value), ())
-                origin = f"{params.topic}:{place_text(place)}".encode()
+                origin = f"{params.kafka.topic}:{place_text(place)}".encode()
                 told = ((ORIGIN_HEADER, origin), (REASON_HEADER, letter.reason.encode()))
                 publisher.send_with_headers(letter.partition, key, letter.value, (*headers, *told))
 
@@ -276,7 +276,7 @@ def _pages(
 
 
 def _query(params: Params, sql: str, reason: str | None) -> pl.DataFrame:
-    given = {"topic": params.topic}
+    given = {"topic": params.kafka.topic}
     where = "topic = @topic"
     if reason is not None:
         if reason not in tuple(Reason):
@@ -287,7 +287,8 @@ def _query(params: Params, sql: str, reason: str | None) -> pl.DataFrame:
         return bigquery.query(params, sql.replace("{where}", where), **given)
     except NotFound as error:
         raise InputError(
-            f"El dataset {params.dataset} no tiene cartas muertas: el tema {params.topic} no se "
+            f"El dataset {params.bigquery.dataset} no tiene cartas muertas: el tema "
+            f"{params.kafka.topic} no se "
             "ha procesado todavía («spotify-mlops stream»)."
         ) from error
 

@@ -50,7 +50,7 @@ def forget(params: Params, now: datetime) -> None:
         bigquery.query(
             params,
             f"DELETE FROM `{{dataset}}.{table.rows}` WHERE {table.day} < @before",
-            before=now - params.observed_retention,
+            before=now - params.stream.observed_retention,
         )
 
 

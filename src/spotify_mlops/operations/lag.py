@@ -180,7 +180,7 @@ def _running(params: Params) -> LagReport | None:
 
 
 def _report_file(params: Params) -> Path:
-    return paths.state_dir() / "run" / f"{params.topic}-{params.dataset}.report.json"
+    return paths.state_dir() / "run" / f"{params.kafka.topic}-{params.bigquery.dataset}.report.json"
 
 
 def _newest(params: Params, ends: Mapping[int, int]) -> dict[int, datetime]:

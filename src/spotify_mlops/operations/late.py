@@ -80,7 +80,8 @@ def changes(live: Params, other: Params, summary: BoundedSummary, wait: float = 
     report = audit.audit(live, wait=wait)
     if not report.holds:
         raise IntegrityError(
-            f"El dataset {live.dataset} no responde de todo el registro, y no se puede decir qué "
+            f"El dataset {live.bigquery.dataset} no responde de todo el registro, y no se puede "
+            "decir qué "
             "cambia: mira «spotify-mlops audit»."
         )
     extent = Extent.of(summary)
@@ -97,7 +98,7 @@ def changes(live: Params, other: Params, summary: BoundedSummary, wait: float = 
     rows = differences(*features, ROW_KEY, columns)
     predicted = differences(*predictions, ROW_KEY, PREDICTED)
     return Changes(
-        (live.allowed_lateness, other.allowed_lateness),
+        (live.windows.allowed_lateness, other.windows.allowed_lateness),
         _each(late, pl.len()),
         _each(counters, pl.col("counted").sum()),
         _each(counters, pl.col("duplicates").sum()),

@@ -23,9 +23,9 @@ def plan(params: Params) -> list[str]:
     return [
         f"Aparta {len(_kept(params))} ficheros (archivo del registro y posición guardada) a una "
         f"carpeta de {_aside(params, '')}",
-        f"Borra de BigQuery las tablas del registro de {params.dataset}: "
+        f"Borra de BigQuery las tablas del registro de {params.bigquery.dataset}: "
         + ", ".join(table.name for table in tables.log_tables(params)),
-        f"Vacía de MongoDB {params.mongo_database}: {', '.join(_COLLECTIONS)}",
+        f"Vacía de MongoDB {params.mongo.database}: {', '.join(_COLLECTIONS)}",
     ]
 
 
@@ -41,16 +41,18 @@ def begin(params: Params, say: Progress = silent) -> str:
         ServiceError: a service does not answer, or a job is writing.
     """
     answering.require(params, "bigquery", "mongo")
-    aside = _aside(params, f"{params.topic}-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+    aside = _aside(params, f"{params.kafka.topic}-{datetime.now(UTC):%Y%m%dT%H%M%S}")
     with positions.held(params):
         client = bigquery.client(params)
         for table in (*tables.log_tables(params), *tables.VIEWS):
             for name in dict.fromkeys((table.name, table.rows)):
-                client.delete_table(f"{params.project}.{params.dataset}.{name}", not_found_ok=True)
+                client.delete_table(
+                    f"{params.cloud.project}.{params.bigquery.dataset}.{name}", not_found_ok=True
+                )
         database = mongo.database(params)
         for name in _COLLECTIONS:
             database.drop_collection(name)
-        say(f"Sin filas del registro anterior: {params.dataset} y {params.mongo_database}")
+        say(f"Sin filas del registro anterior: {params.bigquery.dataset} y {params.mongo.database}")
         # Last, and the position last of them: until then the log is refused, and this is repeated.
         root = archive_root(params)
         for path in _kept(params):

@@ -67,10 +67,11 @@ def _soon(params: Params) -> datetime:
     position = positions.load(params)
     if position is None or position.write_from is None:
         raise ServiceError(
-            f"El tema {params.topic} no se ha procesado todavía: ejecuta antes «spotify-mlops "
+            f"El tema {params.kafka.topic} no se ha procesado todavía: ejecuta antes "
+            "«spotify-mlops "
             "stream», o el cuaderno 03."
         )
-    return position.write_from + params.window * params.promotion_lead
+    return position.write_from + params.windows.window * params.promotion.lead
 
 
 def _serve(params: Params) -> None:

@@ -31,7 +31,8 @@ def rewind(params: Params, start: datetime) -> Position:
         saved = positions.load(params)
         if saved is None:
             raise ServiceError(
-                f"El tema {params.topic} no se ha procesado todavía: ejecuta antes el cuaderno 03."
+                f"El tema {params.kafka.topic} no se ha procesado todavía: ejecuta antes el "
+                "cuaderno 03."
             )
         if saved.write_from is None or saved.write_from <= start:
             return saved
@@ -41,7 +42,7 @@ def rewind(params: Params, start: datetime) -> Position:
 
 
 def _position(params: Params, saved: Position, start: datetime) -> Position:
-    needed = start - params.window * max(params.lags, default=0)
+    needed = start - params.windows.window * max(params.windows.lags, default=0)
     firsts = bigquery.query(
         params,
         """

@@ -271,7 +271,7 @@ def _predictions_endpoint(
     found = _predictions(tracks, {key: answers[key] for key in tracks if key in answers})
     expected = _of_latest(computed)
     # The endpoint answers with today's champion; the latest row may be an earlier one's.
-    champion = f"{params.model_name}@{PromotionHistory(params).champion()}"
+    champion = f"{params.model.name}@{PromotionHistory(params).champion()}"
     others = expected.filter(pl.col("model") != champion)
     expected = expected.filter(pl.col("model") == champion)
     found = found.join(others, on=TRACK, how="anti")

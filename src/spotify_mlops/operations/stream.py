@@ -143,7 +143,9 @@ def _run(
 ) -> StreamSummary:
     began = time.monotonic()
     start = _starting_position(params)
-    reached = checkpoint.Tracker(start, Windowing.of(params), params.lags, params.shards, raw=0)
+    reached = checkpoint.Tracker(
+        start, Windowing.of(params), params.windows.lags, params.windows.shards, raw=0
+    )
     stop = threading.Event()
     windows = restarts = failures = 0
     while not stop.is_set():
@@ -176,7 +178,7 @@ def _run(
     return StreamSummary(
         windows,
         sum(reached.offsets.values()) - sum(start.offsets.values()),
-        watermark(reached.marks, params.allowed_lateness),
+        watermark(reached.marks, params.windows.allowed_lateness),
         restarts,
         time.monotonic() - began,
     )
@@ -190,7 +192,7 @@ def _starting_position(params: Params) -> checkpoint.Position:
         return checkpoint.start_of_log(lows, log)
     if set(saved.offsets) != set(lows):
         raise ServiceError(
-            f"El tema {params.topic} tiene {len(lows)} particiones y la posición "
+            f"El tema {params.kafka.topic} tiene {len(lows)} particiones y la posición "
             f"guardada {len(saved.offsets)}. Procésalo entero: «spotify-mlops replay»."
         )
     return replace(saved, log=log)
@@ -209,7 +211,7 @@ class _Attempt:
         self._params = params
         self._sinks = sinks
         self._ends = ends
-        self._job = f"stream-{params.topic}-{params.dataset}-{number}"
+        self._job = f"stream-{params.kafka.topic}-{params.bigquery.dataset}-{number}"
         self.progress: checkpoint.Tracker | None = None
 
     @property

@@ -70,7 +70,7 @@ def freshness_rows(written: Sequence[WrittenWindow]) -> pl.DataFrame:
 
 
 def _tell(params: Params, progress: Tracker, ended: threading.Event) -> None:
-    patient = params.model_copy(update={"sink_deadline": _DEADLINE})
+    patient = params.replace(sink_deadline=_DEADLINE)
     with Appender(patient, tables.LAG) as lags, Appender(patient, tables.FRESHNESS) as windows:
         last = False
         while not last:

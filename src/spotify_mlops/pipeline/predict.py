@@ -60,7 +60,7 @@ class Champions:
             self._answers(predictor, rows)
         )
         return predicted.with_columns(
-            model=pl.lit(predictor.name), horizon=pl.lit(self._params.horizon, pl.Int64)
+            model=pl.lit(predictor.name), horizon=pl.lit(self._params.model.horizon, pl.Int64)
         ).select(*PREDICTION_SCHEMA)
 
     def _answers(self, predictor: Predictor, rows: pl.DataFrame) -> pl.DataFrame:
@@ -70,7 +70,7 @@ class Champions:
         canary has its share of the requests, a window may be an earlier champion's), the model
         here is asked: the tables are the same in both ways.
         """
-        if self._params.predictor == "in_process":
+        if self._params.stream.predictor == "in_process":
             return predictor.predict(rows)
         from ..model import client  # Google's client takes a second to import
 

@@ -88,7 +88,7 @@ class KafkaReader:
             }
         )
         self._consumer.assign(
-            [TopicPartition(params.topic, p, offset) for p, offset in offsets.items()]
+            [TopicPartition(params.kafka.topic, p, offset) for p, offset in offsets.items()]
         )
         self._producer: Producer | None = None
         self._held: frozenset[int] = frozenset()
@@ -118,7 +118,7 @@ class KafkaReader:
             IntegrityError: the log no longer has the next records.
         """
         self._pause_held()
-        messages = self._consumer.consume(self._params.batch_records, POLL_SECONDS)
+        messages = self._consumer.consume(self._params.stream.batch_records, POLL_SECONDS)
         damage: dict[int, int] = {}
         if [1 for message in messages if message.error() is not None]:
             messages, damage = self._without_failures(messages)
@@ -139,7 +139,7 @@ class KafkaReader:
             for partition in self._troubles.keys() & given:
                 del self._troubles[partition]
         elif self._failing_since is not None:
-            limit = self._params.service_timeout.total_seconds()
+            limit = self._params.stream.service_timeout.total_seconds()
             if time.monotonic() - self._failing_since > limit and not self._answers():
                 raise self._unreachable()
         self._tell_troubles(now)
@@ -194,10 +194,10 @@ class KafkaReader:
             _log.warning(
                 "Kafka, tema %s, partición %s: los registros del %s al %s están en un lote que no "
                 "se puede leer entero; los que no caben o están dañados son cartas muertas.",
-                *(self._params.topic, partition, offset, found.following - 1),
+                *(self._params.kafka.topic, partition, offset, found.following - 1),
             )
             self._troubles.pop(partition, None)
-        damaged.go_on(self._consumer, self._params.topic, partition, found.following)
+        damaged.go_on(self._consumer, self._params.kafka.topic, partition, found.following)
         self._paused -= {partition}
         self._sent[partition] = found.following
         return found.records
@@ -205,7 +205,8 @@ class KafkaReader:
     def _in_trouble(self, partition: int, offset: int, error: KafkaError) -> None:
         known = self._troubles.get(partition, _Trouble(time.monotonic(), ""))
         text = (
-            f"la partición {partition} del tema {self._params.topic} no se puede leer desde el "
+            f"la partición {partition} del tema {self._params.kafka.topic} no se puede leer "
+            "desde el "
             f"registro {offset} ({error.str()})"
         )
         self._troubles[partition] = known._replace(text=text)
@@ -221,7 +222,7 @@ class KafkaReader:
         if not self._troubles:
             return
         for partition, trouble in self._troubles.items():
-            if now - trouble.since > self._params.service_timeout.total_seconds():
+            if now - trouble.since > self._params.stream.service_timeout.total_seconds():
                 raise ServiceError(f"Kafka responde, pero {trouble.text}.")
             if now - trouble.since > _TROUBLE_SECONDS and not trouble.told:
                 self._troubles[partition] = trouble._replace(told=True)
@@ -234,7 +235,8 @@ class KafkaReader:
             KafkaError._LOG_TRUNCATION,
         ):
             raise IntegrityError(
-                f"El tema {self._params.topic} ya no tiene los registros desde los que hay que "
+                f"El tema {self._params.kafka.topic} ya no tiene los registros desde los que hay "
+                "que "
                 f"seguir ({error.str()}). Reconstrúyelo con «spotify-mlops replay --from archive»."
             )
         if not error.retriable() and error.fatal():
@@ -243,7 +245,7 @@ class KafkaReader:
 
     def _answers(self) -> bool:
         try:
-            self._consumer.list_topics(self._params.topic, timeout=5)
+            self._consumer.list_topics(self._params.kafka.topic, timeout=5)
         except KafkaException:
             return False
         self._failing_since = None
@@ -289,7 +291,7 @@ class KafkaReader:
             (self._consumer.resume, self._paused - held),
         ):
             if partitions:
-                change([TopicPartition(self._params.topic, p) for p in partitions])
+                change([TopicPartition(self._params.kafka.topic, p) for p in partitions])
         self._paused = held
 
     def beat_silent(self, marks: Marks, idle_timeout: timedelta) -> None:
@@ -312,7 +314,7 @@ class KafkaReader:
                 if self._producer is None:
                     self._producer = Producer(self._config | {"acks": "all"})
                 self._producer.produce(
-                    self._params.topic, encode_heartbeat(highest), partition=partition
+                    self._params.kafka.topic, encode_heartbeat(highest), partition=partition
                 )
                 self._heard[partition] = now
         if self._producer is not None:
@@ -320,7 +322,7 @@ class KafkaReader:
 
     def _is_read(self, partition: int, *, ask: bool = False) -> bool:
         """Tell whether a partition has been read to the end that the broker last told, or tells."""
-        place = TopicPartition(self._params.topic, partition)
+        place = TopicPartition(self._params.kafka.topic, partition)
         try:
             _, end = self._consumer.get_watermark_offsets(place, timeout=1, cached=not ask)
         except KafkaException:
@@ -390,7 +392,7 @@ class ArchiveReader:
                     unread = self._next.get(partition, 0)
                     parts.append(part.filter(pl.col("offset") >= unread))
                     self._next[partition] = max(unread, end)
-                yield from pl.concat(parts).iter_slices(self._params.batch_records)
+                yield from pl.concat(parts).iter_slices(self._params.stream.batch_records)
         for partition, _, last in file.spans:
             if following[partition] != last + 1:
                 raise _torn(file, partition)

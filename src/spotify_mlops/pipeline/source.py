@@ -186,7 +186,7 @@ class _Ahead:
         """Whether the last batch was all that waited in the log."""
         if isinstance(self.reader, KafkaReader) and self.reader.holds_back:
             return False
-        return self._held is None and self._read < self._params.batch_records
+        return self._held is None and self._read < self._params.stream.batch_records
 
     def give_back(self, rest: pl.DataFrame) -> None:
         """Keep the end of the last batch: it comes next."""
@@ -275,12 +275,12 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
         if not bounded:
             caught_up = reader.caught_up
             interpreter.take_turns(interpreter.SHORT_TURN if caught_up else interpreter.LONG_TURN)
-        marked, marks = mark(batch, before, params.allowed_lateness)
+        marked, marks = mark(batch, before, params.windows.allowed_lateness)
         if source.credit is not None:
             taken = _affordable(marked, before, source)
             if taken < batch.height:
                 reader.give_back(batch[taken:])
-                marked, marks = mark(batch[:taken], before, params.allowed_lateness)
+                marked, marks = mark(batch[:taken], before, params.windows.allowed_lateness)
         last = marked.group_by("partition").agg(pl.col("offset", "append_time").last()).rows()
         offsets = position.offsets | {p: offset + 1 for p, offset, _ in last}
         position = LogPosition(offsets, _to_microseconds(marks), position.ends)
@@ -298,7 +298,7 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
             appended = {p: time for p, _, time in last}
             job.read(events.filter(~pl.col("late")), offsets, marks, appended)
             yield TimestampedValue(marked, estimator.current_watermark() or MIN_TIMESTAMP)
-        lateness = params.allowed_lateness
+        lateness = params.windows.allowed_lateness
         if position.done and source.final_lateness is not None:
             lateness = source.final_lateness
         reached = watermark(marks, lateness)
@@ -314,7 +314,7 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
             return
         if not bounded and isinstance(reader.reader, KafkaReader):
             job.trouble = reader.reader.trouble
-            reader.reader.beat_silent(marks, params.idle_timeout)
+            reader.reader.beat_silent(marks, params.stream.idle_timeout)
         # What closes a window leaves at once.
         if not bounded and (closed or time.monotonic() - began >= CHECKPOINT_SECONDS):
             rests = bool(closed) and reader.caught_up
@@ -324,13 +324,13 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
 
 def _affordable(marked: pl.DataFrame, before: Marks, source: LogSource) -> int:
     """Return how many rows the source may take so that few windows more than its credit close."""
-    reached = watermark(before, source.params.allowed_lateness)
+    reached = watermark(before, source.params.windows.allowed_lateness)
     first = reached if reached is not None else marked["event_time"].min()
     if source.credit is None or not isinstance(first, datetime):
         return marked.height
     windowing = source.shape.windowing
     limit = windowing.start(first) + (source.credit + 1) * windowing.length
-    return rows_until(marked, before, source.params.allowed_lateness, limit)
+    return rows_until(marked, before, source.params.windows.allowed_lateness, limit)
 
 
 def _leeway(before: Marks, marks: Marks, credit: int, shape: steps.Shape) -> timedelta:

@@ -49,10 +49,10 @@ def read_slice(params: Params, records: int) -> pl.DataFrame:
     wanted = {p: min(high, low + share) for p, (low, high) in extent.items()}
     if wanted == lows:
         raise ServiceError(
-            f"El tema {params.topic} está vacío. Publique eventos con: spotify-mlops ingest"
+            f"El tema {params.kafka.topic} está vacío. Publique eventos con: spotify-mlops ingest"
         )
     parts = [pl.DataFrame(schema=LOG_COLUMNS)]
-    deadline = time.monotonic() + params.service_timeout.total_seconds()
+    deadline = time.monotonic() + params.stream.service_timeout.total_seconds()
     # One partition at a time: all at once, the first would be read whole before the others.
     for partition, end in wanted.items():
         reader = KafkaReader(params, {partition: lows[partition]})
@@ -66,7 +66,9 @@ def read_slice(params: Params, records: int) -> pl.DataFrame:
         finally:
             reader.close()
         if reached < end:
-            raise ServiceError(f"Kafka no entregó a tiempo el principio del tema {params.topic}.")
+            raise ServiceError(
+                f"Kafka no entregó a tiempo el principio del tema {params.kafka.topic}."
+            )
     return pl.concat(parts).sort("partition", "offset")
 
 
@@ -100,7 +102,12 @@ def pipeline() -> beam.Pipeline:
 
 def shape(params: Params) -> steps.Shape:
     """Return how the graph cuts the work here: one pane for the whole slice."""
-    return steps.Shape(Windowing.of(params), tuple(params.lags), params.shards, params.bounded_pane)
+    return steps.Shape(
+        Windowing.of(params),
+        tuple(params.windows.lags),
+        params.windows.shards,
+        params.stream.windows_per_element,
+    )
 
 
 class DecodeAndMark(beam.PTransform):
@@ -118,7 +125,7 @@ class DecodeAndMark(beam.PTransform):
 def _decode_and_mark(batch: pl.DataFrame, params: Params) -> pl.DataFrame:
     decoded = decode(batch, Ahead.of(params))
     nothing = dict.fromkeys(sorted(batch["partition"].unique().to_list()))
-    return watermark.mark(decoded, nothing, params.allowed_lateness)[0].drop("value")
+    return watermark.mark(decoded, nothing, params.windows.allowed_lateness)[0].drop("value")
 
 
 def _read(records: int, params: Params) -> pl.DataFrame:

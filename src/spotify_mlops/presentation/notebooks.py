@@ -88,9 +88,8 @@ def run(
         overrides = failed.get("overrides", {}) | overrides
     chosen = select(only=only, start=start)
     params = parameters.load(path, **overrides)
-    injected = {"profile": _name(path)} | params.model_dump(
-        mode="json", include=set(overrides) - {"profile"}
-    )
+    values = params.flat()
+    injected = {name: values[name] for name in overrides} | {"profile": _name(path)}
     folder = paths.root() / "reports" / params.profile / "executed"
     try:
         folder.mkdir(parents=True, exist_ok=True)

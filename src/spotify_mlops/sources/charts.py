@@ -16,8 +16,9 @@ from pathlib import Path
 import polars as pl
 
 from ..config import untrusted
+from ..config.durations import format_duration
 from ..config.errors import InputError, ParamsError
-from ..config.params import Params, format_duration
+from ..config.params import Params
 from ..domain.events import EVENT_COLUMNS
 from ..domain.events.schema import MAX_COUNT, UTC_MICROSECONDS
 from ..domain.windows import Windowing
@@ -130,11 +131,11 @@ def chart_folder(params: Params, root: Path) -> Path:
     Raises:
         InputError: none exists.
     """
-    for folder in params.charts_folders:
+    for folder in params.sources.charts_folders:
         if (root / folder).is_dir():
             return root / folder
     raise InputError(
-        f"No existe ninguna carpeta de listas: {', '.join(params.charts_folders)}. "
+        f"No existe ninguna carpeta de listas: {', '.join(params.sources.charts_folders)}. "
         "Da los archivos con «spotify-mlops ingest charts RUTA...» o cambia charts_folders."
     )
 

@@ -52,14 +52,14 @@ def ingest_simulator(params: Params, progress: Progress | None = None) -> dict[s
         for frame in simulator.history():
             yield records(frame), frame
 
-    shares = params.duplicate_share + params.malformed_share
+    shares = params.sources.duplicate_share + params.sources.malformed_share
     return _publish_once(
         params,
         simulator_key(params),
         batches(),
         first=simulator.world.start,
         end=simulator.world.end,
-        expected=round(params.simulator_events * (1 + shares)) + params.partitions,
+        expected=round(params.simulator.events * (1 + shares)) + params.kafka.partitions,
         progress=progress,
     )
 
@@ -88,12 +88,12 @@ def ingest_charts(
     """
     windowing = Windowing.of(params)
     chosen = list(arguments) or [charts.chart_folder(params, paths.root())]
-    selection = charts.select_charts(chosen, params.countries)
+    selection = charts.select_charts(chosen, params.sources.countries)
     for reason in selection.left_out.values():
         if progress is not None:
             progress(f"No se lee: {reason}")
     frames, future = not_future(
-        params, charts.read_charts(chosen, params.countries, windowing=windowing), progress
+        params, charts.read_charts(chosen, params.sources.countries, windowing=windowing), progress
     )
     events = pl.concat(frames)
     first, last = events["event_time"][0], events["event_time"][-1]
@@ -103,7 +103,7 @@ def ingest_charts(
         ((event_records(params, frame), _rows(params, frame)) for frame in frames),
         first=first,
         end=windowing.start(last) + windowing.length,
-        expected=len(events) + params.partitions,
+        expected=len(events) + params.kafka.partitions,
         progress=progress,
     )
     return summary | {"left_out": list(selection.left_out.values()), "future": future}
@@ -133,7 +133,7 @@ def ingest_history(
         [(event_records(params, events), _rows(params, events))],
         first=events["event_time"][0],
         end=windowing.start(events["event_time"][-1]) + windowing.length,
-        expected=len(events) + params.partitions,
+        expected=len(events) + params.kafka.partitions,
         progress=progress,
     )
     return summary | {"without_track": found.without_track, "future": future}
@@ -158,7 +158,7 @@ def not_future(
     Raises:
         InputError: nothing is left.
     """
-    latest = datetime.now(UTC) + params.clock_skew
+    latest = datetime.now(UTC) + params.windows.clock_skew
     kept: list[pl.DataFrame] = []
     future: list[str] = []
     for frame in frames:
@@ -184,17 +184,17 @@ def _named(events: pl.DataFrame) -> Iterator[tuple[datetime, str]]:
 def simulator_key(params: Params) -> str:
     """Return the journal's name of this simulated history: a digest of all that decides it."""
     decisive = {
-        name: str(getattr(params, name))
+        name: str(params.value(name))
         for name in (
             "simulator_seed", "simulator_start", "simulator_days", "simulator_events",
             "simulator_tracks", "countries", "duplicate_share", "late_share", "malformed_share",
             "allowed_lateness", "window", "window_offset", "partitions", "live_duration",
         )
     }  # fmt: skip
-    if params.simulator_regime_day is not None:
-        decisive["simulator_regime_day"] = str(params.simulator_regime_day)
+    if params.simulator.regime_day is not None:
+        decisive["simulator_regime_day"] = str(params.simulator.regime_day)
     text = json.dumps([VERSION, decisive], sort_keys=True)
-    return f"simulator:{params.simulator_seed}:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return f"simulator:{params.simulator.seed}:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def _publish_once(
@@ -213,7 +213,7 @@ def _publish_once(
     entry = journal.entries().get(key)
     if entry is not None and entry["state"] == "complete":
         return _summary(params, key, entry, 0, Tally(entry["manifest"]).totals()["records"], began)
-    with state.locked(f"ingest-{params.topic}"):
+    with state.locked(f"ingest-{params.kafka.topic}"):
         entries = journal.entries()
         entry = entries.get(key)
         _refuse_closed(params, entries, key, first)
@@ -230,8 +230,8 @@ def _publish_once(
                 publisher.send(ready)
                 tally.add(rows)
                 report(publisher)
-            publisher.send(heartbeat_records(params, end + params.allowed_lateness))
-            tally.heartbeats(params.partitions)
+            publisher.send(heartbeat_records(params, end + params.windows.allowed_lateness))
+            tally.heartbeats(params.kafka.partitions)
         entry = {
             "state": "complete",
             "start": entry["start"],
@@ -258,7 +258,7 @@ def _refuse_closed(
         if first < closed:
             kind = ParamsError if key.startswith("simulator") else InputError
             raise kind(
-                f"El tema {params.topic} ya está cerrado hasta {closed:%Y-%m-%d} por otra "
+                f"El tema {params.kafka.topic} ya está cerrado hasta {closed:%Y-%m-%d} por otra "
                 f"publicación ({other.split(':')[0]}) y estos eventos empiezan el "
                 f"{first:%Y-%m-%d}: llegarían tarde. Usa otro nombre de topic."
             )
@@ -277,13 +277,13 @@ def _summary(
         "partitions": entry["manifest"],
     }
     folder = state.folder(_FOLDER)
-    path = folder / f"{params.topic}-{key.replace(':', '-')}.json"
+    path = folder / f"{params.kafka.topic}-{key.replace(':', '-')}.json"
     path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
 
 
 def _rows(params: Params, events: pl.DataFrame) -> pl.DataFrame:
-    return events.select(partition=partition_of(events["track_id"], params.partitions))
+    return events.select(partition=partition_of(events["track_id"], params.kafka.partitions))
 
 
 def _digest_files(selection: charts.ChartSelection) -> str:

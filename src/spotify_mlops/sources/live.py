@@ -56,7 +56,7 @@ def live(
         ParamsError: the history was not published, or the source is not the simulator.
         ServiceError: Kafka does not answer.
     """
-    if params.source != "simulator":
+    if params.sources.source != "simulator":
         raise ParamsError("Sólo el simulador tiene parte en directo (source: simulator).")
     journal = Journal(params)
     history = journal.entries().get(simulator_key(params))
@@ -64,7 +64,7 @@ def live(
         raise ParamsError(
             "Falta el historial de estos parámetros: ejecuta «spotify-mlops ingest simulator»."
         )
-    with _stopping(stop_event) as stop, state.locked(f"ingest-{params.topic}"):
+    with _stopping(stop_event) as stop, state.locked(f"ingest-{params.kafka.topic}"):
         return _Live(params, journal, progress, stop).run(start)
 
 
@@ -115,10 +115,10 @@ class _Live:
         checkpoint, report, tick = began, began, began
         while position < self.end and not self.stop.is_set():
             now = time.monotonic()
-            elapsed = timedelta(seconds=(now - began) * self.params.live_clock)
+            elapsed = timedelta(seconds=(now - began) * self.params.simulator.live_clock)
             # Simulated time that has overtaken the calendar goes on at its pace: what is further
             # ahead would be dead letters.
-            latest = datetime.now(UTC) + self.params.clock_skew
+            latest = datetime.now(UTC) + self.params.windows.clock_skew
             target = max(min(origin + elapsed, self.end, latest), position)
             for rows in self._arrivals(position, target):
                 publisher.send(records(rows))
@@ -150,9 +150,9 @@ class _Live:
             hour += 1
 
     def _close(self, publisher: Publisher, tally: Tally) -> None:
-        time = self.end + self.params.allowed_lateness
+        time = self.end + self.params.windows.allowed_lateness
         publisher.send(heartbeat_records(self.params, time))
-        tally.heartbeats(self.params.partitions)
+        tally.heartbeats(self.params.kafka.partitions)
 
     def _checkpoint(
         self, publisher: Publisher, position: datetime, tally: Tally, reached: str
@@ -214,7 +214,7 @@ def paced(
     simulator = Simulator(params)
     pool = pl.concat([simulator.hour(hour) for hour in range(24)])
     pool = pool.filter(pl.col("injected").is_null()).select(*EVENT_COLUMNS)
-    pool = pool.sample(fraction=1.0, shuffle=True, seed=params.simulator_seed)
+    pool = pool.sample(fraction=1.0, shuffle=True, seed=params.simulator.seed)
     run = f"paced:{time.time_ns():x}:"
     sent, behind = 0, 0.0
     with _stopping(stop_event) as stop, Publisher(params, linger_ms=2) as publisher:

@@ -73,7 +73,11 @@ class Simulator:
 
     @cached_property
     def _partitions(self) -> NDArray[np.int64]:
-        return partition_of(self.world.track_id, self.params.partitions).to_numpy().astype(np.int64)
+        return (
+            partition_of(self.world.track_id, self.params.kafka.partitions)
+            .to_numpy()
+            .astype(np.int64)
+        )
 
     @cached_property
     def _catalogue(self) -> pl.DataFrame:
@@ -99,12 +103,12 @@ class Simulator:
         """Events before each hour; the history has ``simulator_events`` of them exactly."""
         total = self._volume.sum(axis=1)
         before = np.concatenate([[0.0], np.cumsum(total)])
-        return before * (self.params.simulator_events / before[self.world.hours])
+        return before * (self.params.simulator.events / before[self.world.hours])
 
     @property
     def hours(self) -> int:
         """Hours of the history and the live part together."""
-        return self.world.hours + -(-self.params.live_duration // timedelta(hours=1))
+        return self.world.hours + -(-self.params.simulator.live_duration // timedelta(hours=1))
 
     @property
     def history_hours(self) -> int:
@@ -131,11 +135,11 @@ class Simulator:
 
     def hour(self, hour: int) -> pl.DataFrame:
         """Draw what arrives in one hour since the start; ``SIMULATED_COLUMNS``."""
-        rng = np.random.default_rng([self.params.simulator_seed, 2, hour])
+        rng = np.random.default_rng([self.params.simulator.seed, 2, hour])
         begin = hour * _HOUR
         total = self._count(hour, 1.0)
         track, kind, country, count = self._draw(rng, hour, total)
-        lateness = self.params.allowed_lateness // timedelta(microseconds=1)
+        lateness = self.params.windows.allowed_lateness // timedelta(microseconds=1)
         arrival = np.sort(rng.integers(begin, begin + _HOUR, total))
         delay = np.minimum(rng.exponential(lateness / 5 + 1e-9, total).astype(np.int64), lateness)
         # The closing heartbeats of the history make anything older than its end late.
@@ -148,12 +152,14 @@ class Simulator:
         injected[late] = _LATE
 
         ordinary = np.flatnonzero(injected == 0)
-        copied = self._choose(rng, ordinary, self._count(hour, self.params.duplicate_share))
+        copied = self._choose(rng, ordinary, self._count(hour, self.params.sources.duplicate_share))
         latest = np.minimum(time[copied] + lateness, begin + _HOUR - 1)
         spread = np.maximum(latest - arrival[copied], 0)
         again = arrival[copied] + (rng.random(len(copied)) * spread).astype(np.int64)
 
-        broken = rng.integers(0, max(total, 1), self._count(hour, self.params.malformed_share))
+        broken = rng.integers(
+            0, max(total, 1), self._count(hour, self.params.sources.malformed_share)
+        )
         if total == 0:
             broken = broken[:0]
         reasons = _MALFORMED + rng.integers(0, len(REASONS), len(broken))
@@ -220,11 +226,11 @@ class Simulator:
 
         The mark is counted from the beginning of this hour; the true one can only be higher.
         """
-        wanted = self._count(hour, self.params.late_share)
+        wanted = self._count(hour, self.params.sources.late_share)
         if wanted == 0:
             return np.zeros(0, dtype=np.int64)
         mark = np.full(len(time), -1, dtype=np.int64)
-        for number in range(self.params.partitions):
+        for number in range(self.params.kafka.partitions):
             rows = np.flatnonzero(partition == number)
             if len(rows) > 1:
                 mark[rows[1:]] = np.maximum.accumulate(time[rows])[:-1]
@@ -235,7 +241,7 @@ class Simulator:
         kept = np.ones(len(time), dtype=bool)
         kept[chosen] = False
         true_mark = np.full(len(time), -1, dtype=np.int64)
-        for number in range(self.params.partitions):
+        for number in range(self.params.kafka.partitions):
             rows = np.flatnonzero(partition == number)
             running = np.maximum.accumulate(np.where(kept[rows], time[rows], -1))
             true_mark[rows[1:]] = running[:-1]
@@ -265,7 +271,7 @@ class Simulator:
         count: NDArray[np.int64],
     ) -> pl.DataFrame:
         origin = int(self.world.start.timestamp()) * 1_000_000
-        prefix = f"sim:{self.params.simulator_seed}:{hour}:"
+        prefix = f"sim:{self.params.simulator.seed}:{hour}:"
         names = pl.Series(EVENT_TYPES)
         codes = pl.Series(self.world.countries)
         labels = pl.Series(_INJECTED, dtype=pl.String)
@@ -319,7 +325,7 @@ def check_dates(params: Params, now: datetime) -> None:
         ParamsError: the history ends later than ``now`` plus ``clock_skew``.
     """
     end = World.of(params).end
-    if end > now + params.clock_skew:
+    if end > now + params.windows.clock_skew:
         raise ParamsError(
             f"El historial simulado termina el {end:%Y-%m-%d}, en el futuro: "
             "adelante simulator_start o reduzca simulator_days."

@@ -122,19 +122,19 @@ class World:
         Raises:
             ParamsError: a country has no rhythm here.
         """
-        unknown = [code for code in params.countries if code not in _COUNTRIES]
+        unknown = [code for code in params.sources.countries if code not in _COUNTRIES]
         if unknown:
             raise ParamsError(
                 f"El simulador no conoce {', '.join(unknown)}: usa countries de "
                 f"{', '.join(_COUNTRIES)}."
             )
-        start = datetime.combine(params.simulator_start, datetime.min.time(), UTC)
+        start = datetime.combine(params.simulator.start, datetime.min.time(), UTC)
         hours = _history_hours(start, params)
-        span = hours + -(-params.live_duration // timedelta(hours=1))
+        span = hours + -(-params.simulator.live_duration // timedelta(hours=1))
         # Every country has its column whatever ``countries`` says, so that leaving one out
         # does not change the lives of the tracks in the others.
-        rng = np.random.default_rng([params.simulator_seed, 0])
-        tracks, width = params.simulator_tracks, len(_COUNTRIES)
+        rng = np.random.default_rng([params.simulator.seed, 0])
+        tracks, width = params.simulator.tracks, len(_COUNTRIES)
         new = np.arange(tracks) < round(RELEASE_SHARE * tracks)
         released = np.where(new, rng.uniform(-HOURS_BEFORE, span, tracks), -np.inf)
         home = rng.integers(0, width, tracks)
@@ -148,12 +148,12 @@ class World:
         heard = rng.random((width, tracks)) < TRAVELS
         heard[home, np.arange(tracks)] = True
         affinity = np.where(heard, affinity, -np.inf)
-        columns = [SUPPORTED_COUNTRIES.index(code) for code in params.countries]
+        columns = [SUPPORTED_COUNTRIES.index(code) for code in params.sources.countries]
         artists = rng.integers(0, max(tracks // 4, 1), tracks)
         return cls(
             start=start,
             hours=hours,
-            countries=tuple(params.countries),
+            countries=tuple(params.sources.countries),
             quality=quality,
             taste=np.exp(affinity)[columns],
             released=(released + delay)[columns],
@@ -169,10 +169,10 @@ class World:
             ),
             viral=_bursts(rng, tracks, span, every=20 * 24, height=3.0, decay=40.0),
             playlist=_bursts(rng, tracks, span, every=14 * 24, height=2.0, decay=70.0),
-            fashion=np.random.default_rng([params.simulator_seed, 3]).uniform(0, 2 * np.pi, tracks),
+            fashion=np.random.default_rng([params.simulator.seed, 3]).uniform(0, 2 * np.pi, tracks),
             regime=np.inf
-            if params.simulator_regime_day is None
-            else 24 * params.simulator_regime_day,
+            if params.simulator.regime_day is None
+            else 24 * params.simulator.regime_day,
             **_names(params, start, tracks, released, artists),
         )
 
@@ -251,7 +251,7 @@ def _history_hours(start: datetime, params: Params) -> int:
     Closing heartbeats close the last window; the live part has to begin where it ended.
     """
     windowing = Windowing.of(params)
-    end = start + timedelta(days=params.simulator_days)
+    end = start + timedelta(days=params.simulator.days)
     boundary = windowing.start(end)
     if boundary < end:
         boundary += windowing.length
@@ -303,7 +303,7 @@ def _names(
     released: NDArray[np.float64],
     artists: NDArray[np.int64],
 ) -> dict[str, pl.Series]:
-    rng = np.random.default_rng([params.simulator_seed, 1])
+    rng = np.random.default_rng([params.simulator.seed, 1])
     nouns = rng.integers(0, len(_NOUNS), tracks)
     adjectives = rng.integers(0, len(_ADJECTIVES), tracks)
     days = rng.integers(60, 4000, tracks)
@@ -313,7 +313,7 @@ def _names(
         else (start + timedelta(hours=float(hour))).date()
         for hour, day in zip(released, days, strict=True)
     ]
-    prefix = f"sim{params.simulator_seed:04d}"
+    prefix = f"sim{params.simulator.seed:04d}"
     return {
         "track_id": pl.Series([f"{prefix}track{number:010d}" for number in range(tracks)]),
         "track_name": pl.Series(

@@ -96,7 +96,7 @@ class TestEndpoints:
             "AIP_MODE": "PREDICTION",
             "AIP_MODE_VERSION": "1.0.0",
             "AIP_FRAMEWORK": "CUSTOM_CONTAINER",
-            "AIP_PROJECT_NUMBER": server.params.project,
+            "AIP_PROJECT_NUMBER": server.params.cloud.project,
             "AIP_ENDPOINT_ID": endpoint.name,
             "AIP_DEPLOYED_MODEL_ID": deployed.id,
             "AIP_MODEL_NAME": model.name,

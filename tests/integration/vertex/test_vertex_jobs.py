@@ -52,8 +52,8 @@ class TestJobs:
             "AIP_CHECKPOINT_DIR": f"{tmp_path}/out/checkpoints/",
             "AIP_TENSORBOARD_LOG_DIR": f"{tmp_path}/out/logs/",
             "CLOUD_ML_JOB_ID": started.name,
-            "CLOUD_ML_PROJECT_ID": server.params.project,
-            "CLOUD_ML_REGION": server.params.location,
+            "CLOUD_ML_PROJECT_ID": server.params.cloud.project,
+            "CLOUD_ML_REGION": server.params.cloud.location,
             "MINE": f"{started.name}/$(X)/$(UNKNOWN)",
         }
         listed = sdk.CustomJob.list(filter='labels.kind=test AND state="JOB_STATE_SUCCEEDED"')

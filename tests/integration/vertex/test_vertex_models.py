@@ -157,7 +157,7 @@ class TestModels:
         with pytest.raises(exceptions.BadRequest, match="order_by"):
             listed(mine, "colour")
         client = vertex.client(server.params, aiplatform_v1.ModelServiceClient)
-        parent = f"projects/{server.params.project}/locations/{server.params.location}"
+        parent = f"projects/{server.params.cloud.project}/locations/{server.params.cloud.location}"
         pages = client.list_models({"parent": parent, "filter": mine, "page_size": 2}).pages
         assert [len(page.models) for page in pages] == [2, 2, 1]
 

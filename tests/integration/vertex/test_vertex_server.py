@@ -85,7 +85,7 @@ class TestServer:
 
     def test_an_unknown_field_is_refused(self, server: VertexServer) -> None:
         """The client cannot send one; another program can."""
-        parent = f"projects/{server.params.project}/locations/{server.params.location}"
+        parent = f"projects/{server.params.cloud.project}/locations/{server.params.cloud.location}"
         request = server.request(
             f"/v1/{parent}/models:upload", b'{"model": {"displayName": "x", "colour": "red"}}'
         )

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from spotify_mlops.config import params
+from spotify_mlops.config.durations import format_duration
 from spotify_mlops.config.errors import ParamsError
-from spotify_mlops.config.params import Params, format_duration
+from spotify_mlops.config.explained import explain
+from spotify_mlops.config.params import Params
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"horizon": 0}, "«horizon» = 0: debe ser 1 o más"),
@@ -56,17 +59,17 @@ def test_a_wrong_value_is_explained_in_one_spanish_line(
 
 def test_no_declared_constraint_is_explained_in_english() -> None:
     """A value of the wrong type, too low, too high or too strange for each parameter."""
-    for name in Params.model_fields:
+    for name in params.names():
         for value in (object(), -1, 10**9, 1e300, "?", "", [], [object()], {"a": 1}, None):
             try:
-                Params.model_validate({"profile": "p", name: value})
+                Params(profile="p").replace(**{name: value})
             except params.ValidationError as error:
-                text = params._explain(error)
+                text = explain(error, params._FLAT)
                 assert not re.search(r"\b(Input|should|must be|valid|expected)\b", text), text
 
 
 def test_all_problems_are_told_at_once() -> None:
-    with pytest.raises(ParamsError, match=r"horizon.*; .*shards"):
+    with pytest.raises(ParamsError, match=r"shards.*; .*horizon"):
         params.load("local", horizon=0, shards=0)
 
 
@@ -74,12 +77,18 @@ def test_override_then_environment_then_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text("profile: mine\nhorizon: 5\nwindow: 10m\nlags: [1]\n", encoding="utf-8")
+    path.write_text(
+        "profile: mine\nmodel: {horizon: 5}\nwindows: {window: 10m, lags: [1]}\n", encoding="utf-8"
+    )
     monkeypatch.setenv("SPOTIFY_MLOPS_WINDOW", "20m")
     monkeypatch.setenv("SPOTIFY_MLOPS_LAGS", "[1, 2]")
     loaded = params.load(path, lags=[1, 2, 3], shards=None)
-    assert (loaded.horizon, loaded.window, loaded.lags) == (5, timedelta(minutes=20), [1, 2, 3])
-    assert loaded.shards == Params(profile="p").shards
+    assert (loaded.model.horizon, loaded.windows.window, loaded.windows.lags) == (
+        5,
+        timedelta(minutes=20),
+        [1, 2, 3],
+    )
+    assert loaded.windows.shards == Params(profile="p").windows.shards
 
 
 def test_an_environment_variable_that_is_no_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,8 +99,8 @@ def test_an_environment_variable_that_is_no_value_is_named(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("text", ["500ms", "10s", "10m", "1h", "7d", "250us"])
 def test_durations_are_written_as_they_are_read(text: str) -> None:
-    loaded = Params(profile="p", idle_timeout=text)  # type: ignore[arg-type]
-    assert format_duration(loaded.idle_timeout) == text
+    loaded = Params(profile="p").replace(idle_timeout=text)
+    assert format_duration(loaded.stream.idle_timeout) == text
 
 
 @pytest.mark.parametrize("content", ["- a\n", "hola", ""])
@@ -113,3 +122,39 @@ def test_a_file_that_cannot_be_read_says_why_in_one_line(tmp_path: Path, content
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(ParamsError, match=r"nada\.yaml"):
         params.load("nada.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("topic: t\n", "«topic» va en su sección: «kafka: {topic: ...}»"),
+        ("gate_min_accuracy: 1\n", "va en su sección: «gate: {min_accuracy: ...}»"),
+        ("model: {topic: t}\n", "«topic» va en otra sección: «kafka: {topic: ...}»"),
+        ("model: {seeds: 3}\n", "parámetro desconocido «seeds»"),
+        ("model: {model_seed: 3}\n", "«model_seed» va en otra sección: «model: {seed: ...}»"),
+        ("modle: {seed: 3}\n", "parámetro desconocido «modle»"),
+        ("model: 3\n", "«model» es una sección: se espera «model: {parámetro: valor}»"),
+        ("topic: t\nlags: [1]\n", "kafka: {topic: ...}»; «lags» va en su sección: «windows:"),
+    ],
+)
+def test_a_file_says_where_a_parameter_goes(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"profile: mine\n{content}", encoding="utf-8")
+    with pytest.raises(ParamsError) as caught:
+        params.load(path)
+    assert str(caught.value).startswith("mine.yaml: ")
+    assert message in str(caught.value)
+
+
+def test_every_parameter_has_one_flat_name_and_one_place(tmp_path: Path) -> None:
+    leaves = sum(
+        len(section.model_fields)
+        for section in (type(getattr(Params(profile="p"), n)) for n in Params.model_fields)
+        if hasattr(section, "model_fields")
+    )
+    assert len(params.names()) == leaves + 1  # and the profile
+    loaded = params.load("charts")
+    path = tmp_path / "flat.yaml"
+    path.write_text(yaml.safe_dump(params.nested(loaded.flat())), encoding="utf-8")
+    assert params.load(path) == loaded
+    assert {name: loaded.value(name) for name in params.names()}["gate_min_accuracy"] == 0.65

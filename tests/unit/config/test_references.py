@@ -63,12 +63,12 @@ def told(error: BaseException) -> str:
 
 @pytest.mark.parametrize("reference", REFERENCES)
 def test_a_reference_is_kept_as_it_is(reference: str) -> None:
-    assert params.load("local", kafka_password=reference).kafka_password == reference
+    assert params.load("local", kafka_password=reference).kafka.password == reference
 
 
 @pytest.mark.parametrize(("name", "value"), HARMLESS)
 def test_what_has_no_password_is_no_secret(name: str, value: Any) -> None:
-    assert getattr(params.load("local", **{name: value}), name) == value
+    assert params.load("local", **{name: value}).value(name) == value
 
 
 @pytest.mark.parametrize(("name", "value"), LITERALS, ids=[f"{n}-{i}" for i, (n, _) in
@@ -82,8 +82,9 @@ def test_a_secret_is_refused_and_not_repeated(
     if "passw" in name or name == "mongo_uri":
         assert name in str(caught.value)
         assert "env:NOMBRE" in str(caught.value)
+    placed = params.nested({name: value}) if name in params.names() else {name: value}
     file = tmp_path / "own.yaml"
-    file.write_text(yaml.safe_dump({"profile": "own", name: value}), encoding="utf-8")
+    file.write_text(yaml.safe_dump({"profile": "own"} | placed), encoding="utf-8")
     with pytest.raises(ParamsError) as caught:
         params.load(file)
     assert PLANTED not in told(caught.value)

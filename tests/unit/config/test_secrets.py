@@ -84,7 +84,7 @@ def test_a_variable_is_read_at_use(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KAFKA_PASSWORD", value)
         config = kafka.client_config(settings)
         assert (config["sasl.username"], config["sasl.password"]) == ("me", value)
-    other = settings.model_copy(update={"kafka_password": "env:OTHER"})
+    other = settings.replace(kafka_password="env:OTHER")
     monkeypatch.setenv("OTHER", "third")
     assert kafka.client_config(other)["sasl.password"] == "third"
 
@@ -116,7 +116,7 @@ def test_a_mongo_address_is_a_secret_whole(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_secret_manager_is_asked_by_its_client(vault: Vault, reference: str, resource: str) -> None:
     vault.values[resource] = "contraseña".encode()
-    settings = vault.params.model_copy(update={"kafka_password": reference})
+    settings = vault.params.replace(kafka_password=reference)
     assert secrets.resolve(settings, "kafka_password") == "contraseña"
     assert secrets.resolve(settings, "kafka_password") == "contraseña"
     assert vault.asked == [resource]
@@ -124,11 +124,11 @@ def test_secret_manager_is_asked_by_its_client(vault: Vault, reference: str, res
 
 def test_what_secret_manager_refuses_is_an_error_that_says_which(vault: Vault) -> None:
     for reference, error in (("secret://none", ParamsError), ("secret://forbidden", ServiceError)):
-        settings = vault.params.model_copy(update={"kafka_password": reference})
+        settings = vault.params.replace(kafka_password=reference)
         with pytest.raises(error, match=reference.removeprefix("secret://")):
             secrets.resolve(settings, "kafka_password")
     name = "projects/p1/secrets/db/versions/latest"
-    settings = vault.params.model_copy(update={"kafka_password": "secret://db"})
+    settings = vault.params.replace(kafka_password="secret://db")
     vault.values[name], vault.spoilt = b"value", True
     with pytest.raises(IntegrityError, match="CRC"):
         secrets.resolve(settings, "kafka_password")

@@ -40,8 +40,8 @@ def bomb(path: Path, size: int, content: bytes = b" ") -> Path:
         ("profile: own\nx: " + "a" * (65 << 10), "64 KiB"),
         ("profile: own\ntest_start: 2026-99-99", "imposible"),
         ("profile: own\nhorizon: " + "9" * 5000, "imposible"),
-        ("profile: own\nshards: 0x" + "f" * 9000, "enorme"),
-        ("profile: own\nlags: [" + "1, " * 5000 + "]", "lags"),
+        ("profile: own\nwindows:\n  shards: 0x" + "f" * 9000, "enorme"),
+        ("profile: own\nwindows:\n  lags: [" + "1, " * 5000 + "]", "«lags»"),
     ],
 )
 def test_params_are_bounded(

@@ -43,7 +43,7 @@ def records(*spans: tuple[int, int, int], start: datetime = NOON) -> pl.DataFram
 def store(settings: Params, rows: pl.DataFrame) -> Path:
     for day, part in archive.by_append_day(rows):
         name = f"{archived.raw_folder(settings)}/append_day={day}/{archived.file_name(part)}"
-        files.write_parquet(name, part.with_columns(topic=pl.lit(settings.topic)))
+        files.write_parquet(name, part.with_columns(topic=pl.lit(settings.kafka.topic)))
     return Path(name)
 
 

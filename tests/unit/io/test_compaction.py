@@ -55,7 +55,7 @@ def records(*spans: tuple[int, int, int], start: datetime = NOON) -> pl.DataFram
 def store(settings: Params, rows: pl.DataFrame) -> None:
     for day, part in archive.by_append_day(rows):
         name = f"{archived.raw_folder(settings)}/append_day={day}/{archived.file_name(part)}"
-        files.write_parquet(name, part.with_columns(topic=pl.lit(settings.topic)))
+        files.write_parquet(name, part.with_columns(topic=pl.lit(settings.kafka.topic)))
 
 
 def a_day(settings: Params, count: int = 40, start: datetime = NOON) -> pl.DataFrame:
@@ -95,7 +95,7 @@ def test_the_same_records_in_one_sorted_file(settings: Params) -> None:
     assert read(settings).equals(expected)
     rows = pl.read_parquet(file.path)
     assert rows.select("partition", "offset").equals(expected.select("partition", "offset"))
-    assert rows["topic"].unique().to_list() == [settings.topic]
+    assert rows["topic"].unique().to_list() == [settings.kafka.topic]
     assert compaction.compact(settings) == compaction.Compacted()
 
 
@@ -327,7 +327,7 @@ def test_any_archive_reads_the_same_before_and_after(
     second: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("archive")
-    own = settings.model_copy(update={"archive": str(folder)})
+    own = settings.replace(archive=str(folder))
     start = datetime(2026, 1, 5, tzinfo=UTC) + timedelta(seconds=second)
     for spans in written:
         store(own, records(*spans, start=start))
@@ -386,7 +386,7 @@ def test_a_merged_file_gives_its_partitions_side_by_side(
 
 def test_the_command_tells_what_it_did(settings: Params) -> None:
     a_day(settings)
-    arguments = ["archive", "compact", "--set", f"archive={settings.archive}"]
+    arguments = ["archive", "compact", "--set", f"archive={settings.cloud.archive}"]
     told = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
     assert (told["files"], told["merged"], told["records"]) == (40, 1, 800)
     assert "No hay nada que juntar." in CliRunner().invoke(app, arguments).stdout
@@ -426,7 +426,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_in_a_bucket(settings: Params, bucket: str) -> None:
-    settings = settings.model_copy(update={"archive": bucket})
+    settings = settings.replace(archive=bucket)
     expected = a_day(settings, 10)
     reader = ArchiveReader(settings, {0: 0, 1: 0})
     first = reader.poll()

@@ -22,7 +22,7 @@ from spotify_mlops.model.training import TrainingResult
 def lenient(**changes: object) -> Params:
     base = {"gate_min_accuracy": 0.3, "gate_min_macro_f1": 0.3, "gate_max_ece": 0.5}
     slow = {"gate_max_latency": timedelta(seconds=5), "gate_max_row_time": timedelta(seconds=1)}
-    return tiny_model.settings().model_copy(update=base | slow | changes)
+    return tiny_model.settings().replace(**(base | slow | changes))
 
 
 def checks(decision: Decision) -> dict[str, bool]:

@@ -18,7 +18,7 @@ from spotify_mlops.model.learner import Hyperparameters, fit
 from spotify_mlops.presentation.narrative import modeling
 
 PARAMS = tiny_model.settings()
-NAMES = feature_names("dynamics", PARAMS.lags)
+NAMES = feature_names("dynamics", PARAMS.windows.lags)
 WINDOWING = Windowing.of(PARAMS)
 
 
@@ -95,7 +95,7 @@ def test_a_leak_in_the_code_itself_is_caught(monkeypatch: pytest.MonkeyPatch) ->
         return copies.with_columns(window_start=pl.col("window_start") - wrong)
 
     monkeypatch.setattr("spotify_mlops.domain.features.building.carry", ahead)
-    table = features.reference(tiny_model.events(), WINDOWING, PARAMS.lags)
+    table = features.reference(tiny_model.events(), WINDOWING, PARAMS.windows.lags)
     assert {"score_lag_1", "plays_lag_1", "momentum"} <= set(audit(table))
 
 

@@ -107,10 +107,10 @@ def test_a_run_is_saved_and_read_whole(tmp_path: Path) -> None:
 
 
 def test_the_seed_family_can_be_the_model(tmp_path: Path) -> None:
-    params = PARAMS.model_copy(update={"family": "seed"})
+    params = PARAMS.replace(family="seed")
     result = train(params, *tiny_model.data())
     predictor = Predictor.load(result.write_bundle(tmp_path / "1").path)
-    assert predictor.features == feature_names("seed", params.lags)
+    assert predictor.features == feature_names("seed", params.windows.lags)
     predicted = predictor.predict(ranges().test)
     assert predicted["level"].to_list() == result.of("seed")["predicted"].to_list()
 

@@ -20,7 +20,7 @@ def rows() -> pl.DataFrame:
 
 
 def with_changes(**changes: object) -> Params:
-    return tiny_model.settings().model_copy(update=changes)
+    return tiny_model.settings().replace(**changes)
 
 
 @pytest.mark.parametrize("test_start", [None, date(2026, 1, 7)])
@@ -34,7 +34,7 @@ def test_no_label_reaches_into_the_next_range(test_start: date | None) -> None:
     assert (ranges.development["label_window"] + HOUR).max() == ranges.training_end
     assert ranges.training_end <= ranges.test_start <= ranges.test["window_start"].min()
     gap = ranges.test["window_start"].min() - ranges.development["window_start"].max()
-    assert gap > tiny_model.settings().horizon * HOUR
+    assert gap > tiny_model.settings().model.horizon * HOUR
 
 
 def test_labels_are_those_of_the_horizon() -> None:

@@ -84,7 +84,7 @@ def test_a_spoilt_bundle_is_not_kept(bundles: list[Path], tmp_path: Path) -> Non
 def test_a_canary_predicts_its_share_of_the_tracks_always_the_same(
     promotions: PromotionHistory, tmp_path: Path
 ) -> None:
-    params = tiny_model.settings().model_copy(update={"archive": str(tmp_path)})
+    params = tiny_model.settings().replace(archive=str(tmp_path))
     features = tiny_model.data()[0]
     half = START + timedelta(hours=36)
     promotions.promote("1", START)

@@ -302,7 +302,7 @@ def test_a_seal_moves_with_its_state_folder_and_is_no_other_clones(
     assert PromotionHistory(own).champion() == "1"
     TrainingResult.load(tmp_path / "moved" / "training")
     monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path / "other"))
-    shared = own.model_copy(update={"archive": str(tmp_path / "moved" / "archive" / own.profile)})
+    shared = own.replace(archive=str(tmp_path / "moved" / "archive" / own.profile))
     with pytest.raises(IntegrityError):
         PromotionHistory(shared).champion()
     with pytest.raises(IntegrityError):
@@ -336,7 +336,7 @@ def test_models_of_before_elsewhere_are_sealed_by_who_vouches_for_them(
     without_seals(promotions)
     shared = tmp_path / "shared"
     Path(promotions.uri).parent.parent.rename(shared)
-    away = own.model_copy(update={"archive": str(shared)})
+    away = own.replace(archive=str(shared))
     _adopt(away)
     with pytest.raises(IntegrityError):
         PromotionHistory(away).champion()
@@ -345,7 +345,7 @@ def test_models_of_before_elsewhere_are_sealed_by_who_vouches_for_them(
     answer = json.loads(capsys.readouterr().out)
     assert (sorted(answer["versions"]), answer["champion"]) == (["1", "2"], "1")
     assert PromotionHistory(away).champion() == "1"
-    (shared / "models" / own.model_name / "2" / bundle.GRAPH).write_bytes(b"other")
+    (shared / "models" / own.model.name / "2" / bundle.GRAPH).write_bytes(b"other")
     with pytest.raises(IntegrityError, match="SHA-256"):
         PromotionHistory(away).adopt()
 

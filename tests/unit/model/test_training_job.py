@@ -23,7 +23,7 @@ SETTINGS = ("lags=[1, 2]", "horizon=2", "test_share=0.25", "bootstrap_repetition
 
 
 def export(folder: Path) -> str:
-    params = tiny_model.settings().model_copy(update={"archive": str(folder)})
+    params = tiny_model.settings().replace(archive=str(folder))
     return training_set.export(params, *tiny_model.data())
 
 
@@ -37,7 +37,7 @@ def test_the_training_set_is_written_once_and_read_whole(tmp_path: Path) -> None
     assert export(tmp_path) == uri
     assert files.modified(f"{uri}/labels/part-0.parquet") == stamp
     # The order of rows and the clock of their writer are no content.
-    params = tiny_model.settings().model_copy(update={"archive": str(tmp_path)})
+    params = tiny_model.settings().replace(archive=str(tmp_path))
     late = features[::-1].with_columns(written_at=pl.lit(tiny_model.START))
     assert training_set.export(params, late, labels[::-1]) == uri
     assert training_set.export(params, features, labels.head(9)) != uri

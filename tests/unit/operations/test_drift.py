@@ -36,17 +36,17 @@ def market(seed: int) -> tuple[Params, pl.DataFrame]:
         malformed_share=0,
     )
     events = pl.concat(list(Simulator(settings).history()))
-    rows = features.reference(events, Windowing.of(settings), settings.lags)
+    rows = features.reference(events, Windowing.of(settings), settings.windows.lags)
     levels = dataset.thresholds(settings)
     return settings, rows.with_columns(predicted=labels.level_of("play_score", levels))
 
 
 def fitted(settings: Params, rows: pl.DataFrame) -> tuple[drift.Reference, pl.DataFrame]:
     """Return what is usual in the training windows, and the rows after them."""
-    cut = rows["window_start"].min() + TRAINING * settings.window
+    cut = rows["window_start"].min() + TRAINING * settings.windows.window
     known = rows.filter(pl.col("window_start") < cut)
     names = dataset.inputs("dynamics", settings, known)
-    span, margin = settings.drift_windows, settings.drift_margin
+    span, margin = settings.monitor.drift_windows, settings.monitor.drift_margin
     reference = drift.Reference.fit(known, names, span, margin)
     return reference, rows.filter(pl.col("window_start") >= cut)
 
@@ -64,7 +64,7 @@ def test_a_market_at_rest_hardly_ever_raises_a_persisting_alarm() -> None:
         settings, rows = market(seed)
         reference, later = fitted(settings, rows)
         alarms = reference.alarms(later)[:WINDOWS]
-        patience = settings.drift_patience
+        patience = settings.monitor.drift_patience
         persisting = [
             drift.persisting(alarms[: i + 1], patience) is not None for i in range(len(alarms))
         ]
@@ -88,7 +88,7 @@ def test_an_input_that_breaks_is_found_and_named(
     alarms = reference.alarms(spoilt)
     before = [alarm for alarm in alarms if alarm.window_start < day]
     assert not any(alarm.raised for alarm in before)
-    found = drift.persisting(alarms, settings.drift_patience)
+    found = drift.persisting(alarms, settings.monitor.drift_patience)
     assert found is not None
     assert found.input == broken
 
@@ -98,7 +98,7 @@ def test_predictions_that_change_are_found_too(
 ) -> None:
     settings, reference, later = at_rest
     alarms = reference.alarms(later.head(20_000).with_columns(predicted=pl.lit("Alta")))
-    found = drift.persisting(alarms, settings.drift_patience)
+    found = drift.persisting(alarms, settings.monitor.drift_patience)
     assert found is not None
     assert found.input == drift.PREDICTED
 
@@ -109,12 +109,12 @@ def test_too_little_history_is_an_error(
     settings, reference, later = at_rest
     few = later.filter(pl.col("window_start") < later["window_start"].min() + timedelta(days=3))
     with pytest.raises(ValueError, match="four spans"):
-        drift.Reference.fit(few, reference.names, settings.drift_windows, 1.0)
+        drift.Reference.fit(few, reference.names, settings.monitor.drift_windows, 1.0)
     assert reference.alarms(few.head(0)) == []
 
 
 def test_alarms_must_persist() -> None:
-    start = params.load("local").simulator_start
+    start = params.load("local").simulator.start
     raised, quiet = (drift.Alarm(start, value, "x") for value in (2.0, 0.5))  # type: ignore[arg-type]
     assert drift.persisting([raised] * 3, 3) == raised
     assert drift.persisting([raised] * 2, 3) is None

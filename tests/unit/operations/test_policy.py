@@ -15,8 +15,8 @@ from spotify_mlops.operations.monitor.policy import Comparison, Evidence, Qualit
 
 PARAMS = params.load("local")
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
-LOW = Quality(PARAMS.monitor_windows, 0.5, 0.6)
-FINE = Quality(PARAMS.monitor_windows, 0.7, 0.6)
+LOW = Quality(PARAMS.monitor.windows, 0.5, 0.6)
+FINE = Quality(PARAMS.monitor.windows, 0.7, 0.6)
 DRIFT = Alarm(NOW, 3.0, "skip_rate")
 
 
@@ -59,7 +59,7 @@ def test_low_quality_or_drift_asks_for_a_retraining() -> None:
     assert found is not None
     assert (found.step, found.value, found.limit) == ("retrain", 0.5, 0.6)
     assert "0,500" in found.reason and "0,600" in found.reason
-    few = replace(LOW, windows=PARAMS.monitor_windows - 1)
+    few = replace(LOW, windows=PARAMS.monitor.windows - 1)
     assert policy.decide(steady, evidence(quality=few), PARAMS) is None
     moved = policy.decide(steady, evidence(quality=FINE, drift=DRIFT), PARAMS)
     assert moved is not None
@@ -71,7 +71,8 @@ def test_retrainings_keep_their_distance() -> None:
     state = State.of(log, "1")
     assert policy.decide(state, evidence(quality=LOW), PARAMS) is None
     later = replace(
-        evidence(quality=LOW), window_start=NOW + PARAMS.retrain_cooldown * PARAMS.window
+        evidence(quality=LOW),
+        window_start=NOW + PARAMS.monitor.retrain_cooldown * PARAMS.windows.window,
     )
     assert policy.decide(state, later, PARAMS) is not None
 
@@ -92,7 +93,7 @@ def test_retrainings_keep_their_distance() -> None:
 def test_each_stage_ends_by_its_comparison(stage: str, difference: float, step: str) -> None:
     challenger, champion = ("2", "1") if stage != "probation" else ("1", "2")
     state = State(stage, champion, challenger, NOW - timedelta(days=3))  # type: ignore[arg-type]
-    needed = getattr(PARAMS, f"{stage}_windows")
+    needed = PARAMS.value(f"{stage}_windows")
     compared = Comparison(needed, difference, difference - 0.01, difference + 0.01)
     early = replace(compared, windows=needed - 1)
     assert policy.decide(state, evidence(comparison=early), PARAMS) is None

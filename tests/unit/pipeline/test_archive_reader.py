@@ -46,7 +46,7 @@ def read(settings: Params, count: int) -> list[tuple[int, int]]:
 def test_a_partition_read_ahead_of_another_is_put_in_order(settings: Params) -> None:
     write(settings, [(0, offset) for offset in range(10)])
     write(settings, [(0, offset) for offset in range(8, 20)] + [(1, o) for o in range(5)])
-    names = sorted(path.name for path in Path(settings.archive).rglob("*.parquet"))
+    names = sorted(path.name for path in Path(settings.cloud.archive).rglob("*.parquet"))
     assert "0-8-19" in names[0]  # the later offsets come first
     found = read(settings, 25)
     for partition, end in ((0, 20), (1, 5)):

@@ -29,7 +29,7 @@ from spotify_mlops.presentation.dashboard.panels import panels
 from spotify_mlops.presentation.dashboard.queries import Extent
 from spotify_mlops.presentation.dashboard.watch import Choice, Watch
 
-PARAMS = Params(profile="test", lags=[1, 24])
+PARAMS = Params(profile="test").replace(lags=[1, 24])
 CALLBACKS = "/_dash-update-component"
 HOST = {"Host": "127.0.0.1:8050"}
 CHOICE: dict[str, Any] = {

@@ -16,7 +16,7 @@ from spotify_mlops.presentation.dashboard.queries import Extent
 from spotify_mlops.presentation.dashboard.watch import Choice, Seen, Watch
 from spotify_mlops.presentation.figures.style import LEVEL_COLORS
 
-PARAMS = Params(profile="test", lags=[1, 24])
+PARAMS = Params(profile="test").replace(lags=[1, 24])
 PANELS = {panel.name: panel for panel in panels(PARAMS)}
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

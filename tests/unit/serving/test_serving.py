@@ -179,7 +179,7 @@ def server(client: TestClient) -> Iterator[str]:
 def test_the_official_client_works_unmodified(
     server: str, rows: pl.DataFrame, bundle_dir: Path
 ) -> None:
-    params = tiny_model.settings().model_copy(update={"vertex": server})
+    params = tiny_model.settings().replace(vertex=server)
     predictor = Predictor.load(bundle_dir)
     expected = predictor.predict(rows)
     lookup = rows.tail(1).select("country", "track_id").to_dicts()
@@ -192,7 +192,7 @@ def test_the_official_client_works_unmodified(
 
 
 def test_a_silent_endpoint_is_said() -> None:
-    params = tiny_model.settings().model_copy(update={"vertex": "http://127.0.0.1:9"})
+    params = tiny_model.settings().replace(vertex="http://127.0.0.1:9")
     with pytest.raises(ServiceError, match="no responde"):
         official.predict(params, [{"country": "CO", "track_id": "t"}])
 

@@ -224,7 +224,7 @@ def test_a_large_lookup_keeps_neither_batches_nor_lookups_waiting(bundle_dir: Pa
 
 def test_a_store_that_is_away_is_503_within_the_service_timeout(bundle_dir: Path) -> None:
     away = {"mongo_uri": "mongodb://127.0.0.1:9", "service_timeout": timedelta(seconds=0.5)}
-    params = tiny_model.settings().model_copy(update=away)
+    params = tiny_model.settings().replace(**away)
     app = create_app(FixedModel(str(bundle_dir)), OnlineStore(params))
     status, headers, answer = asyncio.run(ask(app, body_of(LOOKUP)))
     assert (status, headers[b"retry-after"]) == (503, b"1")

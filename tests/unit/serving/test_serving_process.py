@@ -180,7 +180,7 @@ def test_a_hundred_thousand_instances_disturb_nobody(server: Server, body: bytes
 def test_a_new_champion_takes_over_under_load(
     bundle_dir: Path, tmp_path: Path, body: bytes
 ) -> None:
-    settings = tiny_model.settings().model_copy(update={"archive": str(tmp_path)})
+    settings = tiny_model.settings().replace(archive=str(tmp_path))
     promotions = PromotionHistory(settings)
     first = bundle.load(bundle_dir)
     card = (bundle_dir / bundle.CARD).read_text(encoding="utf-8")

@@ -188,7 +188,9 @@ def test_the_sample_is_a_chart() -> None:
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real charts are not on this machine")
 def test_every_row_of_the_real_charts_is_read_in_order() -> None:
     profile = params.load("charts")
-    events = pl.concat(read_charts([REAL], profile.countries, windowing=Windowing.of(profile)))
+    events = pl.concat(
+        read_charts([REAL], profile.sources.countries, windowing=Windowing.of(profile))
+    )
     assert len(events) == 4 * 200 * 213
     assert events["event_id"].is_unique().all()
     assert events["event_time"].is_sorted()

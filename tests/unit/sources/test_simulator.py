@@ -47,7 +47,7 @@ def answers(profile: params.Params, log: pl.DataFrame) -> list[str]:
             result.append(row["reason"])
             continue
         mark = marks.get(row["partition"])
-        if mark is not None and row["event_time"] < mark - profile.allowed_lateness:
+        if mark is not None and row["event_time"] < mark - profile.windows.allowed_lateness:
             result.append("late")
             continue
         marks[row["partition"]] = max(mark or row["event_time"], row["event_time"])
@@ -125,7 +125,7 @@ def test_events_arrive_out_of_order_within_the_allowed_lateness() -> None:
     frame = Simulator(profile).interval(1, 24).filter(pl.col("injected").is_null())
     delay = frame["arrival"] - frame["event_time"]
     assert delay.min() >= timedelta(0)
-    assert delay.max() <= profile.allowed_lateness
+    assert delay.max() <= profile.windows.allowed_lateness
     assert not frame["event_time"].is_sorted()
 
 
@@ -134,11 +134,11 @@ def test_rows_are_events_labelled_synthetic() -> None:
     frame = Simulator(profile).interval(0, 24)
     assert frame.select(*EVENT_COLUMNS).schema == pl.Schema(EVENT_COLUMNS)
     assert set(frame["source"]) == {"simulator"}
-    assert set(frame["country"]) == set(profile.countries)
+    assert set(frame["country"]) == set(profile.sources.countries)
     assert set(frame["event_type"]) == {
         "play", "skip", "search_result", "new_release", "recommendation",
     }  # fmt: skip
-    assert frame["partition"].equals(partition_of(frame["track_id"], profile.partitions))
+    assert frame["partition"].equals(partition_of(frame["track_id"], profile.kafka.partitions))
     unique = frame.filter(pl.col("injected").is_null() | (pl.col("injected") == "late"))
     assert unique["event_id"].is_unique().all()
 
@@ -153,7 +153,7 @@ def test_another_seed_is_another_world_and_all_six_countries_are_known() -> None
 def test_listening_follows_the_local_clock() -> None:
     volume = World.of(small(simulator_days=7)).volume(0, 168)
     quietest = volume.reshape(7, 24, -1).mean(axis=0).argmin(axis=0)
-    local = dict(zip(small().countries, quietest, strict=True))
+    local = dict(zip(small().sources.countries, quietest, strict=True))
     assert (local["CO"] - 5) % 24 in range(2, 6)
     assert (local["ES"] + 1) % 24 in range(2, 6)
 

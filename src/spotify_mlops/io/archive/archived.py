@@ -20,7 +20,7 @@ _SPAN = re.compile(r"(\d+)-(\d+)-(\d+)")
 
 def raw_folder(params: Params) -> str:
     """Return the folder of the topic's archive."""
-    return FileSystems.join(archive_root(params), "raw", params.topic)
+    return FileSystems.join(archive_root(params), "raw", params.kafka.topic)
 
 
 def file_name(rows: pl.DataFrame) -> str:

@@ -88,7 +88,7 @@ class Compactor:
             IntegrityError: records are missing, or two files differ in what they say of one.
             ServiceError: the folder cannot be written.
         """
-        with state.locked(f"archive-{self.params.profile}-{self.params.topic}"):
+        with state.locked(f"archive-{self.params.profile}-{self.params.kafka.topic}"):
             _remove_partial(archived.raw_folder(self.params))
             listed = archived.archived_files(self.params)
             runs, left = _runs(listed)

@@ -114,7 +114,7 @@ class Appender:
         """
         rows = conform(frame if isinstance(frame, pa.Table) else frame.to_arrow(), self._schema)
         pending = list(_batches(rows))
-        deadline = time.monotonic() + self._params.sink_deadline.total_seconds()
+        deadline = time.monotonic() + self._params.stream.sink_deadline.total_seconds()
         with self._lock:
             self._append(pending, deadline)
         return int(rows.num_rows)
@@ -170,7 +170,7 @@ class Appender:
         if self._stream is None:
             created = client.create_write_stream(
                 parent=client.table_path(
-                    self._params.project, self._params.dataset, self._table.rows
+                    self._params.cloud.project, self._params.bigquery.dataset, self._table.rows
                 ),
                 write_stream=types.WriteStream(type_=types.WriteStream.Type.COMMITTED),
                 timeout=max(0.1, deadline - time.monotonic()),
@@ -204,7 +204,8 @@ class Appender:
     def _failure(self, error: Exception) -> ServiceError:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         return ServiceError(
-            f"BigQuery no aceptó las filas de {self._params.dataset}.{self._table.rows}: {reason}. "
+            "BigQuery no aceptó las filas de "
+            f"{self._params.bigquery.dataset}.{self._table.rows}: {reason}. "
             "Comprueba «spotify-mlops status»; el trabajo se reanuda desde el registro."
         )
 

@@ -40,21 +40,21 @@ def client(params: Params) -> bigquery.Client:
 
     One client is kept for each process and address.
     """
-    rest = address(params.bigquery_rest, "bigquery", "rest")
-    own = key(params.bigquery_rest, "bigquery")
-    return _client(rest, params.project, params.dataset, os.getpid(), own)
+    rest = address(params.bigquery.rest, "bigquery", "rest")
+    own = key(params.bigquery.rest, "bigquery")
+    return _client(rest, params.cloud.project, params.bigquery.dataset, os.getpid(), own)
 
 
 def read_client(params: Params) -> bigquery_storage_v1.BigQueryReadClient:
     """Return the client of the Storage Read API; one for each process and address."""
-    target = address(params.bigquery_grpc, "bigquery", "grpc")
-    return _read_client(target, os.getpid(), key(params.bigquery_grpc, "bigquery"))
+    target = address(params.bigquery.grpc, "bigquery", "grpc")
+    return _read_client(target, os.getpid(), key(params.bigquery.grpc, "bigquery"))
 
 
 def write_client(params: Params) -> bigquery_storage_v1.BigQueryWriteClient:
     """Return the client of the Storage Write API; one for each process and address."""
-    target = address(params.bigquery_grpc, "bigquery", "grpc")
-    return _write_client(target, os.getpid(), key(params.bigquery_grpc, "bigquery"))
+    target = address(params.bigquery.grpc, "bigquery", "grpc")
+    return _write_client(target, os.getpid(), key(params.bigquery.grpc, "bigquery"))
 
 
 def query(params: Params, sql: str, **parameters: Any) -> pl.DataFrame:
@@ -104,7 +104,7 @@ def ping(params: Params) -> None:
             )
         )
     except (GoogleAPICallError, GoogleAuthError, requests.RequestException) as error:
-        raise unreachable("BigQuery", params.bigquery_rest, error) from error
+        raise unreachable("BigQuery", params.bigquery.rest, error) from error
 
 
 def _run(params: Params, sql: str, parameters: Mapping[str, Any]) -> Any:
@@ -115,8 +115,8 @@ def _run(params: Params, sql: str, parameters: Mapping[str, Any]) -> Any:
     config = bigquery.QueryJobConfig(
         query_parameters=[_query_parameter(name, value) for name, value in parameters.items()]
     )
-    text = sql.replace("{dataset}", params.dataset)
-    patience = params.service_timeout.total_seconds()
+    text = sql.replace("{dataset}", params.bigquery.dataset)
+    patience = params.stream.service_timeout.total_seconds()
     rows = rest.query_and_wait(
         text,
         job_config=config,

@@ -246,7 +246,7 @@ def features(params: Params) -> Table:
         ),
         F("play_score", "FLOAT64"),
     )
-    inputs = tuple(F(name, "FLOAT64") for name in feature_names("dynamics", params.lags))
+    inputs = tuple(F(name, "FLOAT64") for name in feature_names("dynamics", params.windows.lags))
     fields = {field.name: field for field in (*_ROW_KEY_FIELDS, *described, *inputs)}
     return Table(
         "spotify_features",

@@ -41,10 +41,10 @@ def ensure_dataset(params: Params, rebuild: Progress | None = None) -> None:
         UserError: a table has other columns than declared.
     """
     client = bigquery_client(params)
-    dataset = bigquery.Dataset(f"{params.project}.{params.dataset}")
-    dataset.location = params.location
+    dataset = bigquery.Dataset(f"{params.cloud.project}.{params.bigquery.dataset}")
+    dataset.location = params.cloud.location
     client.create_dataset(dataset, exists_ok=True)
-    existing = {item.table_id for item in client.list_tables(params.dataset)}
+    existing = {item.table_id for item in client.list_tables(params.bigquery.dataset)}
     declared = tables.all_tables(params)
     present = {
         table.rows: client.get_table(_reference(params, table.rows))
@@ -89,13 +89,13 @@ def load(params: Params, table: Table, files: Sequence[str | Path], *, replace: 
     with tempfile.TemporaryFile() as merged:
         count = _merge(table, files, merged)
         merged.seek(0)
-        target = f"{params.project}.{params.dataset}.{table.rows}"
+        target = f"{params.cloud.project}.{params.bigquery.dataset}.{table.rows}"
         client.load_table_from_file(merged, target, job_config=config).result()
     return count
 
 
 def _reference(params: Params, name: str) -> str:
-    return f"{params.project}.{params.dataset}.{name}"
+    return f"{params.cloud.project}.{params.bigquery.dataset}.{name}"
 
 
 def _is_other(
@@ -114,7 +114,7 @@ def _is_other(
     columns, declared = _columns(present[table.rows].schema), _columns(table.schema)
     if columns == declared:
         return False
-    name = f"{params.dataset}.{table.rows}"
+    name = f"{params.bigquery.dataset}.{table.rows}"
     if table.name != tables.features(params).name:
         added = table.schema[len(columns) :]
         if columns == declared[: len(columns)] and all(field.is_nullable for field in added):
@@ -125,7 +125,8 @@ def _is_other(
         )
     if rebuild is None:
         raise UserError(
-            f"La tabla {name} se hizo con otros «lags» que {params.lags}: usa los de entonces u "
+            f"La tabla {name} se hizo con otros «lags» que {params.windows.lags}: usa los de "
+            "entonces u "
             "otro dataset (parámetro «dataset»), o rehaz las tablas con «make run»."
         )
     return True
@@ -165,7 +166,7 @@ def _add_columns(
 
 
 def _ensure_view(client: bigquery.Client, params: Params, table: Table, existing: set[str]) -> None:
-    reference, sql = _reference(params, table.name), table.view_sql(params.dataset)
+    reference, sql = _reference(params, table.name), table.view_sql(params.bigquery.dataset)
     view = client.get_table(reference) if table.name in existing else bigquery.Table(reference)
     if view.view_query == sql:
         return

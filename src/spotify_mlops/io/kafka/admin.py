@@ -8,7 +8,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from ...config.errors import ServiceError
-from ...config.params import LOCAL, Params
+from ...config.params import Params
+from ...config.references import LOCAL
 from .. import retry
 from .clients import client_config
 
@@ -33,22 +34,22 @@ def ensure_topic(params: Params) -> None:
         "message.timestamp.type": "LogAppendTime",
         "max.message.bytes": str(MAX_RECORD_BYTES),
     }
-    if params.kafka_bootstrap == LOCAL:
+    if params.kafka.bootstrap == LOCAL:
         config["retention.ms"] = "-1"
     letters = config | {"max.message.bytes": str(DEAD_LETTER_BYTES)}
-    replication = 1 if params.kafka_bootstrap == LOCAL else -1
+    replication = 1 if params.kafka.bootstrap == LOCAL else -1
     admin = admin_client(params)
     _check_reachable(params, admin)
     wanted = [
-        NewTopic(params.topic, params.partitions, replication, config=config),
-        NewTopic(f"{params.topic}-dead-letters", 1, replication, config=letters),
+        NewTopic(params.kafka.topic, params.kafka.partitions, replication, config=config),
+        NewTopic(f"{params.kafka.topic}-dead-letters", 1, replication, config=letters),
     ]
     create_topics(params, admin, wanted)
     found = len(_partitions(admin, params))
-    if found != params.partitions:
+    if found != params.kafka.partitions:
         raise ServiceError(
-            f"El tema {params.topic} tiene {found} particiones y «partitions» es "
-            f"{params.partitions}. Usa otro nombre de tema o el número que tiene."
+            f"El tema {params.kafka.topic} tiene {found} particiones y «partitions» es "
+            f"{params.kafka.partitions}. Usa otro nombre de tema o el número que tiene."
         )
 
 
@@ -63,7 +64,7 @@ def create_topics(params: Params, admin: AdminClient, wanted: list[NewTopic]) ->
     Raises:
         ServiceError: the broker does not answer or refuses.
     """
-    timeout = params.service_timeout.total_seconds()
+    timeout = params.stream.service_timeout.total_seconds()
     for name, future in admin.create_topics(wanted, operation_timeout=30).items():
         try:
             future.result(timeout=timeout)
@@ -84,14 +85,14 @@ def offsets(params: Params) -> dict[int, tuple[int, int]]:
     Raises:
         ServiceError: the broker does not answer, or there is no such topic.
     """
-    timeout = params.service_timeout.total_seconds()
+    timeout = params.stream.service_timeout.total_seconds()
     consumer = Consumer(
         client_config(params)
         | {"group.id": f"{params.profile}-offsets", "enable.auto.commit": False}
     )
     try:
         return {
-            partition: _extent(consumer, TopicPartition(params.topic, partition), timeout)
+            partition: _extent(consumer, TopicPartition(params.kafka.topic, partition), timeout)
             for partition in _partitions(consumer, params)
         }
     except KafkaException as error:
@@ -120,14 +121,16 @@ def _extent(consumer: Consumer, place: TopicPartition, timeout: float) -> tuple[
 def _check_reachable(params: Params, admin: AdminClient) -> None:
     """Ask the broker anything, for a shorter time than a slow operation may take."""
     try:
-        admin.list_topics(timeout=min(params.service_timeout.total_seconds(), _REACH_SECONDS))
+        admin.list_topics(
+            timeout=min(params.stream.service_timeout.total_seconds(), _REACH_SECONDS)
+        )
     except KafkaException as error:
         raise _failed(params, "no responde", error) from error
 
 
 def _has_leaders(params: Params, admin: AdminClient, name: str) -> bool:
     try:
-        found = admin.list_topics(name, timeout=params.service_timeout.total_seconds())
+        found = admin.list_topics(name, timeout=params.stream.service_timeout.total_seconds())
     except KafkaException as error:
         raise _failed(params, "no responde", error) from error
     partitions = found.topics[name].partitions.values()
@@ -135,14 +138,14 @@ def _has_leaders(params: Params, admin: AdminClient, name: str) -> bool:
 
 
 def _partitions(client: AdminClient | Consumer, params: Params) -> list[int]:
-    timeout = params.service_timeout.total_seconds()
+    timeout = params.stream.service_timeout.total_seconds()
     try:
-        found = client.list_topics(params.topic, timeout=timeout).topics[params.topic]
+        found = client.list_topics(params.kafka.topic, timeout=timeout).topics[params.kafka.topic]
     except KafkaException as error:
         raise _failed(params, "no responde", error) from error
     if found.error is not None:
         raise ServiceError(
-            f"No existe el tema {params.topic}. Publica eventos con «spotify-mlops ingest»."
+            f"No existe el tema {params.kafka.topic}. Publica eventos con «spotify-mlops ingest»."
         )
     return sorted(found.partitions)
 
@@ -151,6 +154,6 @@ def _failed(params: Params, what: str, error: KafkaException) -> ServiceError:
     server = client_config(params)["bootstrap.servers"]
     reason = error.args[0].str() if error.args else str(error)
     return ServiceError(
-        f"Kafka en {server}, tema {params.topic}: {what} ({reason}). "
+        f"Kafka en {server}, tema {params.kafka.topic}: {what} ({reason}). "
         "Ejecuta «spotify-mlops up» o mira «spotify-mlops status»."
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...config import secrets
-from ...config.params import LOCAL, Params
+from ...config.params import Params
+from ...config.references import LOCAL
 from ..addresses import PING_SECONDS, address, unreachable
 from ..local import secret
 
@@ -24,15 +25,15 @@ def client_config(params: Params) -> dict[str, Any]:
         ParamsError, ServiceError: user or password are not where the params say.
     """
     config: dict[str, Any] = {
-        "bootstrap.servers": address(params.kafka_bootstrap, "kafka", "bootstrap"),
-        "security.protocol": params.kafka_security_protocol,
+        "bootstrap.servers": address(params.kafka.bootstrap, "kafka", "bootstrap"),
+        "security.protocol": params.kafka.security_protocol,
         "log_level": 2,  # failures reach the caller; librdkafka's own lines are noise
     }
-    if params.kafka_bootstrap == LOCAL:
+    if params.kafka.bootstrap == LOCAL:
         return config | owner_settings()
-    if params.kafka_sasl_mechanism:
-        config["sasl.mechanism"] = params.kafka_sasl_mechanism
-    if params.kafka_sasl_mechanism in ("PLAIN", "SCRAM-SHA-512"):
+    if params.kafka.sasl_mechanism:
+        config["sasl.mechanism"] = params.kafka.sasl_mechanism
+    if params.kafka.sasl_mechanism in ("PLAIN", "SCRAM-SHA-512"):
         config["sasl.username"] = secrets.resolve(params, "kafka_username")
         config["sasl.password"] = secrets.resolve(params, "kafka_password")
     return config

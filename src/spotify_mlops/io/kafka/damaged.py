@@ -71,8 +71,8 @@ def salvage(params: Params, partition: int, offset: int) -> Salvaged:
     Raises:
         ServiceError: the broker does not answer, or there is not memory enough.
     """
-    where = f"la partición {partition} del tema {params.topic} desde el registro {offset}"
-    patience = params.service_timeout.total_seconds()
+    where = f"la partición {partition} del tema {params.kafka.topic} desde el registro {offset}"
+    patience = params.stream.service_timeout.total_seconds()
     try:
         done = subprocess.run(
             [sys.executable, "-m", __name__, str(partition), str(offset)],
@@ -116,7 +116,7 @@ class _Reader:
     def __init__(self, params: Params, partition: int, receive_bytes: int) -> None:
         self._params = params
         self._partition = partition
-        self._patience = params.service_timeout.total_seconds()
+        self._patience = params.stream.service_timeout.total_seconds()
         self._consumer = Consumer(
             client_config(params)
             | {
@@ -136,7 +136,7 @@ class _Reader:
         self._consumer.close()
 
     def _place(self, offset: int = -1) -> TopicPartition:
-        return TopicPartition(self._params.topic, self._partition, offset)
+        return TopicPartition(self._params.kafka.topic, self._partition, offset)
 
     def _from(self, offset: int) -> Iterator[Message | _Damage | None]:
         """Yield what there is from an offset on: records, damage, and None at the end."""

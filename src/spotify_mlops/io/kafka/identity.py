@@ -57,19 +57,21 @@ class Watch:
             ServiceError: the broker does not answer, or there is no such topic.
         """
         try:
-            return str(self._ask().result(self._params.service_timeout.total_seconds()).topic_id)
+            return str(
+                self._ask().result(self._params.stream.service_timeout.total_seconds()).topic_id
+            )
         except (KafkaException, TimeoutError) as error:
             raise ServiceError(
-                f"Kafka no dice cuál es el tema {self._params.topic} ({error}). "
+                f"Kafka no dice cuál es el tema {self._params.kafka.topic} ({error}). "
                 "Mira «spotify-mlops status»."
             ) from error
 
     def _ask(self) -> Future[Any]:
         asked = self._admin.describe_topics(
-            TopicCollection([self._params.topic]),
-            request_timeout=self._params.service_timeout.total_seconds(),
+            TopicCollection([self._params.kafka.topic]),
+            request_timeout=self._params.stream.service_timeout.total_seconds(),
         )
-        return cast("Future[Any]", asked[self._params.topic])
+        return cast("Future[Any]", asked[self._params.kafka.topic])
 
 
 def identity(params: Params) -> str:
@@ -106,14 +108,16 @@ def append_times(params: Params, places: Mapping[int, int]) -> dict[int, datetim
     )
     try:
         left = dict(places)
-        consumer.assign([TopicPartition(params.topic, p, offset) for p, offset in left.items()])
-        deadline = time.monotonic() + params.service_timeout.total_seconds()
+        consumer.assign(
+            [TopicPartition(params.kafka.topic, p, offset) for p, offset in left.items()]
+        )
+        deadline = time.monotonic() + params.stream.service_timeout.total_seconds()
         while left:
             message = consumer.poll(1.0)
             partition = message.partition() if message is not None else None
             if message is None or partition is None:
                 if time.monotonic() > deadline:
-                    raise ServiceError(f"Kafka no da los registros {left} de {params.topic}.")
+                    raise ServiceError(f"Kafka no da los registros {left} de {params.kafka.topic}.")
                 continue
             if partition not in left:
                 continue

@@ -22,7 +22,8 @@ from confluent_kafka import (
 from confluent_kafka.admin import NewTopic
 
 from ...config.errors import IntegrityError, ServiceError
-from ...config.params import LOCAL, Params
+from ...config.params import Params
+from ...config.references import LOCAL
 from . import damaged
 from .admin import admin_client, create_topics, ensure_topic
 from .clients import client_config
@@ -40,8 +41,8 @@ class Journal:
     def __init__(self, params: Params) -> None:
         ensure_topic(params)
         self._params = params
-        self._name = f"{params.topic}-sources"
-        self._timeout = params.service_timeout.total_seconds()
+        self._name = f"{params.kafka.topic}-sources"
+        self._timeout = params.stream.service_timeout.total_seconds()
         self._ensure()
         self._topic_id = self._identity()
 
@@ -137,7 +138,7 @@ class Journal:
         )
 
     def _ensure(self) -> None:
-        replication = 1 if self._params.kafka_bootstrap == LOCAL else -1
+        replication = 1 if self._params.kafka.bootstrap == LOCAL else -1
         config = {"cleanup.policy": "compact", "segment.bytes": str(4 << 20)}
         topic = NewTopic(self._name, 1, replication, config=config)
         create_topics(self._params, admin_client(self._params), [topic])
@@ -145,10 +146,10 @@ class Journal:
     def _identity(self) -> str:
         admin = admin_client(self._params)
         asked = admin.describe_topics(
-            TopicCollection([self._params.topic]), request_timeout=self._timeout
+            TopicCollection([self._params.kafka.topic]), request_timeout=self._timeout
         )
         try:
-            return str(asked[self._params.topic].result(self._timeout).topic_id)
+            return str(asked[self._params.kafka.topic].result(self._timeout).topic_id)
         except KafkaException as error:
             raise ServiceError(unanswered(self._params, error)) from error
 

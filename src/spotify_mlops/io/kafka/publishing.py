@@ -48,7 +48,7 @@ class Publisher:
 
     def __init__(self, params: Params, *, linger_ms: float = 20) -> None:
         self._params = params
-        self._timeout = params.service_timeout.total_seconds()
+        self._timeout = params.stream.service_timeout.total_seconds()
         self._errors: list[UserError] = []
         self._expected: dict[int, NDArray[np.uint64]] = {}
         self.published = 0
@@ -108,7 +108,7 @@ class Publisher:
         if self._expected:
             records = self._without_published(records)
         produce = self._producer.produce
-        topic = self._params.topic
+        topic = self._params.kafka.topic
         rows = zip(
             records["partition"].to_list(),
             records["key"].cast(pl.Binary).to_list(),
@@ -153,7 +153,7 @@ class Publisher:
             return ServiceError(unanswered(self._params, error))
         name = (key or b"").decode(errors="replace")[:80]
         return InputError(
-            f"Un registro no cabe en el tema {self._params.topic}: ocupa "
+            f"Un registro no cabe en el tema {self._params.kafka.topic}: ocupa "
             f"{number(len(key or b'') + len(value or b''))} bytes y se admiten "
             f"{number(MAX_RECORD_BYTES)}, sobre incluido (partición {partition}, clave «{name}»)."
         )
@@ -169,7 +169,12 @@ class Publisher:
         while True:
             try:
                 self._producer.produce(
-                    self._params.topic, value, key, partition, self._on_error, headers=list(headers)
+                    self._params.kafka.topic,
+                    value,
+                    key,
+                    partition,
+                    self._on_error,
+                    headers=list(headers),
                 )
                 return
             except BufferError:
@@ -223,7 +228,7 @@ def event_records(params: Params, events: pl.DataFrame) -> pl.DataFrame:
     """Turn ``EVENT_COLUMNS`` into ``RECORD_COLUMNS``: JSON, keyed by track."""
     return pl.DataFrame(
         {
-            "partition": partition_of(events["track_id"], params.partitions),
+            "partition": partition_of(events["track_id"], params.kafka.partitions),
             "key": events["track_id"],
             "value": pl.Series(encode(events), dtype=pl.Binary),
         }
@@ -235,9 +240,9 @@ def heartbeat_records(params: Params, time: datetime) -> pl.DataFrame:
     value = encode_heartbeat(time)
     return pl.DataFrame(
         {
-            "partition": range(params.partitions),
-            "key": [None] * params.partitions,
-            "value": [value] * params.partitions,
+            "partition": range(params.kafka.partitions),
+            "key": [None] * params.kafka.partitions,
+            "value": [value] * params.kafka.partitions,
         },
         schema=RECORD_COLUMNS,
     )

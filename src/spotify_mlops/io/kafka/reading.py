@@ -46,13 +46,13 @@ def read(params: Params, start: Mapping[int, int]) -> Iterator[list[tuple[int, i
         }
     )
     try:
-        consumer.assign([TopicPartition(params.topic, p, position[p]) for p in wanted])
-        deadline = time.monotonic() + params.service_timeout.total_seconds()
+        consumer.assign([TopicPartition(params.kafka.topic, p, position[p]) for p in wanted])
+        deadline = time.monotonic() + params.stream.service_timeout.total_seconds()
         while left := sum(max(end - position[p], 0) for p, end in wanted.items()):
             # `consume` waits for as many as it is asked for: never ask for more than there are.
             messages = consumer.consume(min(left, _READ_AT_ONCE), timeout=1.0)
             if messages:
-                deadline = time.monotonic() + params.service_timeout.total_seconds()
+                deadline = time.monotonic() + params.stream.service_timeout.total_seconds()
             elif time.monotonic() > deadline:
                 raise ServiceError(unanswered(params))
             taken = []
@@ -73,7 +73,7 @@ def read(params: Params, start: Mapping[int, int]) -> Iterator[list[tuple[int, i
                     taken.append((partition, offset, message))
                 position[partition] = offset + 1
             for partition, following in beyond.items():
-                damaged.go_on(consumer, params.topic, partition, following)
+                damaged.go_on(consumer, params.kafka.topic, partition, following)
             del messages
             yield taken
     except KafkaException as error:
@@ -88,7 +88,7 @@ and to find one takes seconds."""
 
 
 def _beyond_damage(params: Params, partition: int, offset: int) -> int:
-    place = (params.topic, partition, offset)
+    place = (params.kafka.topic, partition, offset)
     if place not in _beyond:
         _beyond[place] = damaged.salvage(params, partition, offset).following
     return _beyond[place]

@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ...config import secrets
-from ...config.params import LOCAL, Params
+from ...config.params import Params
+from ...config.references import LOCAL
 from ..addresses import PING_SECONDS, address, unreachable
 from ..local import secret
 
@@ -25,15 +26,15 @@ def client(params: Params) -> MongoClient[dict[str, Any]]:
 
     It waits for an answer as long as a sink may take, and no longer.
     """
-    patience = params.sink_deadline // timedelta(milliseconds=1)
+    patience = params.stream.sink_deadline // timedelta(milliseconds=1)
     uri = address(secrets.resolve(params, "mongo_uri"), "mongo", "uri")
-    user = owner_settings() if params.mongo_uri == LOCAL else {}
+    user = owner_settings() if params.mongo.uri == LOCAL else {}
     return _client(uri, patience, os.getpid(), **user)
 
 
 def database(params: Params) -> Database[dict[str, Any]]:
     """Return the operational database."""
-    return client(params)[params.mongo_database]
+    return client(params)[params.mongo.database]
 
 
 def owner_settings() -> dict[str, Any]:
@@ -62,7 +63,7 @@ def ping(params: Params) -> None:
         with pymongo.timeout(PING_SECONDS):
             client(params).admin.command("ping")
     except PyMongoError as error:
-        raise unreachable("MongoDB", params.mongo_uri, error) from error
+        raise unreachable("MongoDB", params.mongo.uri, error) from error
 
 
 @functools.cache

@@ -37,7 +37,7 @@ class OnlineStore:
         """
         try:
             tracks = database(self._params)["tracks"]
-            with pymongo.timeout(self._params.service_timeout.total_seconds()):
+            with pymongo.timeout(self._params.stream.service_timeout.total_seconds()):
                 found = list(tracks.find({"_id": {"$in": list(keys)}}, {"features": 1}))
         except PyMongoError as error:
             raise ServiceError(

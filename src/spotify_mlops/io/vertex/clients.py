@@ -42,7 +42,7 @@ def sdk(params: Params) -> ModuleType:
     Raises:
         ServiceError: it is the local one and is not up.
     """
-    url = address(params.vertex, "vertex", "url")
+    url = address(params.cloud.vertex, "vertex", "url")
     # The SDK tells each call on stdout, where answers go, unless it finds a handler.
     told = logging.getLogger("google.cloud.aiplatform")
     if not told.handlers:
@@ -54,11 +54,11 @@ def sdk(params: Params) -> ModuleType:
     if url != DEFAULT:
         options["api_endpoint"] = url
     if is_plain(url):
-        own = own_credentials(url, key(params.vertex, "vertex"))
+        own = own_credentials(url, key(params.cloud.vertex, "vertex"))
         options |= {"api_transport": "rest", "credentials": own}
     aiplatform.init(
-        project=params.project,
-        location=params.location,
+        project=params.cloud.project,
+        location=params.cloud.location,
         staging_bucket=archive_root(params),  # a job is not made without one
         **options,
     )
@@ -67,7 +67,7 @@ def sdk(params: Params) -> ModuleType:
 
 def parent(params: Params) -> str:
     """Return what the names of all resources in Vertex AI begin with."""
-    return f"projects/{params.project}/locations/{params.location}"
+    return f"projects/{params.cloud.project}/locations/{params.cloud.location}"
 
 
 def client(params: Params, kind: type[ServiceClient]) -> ServiceClient:
@@ -80,9 +80,9 @@ def client(params: Params, kind: type[ServiceClient]) -> ServiceClient:
     Raises:
         ServiceError: it is the local one and is not up.
     """
-    url = address(params.vertex, "vertex", "url")
-    own = key(params.vertex, "vertex")
-    return _client(kind, url, params.location, os.getpid(), own)  # type: ignore[arg-type,return-value]
+    url = address(params.cloud.vertex, "vertex", "url")
+    own = key(params.cloud.vertex, "vertex")
+    return _client(kind, url, params.cloud.location, os.getpid(), own)  # type: ignore[arg-type,return-value]
 
 
 def ping(params: Params) -> None:
@@ -91,12 +91,12 @@ def ping(params: Params) -> None:
     Raises:
         ServiceError: it does not answer.
     """
-    url = address(params.vertex, "vertex", "url")
+    url = address(params.cloud.vertex, "vertex", "url")
     if is_plain(url):  # the clients take seconds to import
         import urllib.request
 
         request = urllib.request.Request(url + READY)
-        if (own := key(params.vertex, "vertex")) is not None:
+        if (own := key(params.cloud.vertex, "vertex")) is not None:
             check_way(url)
             request.add_header("authorization", guard.authorization(own))
         try:

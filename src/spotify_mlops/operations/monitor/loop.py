@@ -102,7 +102,7 @@ class _Step:
 
     def _last_labelled(self, closed: datetime) -> datetime:
         """Return the last window whose labels are known when all before ``closed`` is closed."""
-        return closed - self._params.window * (self._params.horizon + 1)
+        return closed - self._params.windows.window * (self._params.model.horizon + 1)
 
     def _score(self, closed: datetime) -> int:
         """Write the scores of the windows that became known; return how many."""
@@ -140,7 +140,7 @@ class _Step:
             since=since,
             closed=closed,
         )
-        horizon, levels = self._params.horizon, dataset.thresholds(self._params)
+        horizon, levels = self._params.model.horizon, dataset.thresholds(self._params)
         return labels.label(slim, horizon, self._windowing, closed, levels)
 
     def _features(self, since: datetime, until: datetime) -> pl.DataFrame:
@@ -154,7 +154,7 @@ class _Step:
 
     def _history(self, until: datetime) -> pl.DataFrame:
         """Return the features that a model learns from which is trained at ``until``."""
-        reach = self._params.retrain_history
+        reach = self._params.monitor.retrain_history
         return self._features(EPOCH if reach is None else until - reach, until)
 
     def _evidence(self, state: State, closed: datetime) -> Evidence | None:
@@ -169,22 +169,22 @@ class _Step:
 
     def _quality(self, champion: Predictor, closed: datetime) -> Quality | None:
         params = self._params
-        since = self._last_labelled(closed) - params.window * (params.monitor_windows - 1)
+        since = self._last_labelled(closed) - params.windows.window * (params.monitor.windows - 1)
         rows = self._outcomes(max(since, champion.bundle.training_end), closed)
         rows = rows.filter(pl.col("model") == champion.name)
         if rows.is_empty():
             return None
         accuracy = float((rows["level"] == rows["predicted"]).mean())  # type: ignore[arg-type]
-        floor = params.retrain_min_accuracy
+        floor = params.monitor.retrain_min_accuracy
         if floor is None:
-            floor = _held_out(champion) - params.retrain_margin
+            floor = _held_out(champion) - params.monitor.retrain_margin
         return Quality(rows["window_start"].n_unique(), accuracy, floor)
 
     def _drift(self, champion: Predictor, closed: datetime) -> drift.Alarm | None:
         params = self._params
         reference = self._reference(champion)
-        windows = params.drift_windows + params.drift_patience - 1
-        since = max(closed - params.window * windows, champion.bundle.training_end)
+        windows = params.monitor.drift_windows + params.monitor.drift_patience - 1
+        since = max(closed - params.windows.window * windows, champion.bundle.training_end)
         if reference is None:
             return None
         rows = self._features(since, closed)
@@ -192,20 +192,20 @@ class _Step:
             return None
         alarms = reference.alarms(_with_predictions(champion, rows))
         self._keep(scores.drift_rows(alarms, champion.name), "drift")
-        return drift.persisting(alarms, params.drift_patience)
+        return drift.persisting(alarms, params.monitor.drift_patience)
 
     def _reference(self, champion: Predictor) -> drift.Reference | None:
         params = self._params
-        key = (champion.bundle.digest, params.dataset)
+        key = (champion.bundle.digest, params.bigquery.dataset)
         if key not in _references:
             rows = self._history(champion.bundle.training_end)
-            enough = rows["window_start"].n_unique() >= 4 * params.drift_windows
+            enough = rows["window_start"].n_unique() >= 4 * params.monitor.drift_windows
             _references[key] = (
                 drift.Reference.fit(
                     _with_predictions(champion, rows),
                     champion.features,
-                    params.drift_windows,
-                    params.drift_margin,
+                    params.monitor.drift_windows,
+                    params.monitor.drift_margin,
                 )
                 if enough
                 else None
@@ -217,10 +217,12 @@ class _Step:
         assert state.challenger is not None
         assert state.since is not None
         known = self._labels(state.since, closed)
-        rows = self._features(state.since, self._last_labelled(closed) + self._params.window)
+        rows = self._features(
+            state.since, self._last_labelled(closed) + self._params.windows.window
+        )
         rows = rows.join(known.select(*ROW_KEY, "level"), on=ROW_KEY).sort(ROW_KEY)
         if state.stage == "canary":
-            rows = rows.filter(in_canary(rows, self._params.canary_share))
+            rows = rows.filter(in_canary(rows, self._params.promotion.canary_share))
         if rows.is_empty():
             return None
         pair = (state.challenger, state.champion)
@@ -235,7 +237,7 @@ class _Step:
         )
         self._keep_shadow(old if state.stage == "probation" else new, state.challenger)
         # A stage lasts a day or so: its windows are the blocks.
-        blocks = self._params.model_copy(update={"bootstrap_block": self._params.window})
+        blocks = self._params.replace(bootstrap_block=self._params.windows.window)
         difference = metrics.difference(new, old, blocks)
         return Comparison(rows["window_start"].n_unique(), *difference)
 
@@ -260,12 +262,12 @@ class _Step:
 
     def _act(self, decision: Decision, closed: datetime) -> list[Decision]:
         params = self._params
-        soon = closed + params.window * params.promotion_lead
+        soon = closed + params.windows.window * params.promotion.lead
         match decision.step:
             case "retrain":
                 return self._retrain(decision, closed)
             case "canary":
-                canary = Canary(decision.model, params.canary_share)
+                canary = Canary(decision.model, params.promotion.canary_share)
                 self._serve(str(decision.other), soon, canary)
             case "promoted":
                 self._serve(decision.model, soon)

@@ -102,9 +102,9 @@ def decide(state: State, evidence: Evidence, params: Params) -> Decision | None:
     if state.stage == "steady":
         return _retrain(state, evidence, params)
     needed = {
-        "shadow": params.shadow_windows,
-        "canary": params.canary_windows,
-        "probation": params.probation_windows,
+        "shadow": params.promotion.shadow_windows,
+        "canary": params.promotion.canary_windows,
+        "probation": params.promotion.probation_windows,
     }[state.stage]
     compared = evidence.comparison
     if compared is None or compared.windows < needed or state.challenger is None:
@@ -116,11 +116,11 @@ def decide(state: State, evidence: Evidence, params: Params) -> Decision | None:
 
 def _retrain(state: State, evidence: Evidence, params: Params) -> Decision | None:
     if state.last_retrain is not None:
-        rested = (evidence.window_start - state.last_retrain) // params.window
-        if rested < params.retrain_cooldown:
+        rested = (evidence.window_start - state.last_retrain) // params.windows.window
+        if rested < params.monitor.retrain_cooldown:
             return None
     quality, drift = evidence.quality, evidence.drift
-    if quality is not None and quality.is_low(params.monitor_windows):
+    if quality is not None and quality.is_low(params.monitor.windows):
         reason = (
             f"La exactitud de las últimas {quality.windows} ventanas, "
             f"{number(quality.accuracy, 3)}, no alcanza {number(quality.floor, 3)}."
@@ -131,7 +131,8 @@ def _retrain(state: State, evidence: Evidence, params: Params) -> Decision | Non
         )
     if drift is not None:
         reason = (
-            f"«{model_input(drift.input)}» lleva {params.drift_patience} ventanas lejos de lo "
+            f"«{model_input(drift.input)}» lleva {params.monitor.drift_patience} ventanas lejos "
+            "de lo "
             f"habitual (a {number(drift.statistic, 1)} veces su límite el "
             f"{moment(drift.window_start)})."
         )
@@ -144,7 +145,7 @@ def _retrain(state: State, evidence: Evidence, params: Params) -> Decision | Non
 def _challenge(state: State, evidence: Evidence, compared: Comparison, params: Params) -> Decision:
     assert state.challenger is not None
     shown = interval(compared.difference, compared.low, compared.high)
-    limit = -params.promotion_regression
+    limit = -params.promotion.regression
     measured = f"En {compared.windows} ventanas, {shown} de macro-F1 frente al campeón"
     worse = compared.difference < limit
     if worse:
@@ -153,7 +154,8 @@ def _challenge(state: State, evidence: Evidence, compared: Comparison, params: P
         reason = f"{measured}: pierde más de {number(-limit, 3)}."
     else:
         step = "canary" if state.stage == "shadow" else "promoted"
-        share = f": pasa a predecir el {number(100 * params.canary_share)} % de las canciones."
+        canary = number(100 * params.promotion.canary_share)
+        share = f": pasa a predecir el {canary} % de las canciones."
         reason = measured + (share if step == "canary" else ": pasa a campeón.")
     return Decision(
         step, evidence.window_start, state.challenger, state.champion, reason,

@@ -43,7 +43,11 @@ def retrain(
         ServiceError: the job failed; the message has the end of its log.
     """
     known = labels.label(
-        features, params.horizon, Windowing.of(params), closed_until, dataset.thresholds(params)
+        features,
+        params.model.horizon,
+        Windowing.of(params),
+        closed_until,
+        dataset.thresholds(params),
     )
     data = training_set.export(params, features, known)
     say(f"Entrenando con {features.height} filas hasta el {closed_until:%Y-%m-%d %H:%M}")
@@ -62,10 +66,10 @@ def _run_job(params: Params, data: str, run_dir: str) -> None:
             job_spec={
                 "worker_pool_specs": [
                     {
-                        "machine_spec": {"machine_type": params.training_machine},
+                        "machine_spec": {"machine_type": params.cloud.training_machine},
                         "replica_count": 1,
                         "container_spec": {
-                            "image_uri": params.training_image,
+                            "image_uri": params.cloud.training_image,
                             "command": ["python", "-m", "spotify_mlops.model.train"],
                             "args": [*container_arguments(params), "--run-dir", run_dir],
                             "env": [{"name": train.TRAINING_DATA, "value": data}],

@@ -111,7 +111,7 @@ def metric_rows(
 ) -> pl.DataFrame:
     """Return scores as rows of ``spotify_model_metrics``: a window is a run."""
     rows = scored.with_columns(
-        family=pl.lit(params.family),
+        family=pl.lit(params.model.family),
         split=pl.lit(split),
         low=pl.lit(None, pl.Float64),
         high=pl.lit(None, pl.Float64),

@@ -71,7 +71,7 @@ class _WriteArchiveDoFn(BufferedDoFn):
 
     def select(self, marked: pl.DataFrame) -> pl.DataFrame:
         unwritten = steps.at_or_after(marked, self._skip)
-        return unwritten.select(pl.lit(self._params.topic).alias("topic"), *LOG_COLUMNS)
+        return unwritten.select(pl.lit(self._params.kafka.topic).alias("topic"), *LOG_COLUMNS)
 
     def write(self, rows: pl.DataFrame) -> None:
         for day, part in by_append_day(rows):

@@ -21,7 +21,7 @@ from .buffered import BufferedDoFn
 
 def dead_letter_topic(params: Params) -> str:
     """Return the topic that dead letters go to."""
-    return f"{params.topic}-dead-letters"
+    return f"{params.kafka.topic}-dead-letters"
 
 
 class DeadLetterTopic:
@@ -30,7 +30,7 @@ class DeadLetterTopic:
     def __init__(self, params: Params) -> None:
         """Connect an idempotent producer."""
         self._topic = dead_letter_topic(params)
-        self._timeout = params.sink_deadline.total_seconds()
+        self._timeout = params.stream.sink_deadline.total_seconds()
         self._producer = Producer(
             kafka.client_config(params)
             | {
@@ -104,7 +104,9 @@ class _WriteDeadLettersDoFn(BufferedDoFn):
         self._appender = Appender(self._params, tables.DEAD_LETTERS) if self._table else None
 
     def select(self, marked: pl.DataFrame) -> pl.DataFrame:
-        return rows.dead_letter_rows(steps.at_or_after(marked, self._skip), self._params.topic)
+        return rows.dead_letter_rows(
+            steps.at_or_after(marked, self._skip), self._params.kafka.topic
+        )
 
     def write(self, rows: pl.DataFrame) -> None:
         self._topic.publish(rows)

@@ -246,7 +246,7 @@ def persistently(params: Params, write: Callable[[], _T]) -> _T:
     Raises:
         ServiceError: it stayed away.
     """
-    patience = params.sink_deadline.total_seconds()
+    patience = params.stream.sink_deadline.total_seconds()
     try:
         return retry.again(write, lambda error: isinstance(error, AutoReconnect), patience)
     except AutoReconnect as error:
@@ -267,7 +267,7 @@ class _WriteEventsDoFn(BufferedDoFn):
         return marked.filter(pl.col("kind") == Kind.EVENT).select(*DUPLICATE_KEY, "value")
 
     def advance(self, job: checkpoint.Tracker) -> None:
-        oldest = kept_from(job.watermark, self._params.operational_retention)
+        oldest = kept_from(job.watermark, self._params.windows.operational_retention)
         if oldest > self._oldest:
             persistently(self._params, lambda: prune_events(self._database, oldest))
             self._oldest = oldest
@@ -297,7 +297,7 @@ class _WriteLatestDoFn(_WriteEventsDoFn):
         if buffer.job.finishing.is_set() or not buffer.waiting:
             super()._flush(buffer)
             return
-        oldest = kept_from(buffer.job.watermark, self._params.operational_retention)
+        oldest = kept_from(buffer.job.watermark, self._params.windows.operational_retention)
         rows = pl.concat(buffer.waiting).filter(pl.col("event_time") >= oldest)
         buffer.waiting, buffer.rows, buffer.bytes = [rows], 0, 0
 
@@ -316,4 +316,4 @@ class LatestEventsSink:
 
 def model_inputs(params: Params) -> list[str]:
     """Return the names of the features that ``tracks`` holds."""
-    return feature_names("dynamics", params.lags)
+    return feature_names("dynamics", params.windows.lags)

@@ -17,7 +17,7 @@ from ..checkpoint import Position
 
 def position_file(params: Params) -> str:
     """Return the file that holds the position of the params' streaming job."""
-    return f"{archive_root(params)}/progress/{params.topic}.json"
+    return f"{archive_root(params)}/progress/{params.kafka.topic}.json"
 
 
 @contextmanager
@@ -28,11 +28,12 @@ def held(params: Params) -> Iterator[None]:
         ServiceError: another one does.
     """
     try:
-        with state.locked(f"position-{params.profile}-{params.topic}", wait=False):
+        with state.locked(f"position-{params.profile}-{params.kafka.topic}", wait=False):
             yield
     except BlockingIOError:
         raise ServiceError(
-            f"Otro proceso ya escribe las tablas de {params.topic} (perfil {params.profile}). "
+            f"Otro proceso ya escribe las tablas de {params.kafka.topic} (perfil "
+            f"{params.profile}). "
             "Espera a que acabe, o detenlo con «spotify-mlops down»."
         ) from None
 

@@ -90,7 +90,7 @@ def changes(params: Params, found: str | None = None) -> list[str]:
 def explanation(params: Params, causes: list[str]) -> str:
     """Say what changed and what can be done about it."""
     return (
-        f"El tema {params.topic} no es el registro que ya se procesó: {'; '.join(causes)}. "
+        f"El tema {params.kafka.topic} no es el registro que ya se procesó: {'; '.join(causes)}. "
         "Así queda, por ejemplo, si se borra la carpeta de datos de Kafka y no la del archivo "
         f"({archive_root(params)}). Recupera la de Kafka de una copia; o empieza con el "
         "registro de ahora: «spotify-mlops new-log» dice qué aparta y qué vacía, y con --yes lo "

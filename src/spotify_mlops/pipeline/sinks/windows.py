@@ -51,7 +51,7 @@ class _WriteWindowsDoFn(beam.DoFn):
             # Last: a window that is counted is written.
             self._counters.append(rows.counter_rows(counters))
         job = checkpoint.of(self._job)
-        length = self._params.window
+        length = self._params.windows.window
         if job.acknowledge_windows(shard, job.pending(shard, end - length, end)):
             with _saving:
                 positions.save(self._params, job.position())

@@ -31,7 +31,7 @@ def row_bytes(table: Table) -> int:
 
 def sql(params: Params) -> str:
     """Return the query: of each large table, its rows a day and what a month of them costs."""
-    days = f"(windows * {params.window.total_seconds():g} / 86400)"
+    days = f"(windows * {params.windows.window.total_seconds():g} / 86400)"
     parts = []
     for table in log_tables(params):
         if table.name in _TITLES:
@@ -46,6 +46,6 @@ def sql(params: Params) -> str:
         f"SELECT kind AS `Tabla`, CAST(ROUND(n / {days}) AS INT64) AS `Filas al día`, "
         "size AS `Bytes por fila`, "
         f"{month} AS `GiB al mes`, "
-        f"{month} * {params.price_write_gib + params.price_storage_gib:g} AS `USD al mes` "
+        f"{month} * {params.price.write_gib + params.price.storage_gib:g} AS `USD al mes` "
         f"FROM ({' UNION ALL '.join(parts)}) WHERE windows > 0 ORDER BY n DESC"
     )

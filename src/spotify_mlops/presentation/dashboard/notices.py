@@ -93,7 +93,7 @@ def _behind(params: Params, seen: Seen, now: datetime) -> list[Notice]:
     extent = seen.extent
     if extent is None or extent.last_report is None or now - extent.last_report > SILENCE:
         return []
-    limit = (params.window * _BEHIND_WINDOWS).total_seconds()
+    limit = (params.windows.window * _BEHIND_WINDOWS).total_seconds()
     if extent.behind_seconds is None or extent.behind_seconds < limit:
         return []
     return [

@@ -170,7 +170,7 @@ def _header(params: Params) -> html.Header:
                 ],
                 **_aria(label="Tableros"),
             ),
-            *([synthetic] if params.source == "simulator" else []),
+            *([synthetic] if params.sources.source == "simulator" else []),
             html.Button("Claro / oscuro", id="theme", className="plain", type="button"),
         ],
         className="top",
@@ -179,7 +179,7 @@ def _header(params: Params) -> html.Header:
 
 def _board(params: Params, watch: Watch, board: Board, query: Mapping[str, Any]) -> html.Div:
     extent = watch.extent(_FIRST_PATIENCE)
-    countries = extent.countries if extent is not None else tuple(params.countries)
+    countries = extent.countries if extent is not None else tuple(params.sources.countries)
     models = extent.models if extent is not None else ()
     offered = {"paises": countries, "niveles": tuple(LEVELS), "modelos": models}
     choice: dict[str, list[str]] = {
@@ -222,7 +222,7 @@ def _one_of(text: Any, offered: Mapping[str, Any]) -> str:
 
 def _window_names(params: Params) -> dict[str, str]:
     return {
-        key: "todo" if count is None else duration(params.window * count)
+        key: "todo" if count is None else duration(params.windows.window * count)
         for key, count in _WINDOWS.items()
     }
 

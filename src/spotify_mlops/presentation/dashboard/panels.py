@@ -46,10 +46,10 @@ def panels(params: Params) -> tuple[Panel, ...]:
 
 
 def _business(params: Params) -> tuple[Panel, ...]:
-    window = int(params.window.total_seconds())
-    minutes = params.window.total_seconds() / 60
-    ahead = duration(params.window * params.horizon)
-    rise = duration(params.window * _RISE_WINDOWS)
+    window = int(params.windows.window.total_seconds())
+    minutes = params.windows.window.total_seconds() / 60
+    ahead = duration(params.windows.window * params.model.horizon)
+    rise = duration(params.windows.window * _RISE_WINDOWS)
     return (
         Panel(
             "predicted_tracks",
@@ -97,8 +97,8 @@ def _business(params: Params) -> tuple[Panel, ...]:
             width=3,
             base="critical",
             thresholds=(
-                Threshold(params.gate_min_accuracy - params.retrain_margin, "warning"),
-                Threshold(params.gate_min_accuracy, "good"),
+                Threshold(params.gate.min_accuracy - params.monitor.retrain_margin, "warning"),
+                Threshold(params.gate.min_accuracy, "good"),
             ),
             empty=_NO_MONITOR,
         ),
@@ -402,8 +402,8 @@ def _operations(params: Params) -> tuple[Panel, ...]:
             "operations",
             "Lo que costaría en BigQuery",
             "¿Cuánto valdría escribir y guardar esto un mes? (estimación: filas por día de "
-            f"eventos, tamaño por tipo de columna, a {number(params.price_write_gib, 3)} USD/GiB "
-            f"escrito y {number(params.price_storage_gib, 3)} USD/GiB guardado; sin consultas, "
+            f"eventos, tamaño por tipo de columna, a {number(params.price.write_gib, 3)} USD/GiB "
+            f"escrito y {number(params.price.storage_gib, 3)} USD/GiB guardado; sin consultas, "
             "Dataflow, Kafka ni Vertex AI)",
             "table",
             cost.sql(params),
@@ -435,7 +435,7 @@ def _scored(params: Params, *splits: str) -> str:
 
     What was predicted is known a horizon later: the range begins that much earlier.
     """
-    known = int((params.window * (params.horizon + 1)).total_seconds())
+    known = int((params.windows.window * (params.model.horizon + 1)).total_seconds())
     wanted = ", ".join(f"'{split}'" for split in splits)
     return (
         f"split IN ({wanted}) AND metric = 'accuracy' AND slice LIKE 'country:%' "
@@ -451,9 +451,10 @@ def _search_lead(params: Params, window: int) -> str:
     As notebook 02 does: Pearson's correlation after subtracting from both sides the mean of the
     5-point band of the score now.
     """
-    lags = ", ".join(str(lag) for lag in params.lags)
+    lags = ", ".join(str(lag) for lag in params.windows.lags)
     names = " ".join(
-        f"WHEN {lag} THEN 'dentro de {duration(params.window * lag)}'" for lag in params.lags
+        f"WHEN {lag} THEN 'dentro de {duration(params.windows.window * lag)}'"
+        for lag in params.windows.lags
     )
     return (
         "WITH base AS (SELECT country, track_id, window_start, play_score, LN(1 + searches) AS s "

@@ -96,7 +96,7 @@ class Watch:
 
     def __init__(self, params: Params) -> None:
         """Do nothing yet; ``start`` begins."""
-        self._params = params.model_copy(update={"service_timeout": _PATIENCE})
+        self._params = params.replace(service_timeout=_PATIENCE)
         self._panels = panels(params)
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -240,7 +240,9 @@ class Watch:
         assert self._extent is not None
         now = datetime.now(UTC)
         selection = self._extent.selection(
-            windows=None if choice.windows is None else self._params.window * (choice.windows - 1),
+            windows=None
+            if choice.windows is None
+            else self._params.windows.window * (choice.windows - 1),
             clock=choice.clock,
             now=now,
             countries=choice.countries,

@@ -29,24 +29,25 @@ _MEANINGS = (
 
 def question(params: Params) -> Text:
     """Say what is predicted, for whom and how far ahead."""
-    ahead = duration(params.window * params.horizon)
+    ahead = duration(params.windows.window * params.model.horizon)
     return Text(
-        f"Al cerrar cada ventana de **{duration(params.window)}**, para cada canción oída en "
-        f"{join(country(c) for c in params.countries)}: "
+        f"Al cerrar cada ventana de **{duration(params.windows.window)}**, para cada canción "
+        "oída en "
+        f"{join(country(c) for c in params.sources.countries)}: "
         f"**¿qué nivel de popularidad tendrá allí dentro de {ahead}?** El nivel es su puesto entre "
         "las canciones oídas en el país: *Alta* desde el percentil "
-        f"{exact(params.level_alta)}, *Media* desde el {exact(params.level_media)} "
+        f"{exact(params.model.level_alta)}, *Media* desde el {exact(params.model.level_media)} "
         "y *Baja* por debajo, o si ya nadie la oye."
     )
 
 
 def provenance(params: Params) -> Text:
     """Say where the data come from and what that allows to conclude."""
-    if params.source == "simulator":
+    if params.sources.source == "simulator":
         return Text(
-            f"**Los datos son sintéticos.** Un simulador con semilla {params.simulator_seed} "
+            f"**Los datos son sintéticos.** Un simulador con semilla {params.simulator.seed} "
             "genera "
-            f"unos {number(params.simulator_events)} eventos de {params.simulator_days} días. "
+            f"unos {number(params.simulator.events)} eventos de {params.simulator.days} días. "
             "Imita mecanismos conocidos (estrenos que suben y decaen, cola larga, ritmo diario, "
             "contagio entre países), así que sirve para probar el sistema de punta a punta; sus "
             "cifras no describen el mercado real.",
@@ -80,22 +81,22 @@ def criteria(params: Params) -> Table:
     return listing(
         "Criterios de éxito, fijados antes de mirar los datos",
         (
-            ("Exactitud en prueba", f"al menos {number(params.gate_min_accuracy, 2)}"),
-            ("Macro-F1 en prueba", f"al menos {number(params.gate_min_macro_f1, 2)}"),
+            ("Exactitud en prueba", f"al menos {number(params.gate.min_accuracy, 2)}"),
+            ("Macro-F1 en prueba", f"al menos {number(params.gate.min_macro_f1, 2)}"),
             ("Frente a la persistencia", "mejor, y con el intervalo de la diferencia sobre cero"),
             (
                 "Error de calibración",
-                f"como mucho {number(params.gate_max_ece, 2)}: la probabilidad es de fiar",
+                f"como mucho {number(params.gate.max_ece, 2)}: la probabilidad es de fiar",
             ),
             (
                 "Frente al modelo en servicio",
                 "en filas que ninguno conocía, ni el conjunto (con su intervalo) ni un país "
-                f"pierden más de {number(params.gate_country_regression, 2)}",
+                f"pierden más de {number(params.gate.country_regression, 2)}",
             ),
             (
                 "Latencia del modelo",
-                f"{number(params.gate_max_latency.total_seconds() * 1000)} ms por petición "
-                f"(percentil 99), {number(params.gate_max_row_time.total_seconds() * 1e6)} µs "
+                f"{number(params.gate.max_latency.total_seconds() * 1000)} ms por petición "
+                f"(percentil 99), {number(params.gate.max_row_time.total_seconds() * 1e6)} µs "
                 "por fila en lote",
             ),
             ("Ni un registro perdido", "la auditoría cuadra, partición por partición"),
@@ -128,8 +129,8 @@ def risks(params: Params) -> Text:
     return Text(
         f"""\
 - **Fuga del futuro.** Se evita por construcción: solo se usan ventanas cerradas, y entre el
-  entrenamiento y la prueba queda un hueco de {duration(params.window * params.horizon)}. La
-  fase 3 lo comprueba.
+  entrenamiento y la prueba queda un hueco de
+  {duration(params.windows.window * params.model.horizon)}. La fase 3 lo comprueba.
 - **Eventos tarde, repetidos o rotos.** Se cuentan, no se descartan en silencio; la auditoría de la
   fase 6 los suma contra el registro de Kafka.
 - **Un modelo que solo repite el pasado.** Toda cifra va al lado de la persistencia.
@@ -141,10 +142,10 @@ def risks(params: Params) -> Text:
 
 def plan(params: Params) -> Text:
     """Close the phase: what will be done and when it counts as done."""
-    rows = percent(params.test_share, 0)
+    rows = percent(params.model.test_share, 0)
     held = (
-        f"lo posterior al {params.test_start:%d/%m/%Y}"
-        if params.test_start
+        f"lo posterior al {params.model.test_start:%d/%m/%Y}"
+        if params.model.test_start
         else f"el último {rows} del tiempo"
     )
     return Text(

@@ -31,7 +31,7 @@ def pending_finding(runs: Path, run_id: str) -> Text:
 
 def release_finding(release: Release, decision: Decision, params: Params) -> Text:
     """Say which version serves from when on."""
-    name = f"**{params.model_name}@{release.version}**"
+    name = f"**{params.model.name}@{release.version}**"
     if release.since is not None:
         return Text(
             f"{name} es el campeón de las ventanas que empiezan el {moment(release.since)} UTC o "
@@ -75,7 +75,7 @@ def stream_finding(found: int, seconds: float, params: Params) -> Text:
         f"{plural(found, 'predicción legible', 'predicciones legibles')} en BigQuery "
         f"{number(seconds, 1)} s después de arrancar la tarea: su arranque y, la primera vez, las "
         "ventanas ya cerradas desde que el modelo es campeón. Después, cada ventana de "
-        f"{duration(params.window)} se predice al cerrarse."
+        f"{duration(params.windows.window)} se predice al cerrarse."
     )
 
 
@@ -93,7 +93,7 @@ def rising_table(predictions: pd.DataFrame, params: Params, limit: int = 10) -> 
         params: the threshold of Alta.
         limit: rows at most.
     """
-    waiting = predictions[predictions["play_score"].fillna(0) < params.level_alta]
+    waiting = predictions[predictions["play_score"].fillna(0) < params.model.level_alta]
     chosen = waiting.nlargest(limit, "p_alta")
     rows = tuple(
         (
@@ -115,7 +115,7 @@ def rising_table(predictions: pd.DataFrame, params: Params, limit: int = 10) -> 
 def window_finding(predictions: pd.DataFrame, params: Params) -> Text:
     """Say which window is predicted and for when."""
     start = predictions["window_start"].max()
-    target = start + params.window * params.horizon
+    target = start + params.windows.window * params.model.horizon
     return Text(
         f"La última ventana predicha empezó el {moment(start)} UTC: "
         f"{number(len(predictions))} canciones y países, con su nivel para el {moment(target)}."

@@ -39,7 +39,7 @@ _DAY = pd.Timedelta(days=1)
 
 def hourly(params: Params) -> bool:
     """Whether windows are fine enough to speak of hours of the day."""
-    return params.window <= pd.Timedelta(hours=6)
+    return params.windows.window <= pd.Timedelta(hours=6)
 
 
 def summary(volume: pd.DataFrame, params: Params) -> Text:
@@ -55,7 +55,7 @@ def summary(volume: pd.DataFrame, params: Params) -> Text:
     return Text(
         f"Hay **{number(volume['events'].sum())} eventos** únicos entre "
         f"{day(volume['time'].min())} "
-        f"y {day(volume['time'].max() + params.window)}, que equivalen a {number(plays)} "
+        f"y {day(volume['time'].max() + params.windows.window)}, que equivalen a {number(plays)} "
         f"reproducciones en {plural(len(by_country), 'país', 'países')}. {country(str(top))} pone "
         f"el {percent(by_country.iloc[0] / by_country.sum(), 0)}."
     )
@@ -67,11 +67,11 @@ def per_day(volume: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, str]:
     Days that the data cover only in part are left out, since they would look like a fall.
     """
     plays = volume[volume["event_type"] == "play"]
-    if params.window >= _DAY:
+    if params.windows.window >= _DAY:
         grouped = plays.groupby(["time", "country"], as_index=False)["value"].sum()
-        return grouped, f"reproducciones por {duration(params.window).removeprefix('1 ')}"
+        return grouped, f"reproducciones por {duration(params.windows.window).removeprefix('1 ')}"
     whole = plays.groupby(plays["time"].dt.floor("D"))["time"].nunique()
-    complete = whole.index[whole >= _DAY / params.window]
+    complete = whole.index[whole >= _DAY / params.windows.window]
     grouped = (
         plays.assign(time=plays["time"].dt.floor("D"))
         .groupby(["time", "country"], as_index=False)["value"]
@@ -198,7 +198,7 @@ def life(plays: pd.DataFrame, params: Params, longest: int = 60) -> pd.DataFrame
         after the first unit of time count (of the others the beginning is not known), and only
         ages that at least 30 of them could have reached.
     """
-    unit = max(pd.Timedelta(params.window), _DAY)
+    unit = max(pd.Timedelta(params.windows.window), _DAY)
     frame = plays.copy()
     frame["step"] = ((frame["time"] - frame["time"].min()) // unit).astype(int)
     frame = frame.groupby(["country", "track_id", "step"], as_index=False)["plays"].sum()
@@ -229,8 +229,8 @@ def life(plays: pd.DataFrame, params: Params, longest: int = 60) -> pd.DataFrame
 
 def age_unit(params: Params) -> str:
     """Return the plural name of the unit of age in `life`."""
-    if params.window > _DAY:
-        return "semanas" if params.window == 7 * _DAY else "ventanas"
+    if params.windows.window > _DAY:
+        return "semanas" if params.windows.window == 7 * _DAY else "ventanas"
     return "días"
 
 
@@ -272,10 +272,10 @@ def lead(frame: pl.DataFrame, params: Params) -> pd.DataFrame:
     )
     signals = {"search_result": "searches", "recommendation": "recommendations", "skip": "skips"}
     rows = []
-    for lag in params.lags:
+    for lag in params.windows.lags:
         later = base.select(
             *keys,
-            (pl.col("window_start") - lag * params.window).alias("window_start"),
+            (pl.col("window_start") - lag * params.windows.window).alias("window_start"),
             pl.col("play_score").alias("later"),
         )
         joined = base.join(later, on=[*keys, "window_start"]).with_columns(
@@ -302,7 +302,7 @@ def lead_finding(table: pd.DataFrame, params: Params) -> Text:
             "adelantarse, y el modelo tendrá que leer el futuro en la propia trayectoria."
         )
     best = table.loc[table["correlation"].abs().idxmax()]
-    ahead = duration(params.window * int(best["lag"]))
+    ahead = duration(params.windows.window * int(best["lag"]))
     how = "más arriba" if best["correlation"] > 0 else "más abajo"
     return Text(
         f"Entre canciones con el mismo puesto ahora, las que tienen más "
@@ -326,7 +326,7 @@ def transition_matrix(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def transition_finding(matrix: pd.DataFrame, params: Params) -> Text:
     """Say how far persistence goes."""
-    ahead = duration(params.window * params.horizon)
+    ahead = duration(params.windows.window * params.model.horizon)
     kept = {level: float(matrix.loc[level, level]) for level in LEVELS}
     weak = min(kept, key=lambda level: kept[level])
     return Text(
@@ -405,7 +405,8 @@ def decision(matrix: pd.DataFrame, params: Params) -> Text:
         f"El nivel será un **puesto dentro del país**; {clock}. La persistencia acierta de media "
         "el "
         f"{percent(kept, 0)} de cada nivel: es la vara. Además del presente, cada fila llevará su "
-        f"trayectoria (ventanas anteriores: {join(str(lag) for lag in params.lags)}) y lo que pasa "
+        f"trayectoria (ventanas anteriores: {join(str(lag) for lag in params.windows.lags)}) y "
+        "lo que pasa "
         "en los otros países.",
         "decision",
     )
@@ -413,13 +414,13 @@ def decision(matrix: pd.DataFrame, params: Params) -> Text:
 
 def horizon(params: Params) -> str:
     """Return how far ahead the label looks, in words."""
-    return duration(params.window * params.horizon)
+    return duration(params.windows.window * params.model.horizon)
 
 
 def window_unit(params: Params) -> str:
     """Return the plural name of a window."""
     names = {"1 hora": "horas", "1 día": "días", "1 semana": "semanas", "1 minuto": "minutos"}
-    return names.get(duration(params.window), "ventanas")
+    return names.get(duration(params.windows.window), "ventanas")
 
 
 def _total(dead_letters: pd.DataFrame) -> int:

@@ -279,7 +279,7 @@ def effect_panels(
         found["Parte de búsquedas"] = effects.partial_dependence(
             predictor, rows, effects.search_shares(shown), params
         )
-    codes = [code for code in params.countries if code in set(rows["country"])]
+    codes = [code for code in params.sources.countries if code in set(rows["country"])]
     if len(codes) > 1:
         found["País"] = effects.partial_dependence(
             predictor, rows, effects.countries(codes), params

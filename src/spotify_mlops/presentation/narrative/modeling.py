@@ -50,12 +50,13 @@ def ranges_table(ranges: Split) -> Table:
 
 def gap_finding(ranges: Split, params: Params) -> Text:
     """Say how far the training range ends before the next begins."""
-    last = cast(datetime, ranges.train["label_window"].max()) + params.window
+    last = cast(datetime, ranges.train["label_window"].max()) + params.windows.window
     return Text(
         f"La última etiqueta de entrenamiento se cierra el {moment(last)} y la validación empieza "
         "el "
         f"{moment(ranges.validation_start)}: entre la última fila de un rango y la primera del "
-        f"siguiente quedan al menos {duration(params.window * params.horizon)}, el horizonte. El "
+        f"siguiente quedan al menos {duration(params.windows.window * params.model.horizon)}, el "
+        "horizonte. El "
         "rango de prueba no se toca en esta fase."
     )
 

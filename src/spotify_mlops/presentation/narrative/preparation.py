@@ -72,12 +72,13 @@ def dedup_finding(counters: pl.DataFrame, aggregates: pl.DataFrame) -> Text:
 
 def features_finding(built: pl.DataFrame, params: Params) -> Text:
     """Say what each row now holds."""
-    names = features.feature_names("dynamics", params.lags)
+    names = features.feature_names("dynamics", params.windows.lags)
     return Text(
         f"Cada fila lleva {number(len(names))} variables: las seis del caso de estudio, primero y "
         "en "
         f"su orden, y la dinámica (puesto, impulso, edad, otros países y "
-        f"{plural(len(params.lags), 'ventana anterior', 'ventanas anteriores')}). En un tramo tan "
+        f"{plural(len(params.windows.lags), 'ventana anterior', 'ventanas anteriores')}). En un "
+        "tramo tan "
         "corto las ventanas anteriores aún están vacías; en el registro entero, no."
     )
 
@@ -120,7 +121,9 @@ def run_finding(summary: Any) -> Text:
 
 def checks_table(checks: list[Check], params: Params) -> Table:
     """Return the checks with what they compared."""
-    ways = _WAYS | {"horizon": f"{duration(params.window * params.horizon)} después de la fila"}
+    ways = _WAYS | {
+        "horizon": f"{duration(params.windows.window * params.model.horizon)} después de la fila"
+    }
     rows = [
         (
             _CHECKS[c.code],

@@ -38,11 +38,7 @@ def remember(
     run = {
         "made": made,
         "facts": {name: facts[name] for name in _FACTS if name in facts},
-        "params": {
-            name: value
-            for name, value in params.model_dump(mode="json").items()
-            if "/" not in str(value)
-        },
+        "params": {name: value for name, value in params.flat().items() if "/" not in str(value)},
     }
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []

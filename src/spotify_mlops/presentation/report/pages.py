@@ -86,7 +86,7 @@ def render(params: Params, executed_dir: Path, out_dir: Path) -> list[Path]:
     made = max(_finished(notebook) for notebook in notebooks.values())
     shared = {
         "params": params,
-        "synthetic": params.source == "simulator",
+        "synthetic": params.sources.source == "simulator",
         "made": made,
         "policy": Markup(CONTENT_POLICY),
         "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),

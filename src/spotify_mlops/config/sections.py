@@ -1,0 +1,270 @@
+"""The parameters, by what they are about. A function takes the section that it needs.
+
+In a params file they stand under their section (``gate: {min_accuracy: 0.7}``); the command line,
+the environment and notebooks give them by one flat name (``gate_min_accuracy``; see ``flat_name``).
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from .durations import Duration, PositiveDuration
+from .references import LOCAL, MongoURI, SecretReference
+
+
+def _sorted_unique(value: list[int]) -> list[int]:
+    if sorted(set(value)) != value or any(lag < 1 for lag in value):
+        raise ValueError("una lista de enteros mayores que cero, sin repetir, en orden creciente")
+    return value
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+Lags = Annotated[list[Annotated[int, Field(strict=True)]], AfterValidator(_sorted_unique)]
+
+
+class Section(BaseModel):
+    """Some parameters; unknown names are refused.
+
+    ``needs_section`` are the names that say too little alone: their flat name begins with the
+    section's. Of two sections, no flat name is the same.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True
+    )
+    needs_section: ClassVar[frozenset[str]] = frozenset()
+
+
+class Cloud(Section):
+    """Where the project is, and what of it runs in Google Cloud."""
+
+    project: str = "spotify-mlops-local"
+    location: str = "us-central1"
+    archive: str = LOCAL
+    vertex: str = LOCAL
+    """Address of the Vertex AI API; ``default`` is Google's own for the location."""
+    secret_manager: str = "default"
+    """Address of Secret Manager's API; ``default`` is Google's own."""
+    serving_image: str = "spotify-mlops-serving:0.1.0"
+    """Where Vertex AI finds the image of infra/; the local one runs its command as it is."""
+    serving_machine: str = "n2-standard-2"
+    training_image: str = "spotify-mlops-training:0.1.0"
+    training_machine: str = "n2-standard-4"
+
+
+class Kafka(Section):
+    """The log."""
+
+    needs_section = frozenset(
+        {"bootstrap", "security_protocol", "sasl_mechanism", "username", "password"}
+    )
+
+    bootstrap: str = LOCAL
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
+    username: SecretReference = "env:KAFKA_USERNAME"
+    password: SecretReference = "env:KAFKA_PASSWORD"
+    topic: str = Field(default="spotify-events", pattern=r"^[A-Za-z0-9._-]+$")
+    partitions: int = Field(default=4, ge=1, le=1024)
+
+
+class BigQuery(Section):
+    """The warehouse."""
+
+    needs_section = frozenset({"rest", "grpc"})
+
+    rest: str = LOCAL
+    grpc: str = LOCAL
+    dataset: str = Field(default="spotify", pattern=r"^[A-Za-z0-9_]+$")
+
+
+class Mongo(Section):
+    """The operational store."""
+
+    needs_section = frozenset({"uri", "database"})
+
+    uri: MongoURI = LOCAL
+    """One with a password is a secret, whole: this says where it is."""
+    database: str = Field(default="spotify_db", pattern=r"^[A-Za-z0-9_]+$")
+
+
+class Windows(Section):
+    """Time and shape of what the pipeline writes: these decide its tables."""
+
+    window: PositiveDuration = timedelta(hours=1)
+    window_offset: Duration = timedelta(0)
+    allowed_lateness: Duration = timedelta(minutes=2)
+    lags: Lags = [1, 2, 3, 6, 24]
+    shards: int = Field(default=4, ge=1, le=64)
+    clock_skew: Duration = timedelta(days=1)
+    """An event this far in the future of its append time is a dead letter."""
+    operational_retention: PositiveDuration = timedelta(hours=6)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.window_offset >= self.window:
+            raise ValueError("window_offset debe ser menor que window")
+        return self
+
+
+class Stream(Section):
+    """How the pipeline runs; its tables do not depend on it."""
+
+    needs_section = frozenset({"runner"})
+
+    runner: Literal["prism", "dataflow", "flink"] = "prism"
+    predictor: Literal["in_process", "endpoint"] = "in_process"
+    """Whom the live job asks: the champion's bundle in its own process, or the endpoint."""
+    batch_records: int = Field(default=20_000, ge=1, le=1_000_000)
+    windows_per_element: int = Field(default=168, ge=1)
+    """Windows that a bounded run handles in one element."""
+    idle_timeout: PositiveDuration = timedelta(seconds=10)
+    observed_retention: PositiveDuration = timedelta(days=30)
+    """How long the rows stay that tell how far behind, and how fresh, the live job was."""
+    service_timeout: PositiveDuration = timedelta(seconds=60)
+    sink_deadline: PositiveDuration = timedelta(seconds=60)
+    """How long a sink retries before the streaming job fails (and resumes from the log)."""
+
+
+class Sources(Section):
+    """What is published, and the faults that are mixed into it."""
+
+    source: Literal["simulator", "charts"] = "simulator"
+    countries: list[CountryCode] = Field(default=["CO", "ES", "MX", "US"], min_length=1)
+    charts_folders: list[str] = ["data/charts"]
+    """Folders with chart CSVs; the first that exists is used."""
+    duplicate_share: Share = 0.02
+    late_share: Share = 0.01
+    malformed_share: Share = 0.01
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.countries)) != len(self.countries):
+            raise ValueError("countries repite un país")
+        return self
+
+
+class Simulator(Section):
+    """The synthetic market and its history."""
+
+    needs_section = frozenset({"seed", "start", "days", "events", "tracks", "regime_day"})
+
+    seed: int = Field(default=7, ge=0)
+    start: date = date(2026, 1, 5)
+    days: int = Field(default=21, ge=1)
+    events: int = Field(default=1_000_000, ge=1)
+    tracks: int = Field(default=600, ge=10)
+    regime_day: float | None = Field(default=None, ge=0)
+    """Day of simulated time from which fashions change: what a model learned before it fails."""
+    live_clock: float = Field(default=360, gt=0)
+    """Simulated seconds per real second in the live part."""
+    live_duration: PositiveDuration = timedelta(days=30)
+    """Simulated time that the live part publishes before it closes the log."""
+
+
+class Model(Section):
+    """What is predicted, from what, and how it is learned."""
+
+    needs_section = frozenset({"name", "seed", "members", "iterations", "learning_rate"})
+
+    name: str = Field(default="popularity", pattern=r"^[a-z][a-z0-9_-]*$")
+    horizon: int = Field(default=24, ge=1)
+    level_alta: float = Field(default=70, gt=0, lt=100)
+    level_media: float = Field(default=40, gt=0, lt=100)
+    family: Literal["seed", "dynamics"] = "dynamics"
+    test_start: date | None = None
+    """First day of the test range; without it the last ``test_share`` of the windows."""
+    test_share: Share = 0.2
+    validation_share: Share = 0.2
+    bootstrap_repetitions: int = Field(default=500, ge=20)
+    bootstrap_block: PositiveDuration = timedelta(days=1)
+    seed: int = Field(default=7, ge=0)
+    members: int = Field(default=2, ge=1, le=32)
+    """Models of the ``dynamics`` family, with other random draws, whose scores are averaged."""
+    iterations: int = Field(default=120, ge=10, le=2000)
+    """Most trees a level in one of them; validation may stop it before."""
+    learning_rate: float = Field(default=0.1, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.level_media < self.level_alta:
+            raise ValueError("level_media debe ser menor que level_alta")
+        return self
+
+
+class Gate(Section):
+    """Success criteria: notebook 01 states them, notebook 05 applies them."""
+
+    needs_section = frozenset(
+        {"min_accuracy", "min_macro_f1", "country_regression", "max_ece"}
+        | {"max_latency", "max_row_time"}
+    )
+
+    min_accuracy: Share = 0.65
+    min_macro_f1: Share = 0.60
+    country_regression: Share = 0.03
+    max_ece: Share = 0.05
+    max_latency: PositiveDuration = timedelta(milliseconds=5)
+    """Of processor for a one-row prediction, 99 of 100 times."""
+    max_row_time: PositiveDuration = timedelta(microseconds=200)
+    """Of processor for a row in a batch."""
+
+
+class Cost(Section):
+    """What an error costs an editor."""
+
+    needs_section = frozenset({"missed_alta", "false_alta", "one_level"})
+
+    missed_alta: float = Field(default=5, ge=0)
+    false_alta: float = Field(default=2, ge=0)
+    one_level: float = Field(default=1, ge=0)
+
+
+class Price(Section):
+    """List prices for the estimate of costs (USD, us-central1; check them before relying on it)."""
+
+    needs_section = frozenset({"write_gib", "storage_gib"})
+
+    write_gib: float = Field(default=0.025, ge=0)
+    """Of a GiB through the Storage Write API, beyond the first 2 TiB of a month."""
+    storage_gib: float = Field(default=0.02, ge=0)
+    """Of a GiB of active logical storage for a month, beyond the first 10 GiB."""
+
+
+class Monitor(Section):
+    """When a champion is looked at, and when it is trained again (numbers of windows)."""
+
+    needs_section = frozenset({"windows"})
+
+    windows: int = Field(default=24, ge=1)
+    """The champion's score is judged over this many windows."""
+    retrain_min_accuracy: Share | None = None
+    """Below this accuracy it is retrained; without it, its held-out score less the margin."""
+    retrain_margin: Share = 0.05
+    retrain_cooldown: int = Field(default=48, ge=0)
+    retrain_history: PositiveDuration | None = None
+    """A retraining learns from this much of the past; from all of it without."""
+    drift_windows: int = Field(default=24, ge=1)
+    """Windows that are compared together with the usual: a day, so that its hours even out."""
+    drift_margin: float = Field(default=5, ge=1)
+    """An alarm is this many times further from the usual than the usual's own worst."""
+    drift_patience: int = Field(default=12, ge=1)
+
+
+class Promotion(Section):
+    """How a challenger comes to serve (numbers of windows)."""
+
+    needs_section = frozenset({"regression", "lead"})
+
+    shadow_windows: int = Field(default=12, ge=1)
+    canary_windows: int = Field(default=12, ge=1)
+    canary_share: Share = 0.1
+    probation_windows: int = Field(default=24, ge=1)
+    regression: Share = 0.02
+    """A challenger may lose this much macro-F1 to the champion and go on."""
+    lead: int = Field(default=2, ge=1)
+    """A change takes effect this many windows after the last that is written."""
