@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
@@ -35,8 +35,13 @@ class Hyperparameters:
     members: int = 1
     """Models with different random draws whose scores are averaged."""
 
-    def member(self, seed: int) -> HistGradientBoostingClassifier:
-        """Return one member, unfitted."""
+    def member(self, seed: int, *, stopping: bool = False) -> HistGradientBoostingClassifier:
+        """Return one member, unfitted.
+
+        Args:
+            seed: of its random draws.
+            stopping: it is given validation rows, and stops when they are predicted no better.
+        """
         return HistGradientBoostingClassifier(
             learning_rate=self.learning_rate,
             max_iter=self.max_iter,
@@ -44,7 +49,7 @@ class Hyperparameters:
             min_samples_leaf=self.min_samples_leaf,
             l2_regularization=self.l2_regularization,
             max_features=self.max_features,
-            early_stopping=False,
+            early_stopping=stopping,
             random_state=seed,
         )
 
@@ -112,23 +117,3 @@ def in_parallel(task: Callable[[T], R], items: Sequence[T]) -> list[R]:
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         return list(pool.map(alone, items))
-
-
-def staged_scores(
-    member: HistGradientBoostingClassifier, x: np.ndarray, y: np.ndarray, every: int
-) -> Iterator[tuple[int, float]]:
-    """Yield (iterations, mean -log p of what happened) after each ``every`` iterations."""
-    rows = np.arange(len(y))
-    for i, scores in enumerate(member.staged_decision_function(x), start=1):
-        if i % every == 0:
-            yield i, float(-log_softmax(scores, axis=1)[rows, y].mean())
-
-
-def truncate(member: HistGradientBoostingClassifier, iterations: int) -> None:
-    """Forget the trees after the first ``iterations``.
-
-    Boosting adds trees one after the other, so this is the model that ``max_iter=iterations``
-    would have given.
-    """
-    member._predictors = member._predictors[:iterations]
-    member.max_iter = iterations

@@ -30,7 +30,7 @@ from .bundle import Bundle
 from .calibration import Calibration
 from .card import write_card
 from .dataset import Split, level_codes, matrix
-from .learner import Hyperparameters, LevelModel, fit, in_parallel, staged_scores, truncate
+from .learner import Hyperparameters, LevelModel, fit, in_parallel
 from .metrics import PROBABILITIES
 
 CANDIDATE_ROWS = 50_000
@@ -43,8 +43,6 @@ STAGE_ROWS = 30_000
 """Most validation rows on which the number of iterations is chosen."""
 
 LOGISTIC_ROWS = 50_000
-
-_EVERY = 10
 
 FAMILY_OF = {
     "majority": "baseline",
@@ -363,23 +361,22 @@ Candidate = tuple[Hyperparameters, float, HistGradientBoostingClassifier, float]
 def choose(
     grid: list[Hyperparameters], train: Data, validation: Data, seed: int
 ) -> list[Candidate]:
-    """Fit one member of each candidate and stop it where its validation loss is least.
+    """Fit one member of each candidate until its validation loss falls no more.
 
     Returns:
-        Of each: its hyper-parameters with the best ``max_iter``, log loss and fitted member,
-        and the macro-F1 of that member on the validation rows.
+        Of each: its hyper-parameters with the ``max_iter`` that it came to, log loss and fitted
+        member, and the macro-F1 of that member on the validation rows.
     """
     x, y = train
     x_valid, y_valid = validation
     stride = max(1, -(-len(y_valid) // STAGE_ROWS))
 
     def try_one(hyperparameters: Hyperparameters) -> Candidate:
-        member = hyperparameters.member(seed).fit(x, y)
-        losses = dict(staged_scores(member, x_valid[::stride], y_valid[::stride], _EVERY))
-        best = min(losses, key=losses.__getitem__)
-        truncate(member, best)
+        member = hyperparameters.member(seed, stopping=True)
+        member.fit(x, y, X_val=x_valid[::stride], y_val=y_valid[::stride])
+        loss = -float(member.validation_score_[-1])
         f1 = metrics.macro_f1_of(y_valid, member.decision_function(x_valid).argmax(axis=1))
-        return replace(hyperparameters, max_iter=best), losses[best], member, f1
+        return replace(hyperparameters, max_iter=member.n_iter_), loss, member, f1
 
     return in_parallel(try_one, grid)
 

@@ -30,7 +30,7 @@ from spotify_mlops.model import (
     weaknesses,
 )
 from spotify_mlops.model.calibration import Calibration
-from spotify_mlops.model.learner import Hyperparameters, LevelModel, fit, truncate
+from spotify_mlops.model.learner import Hyperparameters, LevelModel, fit
 from spotify_mlops.model.predictor import OUTPUT_SCHEMA, Predictor
 from spotify_mlops.model.training import FAMILY_OF, TrainingResult, train
 
@@ -172,12 +172,15 @@ def test_a_row_gets_the_same_bits_in_any_batch() -> None:
             assert (np.concatenate([part[i] for part in parts]) == expected).all()
 
 
-def test_truncating_is_training_for_less() -> None:
+def test_stopping_is_training_for_less() -> None:
     x, y = small_problem()
-    long = Hyperparameters(max_iter=20, min_samples_leaf=10).member(3).fit(x, y)
-    short = Hyperparameters(max_iter=8, min_samples_leaf=10).member(3).fit(x, y)
-    truncate(long, 8)
-    assert (long.decision_function(x) == short.decision_function(x)).all()
+    long = Hyperparameters(max_iter=300, min_samples_leaf=10)
+    stopped = long.member(3, stopping=True).fit(x[::2], y[::2], X_val=x[1::2], y_val=y[1::2])
+    losses = -stopped.validation_score_
+    assert stopped.n_iter_ < 300
+    assert losses[-stopped.n_iter_no_change :].min() >= losses.min()
+    short = replace(long, max_iter=stopped.n_iter_).member(3).fit(x[::2], y[::2])
+    assert (stopped.decision_function(x) == short.decision_function(x)).all()
 
 
 def test_calibration_undoes_a_distortion() -> None:
