@@ -143,7 +143,7 @@ def exists(uri: str) -> bool:
         return Path(uri).is_file()
     from apache_beam.io.filesystems import FileSystems
 
-    return FileSystems.exists(uri)
+    return bool(FileSystems.exists(uri))
 
 
 def names(uri: str) -> list[str]:

@@ -38,7 +38,8 @@ def again(
         return errors[-1], errors[-1].__cause__
 
     pauses = retry.exponential_sleep_generator(pause, longest or pause)
-    return retry.retry_target(call, away, pauses, timeout=seconds, exception_factory=last)
+    found: T = retry.retry_target(call, away, pauses, timeout=seconds, exception_factory=last)
+    return found
 
 
 def until(
@@ -55,4 +56,5 @@ def until(
     try:
         return again(attempt, lambda error: isinstance(error, _NotYetError), seconds, pause=pause)
     except _NotYetError as last:
-        return last.args[0]
+        found: T = last.args[0]
+        return found

@@ -17,7 +17,7 @@ class KeyCredentials(Credentials):
 
     def __init__(self, key: str) -> None:
         """Send this key."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.token = key
 
     def refresh(self, request: Any) -> None:
@@ -46,15 +46,15 @@ class _Details(NamedTuple):
     compression: Any
 
 
-class _CallDetails(_Details, grpc.ClientCallDetails):
+class _CallDetails(_Details, grpc.ClientCallDetails):  # type: ignore[misc]
     """What a call is made with."""
 
 
 class _Authorization(
-    grpc.UnaryUnaryClientInterceptor,
-    grpc.UnaryStreamClientInterceptor,
-    grpc.StreamUnaryClientInterceptor,
-    grpc.StreamStreamClientInterceptor,
+    grpc.UnaryUnaryClientInterceptor,  # type: ignore[misc]
+    grpc.UnaryStreamClientInterceptor,  # type: ignore[misc]
+    grpc.StreamUnaryClientInterceptor,  # type: ignore[misc]
+    grpc.StreamStreamClientInterceptor,  # type: ignore[misc]
 ):
     def __init__(self, key: str) -> None:
         self._entry = ("authorization", authorization(key))

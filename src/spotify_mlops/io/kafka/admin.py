@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from ...config.errors import ServiceError
 from ...config.params import Params

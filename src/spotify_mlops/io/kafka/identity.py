@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from confluent_kafka import (
     Consumer,
@@ -71,7 +71,7 @@ class Watch:
             TopicCollection([self._params.kafka.topic]),
             request_timeout=self._params.stream.service_timeout.total_seconds(),
         )
-        return cast("Future[Any]", asked[self._params.kafka.topic])
+        return asked[self._params.kafka.topic]
 
 
 def identity(params: Params) -> str:

@@ -277,7 +277,8 @@ class PublishingProgress:
 
 
 def _digests(keys: pl.Series, values: pl.Series) -> NDArray[np.uint64]:
-    return values.hash(1).to_numpy() ^ (keys.hash(2).to_numpy() >> np.uint64(1))
+    digests: NDArray[np.uint64] = values.hash(1).to_numpy()
+    return digests ^ (keys.hash(2).to_numpy() >> np.uint64(1))
 
 
 def _match(ours: NDArray[np.uint64], log: NDArray[np.uint64]) -> tuple[int, int]:

@@ -282,7 +282,7 @@ def _end_of(log: Path) -> bytes:
 def describe(process: psutil.Process) -> str:
     """Return a process's name; its pid when it has ended."""
     try:
-        return process.name()
+        return str(process.name())
     except psutil.Error:
         return str(process.pid)
 
@@ -396,6 +396,6 @@ def _end(family: Iterable[psutil.Process], timeout: float) -> None:
 
 def _has_ended(process: psutil.Process) -> bool:
     try:
-        return process.status() == psutil.STATUS_ZOMBIE
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True

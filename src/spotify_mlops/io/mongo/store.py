@@ -72,7 +72,7 @@ class Questions:
         loop = asyncio.get_running_loop()
         if len(keys) > _MANY_KEYS:
             return await loop.run_in_executor(self._apart, self._store, keys)
-        answer = loop.create_future()
+        answer: asyncio.Future[Mapping[str, Any]] = loop.create_future()
         self._waiting.append((keys, answer))
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask())

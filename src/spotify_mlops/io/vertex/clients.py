@@ -82,7 +82,8 @@ def client(params: Params, kind: type[ServiceClient]) -> ServiceClient:
     """
     url = address(params.cloud.vertex, "vertex", "url")
     own = key(params.cloud.vertex, "vertex")
-    return _client(kind, url, params.cloud.location, os.getpid(), own)  # type: ignore[arg-type,return-value]
+    made: ServiceClient = _client(kind, url, params.cloud.location, os.getpid(), own)  # type: ignore[arg-type]
+    return made
 
 
 def ping(params: Params) -> None:
