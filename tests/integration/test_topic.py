@@ -232,7 +232,7 @@ def test_charts_are_published_in_order_and_a_closed_topic_is_respected(
         (tmp_path / name).write_text(
             HEADER + 'B,b,2017-01-13,b1,5,1\nA,,2017-01-06,a1,"1,005",1\n', encoding="utf-8"
         )
-    summary = sources.ingest_charts(profile, [tmp_path])
+    summary = sources.ingest_files(profile, "charts", [tmp_path])
     assert summary["published"] == 4 + profile.kafka.partitions
     assert len(summary["left_out"]) == 1
     assert summary["closed_until"] == "2017-01-20T00:00:00+00:00"
@@ -241,9 +241,9 @@ def test_charts_are_published_in_order_and_a_closed_topic_is_respected(
     assert sorted(events["count"]) == [5, 5, 1005, 1005]
     for part in events.partition_by("partition"):
         assert part["event_time"].is_sorted()
-    assert sources.ingest_charts(profile, [tmp_path])["published"] == 0
+    assert sources.ingest_files(profile, "charts", [tmp_path])["published"] == 0
     with pytest.raises(InputError, match="llegarían tarde"):
-        sources.ingest_charts(profile, [tmp_path / "chile.csv"])
+        sources.ingest_files(profile, "charts", [tmp_path / "chile.csv"])
 
 
 def test_no_date_of_the_future_makes_other_events_late(
@@ -255,14 +255,14 @@ def test_no_date_of_the_future_makes_other_events_late(
         HEADER + "A,a,2017-01-06,a1,7,1\nB,b,2099-01-02,b1,5,1\n", encoding="utf-8"
     )
     said: list[str] = []
-    summary = sources.ingest_charts(profile, [tmp_path], said.append)
+    summary = sources.ingest_files(profile, "charts", [tmp_path], said.append)
     assert summary["future"] == ["2099-01-02 00:00 chart:ES:2099-01-02:1"]
     assert any("1 filas" in line and "2099-01-02" in line for line in said)
     assert summary["published"] == 1 + profile.kafka.partitions
     assert summary["closed_until"] == "2017-01-13T00:00:00+00:00"
     kafka.publish_heartbeats(profile, datetime(8999, 1, 1, tzinfo=UTC))
     (tmp_path / "spain.csv").write_text(HEADER + "A,a,2017-01-13,a1,7,1\n", encoding="utf-8")
-    sources.ingest_charts(profile, [tmp_path])
+    sources.ingest_files(profile, "charts", [tmp_path])
     log = decode(read(profile).drop("key"), Ahead.of(profile))
     marked, _ = mark(log, {0: None}, profile.windows.allowed_lateness)
     assert marked["kind"].to_list() == ["event", "heartbeat", "dead_letter", "event", "heartbeat"]
@@ -271,7 +271,7 @@ def test_no_date_of_the_future_makes_other_events_late(
 
     (tmp_path / "spain.csv").write_text(HEADER + "B,b,2099-01-02,b1,5,1\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"No hay nada que publicar.*2099-01-02"):
-        sources.ingest_charts(profile, [tmp_path])
+        sources.ingest_files(profile, "charts", [tmp_path])
 
 
 def test_the_clock_of_the_live_part_does_not_overtake_the_calendar(

@@ -35,34 +35,33 @@ def ingest_simulator(
     answer(as_json, summary, [_ingested(summary)])
 
 
-@ingest.command("charts")
-@click.argument("paths", nargs=-1, metavar="RUTA...")
-@with_params
-@json_option
-def ingest_charts(
-    paths: tuple[str, ...], params_file: str, overrides: dict[str, Any], as_json: bool
-) -> None:
-    """Publica listas semanales (CSV o CSV.GZ; carpeta, archivo o RUTA=PAÍS)."""
-    from .. import sources
+def _files(source: str, help_text: str, *, needs_paths: bool = True) -> None:
+    """Add the command that publishes the files that a module of ``sources`` reads."""
 
-    params = parameters.load(params_file, **overrides)
-    summary = sources.ingest_charts(params, list(paths), progress=say)
-    answer(as_json, summary, [_ingested(summary)])
+    @ingest.command(source, help=help_text)
+    @click.argument("paths", nargs=-1, required=needs_paths, metavar="RUTA...")
+    @with_params
+    @json_option
+    def command(
+        paths: tuple[str, ...], params_file: str, overrides: dict[str, Any], as_json: bool
+    ) -> None:
+        from .. import sources
+
+        params = parameters.load(params_file, **overrides)
+        summary = sources.ingest_files(params, source, paths, progress=say)
+        answer(as_json, summary, [_ingested(summary)])
 
 
-@ingest.command("history")
-@click.argument("paths", nargs=-1, required=True, metavar="RUTA...")
-@with_params
-@json_option
-def ingest_history(
-    paths: tuple[str, ...], params_file: str, overrides: dict[str, Any], as_json: bool
-) -> None:
-    """Publica historiales de escucha de Spotify o ListenBrainz (JSON; archivo o RUTA=PAÍS)."""
-    from .. import sources
-
-    params = parameters.load(params_file, **overrides)
-    summary = sources.ingest_history(params, list(paths), progress=say)
-    answer(as_json, summary, [_ingested(summary)])
+# The sources of files.
+_files(
+    "charts",
+    "Publica listas semanales (CSV o CSV.GZ; carpeta, archivo o RUTA=PAÍS).",
+    needs_paths=False,
+)
+_files(
+    "history",
+    "Publica historiales de escucha de Spotify o ListenBrainz (JSON; archivo o RUTA=PAÍS).",
+)
 
 
 def _ingested(summary: dict[str, Any]) -> str:

@@ -109,7 +109,7 @@ def ingest(params: Params) -> dict[str, Any]:
     from .. import sources
 
     if params.sources.source == "charts":
-        return sources.ingest_charts(params, [], progress=_say)
+        return sources.ingest_files(params, "charts", [], progress=_say)
     return sources.ingest_simulator(params, progress=_say)
 
 

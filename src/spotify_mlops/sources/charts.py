@@ -7,6 +7,7 @@ day of the seven that a row counts; taking it for the last would leak the label.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +16,15 @@ from pathlib import Path
 
 import polars as pl
 
-from ..config import untrusted
+from ..config import paths, untrusted
 from ..config.durations import format_duration
 from ..config.errors import InputError, ParamsError
 from ..config.params import Params
-from ..domain.events import EVENT_COLUMNS
+from ..config.progress import Progress, silent
 from ..domain.events.schema import MAX_COUNT, UTC_MICROSECONDS
 from ..domain.windows import Windowing
 from .countries import country_of, split_country
+from .found import Found, as_events
 
 COLUMNS = ("Song", "Artist", "Date", "Song ID", "Streams", "Rank")
 PERIOD = timedelta(days=7)
@@ -46,6 +48,26 @@ class ChartSelection:
 
     files: tuple[ChartFile, ...]
     left_out: dict[Path, str] = field(default_factory=dict)
+
+
+def read(params: Params, arguments: Sequence[str | Path], say: Progress = silent) -> Found:
+    """Read the weeks of charts that the arguments, or ``charts_folders``, name.
+
+    Raises:
+        InputError: see `read_charts`.
+        ParamsError: the weeks are not the windows.
+    """
+    chosen = list(arguments) or [chart_folder(params, paths.root())]
+    selection = select_charts(chosen, params.sources.countries)
+    left_out = list(selection.left_out.values())
+    for reason in left_out:
+        say(f"No se lee: {reason}")
+    frames = list(read_charts(chosen, params.sources.countries, windowing=Windowing.of(params)))
+    contents = sorted(
+        f"{file.country}:{hashlib.sha256(file.path.read_bytes()).hexdigest()}"
+        for file in selection.files
+    )
+    return Found(frames, contents, {"left_out": left_out})
 
 
 def select_charts(
@@ -109,7 +131,7 @@ def read_charts(
         check_period(windowing)
     frames = [read_chart(file, windowing) for file in selection.files]
     events = pl.concat(frames).sort("event_time", "country", "_rank", maintain_order=True)
-    return events.drop("_rank").iter_slices(rows)
+    return as_events(events, SOURCE).iter_slices(rows)
 
 
 def check_period(windowing: Windowing) -> None:
@@ -126,7 +148,7 @@ def check_period(windowing: Windowing) -> None:
 
 
 def chart_folder(params: Params, root: Path) -> Path:
-    """Return the first of ``params.charts_folders`` that exists; relative ones are of ``root``.
+    """Return the first of ``params.sources.charts_folders`` that exists; relative ones are of ``root``.
 
     Raises:
         InputError: none exists.
@@ -141,7 +163,7 @@ def chart_folder(params: Params, root: Path) -> Path:
 
 
 def read_chart(file: ChartFile, windowing: Windowing | None = None) -> pl.DataFrame:
-    """Read one file: ``EVENT_COLUMNS`` and ``_rank``, in the order of the file."""
+    """Read one file: what it says of each event, and ``_rank``, in the order of the file."""
     lines, columns = _parse(file.path, _read_text(file.path))
     schema = dict.fromkeys(COLUMNS, pl.String)
     text = pl.DataFrame(dict(zip(COLUMNS, columns, strict=True)), schema=schema)
@@ -170,17 +192,11 @@ def read_chart(file: ChartFile, windowing: Windowing | None = None) -> pl.DataFr
     return pl.concat([text, parsed], how="horizontal").select(
         event_id=pl.format("chart:{}:{}:{}", code, "day", "rank"),
         event_time=pl.col("day").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
-        event_type=pl.lit("play"),
         country=code,
         track_id="track",
         track_name=pl.when(pl.col("Song") != "").then("Song"),
         artist_name=pl.when(pl.col("Artist") != "").then("Artist"),
         count="streams",
-        source=pl.lit(SOURCE),
-        popularity=pl.lit(None, EVENT_COLUMNS["popularity"]),
-        artist_id=pl.lit(None, pl.String),
-        album_name=pl.lit(None, pl.String),
-        release_date=pl.lit(None, pl.Date),
         _rank="rank",
     )
 

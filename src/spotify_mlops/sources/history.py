@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,11 @@ import polars as pl
 
 from ..config import untrusted
 from ..config.errors import InputError
+from ..config.params import Params
+from ..config.progress import Progress, silent
 from ..domain.events import COUNTRIES, EVENT_COLUMNS
 from .countries import split_country
+from .found import Found, as_events
 
 SOURCE = "history"
 SKIPPED_BELOW_MS = 30_000
@@ -29,19 +31,10 @@ SKIPPED_BELOW_MS = 30_000
 _TRACK_PREFIXES = ("spotify:track:", "https://open.spotify.com/track/")
 
 
-@dataclass(frozen=True)
-class History:
-    """Events in event-time order, and how many entries had no track (podcasts, local files)."""
+def read(params: Params, arguments: Sequence[str | Path], say: Progress = silent) -> Found:
+    """Read history files, or ``PATH=CC``: the country of the entries that say none.
 
-    events: pl.DataFrame
-    without_track: int
-
-
-def read_history(arguments: Sequence[str | Path]) -> History:
-    """Read history files as events.
-
-    Args:
-        arguments: files or ``PATH=CC``; the country said is that of the entries without one.
+    ``without_track`` counts the podcasts and local files among them.
 
     Raises:
         InputError: a file is missing, empty, not JSON or of another shape, or an entry has no
@@ -61,8 +54,9 @@ def read_history(arguments: Sequence[str | Path]) -> History:
                 rows.append(row)
     if not rows:
         raise InputError("No hay ninguna canción en los archivos dados.")
-    events = pl.DataFrame(rows, schema=EVENT_COLUMNS).sort("event_time", "country", "event_id")
-    return History(events, without_track)
+    events = pl.DataFrame(rows, {name: EVENT_COLUMNS[name] for name in rows[0]})
+    events = events.sort("country", "event_id")
+    return Found([as_events(events, SOURCE)], told={"without_track": without_track})
 
 
 def _entries(path: Path) -> Iterator[object]:
@@ -193,10 +187,5 @@ def _event(
         "track_id": track,
         "track_name": name,
         "artist_name": artist,
-        "count": 1,
-        "source": SOURCE,
-        "popularity": None,
-        "artist_id": None,
         "album_name": album,
-        "release_date": None,
     }

@@ -7,21 +7,21 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from ..config import paths
 from ..config.errors import InputError, ParamsError
 from ..config.params import Params
-from ..config.progress import Progress
+from ..config.progress import Progress, silent
 from ..domain.hashing import partition_of
 from ..domain.windows import Windowing
 from ..io.kafka import Journal, Publisher, event_records, offsets
 from ..io.kafka.publishing import PublishingProgress, heartbeat_records
 from ..io.local import state
-from . import charts, history
+from .found import Reader
 from .manifest import Tally
 from .simulator import VERSION, Simulator, check_dates, records
 
@@ -64,79 +64,48 @@ def ingest_simulator(params: Params, progress: Progress | None = None) -> dict[s
     )
 
 
-def ingest_charts(
-    params: Params, arguments: Sequence[str | Path], progress: Progress | None = None
+def ingest_files(
+    params: Params,
+    source: str,
+    arguments: Sequence[str | Path],
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Publish weekly charts in event-time order over all files, with closing heartbeats.
-
-    The same files again publish nothing.
+    """Publish files in event-time order, with closing heartbeats; the same again, nothing.
 
     Args:
-        params: `charts` profile: the window is the week.
-        arguments: files, ``PATH=CC`` or folders; none takes ``params.charts_folders``.
+        params: of the profile.
+        source: the module of this package that reads them (see `found.Reader`).
+        arguments: files, ``PATH=CC`` or folders, as the source takes them.
         progress: told how far it is, in Spanish.
 
     Returns:
-        As `ingest_simulator`, with ``left_out``: files of the folders that were not read, and
-        ``future``: the rows that are not published (see `not_future`).
+        As `ingest_simulator`, with what the source tells and ``future``: the rows that are not
+        published (see `not_future`).
 
     Raises:
-        InputError: see `charts.read_charts`; or weeks that the log has already closed, or all
-            rows are of the future.
-        ParamsError: the weeks are not the windows.
+        InputError: a file cannot be read; or its times are of windows that the log has closed, or
+            all of the future.
+        ParamsError: the windows are not those of the source.
         ServiceError: Kafka does not answer.
     """
-    windowing = Windowing.of(params)
-    chosen = list(arguments) or [charts.chart_folder(params, paths.root())]
-    selection = charts.select_charts(chosen, params.sources.countries)
-    for reason in selection.left_out.values():
-        if progress is not None:
-            progress(f"No se lee: {reason}")
-    frames, future = not_future(
-        params, charts.read_charts(chosen, params.sources.countries, windowing=windowing), progress
-    )
+    read: Reader = import_module(f".{source}", __package__).read
+    found = read(params, arguments, progress or silent)
+    frames, future = not_future(params, found.frames, progress)
     events = pl.concat(frames)
-    first, last = events["event_time"][0], events["event_time"][-1]
-    summary = _publish_once(
-        params,
-        f"charts:{_digest_files(selection)}" + (f":{len(future)}" if future else ""),
-        ((event_records(params, frame), _rows(params, frame)) for frame in frames),
-        first=first,
-        end=windowing.start(last) + windowing.length,
-        expected=len(events) + params.kafka.partitions,
-        progress=progress,
-    )
-    return summary | {"left_out": list(selection.left_out.values()), "future": future}
-
-
-def ingest_history(
-    params: Params, arguments: Sequence[str | Path], progress: Progress | None = None
-) -> dict[str, Any]:
-    """Publish listening histories (see `history`) in event-time order, with closing heartbeats.
-
-    Returns:
-        As `ingest_simulator`, with ``without_track``: entries that are not tracks, and
-        ``future``: those that are not published (see `not_future`).
-
-    Raises:
-        InputError: see `history.read_history`; or times that the log has already closed, or all
-            are of the future.
-        ServiceError: Kafka does not answer.
-    """
-    found = history.read_history(arguments)
-    (events,), future = not_future(params, [found.events], progress)
+    identity = _digest(found.identity or events["event_id"])
+    if found.identity and future:
+        identity += f":{len(future)}"
     windowing = Windowing.of(params)
-    digest = hashlib.sha256("\n".join(events["event_id"]).encode()).hexdigest()[:16]
     summary = _publish_once(
         params,
-        f"history:{digest}",
-        [(event_records(params, events), _rows(params, events))],
+        f"{source}:{identity}",
+        ((event_records(params, frame), _rows(params, frame)) for frame in frames),
         first=events["event_time"][0],
         end=windowing.start(events["event_time"][-1]) + windowing.length,
         expected=len(events) + params.kafka.partitions,
         progress=progress,
     )
-    return summary | {"without_track": found.without_track, "future": future}
+    return summary | found.told | {"future": future}
 
 
 def not_future(
@@ -194,7 +163,7 @@ def simulator_key(params: Params) -> str:
     if params.simulator.regime_day is not None:
         decisive["simulator_regime_day"] = str(params.simulator.regime_day)
     text = json.dumps([VERSION, decisive], sort_keys=True)
-    return f"simulator:{params.simulator.seed}:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return f"simulator:{params.simulator.seed}:{_digest([text])}"
 
 
 def _publish_once(
@@ -286,9 +255,5 @@ def _rows(params: Params, events: pl.DataFrame) -> pl.DataFrame:
     return events.select(partition=partition_of(events["track_id"], params.kafka.partitions))
 
 
-def _digest_files(selection: charts.ChartSelection) -> str:
-    contents = sorted(
-        f"{file.country}:{hashlib.sha256(file.path.read_bytes()).hexdigest()}"
-        for file in selection.files
-    )
-    return hashlib.sha256("\n".join(contents).encode()).hexdigest()[:16]
+def _digest(texts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]

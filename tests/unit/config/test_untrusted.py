@@ -105,7 +105,7 @@ def test_a_deep_history_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "endsong_0.json"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"endsong_0\.json"):
-        history.read_history([file])
+        history.read(params.load("local"), [file])
 
 
 def test_a_history_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def test_a_history_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.Monkey
         handle.truncate(untrusted.HISTORY_BYTES + 1)  # a hole: no bytes on the disk
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputError, match="128 MiB"):
-        history.read_history([file])
+        history.read(params.load("local"), [file])
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 2 * untrusted.HISTORY_BYTES >> 10
 
