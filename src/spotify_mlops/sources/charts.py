@@ -148,7 +148,7 @@ def check_period(windowing: Windowing) -> None:
 
 
 def chart_folder(params: Params, root: Path) -> Path:
-    """Return the first of ``params.sources.charts_folders`` that exists; relative ones are of ``root``.
+    """Return the first of ``charts_folders`` that exists; relative ones are of ``root``.
 
     Raises:
         InputError: none exists.

@@ -68,7 +68,10 @@ def test_nothing_else_does(asked: TestClient, headers: dict[str, Any]) -> None:
     assert answer.headers["www-authenticate"] == "Bearer"
     error = answer.json()["error"]
     assert (error["code"], error["status"]) == (401, "UNAUTHENTICATED")
-    assert "spotify-mlops token vertex" in error["message"]
+    assert error["message"] == (
+        "Falta la clave de este servidor, o no es la suya: envía «Authorization: Bearer» con lo "
+        "que dice «spotify-mlops token vertex»."
+    )
     assert KEY not in answer.text
 
 

@@ -109,8 +109,11 @@ def test_a_damaged_state_file_is_set_aside_and_the_user_is_told(
     (aside,) = own_state.glob("state.json.*.damaged")
     assert aside.read_text() == "{"
     (told,) = caplog.messages
-    assert "state.json estaba dañado" in told
-    assert aside.name in told
+    assert told.startswith(f"{own_state / 'state.json'} estaba dañado (")
+    assert told.endswith(
+        f") y se ha guardado como {aside.name}. Lo que está en marcha se reconoce sin él: "
+        "«spotify-mlops status»."
+    )
     state.put(state.Record("b"))
     assert set(state.read()) == {"b"}
 
@@ -294,7 +297,7 @@ def test_status_tells_a_crash_with_the_end_of_the_log() -> None:
     kill(record)
     (found,) = [status for status in services.status() if status.name == "sleeper"]
     assert (found.state, found.kind) == ("crashed", "app")
-    assert "dormido" in found.log_tail
+    assert [line.split()[-1] for line in found.log_tail.splitlines()] == ["sleeper", "dormido"]
 
 
 BY_HAND = f"""
@@ -330,7 +333,9 @@ def test_status_gives_the_pid_to_kill_by(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit) as ended:
         main.main(["status", "--pid", "sleeper"])
     assert ended.value.code == ServiceError.exit_code
-    assert "no está en marcha" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "Error: «sleeper» no está en marcha: «spotify-mlops status» dice qué lo está.\n"
+    )
 
 
 def test_services_that_were_never_started_are_stopped() -> None:

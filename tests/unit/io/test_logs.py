@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -89,7 +90,7 @@ def test_a_full_log_is_put_aside_before_a_process_starts(monkeypatch: pytest.Mon
     log.write_text("before\n" * 20)
     processes.start("sleeper", [sys.executable, "-c", "import time; time.sleep(600)"])
     assert logs.aside(log, 1).read_text() == "before\n" * 20
-    assert "sleeper" in log.read_text()
+    assert re.fullmatch(r"--- \S+ sleeper\n", log.read_text())
 
 
 def test_the_end_of_a_log_that_was_just_started_anew_is_that_of_the_one_before() -> None:

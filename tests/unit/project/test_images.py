@@ -172,17 +172,25 @@ def test_an_image_is_built_on_the_digest_that_was_kept(tmp_path: Path) -> None:
     # The tag has moved meanwhile: it does not matter, nor is it asked for.
     status, calls, _ = built(tmp_path, second, "training", "here/training:1")
     assert status == 0
-    assert len(calls) == 1 and f"PYTHON_IMAGE={tag}@{first}" in calls[0]
+    given = f"--file infra/training.Dockerfile --build-arg PYTHON_IMAGE={tag}@{first}"
+    assert calls == [f"build {given} --tag here/training:1 ."]
     # A newer tag in the script, with the older one's digest.
     (tmp_path / "infra" / "python.lock").write_text(f"python:3.11.12-slim-bookworm@{first}\n")
     status, calls, error = built(tmp_path, first, "serving", "t")
-    assert (status, calls) == (6, []) and "bórralo" in error
+    assert (status, calls) == (6, [])
+    assert error == (
+        f"infra/python.lock no es de {tag} sino de python:3.11.12-slim-bookworm@{first}: "
+        "bórralo para fijar otra vez la huella.\n"
+    )
 
 
 def test_without_a_digest_nothing_is_built(tmp_path: Path) -> None:
     for answer in ("", "latest", "sha256:abc"):
         status, calls, error = built(tmp_path, answer, "serving", "t")
         assert status == 4 and [call.split()[0] for call in calls] == ["buildx"]
-        assert "no se construye nada" in error
+        assert error == (
+            "El registro de imágenes no dice qué huella tiene python:3.11.13-slim-bookworm: "
+            "no se construye nada.\n"
+        )
         assert not (tmp_path / "infra" / "python.lock").exists()
     assert built(tmp_path, "", "dashboard", "t")[0] == 2

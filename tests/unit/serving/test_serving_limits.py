@@ -95,7 +95,9 @@ def test_nan_in_a_large_body_names_instance_and_field(app: Endpoint, bundle_dir:
         status, _, answer = asyncio.run(ask(app, body))
         assert (status, answer["error"]["instance"]) == (400, 200)
         assert answer["error"]["field"] == "momentum"
-        assert "finito" in answer["error"]["message"]
+        assert answer["error"]["message"] == (
+            "Instancia 200, campo «momentum»: debe ser un número finito."
+        )
 
 
 def test_a_large_body_that_came_in_parts(app: Endpoint, bundle_dir: Path) -> None:
@@ -128,16 +130,29 @@ def test_one_lookup_question_a_request(bundle_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (b'{"instances": [{}]}' + b" " * limits.MAX_BODY, "máximo"),
-        (body_of(*[LOOKUP] * (contract.MAX_INSTANCES + 1)), "10.001 instancias"),
-        (body_of(*[LOOKUP] * 100_000), "100.000 instancias"),
-        (body_of({"name": "x" * contract.MAX_INSTANCE_BYTES}), "instancia 0 ocupa"),
+        (
+            b'{"instances": [{}]}' + b" " * limits.MAX_BODY,
+            "La petición ocupa 16.777.235 bytes o más; el máximo es 16.777.216. "
+            "Divida la petición.",
+        ),
+        (
+            body_of(*[LOOKUP] * (contract.MAX_INSTANCES + 1)),
+            "Hay 10.001 instancias; el máximo es 10.000. Divida la petición.",
+        ),
+        (
+            body_of(*[LOOKUP] * 100_000),
+            "Hay 100.000 instancias; el máximo es 10.000. Divida la petición.",
+        ),
+        (
+            body_of({"name": "x" * contract.MAX_INSTANCE_BYTES}),
+            "La instancia 0 ocupa 65.548 bytes; el máximo es 65.536.",
+        ),
     ],
 )
 def test_too_much_is_413(app: Endpoint, given: bytes, says: str) -> None:
     status, _, answer = asyncio.run(ask(app, given[:1000], given[1000:]))
     assert (status, answer["error"]["status"]) == (413, "OUT_OF_RANGE")
-    assert says in answer["error"]["message"]
+    assert answer["error"]["message"] == says
 
 
 def test_an_announced_body_that_is_too_large_is_not_read(app: Endpoint) -> None:
@@ -228,16 +243,22 @@ def test_a_store_that_is_away_is_503_within_the_service_timeout(bundle_dir: Path
     app = create_app(FixedModel(str(bundle_dir)), OnlineStore(params))
     status, headers, answer = asyncio.run(ask(app, body_of(LOOKUP)))
     assert (status, headers[b"retry-after"]) == (503, b"1")
-    assert "MongoDB no responde" in answer["error"]["message"]
+    assert answer["error"]["message"] == (
+        "MongoDB no responde: no se pueden buscar canciones. Comprueba «spotify-mlops status» o "
+        "envíe las variables en la petición."
+    )
 
 
 @pytest.mark.parametrize(
-    ("path", "method", "status"), [("/predict", "GET", 405), ("/nothing", "POST", 404)]
+    ("path", "method", "status", "says"),
+    [
+        ("/predict", "GET", 405, "/predict solo atiende POST."),
+        ("/nothing", "POST", 404, "No existe la ruta /nothing."),
+    ],
 )
-def test_unknown_routes(app: Endpoint, path: str, method: str, status: int) -> None:
+def test_unknown_routes(app: Endpoint, path: str, method: str, status: int, says: str) -> None:
     found, _, answer = asyncio.run(ask(app, b"{}", path=path, method=method))
-    assert found == status
-    assert path in answer["error"]["message"]
+    assert (found, answer["error"]["message"]) == (status, says)
 
 
 def test_an_unexpected_failure_is_500_and_logged(
@@ -294,7 +315,9 @@ def test_a_model_that_cannot_be_loaded_is_counted_and_the_last_goes_on(
     models.run(stop)
     models.refresh()
     assert models.current().name == "popularity@1"
-    assert "no tiene el SHA-256" in caplog.text
+    assert caplog.messages == [
+        "El nuevo campeón no se puede cargar: model.onnx no tiene el SHA-256"
+    ]
     assert b'endpoint_model_loads_total{result="error"} 1.0' in metrics.text()
 
 

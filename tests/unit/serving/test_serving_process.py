@@ -152,7 +152,12 @@ def test_a_client_that_hangs_up_disturbs_nothing(server: Server, body: bytes) ->
 def test_a_hundred_thousand_instances_disturb_nobody(server: Server, body: bytes) -> None:
     lookups = [{"country": "CO", "track_id": "t"}] * 100_000
     instance = json.loads(body)["instances"][0]
-    too_many = [json.dumps({"instances": lookups}), json.dumps({"instances": [instance] * 100_000})]
+    too_many = {
+        json.dumps({"instances": lookups}): "Hay 100.000 instancias; el máximo es 10.000.",
+        json.dumps(
+            {"instances": [instance] * 100_000}
+        ): "La petición ocupa 103.000.015 bytes o más; el máximo es 16.777.216.",
+    }
     statuses: list[int] = []
     stop = threading.Event()
 
@@ -167,10 +172,10 @@ def test_a_hundred_thousand_instances_disturb_nobody(server: Server, body: bytes
     thread = threading.Thread(target=keep_asking)
     thread.start()
     try:
-        for content in too_many:
+        for content, says in too_many.items():
             status, answer = server.ask("/predict", content.encode())
             assert status == 413
-            assert "Divida la petición" in json.loads(answer)["error"]["message"]
+            assert json.loads(answer)["error"]["message"] == f"{says} Divida la petición."
     finally:
         stop.set()
         thread.join()

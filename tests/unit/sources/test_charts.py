@@ -20,6 +20,10 @@ ROOT = Path(__file__).resolve().parents[3]
 REAL = ROOT.parent / "shared" / "data" / "charts_weekly_top200"
 SAMPLE = ROOT / "data" / "sample" / "charts"
 HEADER = "Song,Artist,Date,Song ID,Streams,Rank\n"
+SHAPE = "se esperaba un CSV con Song, Artist, Date, Song ID, Streams, Rank."
+NUMBER = "se esperaba un entero mayor que cero."
+DATE = "se esperaba una fecha AAAA-MM-DD."
+QUOTES = "se esperaban 6. Revise las comillas."
 FRIDAYS = Windowing(timedelta(days=7), timedelta(days=1))
 
 
@@ -88,27 +92,38 @@ def test_columns_may_come_in_any_order_with_others_and_a_byte_order_mark(tmp_pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "vacío"),
-        (" \n \n", "vacío"),
-        (HEADER, "no tiene filas"),
-        ("Song,Date,Rank\na,b,1\n", "faltan las columnas Artist, Song ID, Streams"),
-        (HEADER + "S,A,2017-01-06,i,12a,1\n", "línea 2: Streams = «12a»"),
-        (HEADER + 'S,A,2017-01-06,i,"1,23",1\n', "línea 2: Streams = «1,23»"),
-        (HEADER + "S,A,2017-01-06,i,0,1\n", "línea 2: Streams = «0»"),
-        (HEADER + '"S\nS",A,2017-01-06,i,1,1\nS,A,06/01/2017,i,1,2\n', "línea 4: Date"),
-        (HEADER + "S,A,2017-02-30,i,1,1\n", "línea 2: Date = «2017-02-30»"),
-        (HEADER + "S,A,2017-01-06,i,1,-1\n", "línea 2: Rank = «-1»"),
-        (HEADER + "S,A,2017-01-06,,1,1\n", "línea 2: Song ID = «»"),
-        (HEADER + "S,A,2017-01-06,i,1,1\nS,A,2017\n", "línea 3: 3 campos, se esperaban 6"),
-        (HEADER + '"S,A,2017-01-06,i,1,1\nS,A,2017-01-06,i,1,2\n', "campos, se esperaban 6"),
+        ("", f" está vacío: {SHAPE}"),
+        (" \n \n", f" está vacío: {SHAPE}"),
+        (HEADER, " no tiene filas: solo el encabezado."),
+        (
+            "Song,Date,Rank\na,b,1\n",
+            ": faltan las columnas Artist, Song ID, Streams (tiene: Song, Date, Rank).",
+        ),
+        (HEADER + "S,A,2017-01-06,i,12a,1\n", f", línea 2: Streams = «12a», {NUMBER}"),
+        (HEADER + 'S,A,2017-01-06,i,"1,23",1\n', f", línea 2: Streams = «1,23», {NUMBER}"),
+        (HEADER + "S,A,2017-01-06,i,0,1\n", f", línea 2: Streams = «0», {NUMBER}"),
+        (
+            HEADER + '"S\nS",A,2017-01-06,i,1,1\nS,A,06/01/2017,i,1,2\n',
+            f", línea 4: Date = «06/01/2017», {DATE}",
+        ),
+        (HEADER + "S,A,2017-02-30,i,1,1\n", f", línea 2: Date = «2017-02-30», {DATE}"),
+        (HEADER + "S,A,2017-01-06,i,1,-1\n", f", línea 2: Rank = «-1», {NUMBER}"),
+        (
+            HEADER + "S,A,2017-01-06,,1,1\n",
+            ", línea 2: Song ID = «», se esperaba un identificador.",
+        ),
+        (HEADER + "S,A,2017-01-06,i,1,1\nS,A,2017\n", f", línea 3: 3 campos, {QUOTES}"),
+        (
+            HEADER + '"S,A,2017-01-06,i,1,1\nS,A,2017-01-06,i,1,2\n',
+            f", línea 3: 1 campos, {QUOTES}",
+        ),
     ],
 )
 def test_a_broken_file_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     path = write(tmp_path, "spain.csv", text)
     with pytest.raises(InputError) as caught:
         read_charts([path])
-    assert "spain.csv" in str(caught.value)
-    assert message in str(caught.value)
+    assert str(caught.value).removeprefix(f"{tmp_path}/") == f"spain.csv{message}"
 
 
 def test_another_encoding_is_named_with_byte_and_line(tmp_path: Path) -> None:
@@ -195,5 +210,5 @@ def test_every_row_of_the_real_charts_is_read_in_order() -> None:
     assert events["event_id"].is_unique().all()
     assert events["event_time"].is_sorted()
     everything = pl.concat(read_charts([REAL]))
-    assert everything["artist_name"].null_count() > 0
-    assert everything["count"].min() >= 1
+    assert everything["artist_name"].null_count() == 37
+    assert everything["count"].min() == 23897
