@@ -40,23 +40,24 @@ def test_what_grows_is_seen() -> None:
     days = _days(9)
     assert soak.growth(days) == []
     leaks = {
-        "memory de stream": {"memory": 1 << 30},
-        "handles de stream": {"handles": 200},
-        "threads de stream": {"threads": 200},
+        "memory de stream: 314,572,800 antes y 1,073,741,824": {"memory": 1 << 30},
+        "handles de stream: 50 antes y 200": {"handles": 200},
+        "threads de stream: 80 antes y 200": {"threads": 200},
     }
-    for name, use in leaks.items():
+    for grown, use in leaks.items():
         leaking = [
             replace(day, processes={"stream": replace(day.processes["stream"], **use)})
             for day in days[-3:]
         ]
-        (told,) = soak.growth(days[:-3] + leaking)
-        assert told.startswith(name)
-    for part, size in (("mongo", 1 << 28), ("kafka", 1 << 28)):
+        assert soak.growth(days[:-3] + leaking) == [f"{grown} en el último tercio."]
+    for part, grown in {
+        "mongo": "disco de mongo: 1,048,576 antes y 537,919,488 en el último tercio.",
+        "kafka": "kafka: 100,000 bytes por día antes, 268,535,456 después.",
+    }.items():
         larger = [
-            replace(day, disk=day.disk | {part: day.disk[part] + size * number})
+            replace(day, disk=day.disk | {part: day.disk[part] + (1 << 28) * number})
             for number, day in enumerate(days[-3:], 1)
         ]
-        (told,) = soak.growth(days[:-3] + larger)
-        assert part in told
-    (told,) = soak.growth([replace(day, archived_files=500) for day in days])
-    assert "500 ficheros" in told
+        assert soak.growth(days[:-3] + larger) == [grown]
+    many = [replace(day, archived_files=500) for day in days]
+    assert soak.growth(many) == ["El archivo llegó a 500 ficheros."]

@@ -66,8 +66,9 @@ class TestJobs:
         started = job(sdk, "import sys; print('epoch 1'); sys.exit('sin datos')")
         started.submit()
         assert finished(started) == "JOB_STATE_FAILED"
-        assert "código 1" in started.error.message
-        assert "epoch 1" in started.error.message and "sin datos" in started.error.message
+        message = started.error.message
+        assert message.startswith("La orden terminó con código 1. ")
+        assert message.splitlines()[-2:] == ["epoch 1", "sin datos"]
         with pytest.raises(RuntimeError, match="sin datos"):
             started._block_until_complete()
 
@@ -87,7 +88,7 @@ class TestJobs:
         started = job(sdk, "import time; time.sleep(600)")
         started.submit(timeout=1)
         assert finished(started) == "JOB_STATE_FAILED"
-        assert "No terminó en 1 s" in started.error.message
+        assert started.error.message.startswith("No terminó en 1 s. ")
 
     def test_a_job_dies_with_the_server_and_says_so(self, tmp_path: Path) -> None:
         with running(tmp_path) as own:
@@ -100,7 +101,7 @@ class TestJobs:
             process.wait(60)
             own.start()
             assert started.state.name == "JOB_STATE_FAILED"
-            assert "se detuvo" in started.error.message
+            assert started.error.message.startswith("El Vertex AI local se detuvo. Registro: ")
 
     def test_jobs_that_cannot_run_are_refused(self, sdk: ModuleType) -> None:
         with pytest.raises(exceptions.BadRequest, match="command") as refused:

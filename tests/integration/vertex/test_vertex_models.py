@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -27,7 +28,7 @@ class TestModels:
     """Upload, list, get, update and delete models and versions; aliases."""
 
     def test_an_uploaded_model_is_read_back_whole(self, sdk: ModuleType) -> None:
-        name = unique()
+        name, began = unique(), datetime.now(UTC)
         model = upload(
             sdk,
             name,
@@ -55,7 +56,7 @@ class TestModels:
         assert found.container_spec.ports[0].container_port == 8080
         kinds = aiplatform_v1.Model.DeploymentResourcesType
         assert found.supported_deployment_resources_types == [kinds.DEDICATED_RESOURCES]
-        assert found.create_time == found.version_create_time or found.create_time
+        assert began <= found.create_time <= found.version_create_time <= datetime.now(UTC)
 
     def test_versions_count_up_and_default_moves_only_when_asked(self, sdk: ModuleType) -> None:
         name = unique()

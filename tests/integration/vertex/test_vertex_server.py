@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.request
 from pathlib import Path
 from types import ModuleType
@@ -91,6 +92,6 @@ class TestServer:
         )
         with pytest.raises(urllib.request.HTTPError) as refused:
             urllib.request.urlopen(request)
-        body = refused.value.read().decode()
-        assert refused.value.code == 400
-        assert "INVALID_ARGUMENT" in body and "colour" in body
+        error = json.loads(refused.value.read())["error"]
+        assert (refused.value.code, error["status"]) == (400, "INVALID_ARGUMENT")
+        assert "colour" in error["message"]
