@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from ..config import params as parameters
+from ..config.params import Params
 from ..config.spanish import number
 from . import usage
 from .options import answer, json_option, say, with_params
@@ -20,13 +18,12 @@ def archive() -> None:
 @archive.command(cls=usage.Command)
 @with_params
 @json_option
-def compact(params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
+def compact(params: Params, as_json: bool) -> None:
     """Junta los ficheros pequeños: los mismos registros en menos ficheros, mayores.
 
     La tarea en directo lo hace sola mientras está en marcha. Se puede interrumpir y repetir, y
     otros pueden leer y escribir a la vez.
     """
-    params = parameters.load(params_file, **overrides)
     # After the check: it brings Beam, which takes seconds.
     from ..io.archive import compaction
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 
-from ..config import params as parameters
+from ..config.params import Params
 from ..config.references import LOCAL
 from ..config.spanish import number
 from . import usage
@@ -44,9 +43,7 @@ _ENDPOINTS = ("kafka_bootstrap", "bigquery_rest", "bigquery_grpc", "mongo_uri", 
 )
 @with_params
 @json_option
-def bench(
-    what: str, params_file: str, overrides: dict[str, Any], as_json: bool, **given: float | None
-) -> None:
+def bench(what: str, params: Params, as_json: bool, **given: float | None) -> None:
     """Mide, siempre al lado de su referencia en la misma ejecución (véase benchmarks/).
 
     Con servicios propios, que empiezan vacíos; al acabar no queda nada de ellos.
@@ -58,7 +55,6 @@ def bench(
 
     from ..config import paths
 
-    params = parameters.load(params_file, **overrides)
     sys.path.insert(0, str(paths.root() / "benchmarks"))
     measure = importlib.import_module(what).run
     size = {name: value for name, value in given.items() if value is not None}

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from ..config import params as parameters
 from ..config.errors import ParamsError
 from ..config.params import Params
 from ..config.spanish import number
 from . import usage
-from .options import answer, json_option, say, with_params
+from .options import answer, json_option, require, say, with_params
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ..io.answering import Service
     from ..operations.dead_letters import Place
 
 _START_BYTES = 120
@@ -41,12 +39,11 @@ def dead_letters() -> None:
 def show_list(
     reason: str | None,
     limit: int,
-    params_file: str,
-    overrides: dict[str, Any],
+    params: Params,
     as_json: bool,
 ) -> None:
     """Cuántas hay, por motivo y partición, y las últimas."""
-    params = _loaded(params_file, overrides, "bigquery")
+    require(params, "bigquery")
     from ..operations import dead_letters as letters
 
     counts = letters.counts(params, reason)
@@ -83,10 +80,10 @@ def _by_reason(counts: pl.DataFrame) -> list[str]:
 @click.argument("place", metavar="PARTICIÓN:OFFSET")
 @with_params
 @json_option
-def show_one(place: str, params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
+def show_one(place: str, params: Params, as_json: bool) -> None:
     """Una carta entera, con su motivo y su posición."""
     wanted = _place(place)
-    params = _loaded(params_file, overrides, "bigquery")
+    require(params, "bigquery")
     from ..operations import dead_letters as letters
 
     letter = letters.find(params, wanted)
@@ -113,13 +110,12 @@ def replay(
     places: tuple[str, ...],
     reason: str | None,
     dry_run: bool,
-    params_file: str,
-    overrides: dict[str, Any],
+    params: Params,
     as_json: bool,
 ) -> None:
     """Publica otra vez, una sola vez, las que ahora sí son eventos (tras actualizar el código)."""
     wanted = [_place(text) for text in places]
-    params = _loaded(params_file, overrides, "kafka", "bigquery")
+    require(params, "kafka", "bigquery")
     from ..operations import dead_letters as letters
 
     done = letters.replay(params, reason=reason, places=wanted, dry_run=dry_run, say=say)
@@ -133,14 +129,6 @@ def replay(
         for why, count in sorted(done.still.items(), key=lambda item: (-item[1], item[0]))
     ]
     answer(as_json, done.to_dict(), lines)
-
-
-def _loaded(params_file: str, overrides: dict[str, Any], *services: Service) -> Params:
-    from ..io import answering
-
-    params = parameters.load(params_file, **overrides)
-    answering.require(params, *services)
-    return params
 
 
 def _place(text: str) -> Place:

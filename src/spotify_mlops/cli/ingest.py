@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ..config import params as parameters
+from ..config.params import Params
 from ..config.spanish import number
 from . import usage
 from .options import answer, json_option, say, with_params
@@ -21,13 +21,10 @@ def ingest() -> None:
 @click.option("--live", is_flag=True, help="Sigue publicando con el reloj acelerado.")
 @with_params
 @json_option
-def ingest_simulator(
-    live: bool, params_file: str, overrides: dict[str, Any], as_json: bool
-) -> None:
+def ingest_simulator(live: bool, params: Params, as_json: bool) -> None:
     """Genera eventos sintéticos: la historia o, con --live, su continuación en directo."""
     from .. import sources
 
-    params = parameters.load(params_file, **overrides)
     if live:
         sources.live(params, progress=say)
         return
@@ -42,12 +39,9 @@ def _files(source: str, help_text: str, *, needs_paths: bool = True) -> None:
     @click.argument("paths", nargs=-1, required=needs_paths, metavar="RUTA...")
     @with_params
     @json_option
-    def command(
-        paths: tuple[str, ...], params_file: str, overrides: dict[str, Any], as_json: bool
-    ) -> None:
+    def command(paths: tuple[str, ...], params: Params, as_json: bool) -> None:
         from .. import sources
 
-        params = parameters.load(params_file, **overrides)
         summary = sources.ingest_files(params, source, paths, progress=say)
         answer(as_json, summary, [_ingested(summary)])
 

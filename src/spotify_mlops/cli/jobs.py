@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
-from typing import Any
 
 import click
 
-from ..config import params as parameters
 from ..config.params import Params
 from ..config.spanish import number
 from . import usage
-from .options import answer, json_option, say, with_params
+from .options import answer, json_option, require, say, with_params
 
 
 @click.command(cls=usage.Command)
 @click.option("--until-caught-up", is_flag=True, help="Termina cuando responde de todo lo que hay.")
 @with_params
 @json_option
-def stream(
-    until_caught_up: bool, params_file: str, overrides: dict[str, Any], as_json: bool
-) -> None:
+def stream(until_caught_up: bool, params: Params, as_json: bool) -> None:
     """La tarea en directo: Kafka a BigQuery, MongoDB y archivo, con predicciones."""
-    from ..io import answering
-
-    params = parameters.load(params_file, **overrides)
-    answering.require(params)
+    require(params)
     # After the check: it brings Beam, which takes seconds.
     from ..io.local import processes
     from ..operations import apps
@@ -59,17 +52,13 @@ def stream(
 )
 @with_params
 @json_option
-def audit(
-    wait: float, skew: bool, params_file: str, overrides: dict[str, Any], as_json: bool
-) -> None:
+def audit(wait: float, skew: bool, params: Params, as_json: bool) -> None:
     """Comprueba que cada registro de Kafka está contabilizado una vez (código 1 si no)."""
-    from ..io import answering
 
-    params = parameters.load(params_file, **overrides)
     if skew:
         _skew(params, wait, as_json)
         return
-    answering.require(params, "kafka", "bigquery")
+    require(params, "kafka", "bigquery")
     from ..io.bigquery import warehouse
     from ..operations import audit as auditing
 
@@ -85,9 +74,8 @@ def audit(
 
 
 def _skew(params: Params, wait: float, as_json: bool) -> None:
-    from ..io import answering
 
-    answering.require(params)
+    require(params)
     from ..operations import skew
 
     report = skew.skew(params, wait, say)

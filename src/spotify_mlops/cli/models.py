@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config import params as parameters
+from ..config.params import Params
 from ..config.spanish import moment, number
 from . import usage
-from .options import answer, json_option, say, with_params
+from .options import answer, json_option, require, say, with_params
 
 if TYPE_CHECKING:
     from ..model.gate import Decision
@@ -20,12 +20,9 @@ if TYPE_CHECKING:
 @click.command(cls=usage.Command)
 @with_params
 @json_option
-def train(params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
+def train(params: Params, as_json: bool) -> None:
     """Entrena con las tablas de BigQuery y guarda el entrenamiento; no cambia quién sirve."""
-    from ..io import answering
-
-    params = parameters.load(params_file, **overrides)
-    answering.require(params, "bigquery")
+    require(params, "bigquery")
     from ..model import dataset, training
     from ..model.runs import runs_folder
 
@@ -47,14 +44,9 @@ def train(params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
 @click.option("--run", "run_id", metavar="ID", help="De qué entrenamiento; sin ella, el último.")
 @with_params
 @json_option
-def evaluate(
-    run_id: str | None, params_file: str, overrides: dict[str, Any], as_json: bool
-) -> None:
+def evaluate(run_id: str | None, params: Params, as_json: bool) -> None:
     """Juzga un entrenamiento con los criterios de la puerta (código 1 si no los cumple)."""
-    from ..io import answering
-
-    params = parameters.load(params_file, **overrides)
-    answering.require(params, "bigquery")
+    require(params, "bigquery")
     from ..io.bigquery import warehouse
     from ..model import dataset, runs
     from ..model.evaluate import evaluate as judge
@@ -79,12 +71,9 @@ def evaluate(
 @click.option("--rollback", is_flag=True, help="Vuelve al campeón anterior.")
 @with_params
 @json_option
-def release(rollback: bool, params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
+def release(rollback: bool, params: Params, as_json: bool) -> None:
     """Registra el último entrenamiento evaluado y, si cumple, lo hace campeón (código 1 si no)."""
-    from ..io import answering
-
-    params = parameters.load(params_file, **overrides)
-    answering.require(params, "kafka", "bigquery", "vertex")
+    require(params, "kafka", "bigquery", "vertex")
     from ..operations import release as releasing
 
     released, decision = (
@@ -110,14 +99,14 @@ def _verdict(decision: Decision) -> dict[str, Any]:
 @click.command(cls=usage.Command)
 @with_params
 @json_option
-def seal(params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
+def seal(params: Params, as_json: bool) -> None:
     """Da por buenos los modelos del archivo y los sella con el secreto de esta carpeta.
 
     Para los de una versión anterior o los que vienen de otra carpeta de estado, si son de fiar.
     """
     from ..model.promotions import PromotionHistory
 
-    promotions = PromotionHistory(parameters.load(params_file, **overrides))
+    promotions = PromotionHistory(params)
     adopted = promotions.adopt()
     champion = promotions.champion()
     lines = [

@@ -5,15 +5,15 @@ from __future__ import annotations
 import signal
 import threading
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from ..config import params as parameters
 from ..config.errors import ServiceError
+from ..config.params import Params
 from ..config.spanish import DECISION_NAMES, number
 from . import usage
-from .options import answer, json_option, say, with_params
+from .options import answer, json_option, require, say, with_params
 
 if TYPE_CHECKING:
     from ..operations.monitor.decisions import Decision
@@ -44,8 +44,7 @@ def monitor(
     every: float | None,
     observe: bool,
     only_log: bool,
-    params_file: str,
-    overrides: dict[str, Any],
+    params: Params,
     as_json: bool,
 ) -> None:
     """Puntúa las predicciones pasadas, vigila la deriva y cuida del campeón.
@@ -53,10 +52,7 @@ def monitor(
     Reentrena si hace falta; el candidato va de la sombra al canario y a campeón, y se vuelve
     atrás si acierta menos. Cada decisión queda en spotify_decisions.
     """
-    from ..io import answering
-
-    params = parameters.load(params_file, **overrides)
-    answering.require(params, "bigquery", "vertex")
+    require(params, "bigquery", "vertex")
     if only_log:
         from ..io.bigquery import warehouse
         from ..operations.monitor import decisions

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from ..config import params as parameters
+from ..config.params import Params
 from . import usage
 from .options import answer, json_option, say, with_params
 
@@ -15,7 +13,7 @@ from .options import answer, json_option, say, with_params
 @click.option("--yes", is_flag=True, help="Hazlo; sin esto solo dice qué haría.")
 @with_params
 @json_option
-def new_log(yes: bool, params_file: str, overrides: dict[str, Any], as_json: bool) -> None:
+def new_log(yes: bool, params: Params, as_json: bool) -> None:
     """Empieza con otro registro: aparta el archivo del anterior y vacía sus tablas.
 
     Para un tema que se creó de nuevo o perdió su final. Los modelos y sus promociones se quedan.
@@ -23,7 +21,6 @@ def new_log(yes: bool, params_file: str, overrides: dict[str, Any], as_json: boo
     """
     from ..operations import new_log as job
 
-    params = parameters.load(params_file, **overrides)
     if not yes:
         steps = job.plan(params)
         answer(as_json, {"done": False, "plan": steps}, [*steps, "Con --yes se hace."])

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ..config import params as parameters
 from ..config.errors import ParamsError
+from ..config.params import Params
+
+if TYPE_CHECKING:
+    from ..io.answering import Service
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def with_params(command: _Command) -> _Command:
+def with_params(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--params`` and ``--set``: the argument ``params``, read before the command begins."""
+
+    @with_params_file
+    @functools.wraps(command)
+    def loaded(params_file: str, overrides: dict[str, Any], **arguments: Any) -> Any:
+        return command(params=parameters.load(params_file, **overrides), **arguments)
+
+    return loaded
+
+
+def with_params_file(command: _Command) -> _Command:
     """Add ``--params`` and ``--set``: the arguments ``params_file`` and ``overrides``."""
 
     def callback(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
@@ -44,6 +60,13 @@ def with_params(command: _Command) -> _Command:
         metavar="ARCHIVO",
         help="Archivo de parámetros, o el nombre de un perfil de params/.",
     )(command)
+
+
+def require(params: Params, *services: Service) -> None:
+    """Refuse to begin while one of these does not answer; none named is all (`io.answering`)."""
+    from ..io import answering
+
+    answering.require(params, *services)
 
 
 def json_option(command: _Command) -> _Command:

@@ -12,7 +12,7 @@ from ..config.errors import ParamsError
 from ..config.params import Params
 from ..config.spanish import duration, number
 from . import usage
-from .options import answer, json_option, say, with_params
+from .options import answer, json_option, require, say, with_params_file
 
 if TYPE_CHECKING:
     from ..operations.bounded import BoundedSummary, Runner
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Segundos de espera a que la tarea en directo escriba lo que ha leído.",
 )
-@with_params
+@with_params_file
 @json_option
 def replay(
     source: str,
@@ -68,7 +68,6 @@ def replay(
     as_json: bool,
 ) -> None:
     """Procesa otra vez todo el registro, con el mismo grafo, en otro conjunto de datos."""
-    from ..io import answering
 
     live = parameters.load(params_file, **overrides)
     own: dict[str, Any] = {"dataset": dataset}
@@ -86,9 +85,9 @@ def replay(
             f"({duration(live.windows.allowed_lateness)})."
         )
     kafka = source == "kafka" or folding
-    answering.require(params, "bigquery")
+    require(params, "bigquery")
     if kafka:
-        answering.require(params, "kafka")
+        require(params, "kafka")
     from ..operations import bounded
 
     summary = bounded.run(

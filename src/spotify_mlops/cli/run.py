@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from . import usage
-from .options import with_params
+from .options import with_params_file
 
 
 @click.command(cls=usage.Command)
-@with_params
+@with_params_file
 def run(params_file: str, overrides: dict[str, Any]) -> None:
     """Todo: servicios, eventos, cuadernos, modelo, despliegue, directo, auditoría, informes."""
     from .main_job import run_all
@@ -23,7 +23,7 @@ def run(params_file: str, overrides: dict[str, Any]) -> None:
 @click.option("--only", metavar="N", help="Solo este cuaderno (3, 03 o 03_preparation).")
 @click.option("--from", "start", metavar="N", help="Desde este cuaderno.")
 @click.option("--resume", is_flag=True, help="Desde el que falló la última vez.")
-@with_params
+@with_params_file
 def notebooks(
     only: str | None,
     start: str | None,

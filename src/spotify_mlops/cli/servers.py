@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from ..config import params as parameters
+from ..config.params import Params
 from ..io.http import ports
 from . import usage
-from .options import say, with_params
+from .options import require, say, with_params
 
 
 @click.command(cls=usage.Command)
@@ -22,22 +20,20 @@ from .options import say, with_params
     help="Puerto en el que se abre.",
 )
 @with_params
-def dashboard(port: int, params_file: str, overrides: dict[str, Any]) -> None:
+def dashboard(port: int, params: Params) -> None:
     """La página en directo: predicciones, actividad, modelo y estado del sistema."""
-    from ..io import answering
     from ..io.bigquery import warehouse
     from ..presentation.dashboard.server import serve
 
-    params = parameters.load(params_file, **overrides)
-    answering.require(params, "bigquery")
+    require(params, "bigquery")
     warehouse.ensure_dataset(params)
     serve(params, port, say)
 
 
 @click.command("serve", cls=usage.Command)
 @with_params
-def serve_endpoint(params_file: str, overrides: dict[str, Any]) -> None:
+def serve_endpoint(params: Params) -> None:
     """El servidor de predicción, con el contrato de contenedores de Vertex AI."""
     from ..serving.__main__ import port, serve
 
-    serve(parameters.load(params_file, **overrides), "127.0.0.1", port())
+    serve(params, "127.0.0.1", port())

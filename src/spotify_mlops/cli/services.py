@@ -10,6 +10,7 @@ import click
 
 from ..config import params as parameters
 from ..config.errors import ServiceError, UserError
+from ..config.params import Params
 from ..config.references import LOCAL
 from . import usage
 from .options import json_option, say, with_params
@@ -43,11 +44,10 @@ def down() -> None:
 @with_params
 @json_option
 @click.option("--pid", "pid_of", metavar="NOMBRE", help="Solo el número de proceso de NOMBRE.")
-def status(params_file: str, overrides: dict[str, Any], as_json: bool, pid_of: str | None) -> None:
+def status(params: Params, as_json: bool, pid_of: str | None) -> None:
     """Dice qué está en marcha, cómo acabó lo que se cayó y cuánto retraso hay."""
     from local_services import services
 
-    params = parameters.load(params_file, **overrides)
     found = services.status()
     if pid_of is not None:
         click.echo(_pid(found, pid_of))
