@@ -17,7 +17,7 @@ import pytest
 from spotify_mlops.cli import main
 from spotify_mlops.config.errors import InputError, IntegrityError, ParamsError
 from spotify_mlops.config.params import Params
-from spotify_mlops.domain.events import SCHEMA_VERSIONS, codec
+from spotify_mlops.domain.events import SCHEMA_VERSIONS, schema
 from spotify_mlops.io import bigquery, kafka, mongo
 from spotify_mlops.io.kafka.publishing import RECORD_COLUMNS
 from spotify_mlops.operations import apps, audit, bounded
@@ -57,10 +57,10 @@ def ordinary(hours: int) -> list[tuple[int, str, bytes]]:
 STREAM = """
 import json, sys
 from spotify_mlops.config import params
-from spotify_mlops.domain.events import codec
+from spotify_mlops.domain.events import schema
 from spotify_mlops.operations import stream
 
-codec.SCHEMA_VERSIONS = tuple(json.loads(sys.argv[2]))
+schema.SCHEMA_VERSIONS = tuple(json.loads(sys.argv[2]))
 stream.run(params.load(sys.argv[1]), until_caught_up=True)
 """
 
@@ -154,7 +154,7 @@ def test_letters_of_an_unknown_version_flow_after_an_upgrade(
         "dry_run": False,
     }
 
-    monkeypatch.setattr(codec, "SCHEMA_VERSIONS", UPGRADED)
+    monkeypatch.setattr(schema, "SCHEMA_VERSIONS", UPGRADED)
     planned = run(settings, capsys, "replay", "--reason", version, "--dry-run")
     assert (planned["letters"], planned["published"], planned["still"]) == (3, 3, {})
     assert kafka.offsets(settings) == before
@@ -206,10 +206,10 @@ def test_letters_of_an_unknown_version_flow_after_an_upgrade(
 KILLED = """
 import os, signal, sys
 from spotify_mlops.config import params; from spotify_mlops.io import kafka as topic
-from spotify_mlops.domain.events import codec
+from spotify_mlops.domain.events import schema
 from spotify_mlops.operations import dead_letters
 
-codec.SCHEMA_VERSIONS = (1, 2, 3)
+schema.SCHEMA_VERSIONS = (1, 2, 3)
 send, sent = topic.Publisher.send_with_headers, 0
 
 def send_some(self, *arguments):
@@ -236,7 +236,7 @@ def test_a_killed_replay_goes_on_and_publishes_nothing_twice(
     )
     assert killed.returncode == -signal.SIGKILL
     assert sum(len(found) for found in copies(settings).values()) == 7
-    monkeypatch.setattr(codec, "SCHEMA_VERSIONS", UPGRADED)
+    monkeypatch.setattr(schema, "SCHEMA_VERSIONS", UPGRADED)
     done = letters.replay(settings)
     assert (done.letters, done.published, done.already) == (20, 13, 7)
     assert Counter(len(found) for found in copies(settings).values()) == {1: 20}

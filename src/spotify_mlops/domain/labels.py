@@ -52,6 +52,16 @@ def label(
 ) -> pl.DataFrame:
     """Return the level of each row's track in its country ``horizon`` windows later.
 
+    >>> from datetime import UTC, timedelta
+    >>> hours = [datetime(2026, 1, 5, hour, tzinfo=UTC) for hour in (10, 11, 12)]
+    >>> rows = pl.DataFrame({
+    ...     "window_start": [hours[0], hours[0], hours[1]], "country": ["CO"] * 3,
+    ...     "track_id": ["t", "u", "t"], "play_score": [50.0, 100.0, 75.0]})
+    >>> hourly = Windowing(timedelta(hours=1))
+    >>> label(rows, 1, hourly, closed_until=hours[2], thresholds=(70, 40)).select(
+    ...     "track_id", "level", "label_score").rows()
+    [('t', 'Alta', 75.0), ('u', 'Baja', None)]
+
     Args:
         rows: features or ranked rows: row key and ``play_score``, with every row of every window
             that a label looks at.

@@ -25,7 +25,12 @@ class Windowing:
         return cls(params.windows.window, params.windows.window_offset)
 
     def start(self, time: datetime) -> datetime:
-        """Return the start of the window that holds ``time``."""
+        """Return the start of the window that holds ``time``.
+
+        >>> charts = Windowing(timedelta(days=7), offset=timedelta(days=1))  # from Friday on
+        >>> print(charts.start(datetime(2026, 1, 5, tzinfo=UTC)))
+        2026-01-02 00:00:00+00:00
+        """
         return time - (time - EPOCH - self.offset) % self.length
 
     def start_expr(self, column: str | pl.Expr) -> pl.Expr:

@@ -128,7 +128,19 @@ def settled(decoded: pl.DataFrame, letters: pl.DataFrame | None) -> pl.DataFrame
 
 
 def by_shard(events: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
-    """Cut the events that are in time by shard and pane."""
+    """Cut the events that are in time by shard and pane.
+
+    >>> from datetime import UTC
+    >>> hour = datetime(2026, 1, 5, 10, tzinfo=UTC)
+    >>> events = pl.DataFrame({"window_start": [hour] * 3, "track_id": ["t", "u", "v"],
+    ...     "late": [False, False, True]}).with_columns(
+    ...     pl.lit(None).alias(name) for name in _SLIM if name not in ("window_start", "track_id"))
+    >>> shape = Shape(Windowing(timedelta(hours=1)), lags=(1,), shards=4)
+    >>> for shard, pane, frame in by_shard(events, shape):
+    ...     print(shard, pane, frame["track_id"].to_list(), frame["slot"].to_list())
+    0 2026-01-05 10:00:00+00:00 ['t'] [40]
+    2 2026-01-05 10:00:00+00:00 ['u'] [62]
+    """
     timely = events.filter(~pl.col("late")).select(_SLIM)
     if timely.height:
         timely = timely.with_columns(slot=slot_of(timely["track_id"]))

@@ -6,6 +6,7 @@ import hashlib
 import json
 from datetime import timedelta
 
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import given
@@ -22,11 +23,16 @@ from spotify_mlops.domain.events import (
     Ahead,
     Reason,
     codec,
+    contract,
     decode,
     encode,
     encode_heartbeat,
+    schema,
+    times,
     withheld,
 )
+from spotify_mlops.domain.events.refusals import examine
+from spotify_mlops.domain.events.values import LATEST
 from thorough import examples
 
 RULES = Rules()
@@ -104,7 +110,7 @@ def test_a_version_that_adds_fields_is_read_as_the_first(monkeypatch: pytest.Mon
     assert frame["kind"].to_list() == ["event", "event", "dead_letter"]
     assert frame[1].select(*EVENT_COLUMNS).equals(frame[0].select(*EVENT_COLUMNS))
     assert frame["detail"][2] == "schema_version 3"
-    monkeypatch.setattr(codec, "SCHEMA_VERSIONS", (*SCHEMA_VERSIONS, 3))
+    monkeypatch.setattr(schema, "SCHEMA_VERSIONS", (*SCHEMA_VERSIONS, 3))
     assert decoded(*versions)["kind"].to_list() == ["event"] * 3
 
 
@@ -130,7 +136,7 @@ def test_a_poison_record_is_found_and_stops_nothing(
     values[40] = b"{"
     good = [number for number in range(50) if number not in (17, 40)]
     expected = decoded(*values)
-    real = codec._parse_times
+    real = times.parse_times
 
     def raising(text: pl.Series) -> pl.Series:
         if any(b"poison" in value for value in batch["value"].to_list()):
@@ -144,7 +150,7 @@ def test_a_poison_record_is_found_and_stops_nothing(
 
     whole, batch = codec._decode, expected.clear()
     monkeypatch.setattr(codec, "_decode", decode_batch)
-    monkeypatch.setattr(codec, "_parse_times", raising)
+    monkeypatch.setattr(times, "parse_times", raising)
     frame = decoded(*values)
     assert frame[good].equals(expected[good])
     assert frame[40].equals(expected[40])
@@ -162,7 +168,7 @@ def test_when_good_records_raise_no_record_is_blamed(
     def raising(text: pl.Series) -> pl.Series:
         raise error("the code is broken")
 
-    monkeypatch.setattr(codec, "_parse_times", raising)
+    monkeypatch.setattr(times, "parse_times", raising)
     with pytest.raises(error, match="broken"):
         decoded(changed(), changed())
 
@@ -219,3 +225,48 @@ def test_whatever_comes_is_what_the_contract_says(values: list[bytes | None]) ->
         # Its neighbours make no difference to it, nor it to them.
         alone = decoded(value).with_columns(offset=pl.lit(number, pl.Int64))
         assert frame[number].equals(alone)
+
+
+@given(st.lists(records, min_size=1, max_size=6))
+@examples(100)
+def test_the_mask_refuses_what_the_rules_have_a_fault_against(values: list[bytes | None]) -> None:
+    log = to_log(values, [0] * len(values), None, 1)
+    valid = decode(log, AHEAD)["kind"] == "event"
+    members = {
+        row: found
+        for row, value in enumerate(values)
+        if isinstance(found := examine(value, APPENDED, AHEAD), dict)
+    }
+    columns = contract.columns([contract.leniently(found) for found in members.values()])
+    frame = pl.DataFrame(columns).with_columns(pl.lit(APPENDED + AHEAD.event).alias(LATEST))
+    faults = {
+        row: contract.broken(found, flags)
+        for (row, found), flags in zip(
+            members.items(), contract.held(frame).iter_rows(), strict=True
+        )
+    }
+    for row, value in enumerate(values):
+        # A repeated field is the one thing that only the typed decoder sees.
+        sound = faults.get(row, ...) is None and _is_typed(value)
+        assert valid[row] == sound, value
+
+
+def _is_typed(value: bytes | None) -> bool:
+    try:
+        msgspec.json.decode(value or b"", type=contract.Record)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def test_a_field_is_added_in_one_place() -> None:
+    """Struct, columns, mask and faults: nothing names a field but the table."""
+    named = {field.name for field in contract.FIELDS}
+    taken = {field.name for field in msgspec.structs.fields(contract.Record)}
+    assert taken == named | {"schema_version", "control"}
+    assert list(EVENT_COLUMNS) == [field.name for field in contract.FIELDS]
+    assert {field.name for field, _ in contract.RULES} <= named
+    for name in named:
+        judged = decoded(changed(**{name: {}}))
+        assert judged["reason"].to_list() == ["wrong_type"]
+        assert name in judged["detail"][0]

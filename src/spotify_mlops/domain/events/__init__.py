@@ -1,10 +1,12 @@
 """The event contract: what a record of the topic may be, and its column form."""
 
-from .codec import Ahead, decode, encode, encode_heartbeat
+from .codec import decode
+from .contract import EVENT_COLUMNS
+from .encoding import encode, encode_heartbeat
+from .refusals import Ahead
 from .schema import (
     COUNTRIES,
     DUPLICATE_KEY,
-    EVENT_COLUMNS,
     EVENT_TYPES,
     LOG_COLUMNS,
     SCHEMA_VERSION,

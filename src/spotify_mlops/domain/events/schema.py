@@ -43,23 +43,6 @@ LOG_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 """A batch as it is read from the log, in offset order within each partition."""
 
-EVENT_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
-    "event_id": pl.String,
-    "event_time": UTC_MICROSECONDS,
-    "event_type": pl.String,
-    "country": pl.String,
-    "track_id": pl.String,
-    "track_name": pl.String,
-    "artist_name": pl.String,
-    "count": pl.Int64,
-    "source": pl.String,
-    "popularity": pl.Int16,
-    "artist_id": pl.String,
-    "album_name": pl.String,
-    "release_date": pl.Date,
-}
-"""The columns that ``decode`` adds for an event; null in a dead letter or heartbeat."""
-
 DUPLICATE_KEY = ("event_id", "event_time", "country", "track_id")
 """Two events with these four equal are one event, recorded twice."""
 

@@ -48,6 +48,16 @@ def dedup(events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 def aggregate(events: pl.DataFrame) -> pl.DataFrame:
     """Sum the unique events of each window, country and track.
 
+    >>> from datetime import UTC, date, datetime
+    >>> hour = datetime(2026, 1, 5, 10, tzinfo=UTC)
+    >>> events = pl.DataFrame({
+    ...     "window_start": [hour] * 3, "country": ["CO"] * 3, "track_id": ["t", "t", "u"],
+    ...     "event_type": ["play", "skip", "play"], "count": [5, 1, 2],
+    ...     "track_name": ["T", "T", "U"], "artist_name": ["A"] * 3,
+    ...     "release_date": [date(2025, 5, 1)] * 3, "popularity": [None, 60, 40]})
+    >>> aggregate(events).select("track_id", "n", "plays", "skips", "popularity").rows()
+    [('t', 6, 5, 1, 60), ('u', 2, 2, 0, 40)]
+
     Args:
         events: unique events with ``window_start``; any number of windows, any order.
 

@@ -16,6 +16,15 @@ _COUNTRY = ("window_start", "country")
 def rank(aggregates: pl.DataFrame) -> pl.DataFrame:
     """Rank the tracks of each country's window.
 
+    >>> from datetime import UTC, datetime
+    >>> from .schema import AGGREGATE_SCHEMA
+    >>> rows = pl.DataFrame({
+    ...     "window_start": [datetime(2026, 1, 5, 10, tzinfo=UTC)] * 3, "country": ["CO"] * 3,
+    ...     "track_id": ["t", "u", "v"], "plays": [5, 2, 0], "n": [6, 2, 9]})
+    >>> aggregates = pl.concat([empty(AGGREGATE_SCHEMA), rows], how="diagonal_relaxed")
+    >>> rank(aggregates).select("track_id", "play_score", "attention_rank").rows()
+    [('t', 100.0, 66.666666667), ('u', 50.0, 33.333333333), ('v', None, 100.0)]
+
     Args:
         aggregates: ``AGGREGATE_SCHEMA`` with ALL tracks of every (window, country) in it.
 

@@ -1,0 +1,153 @@
+"""What a field of an event may hold.
+
+Each kind of value says once what must be so of it, as `Rule`s over its column. They are the
+validity mask of a batch; and what a refused record is told is the fault of the first that does
+not hold. A fault chooses words: it never decides whether there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import polars as pl
+
+from . import times
+from .schema import EARLIEST_TIME, UTC_MICROSECONDS, Reason
+
+LATEST = "_latest"
+"""The column with the latest time that a record's event may have."""
+
+
+class Fault(NamedTuple):
+    """Why a record is a dead letter."""
+
+    reason: Reason
+    detail: str
+
+
+class Rule(NamedTuple):
+    """What must be so of a value in its column, and the fault of one (as in JSON) of which not."""
+
+    holds: pl.Expr
+    fault: Callable[[Any], Fault]
+
+
+@dataclass(frozen=True)
+class Text:
+    """Text; ``empty`` says whether it may be without characters."""
+
+    empty: bool = True
+    json: ClassVar[type] = str
+    column: ClassVar[Any] = pl.String
+    unfit: ClassVar[Any] = ""
+
+    def columns(self, name: str, values: Sequence[Any]) -> list[pl.Series]:
+        """Return the column of some values, and with it what the rules have to know."""
+        return [pl.Series(name, values, dtype=pl.String, strict=True)]
+
+    def rules(self, name: str) -> list[Rule]:
+        """Return what must be so of the column, in the order in which it is told."""
+        if self.empty:
+            return []
+        return [Rule(pl.col(name) != "", lambda _: Fault(Reason.OUT_OF_RANGE, f"{name} is empty"))]
+
+
+@dataclass(frozen=True)
+class OneOf(Text):
+    """Text of a closed set; ``unknown`` is the reason against what is not in it."""
+
+    members: frozenset[str] = frozenset()
+    unknown: Reason = Reason.OUT_OF_RANGE
+
+    def rules(self, name: str) -> list[Rule]:
+        """As of ``Text``."""
+        known = pl.col(name).is_in(sorted(self.members))
+        return [Rule(known, lambda text: Fault(self.unknown, text[:100]))]
+
+
+@dataclass(frozen=True)
+class Time(Text):
+    """A time in RFC 3339, neither too early nor after ``LATEST``."""
+
+    column: ClassVar[Any] = UTC_MICROSECONDS
+    unfit: ClassVar[Any] = "1970-01-01T00:00:00.000000Z"
+
+    def columns(self, name: str, values: Sequence[Any]) -> list[pl.Series]:
+        """As of ``Text``."""
+        return [times.parse_times(series) for series in super().columns(name, values)]
+
+    def rules(self, name: str) -> list[Rule]:
+        """As of ``Text``."""
+        time = pl.col(name)
+
+        def unread(_: str) -> Fault:
+            return Fault(Reason.WRONG_TYPE, f"{name}: expected RFC 3339 with a time zone")
+
+        def at(reason: Reason) -> Callable[[str], Fault]:
+            return lambda text: Fault(reason, f"{name} {times.iso(text)}")
+
+        return [
+            Rule(time.is_not_null(), unread),
+            Rule(time >= EARLIEST_TIME, at(Reason.OUT_OF_RANGE)),
+            Rule(time <= pl.col(LATEST), at(Reason.FUTURE_EVENT_TIME)),
+        ]
+
+
+@dataclass(frozen=True)
+class Date(Text):
+    """A date, or the year or month of one."""
+
+    column: ClassVar[Any] = pl.Date
+
+    def columns(self, name: str, values: Sequence[Any]) -> list[pl.Series]:
+        """As of ``Text``."""
+        (text,) = super().columns(name, values)
+        dates = times.parse_dates(text)
+        return [dates, (text.is_null() | dates.is_not_null()).alias(f"_{name}_is_date")]
+
+    def rules(self, name: str) -> list[Rule]:
+        """As of ``Text``."""
+        detail = f"{name}: expected YYYY, YYYY-MM or YYYY-MM-DD"
+        return [Rule(pl.col(f"_{name}_is_date"), lambda _: Fault(Reason.WRONG_TYPE, detail))]
+
+
+@dataclass(frozen=True)
+class Integer:
+    """An integer from ``low`` to ``high``."""
+
+    low: int
+    high: int
+    column: Any = pl.Int64
+    json: ClassVar[type] = int
+
+    @property
+    def unfit(self) -> int:
+        """What stands for a value of another type."""
+        return self.low - 1
+
+    def columns(self, name: str, values: Sequence[Any]) -> list[pl.Series]:
+        """As of ``Text``; what is out of range stays so, and fits the column."""
+        beyond = self.high + 1
+        try:
+            series = pl.Series(name, values, dtype=pl.Int64, strict=True)
+        except (OverflowError, pl.exceptions.PolarsError, TypeError):  # one of more than 64 bits
+            near = [v if v is None else min(max(v, self.unfit), beyond) for v in values]
+            series = pl.Series(name, near, dtype=pl.Int64, strict=True)
+        return [series.clip(self.unfit, beyond).cast(self.column)]
+
+    def rules(self, name: str) -> list[Rule]:
+        """As of ``Text``."""
+
+        def fault(value: object) -> Fault:
+            if type(value) is not int:
+                return Fault(Reason.WRONG_TYPE, f"{name}: expected an integer")
+            told = f"{name}: {str(value)[:40]} is not in {self.low}..{self.high}"
+            return Fault(Reason.OUT_OF_RANGE, told)
+
+        return [Rule(pl.col(name).is_between(self.low, self.high), fault)]
+
+
+KINDS = (Text, Integer, OneOf, Time, Date)
+"""In the order in which the faults of their fields are told, when a record has several."""
