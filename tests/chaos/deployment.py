@@ -17,9 +17,8 @@ from spotify_mlops import sources
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import IntegrityError
 from spotify_mlops.config.params import Params
-from spotify_mlops.io import bigquery
 from spotify_mlops.io.local import processes, state
-from spotify_mlops.model import gate, runs
+from spotify_mlops.model import dataset, gate, runs
 from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import TrainingResult, train
 from spotify_mlops.operations import apps, bounded
@@ -104,11 +103,7 @@ class Deployments:
         sources.ingest_simulator(settings)
         bounded.run(settings)
         if self._result is None:
-            features, labels = (
-                bigquery.query(settings, f"SELECT * FROM {{dataset}}.spotify_{table}")
-                for table in ("features", "labels")
-            )
-            self._result = train(settings, features, labels)
+            self._result = train(settings, *dataset.read(settings))
         folder = self._result.save(runs.runs_folder(settings))
         runs.save_verdict(gate.decide(self._result, settings, None), folder)
         return settings

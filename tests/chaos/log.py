@@ -8,13 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from spotify_mlops import sources
 from spotify_mlops.config import params
 from spotify_mlops.config.params import Params
 from spotify_mlops.domain.windows import Windowing
-from spotify_mlops.io import bigquery, kafka
+from spotify_mlops.io import kafka
+from spotify_mlops.model import dataset
 from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import train
 from spotify_mlops.operations import bounded
@@ -94,7 +93,7 @@ def publish(folder: Path, **overrides: Any) -> FixedLog:
     manifest = sources.ingest_simulator(settings)
     bounded.run(settings, replay=True)
     bundle = folder / "bundle"
-    train(settings, *learnt_from(settings)).write_bundle(bundle)
+    train(settings, *dataset.read(settings)).write_bundle(bundle)
     return FixedLog(settings, bundle, manifest, _ends(settings))
 
 
@@ -103,13 +102,6 @@ def own_names(prefix: str) -> dict[str, str]:
     unique = f"{prefix}-{uuid.uuid4().hex[:8]}"
     dataset = unique.replace("-", "_")
     return {"profile": unique, "topic": unique, "dataset": dataset, "mongo_database": dataset}
-
-
-def learnt_from(settings: Params) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the features and labels of a dataset."""
-    features = bigquery.query(settings, "SELECT * FROM {dataset}.spotify_features")
-    labels = bigquery.query(settings, "SELECT * FROM {dataset}.spotify_labels")
-    return features, labels
 
 
 def _ends(settings: Params) -> dict[int, int]:

@@ -31,6 +31,7 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.io import kafka
 from spotify_mlops.io.archive import archived, compaction
 from spotify_mlops.io.local import processes, state
+from spotify_mlops.model import dataset
 from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import train
 from spotify_mlops.operations import apps, audit, bounded, compare
@@ -98,8 +99,7 @@ def publish(folder: Path, days: int, clock: float, **overrides: Any) -> Params:
     settings = params.load("local", **(own | overrides))
     sources.ingest_simulator(settings)
     bounded.run(settings)
-    features, labels = log.learnt_from(settings)
-    train(settings, features, labels).write_bundle(folder / "bundle")
+    train(settings, *dataset.read(settings)).write_bundle(folder / "bundle")
     promotions = PromotionHistory(settings)
     promotions.keep("1", folder / "bundle")
     promotions.promote("1", _start(settings))

@@ -87,10 +87,10 @@ def test_other_tables_are_never_made_anew(local_params: MakeParams) -> None:
     local = local_params()
     warehouse.ensure_dataset(local)
     client = bigquery.client(local)
-    name = f"{local.cloud.project}.{local.bigquery.dataset}.{tables.LABELS.rows}"
+    name = f"{local.cloud.project}.{local.bigquery.dataset}.{tables.PREDICTIONS.rows}"
     client.delete_table(name)
     client.query(f"CREATE TABLE `{name}` (other INT64)").result()
-    with pytest.raises(UserError, match=r"spotify_labels_rows tiene otras columnas"):
+    with pytest.raises(UserError, match=r"spotify_predictions_rows tiene otras columnas"):
         warehouse.ensure_dataset(local, rebuild=print)
     assert [field.name for field in client.get_table(name).schema] == ["other"]
 

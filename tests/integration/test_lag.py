@@ -20,6 +20,7 @@ from spotify_mlops.io.bigquery import appending, tables, warehouse
 from spotify_mlops.io.local import state
 from spotify_mlops.operations import apps, audit, housekeeping, lag, telemetry
 from spotify_mlops.pipeline import checkpoint
+from spotify_mlops.pipeline.sinks import rows
 from spotify_mlops.pipeline.source import CREDIT
 
 
@@ -109,6 +110,13 @@ def test_what_was_observed_is_forgotten_in_time(local_params: Callable[..., Para
     for age in ages:
         appending.append(settings, tables.LAG, telemetry.lag_rows(measured, now - age))
     appending.append(settings, tables.FRESHNESS, telemetry.freshness_rows(windows))
+    # Old, and still the latest that is known.
+    latest = now - timedelta(days=3)
+    for age in ages:
+        closed = rows.closed_rows(latest - age, latest - age)
+        appending.append(settings, tables.CLOSED, closed)
     housekeeping.forget(settings, now)
     for table in ("spotify_lag", "spotify_freshness"):
         assert bigquery.query(settings, f"SELECT COUNT(*) FROM {{dataset}}.{table}").item() == 2
+    kept = bigquery.query(settings, "SELECT closed_until FROM {dataset}.spotify_closed")
+    assert kept["closed_until"].to_list() == [latest]

@@ -27,9 +27,8 @@ from spotify_mlops.model.registry import CHAMPION, Registry
 from spotify_mlops.model.training import train
 from spotify_mlops.operations.monitor import decisions, loop
 from spotify_mlops.operations.monitor.decisions import Decision
-from spotify_mlops.pipeline.checkpoint import Position
 from spotify_mlops.pipeline.predict import Champions
-from spotify_mlops.pipeline.sinks import positions, rows
+from spotify_mlops.pipeline.sinks import rows
 from spotify_mlops.sources.simulator import Simulator
 
 REGIME_DAY = 10.0
@@ -94,7 +93,7 @@ class Market:
         if predicted.height:
             appending.append(self.params, tables.PREDICTIONS, predicted)
         self.reached = until
-        positions.save(self.params, Position({}, {}, write_from=until))
+        appending.append(self.params, tables.CLOSED, rows.closed_rows(until, now))
 
     def step(self, hours: int) -> loop.StepReport:
         """Go on for some hours and take a step of the loop."""
@@ -174,7 +173,7 @@ def test_a_worse_challenger_is_rolled_back(market: Market, tmp_path: Path) -> No
     worse = train(params, known, shuffled).write_bundle(tmp_path / "worse")
     bad = Registry(params).register(worse.path)
     market.live(market.start + timedelta(days=8))
-    closed = positions.load(params).write_from  # type: ignore[union-attr]
+    closed = dataset.read_closed_until(params)
     began = Decision("shadow", closed, bad, first, "Puesto a mano.", effective_from=closed)
     decisions.write(params, began, datetime.now(UTC))
     taken: list[Decision] = []

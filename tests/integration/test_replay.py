@@ -46,7 +46,7 @@ def training_digest(world: World, replayed: Params) -> str:
     known = pl.col("window_start") + replayed.windows.window <= world.history.watermark
     labelled = pl.col("label_window") + replayed.windows.window <= world.history.watermark
     features = compare.content(replayed, tables.features(replayed)).filter(known)
-    labels = compare.content(replayed, tables.LABELS).filter(labelled)
+    labels = compare.content(replayed, tables.labels(replayed)).filter(labelled)
     learned = data.split(data.join(features, labels, replayed), replayed).development
     return data.digest(learned, data.inputs("dynamics", replayed, learned))
 

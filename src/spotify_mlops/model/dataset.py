@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -15,8 +16,9 @@ from ..config.params import Params
 from ..domain.features import ROW_KEY, feature_names
 from ..domain.features.names import SEASON_FEATURES
 from ..domain.labels import LEVELS, level_of
-from ..domain.windows import Windowing
+from ..domain.windows import EPOCH, Windowing
 from ..io import bigquery
+from ..io.bigquery import tables
 
 _YEAR = timedelta(days=366)
 _FORTNIGHT = timedelta(days=14)
@@ -33,8 +35,7 @@ def read(params: Params) -> tuple[pl.DataFrame, pl.DataFrame]:
     Raises:
         google.api_core.exceptions.GoogleAPICallError: the tables are not there.
     """
-    labels = bigquery.query(params, "SELECT * FROM `{dataset}.spotify_labels`")
-    return read_features(params), labels
+    return read_features(params), read_labels(params)
 
 
 def read_features(params: Params) -> pl.DataFrame:
@@ -46,12 +47,41 @@ def read_features(params: Params) -> pl.DataFrame:
     return bigquery.query(params, "SELECT * FROM `{dataset}.spotify_features`")
 
 
+def read_labels(
+    params: Params, since: datetime = EPOCH, closed_until: datetime | None = None
+) -> pl.DataFrame:
+    """Return the labels of the rows from a window on, sorted by key.
+
+    The query is that of the view ``spotify_labels``, with the horizon and the levels of these
+    params, which the dataset's own need not have.
+
+    Args:
+        params: of the model.
+        since: the first window.
+        closed_until: leaves out what became known later.
+
+    Raises:
+        google.api_core.exceptions.GoogleAPICallError: the tables are not there.
+    """
+    known = "" if closed_until is None else "AND label_window <= @last"
+    limit = {} if closed_until is None else {"last": closed_until - params.windows.window}
+    view = tables.labels(params).view_sql(params.bigquery.dataset)
+    sql = f"SELECT * FROM ({view}) WHERE window_start >= @since {known}"
+    return bigquery.query(params, sql, since=since, **limit).sort(ROW_KEY)
+
+
+def read_closed_until(params: Params) -> datetime | None:
+    """Return until when all windows are closed and written; None where none is."""
+    sql = "SELECT MAX(closed_until) FROM {dataset}.spotify_closed_rows"
+    return cast(datetime | None, bigquery.query(params, sql).item())
+
+
 def join(features: pl.DataFrame, labels: pl.DataFrame, params: Params) -> pl.DataFrame:
     """Return the labelled rows, sorted by key.
 
     Args:
         features: the features table: row key, ``play_score`` and the model inputs.
-        labels: the labels table; those of ``params.horizon`` are used.
+        labels: the labels table; those of ``params.model.horizon`` are used.
 
     Returns:
         The features with ``level`` (what happened), ``label_window`` and ``current_level`` (the

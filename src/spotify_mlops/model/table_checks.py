@@ -13,6 +13,7 @@ from ..domain.events import Kind
 from ..domain.labels import level_of
 from ..domain.windows import Windowing
 from ..io import bigquery
+from ..io.bigquery import tables
 from . import leaks
 
 
@@ -61,10 +62,10 @@ def _features_without_the_future(params: Params, marked: pl.DataFrame) -> Check:
 def _labels_from_later_scores(params: Params) -> Check:
     found = bigquery.query(
         params,
-        """
+        f"""
         SELECT l.level, f.play_score AS label_score
-        FROM `{dataset}.spotify_labels` l
-        LEFT JOIN `{dataset}.spotify_features` f
+        FROM ({tables.labels(params).view_sql(params.bigquery.dataset)}) l
+        LEFT JOIN `{{dataset}}.spotify_features` f
           ON f.window_start = l.label_window AND f.country = l.country
          AND f.track_id = l.track_id
         """,
@@ -84,10 +85,10 @@ def _labels_at_the_horizon(params: Params) -> Check:
     ahead = int((params.windows.window * params.model.horizon).total_seconds())
     found = bigquery.query(
         params,
-        """
+        f"""
         SELECT COUNT(*) AS compared,
                COUNTIF(TIMESTAMP_DIFF(label_window, window_start, SECOND) != @ahead) AS different
-        FROM `{dataset}.spotify_labels`
+        FROM ({tables.labels(params).view_sql(params.bigquery.dataset)})
         """,
         ahead=ahead,
     ).row(0)

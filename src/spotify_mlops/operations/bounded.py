@@ -27,7 +27,6 @@ from ..config import errors, paths
 from ..config.params import Params
 from ..config.progress import Progress, silent
 from ..config.spanish import number
-from ..domain import labels
 from ..domain.windows import Windowing
 from ..io import bigquery, files, kafka
 from ..io.archive.location import archive_root
@@ -339,19 +338,12 @@ def _sinks(params: Params, staging: Staging, replay: bool) -> graph.Sinks:
 
 
 def _load(params: Params, staging: Staging, reached: datetime | None) -> dict[str, int]:
-    features = staging.read("spotify_features")
-    if features is not None and reached is not None:
-        labelled = labels.label(
-            features,
-            params.model.horizon,
-            Windowing.of(params),
-            reached,
-            (params.model.level_alta, params.model.level_media),
-        )
-        staging.write(tables.LABELS.name, "labels", labelled)
+    staging.write(tables.CLOSED.name, "closed", rows.closed_rows(reached, checkpoint.now()))
     counts = {}
     for table in tables.log_tables(params):
         counts[table.name] = warehouse.load(params, table, staging.files(table.name), replace=True)
+    labels = tables.labels(params).name
+    counts[labels] = bigquery.query(params, f"SELECT COUNT(*) FROM {{dataset}}.{labels}").item()
     return counts
 
 

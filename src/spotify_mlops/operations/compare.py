@@ -120,6 +120,7 @@ def compared_tables(params: Params) -> tuple[Table, ...]:
         tables.EVENTS,
         tables.LATE_EVENTS,
         tables.features(params),
+        tables.labels(params),
         tables.PREDICTIONS,
         tables.DEAD_LETTERS,
         tables.COUNTERS,
@@ -150,9 +151,8 @@ def within(rows: pl.DataFrame, extent: Extent, params: Params) -> pl.Expr:
         conditions.append(pl.col("log_offset") < ends)
     if "window_start" in rows.columns:
         until = pl.lit(extent.closed_until, pl.Datetime("us", "UTC"))
-        conditions.append(
-            (pl.col("window_start") + params.windows.window <= until).fill_null(False)
-        )
+        last = "label_window" if "label_window" in rows.columns else "window_start"
+        conditions.append((pl.col(last) + params.windows.window <= until).fill_null(False))
     return pl.coalesce(conditions)
 
 

@@ -25,8 +25,12 @@ _REST = 3.0
 """Times as long as a merge took, before the next one."""
 _END_SECONDS = 5.0
 """How long the end of the job waits for a merge under way: it may be killed at any moment."""
-_PASSING = (tables.LAG, tables.FRESHNESS)
-"""Tables of what was observed that grow with time alone, whatever happens."""
+_PASSING = {
+    tables.LAG: "TRUE",
+    tables.FRESHNESS: "TRUE",
+    tables.CLOSED: "closed_until < (SELECT MAX(closed_until) FROM `{dataset}.spotify_closed_rows`)",
+}
+"""Tables that grow with time alone, whatever happens, and which rows say nothing once old."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,10 +50,10 @@ def kept(params: Params) -> Iterator[None]:
 
 def forget(params: Params, now: datetime) -> None:
     """Remove rows of the tables that only tell of a passing state, once they are old."""
-    for table in _PASSING:
+    for table, needless in _PASSING.items():
         bigquery.query(
             params,
-            f"DELETE FROM `{{dataset}}.{table.rows}` WHERE {table.day} < @before",
+            f"DELETE FROM `{{dataset}}.{table.rows}` WHERE {table.day} < @before AND {needless}",
             before=now - params.stream.observed_retention,
         )
 

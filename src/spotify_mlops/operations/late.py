@@ -93,7 +93,7 @@ def changes(live: Params, other: Params, summary: BoundedSummary, wait: float = 
     counters = both(tables.COUNTERS)
     features = both(tables.features(live))
     predictions = both(tables.PREDICTIONS)
-    labels = both(tables.LABELS)
+    labels = both(tables.labels(live))
     columns = (*DESCRIPTIVE_SCHEMA, *model_inputs(live))
     rows = differences(*features, ROW_KEY, columns)
     predicted = differences(*predictions, ROW_KEY, PREDICTED)
@@ -109,7 +109,7 @@ def changes(live: Params, other: Params, summary: BoundedSummary, wait: float = 
         _each(predictions, pl.len()),
         predicted.found.height,
         _moved(predicted.expected["level"], predicted.found["level"]),
-        differences(*labels, tables.LABELS.key, ["level"]).found.height,
+        differences(*labels, tables.labels(live).key, ["level"]).found.height,
     )
 
 

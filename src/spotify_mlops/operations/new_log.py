@@ -44,7 +44,7 @@ def begin(params: Params, say: Progress = silent) -> str:
     aside = _aside(params, f"{params.kafka.topic}-{datetime.now(UTC):%Y%m%dT%H%M%S}")
     with positions.held(params):
         client = bigquery.client(params)
-        for table in (*tables.log_tables(params), *tables.VIEWS):
+        for table in (*tables.log_tables(params), *tables.views(params)):
             for name in dict.fromkeys((table.name, table.rows)):
                 client.delete_table(
                     f"{params.cloud.project}.{params.bigquery.dataset}.{name}", not_found_ok=True

@@ -187,7 +187,7 @@ def _features_stored(params: Params, computed: Computed) -> Place:
 
 def _features_notebook(params: Params, computed: Computed) -> Place:
     """Look at the matrix that a model learns from."""
-    rows, _ = dataset.read(params)
+    rows = dataset.read_features(params)
     rows = rows.filter(within(rows, computed.extent, params))
     inputs = model_inputs(params)
     values = pl.DataFrame(dataset.matrix(rows, inputs), schema=dict.fromkeys(inputs, pl.Float64))

@@ -25,11 +25,11 @@ from ..config.params import Params
 from ..config.progress import Progress, silent
 from ..domain.windows import Windowing
 from ..io import answering, kafka
-from ..io.bigquery import warehouse
+from ..io.bigquery import appending, tables, warehouse
 from ..io.local import health
 from ..model.promotions import PromotionHistory
 from ..pipeline import checkpoint, graph
-from ..pipeline.sinks import positions, same_log
+from ..pipeline.sinks import positions, rows, same_log
 from ..pipeline.sinks.archive import ArchiveSink
 from ..pipeline.sinks.dead_letters import DeadLettersSink
 from ..pipeline.sinks.mongo import OperationalSink
@@ -116,10 +116,9 @@ def run(
     """
     with positions.held(params):
         kafka.ensure_topic(params)
-        warehouse.ensure_dataset(params)
-        PromotionHistory(
-            params
-        ).periods()  # refused here it is one line, and in a worker Beam's traceback
+        warehouse.ensure_dataset(params, fills=True)
+        # Refused here it is one line, and in a worker Beam's traceback.
+        PromotionHistory(params).periods()
         ends = {p: high for p, (_, high) in kafka.offsets(params).items()}
         target = ends if until_caught_up else None
         return _run(params, target, _where_possible(say), sinks or live_sinks(params))
@@ -286,6 +285,8 @@ class _Attempt:
         if outcome[0] is not None and not stop.is_set():
             raise _job_error(outcome[0])
         positions.save(self._params, tracked.position())
+        closed = rows.closed_rows(tracked.written_until, checkpoint.now())
+        appending.append(self._params, tables.CLOSED, closed)
 
     def _stop_on_signals(self, stop: threading.Event) -> None:
         """Install handlers; after ``run``, which installs Prism's own."""

@@ -1,4 +1,4 @@
-"""What a running streaming job tells BigQuery of itself: its lag, and how fresh its windows are.
+"""What a running streaming job tells BigQuery of itself: its lag, what is closed, how fresh it is.
 
 It is told by a thread of its own, and what cannot be told is dropped with a warning: no reason
 to hold up the job or to end it.
@@ -19,6 +19,7 @@ from ..config.params import Params
 from ..io.bigquery import frames, tables
 from ..io.bigquery.appending import Appender
 from ..pipeline.checkpoint import Tracker, WrittenWindow
+from ..pipeline.sinks import rows
 from . import lag
 from .lag import Lag
 
@@ -71,14 +72,23 @@ def freshness_rows(written: Sequence[WrittenWindow]) -> pl.DataFrame:
 
 def _tell(params: Params, progress: Tracker, ended: threading.Event) -> None:
     patient = params.replace(sink_deadline=_DEADLINE)
-    with Appender(patient, tables.LAG) as lags, Appender(patient, tables.FRESHNESS) as windows:
+    with (
+        Appender(patient, tables.LAG) as lags,
+        Appender(patient, tables.FRESHNESS) as windows,
+        Appender(patient, tables.CLOSED) as closed,
+    ):
         last = False
+        said = None
         while not last:
             last = ended.wait(INTERVAL_SECONDS)
             try:
                 written = progress.take_written()
                 if written:
                     windows.append(freshness_rows(written))
+                until = progress.written_until
+                if until != said:
+                    closed.append(rows.closed_rows(until, datetime.now(UTC)))
+                    said = until
                 lags.append(lag_rows(lag.measure(params), datetime.now(UTC)))
             except UserError as error:  # Kafka or BigQuery is away
                 _log.warning("telemetry: %s", error)

@@ -191,6 +191,12 @@ class Tracker:
             self._pending.clear()
             self._closed_at.clear()
 
+    @property
+    def written_until(self) -> datetime | None:
+        """All windows that end by then are written, those without a row too; None if unknown."""
+        with self._lock:
+            return self._next_window()
+
     def take_written(self) -> list[WrittenWindow]:
         """Return the windows that were acknowledged whole since the last time this was asked."""
         with self._lock:

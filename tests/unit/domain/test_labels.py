@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
+from spotify_mlops.config import params
 from spotify_mlops.domain.labels import LABEL_SCHEMA, label, level_of
 from spotify_mlops.domain.windows import Windowing
-from spotify_mlops.io.bigquery.tables import LABELS
+from spotify_mlops.io.bigquery import tables
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 HOUR = Windowing(timedelta(hours=1))
@@ -42,7 +43,9 @@ def test_label_is_the_level_at_the_horizon_in_the_same_country() -> None:
     )
     result = label(rows, 2, HOUR, at(3), THRESHOLDS)
     assert dict(result.schema) == LABEL_SCHEMA
-    assert list(LABEL_SCHEMA) == [field.name for field in LABELS.schema]
+    assert list(LABEL_SCHEMA) == [
+        field.name for field in tables.labels(params.load("local")).schema
+    ]
     assert result.select("country", "level", "label_score").rows() == [
         ("CO", "Alta", 90.0),
         ("ES", "Media", 50.0),

@@ -7,11 +7,13 @@ writer may repeat itself after a crash and a reader never sees it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from google.cloud import bigquery
 
 from ...config.params import Params
 from ...domain.features import feature_names
+from ...domain.labels import LEVELS
 
 F = bigquery.SchemaField
 
@@ -30,6 +32,8 @@ class Table:
     where: str = "TRUE"
     over: str | None = None
     """Another table, whose rows this view shows; it has none of its own."""
+    sql: str | None = None
+    """The view's query, where it is another than the rows that count, each key once."""
 
     @property
     def rows(self) -> str:
@@ -38,6 +42,8 @@ class Table:
 
     def view_sql(self, dataset: str) -> str:
         """Return the query of the view: the rows that count, each key once."""
+        if self.sql is not None:
+            return self.sql.replace("{dataset}", dataset)
         columns = ", ".join(f"`{field.name}`" for field in self.schema)
         key = ", ".join(f"`{name}`" for name in self.key)
         return (
@@ -92,19 +98,6 @@ LATE_EVENTS = replace(
     over=EVENTS.name,
 )
 """The events that came too late to be counted, each record once."""
-LABELS = Table(
-    "spotify_labels",
-    (
-        *_ROW_KEY_FIELDS,
-        F("horizon", "INT64", "REQUIRED"),
-        F("level", "STRING", "REQUIRED"),
-        F("label_window", "TIMESTAMP", "REQUIRED"),
-        F("label_score", "FLOAT64"),
-    ),
-    key=(*_ROW_KEY, "horizon"),
-    order="label_window",
-    day="window_start",
-)
 PREDICTIONS = Table(
     "spotify_predictions",
     (
@@ -190,6 +183,18 @@ COUNTERS = Table(
     day=None,
 )
 
+CLOSED = Table(
+    "spotify_closed",
+    (
+        F("closed_until", "TIMESTAMP", "REQUIRED"),  # windows that end by then are written
+        F("written_at", "TIMESTAMP", "REQUIRED"),
+    ),
+    key=("closed_until",),
+    order="written_at",
+    day="written_at",
+)
+"""Until when all windows are closed and written, those without a row too; the latest counts."""
+
 LAG = Table(
     "spotify_lag",
     (
@@ -257,8 +262,50 @@ def features(params: Params) -> Table:
     )
 
 
-VIEWS = (LATE_EVENTS,)
-"""Further views over the rows of tables."""
+def labels(params: Params) -> Table:
+    """Return the view of labels: what `domain.labels.label` gives, with the params' levels."""
+    model = params.model
+    microsecond = timedelta(microseconds=1)
+    ahead = params.windows.window * model.horizon // microsecond
+    alta, media, baja = LEVELS
+    sql = f"""
+SELECT own.window_start, own.country, own.track_id, CAST({model.horizon} AS INT64) AS horizon,
+  CASE WHEN later.play_score >= {model.level_alta!r} THEN '{alta}'
+       WHEN later.play_score >= {model.level_media!r} THEN '{media}' ELSE '{baja}' END AS level,
+  own.label_window, later.play_score AS label_score
+FROM (
+  SELECT DISTINCT window_start, country, track_id,
+    TIMESTAMP_ADD(window_start, INTERVAL {ahead} MICROSECOND) AS label_window
+  FROM `{{dataset}}.spotify_features_rows`) AS own
+LEFT JOIN `{{dataset}}.spotify_features` AS later
+  ON later.window_start = own.label_window AND later.country = own.country
+  AND later.track_id = own.track_id
+WHERE TIMESTAMP_ADD(own.label_window, INTERVAL {params.windows.window // microsecond} MICROSECOND)
+  <= (SELECT MAX(closed_until) FROM `{{dataset}}.spotify_closed_rows`)"""
+    return Table(
+        "spotify_labels",
+        (
+            *_ROW_KEY_FIELDS,
+            F("horizon", "INT64", "REQUIRED"),
+            F("level", "STRING", "REQUIRED"),
+            F("label_window", "TIMESTAMP", "REQUIRED"),
+            F("label_score", "FLOAT64"),
+        ),
+        key=(*_ROW_KEY, "horizon"),
+        order="label_window",
+        day=None,
+        over="spotify_features",
+        sql=sql.strip(),
+    )
+
+
+RETIRED = ("spotify_labels", "spotify_labels_rows")
+"""Tables of earlier releases, whose content is a view's now."""
+
+
+def views(params: Params) -> tuple[Table, ...]:
+    """Return the further views over the rows of tables."""
+    return (LATE_EVENTS, labels(params))
 
 
 OBSERVED = (MODEL_METRICS, DECISIONS, LAG, FRESHNESS, AUDITS)
@@ -267,7 +314,7 @@ OBSERVED = (MODEL_METRICS, DECISIONS, LAG, FRESHNESS, AUDITS)
 
 def log_tables(params: Params) -> tuple[Table, ...]:
     """Return the tables that are functions of the log: a bounded run makes them anew."""
-    return (EVENTS, features(params), LABELS, PREDICTIONS, DEAD_LETTERS, COUNTERS)
+    return (EVENTS, features(params), PREDICTIONS, DEAD_LETTERS, COUNTERS, CLOSED)
 
 
 def all_tables(params: Params) -> tuple[Table, ...]:

@@ -24,18 +24,21 @@ _STANDARD = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 _LOAD_ROWS = 256 * 1024
 
 
-def ensure_dataset(params: Params, rebuild: Progress | None = None) -> None:
+def ensure_dataset(params: Params, rebuild: Progress | None = None, *, fills: bool = False) -> None:
     """Make what is missing of the dataset, its tables and its views; what is there stays.
 
     Nullable columns that are new at a table's end are added to it (not to the features', which
     follow the lags), and a view whose query is another takes the new one in place: a reader finds
-    it at any time. Nothing is changed when something is refused.
+    it at any time. The view of labels has the horizon and the levels of whoever fills the
+    dataset, and other params leave it alone: they read theirs by ``tables.labels``. Nothing is
+    changed when something is refused.
 
     Args:
         params: which dataset, and the lags that the columns of its features follow.
         rebuild: given by what then fills the table of features again from the log: with other
             columns it is made anew, empty, and this takes a line that says so. Without it such
             a table is refused.
+        fills: whether the caller writes the rows of windows; so does who may rebuild.
 
     Raises:
         UserError: a table has other columns than declared.
@@ -44,7 +47,9 @@ def ensure_dataset(params: Params, rebuild: Progress | None = None) -> None:
     dataset = bigquery.Dataset(f"{params.cloud.project}.{params.bigquery.dataset}")
     dataset.location = params.cloud.location
     client.create_dataset(dataset, exists_ok=True)
-    existing = {item.table_id for item in client.list_tables(params.bigquery.dataset)}
+    existing = {
+        item.table_id: item.table_type for item in client.list_tables(params.bigquery.dataset)
+    }
     declared = tables.all_tables(params)
     present = {
         table.rows: client.get_table(_reference(params, table.rows))
@@ -58,8 +63,14 @@ def ensure_dataset(params: Params, rebuild: Progress | None = None) -> None:
             rebuild(f"Las columnas de {table.rows} cambiaron (lags): se crea de nuevo, vacía")
             client.delete_table(present.pop(table.rows))
         _ensure_rows(client, params, table, present.get(table.rows))
-    for view in (*declared, *tables.VIEWS):
-        _ensure_view(client, params, view, existing)
+    retired = [name for name in tables.RETIRED if existing.get(name) == "TABLE"]
+    for name in retired:
+        client.delete_table(_reference(params, name))
+        del existing[name]
+    follow = fills or rebuild is not None or retired
+    for view in (*declared, *tables.views(params)):
+        if follow or view.sql is None or view.name not in existing:
+            _ensure_view(client, params, view, existing)
 
 
 def load(params: Params, table: Table, files: Sequence[str | Path], *, replace: bool) -> int:
@@ -165,7 +176,9 @@ def _add_columns(
     client.update_table(present, ["schema"])
 
 
-def _ensure_view(client: bigquery.Client, params: Params, table: Table, existing: set[str]) -> None:
+def _ensure_view(
+    client: bigquery.Client, params: Params, table: Table, existing: Mapping[str, str]
+) -> None:
     reference, sql = _reference(params, table.name), table.view_sql(params.bigquery.dataset)
     view = client.get_table(reference) if table.name in existing else bigquery.Table(reference)
     if view.view_query == sql:

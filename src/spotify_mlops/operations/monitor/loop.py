@@ -16,7 +16,6 @@ import polars as pl
 from ...config.errors import UserError
 from ...config.params import Params
 from ...config.progress import Progress, silent
-from ...domain import labels
 from ...domain.features import ROW_KEY
 from ...domain.windows import EPOCH, Windowing
 from ...io import bigquery
@@ -29,7 +28,6 @@ from ...model.predictor import Predictor
 from ...model.promotions import Canary, PromotionHistory
 from ...model.registry import Registry
 from ...pipeline.predict import in_canary
-from ...pipeline.sinks import positions
 from . import decisions, drift, policy, retraining, scores
 from .decisions import Decision
 from .policy import Comparison, Evidence, Quality, State
@@ -76,8 +74,7 @@ class _Step:
 
     def take(self, act: bool) -> StepReport:
         warehouse.ensure_dataset(self._params)
-        position = positions.load(self._params)
-        closed = position.write_from if position is not None else None
+        closed = dataset.read_closed_until(self._params)
         champion = self._promotions.champion()
         if closed is None or champion is None:
             return StepReport(closed, 0, None, None, ())
@@ -129,19 +126,7 @@ class _Step:
             since=since,
             last=self._last_labelled(closed),
         )
-        return scores.joined(predictions, self._labels(since, closed))
-
-    def _labels(self, since: datetime, closed: datetime) -> pl.DataFrame:
-        slim = bigquery.query(
-            self._params,
-            "SELECT window_start, country, track_id, play_score "
-            "FROM `{dataset}.spotify_features` "
-            "WHERE window_start >= @since AND window_start < @closed",
-            since=since,
-            closed=closed,
-        )
-        horizon, levels = self._params.model.horizon, dataset.thresholds(self._params)
-        return labels.label(slim, horizon, self._windowing, closed, levels)
+        return scores.joined(predictions, dataset.read_labels(params, since, closed))
 
     def _features(self, since: datetime, until: datetime) -> pl.DataFrame:
         return bigquery.query(
@@ -154,8 +139,11 @@ class _Step:
 
     def _history(self, until: datetime) -> pl.DataFrame:
         """Return the features that a model learns from which is trained at ``until``."""
+        return self._features(self._since(until), until)
+
+    def _since(self, until: datetime) -> datetime:
         reach = self._params.monitor.retrain_history
-        return self._features(EPOCH if reach is None else until - reach, until)
+        return EPOCH if reach is None else until - reach
 
     def _evidence(self, state: State, closed: datetime) -> Evidence | None:
         last = self._last_labelled(closed)
@@ -216,7 +204,7 @@ class _Step:
         """Compare the two models of a stage on what both say of the same stored features."""
         assert state.challenger is not None
         assert state.since is not None
-        known = self._labels(state.since, closed)
+        known = dataset.read_labels(self._params, state.since, closed)
         rows = self._features(
             state.since, self._last_labelled(closed) + self._params.windows.window
         )
@@ -284,7 +272,8 @@ class _Step:
         params = self._params
         try:
             features = self._history(closed)
-            result = retraining.retrain(params, features, closed, self._say)
+            known = dataset.read_labels(params, self._since(closed), closed)
+            result = retraining.retrain(params, features, known, self._say)
         except UserError as error:
             reason = f"El entrenamiento no acabó: {error}"
             return [asked, replace(asked, step="refused", reason=reason)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -11,8 +10,6 @@ from google.cloud import aiplatform_v1
 from ...config.errors import ServiceError
 from ...config.params import Params
 from ...config.progress import Progress
-from ...domain import labels
-from ...domain.windows import Windowing
 from ...io import files, retry, vertex
 from ...io.archive.location import archive_root
 from ...model import dataset, train, training_set
@@ -29,28 +26,22 @@ _ENDED = {
 
 
 def retrain(
-    params: Params, features: pl.DataFrame, closed_until: datetime, say: Progress
+    params: Params, features: pl.DataFrame, labels: pl.DataFrame, say: Progress
 ) -> TrainingResult:
     """Train on the features of closed windows and return the run.
 
     Args:
         params: of the model.
         features: of the windows to learn from.
-        closed_until: end of the last of them.
+        labels: of those whose label window is closed.
         say: called with each step (Spanish).
 
     Raises:
         ServiceError: the job failed; the message has the end of its log.
     """
-    known = labels.label(
-        features,
-        params.model.horizon,
-        Windowing.of(params),
-        closed_until,
-        dataset.thresholds(params),
-    )
-    data = training_set.export(params, features, known)
-    say(f"Entrenando con {features.height} filas hasta el {closed_until:%Y-%m-%d %H:%M}")
+    data = training_set.export(params, features, labels)
+    until = dataset.bounds(features)[1] + params.windows.window
+    say(f"Entrenando con {features.height} filas hasta el {until:%Y-%m-%d %H:%M}")
     run_dir = f"{archive_root(params)}/{training_set.FOLDER}/runs/{Path(data).name}"
     _run_job(params, data, run_dir)
     return TrainingResult.load(files.local_folder(run_dir), sealed="://" not in run_dir)

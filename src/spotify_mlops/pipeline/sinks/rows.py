@@ -70,6 +70,13 @@ def counter_rows(counters: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def closed_rows(until: datetime | None, written_at: datetime) -> pl.DataFrame:
+    """Return the row of ``spotify_closed``; none where nothing is known to be written."""
+    times = {"closed_until": until, "written_at": written_at}
+    schema = dict.fromkeys(times, pl.Datetime("us", "UTC"))
+    return pl.DataFrame([times] if until else [], schema=schema)
+
+
 def stamped(rows: pl.DataFrame, written_at: datetime) -> pl.DataFrame:
     """Add the wall-clock column ``written_at``, which comparisons leave out."""
     return rows.with_columns(written_at=pl.lit(written_at, pl.Datetime("us", "UTC")))
