@@ -22,6 +22,7 @@ from spotify_mlops.config.errors import ServiceError, UserError
 from spotify_mlops.config.params import Params
 from spotify_mlops.config.spanish import exact
 from spotify_mlops.domain.events import Ahead, decode
+from spotify_mlops.domain.schemas import COUNTED_SCHEMA
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io import kafka
 from spotify_mlops.io.local import processes
@@ -189,9 +190,7 @@ def _windows(marked: pl.DataFrame, params: Params) -> Iterator[_Element]:
     pieces = predicted.partition_by("window_start", as_dict=True)
     for (window,), rows in built.partition_by("window_start", as_dict=True).items():
         assert isinstance(window, datetime)
-        counters = pl.DataFrame(
-            [(window, 0, 0, sizes[window], 0)], steps.COUNTERS_SCHEMA, orient="row"
-        )
+        counters = pl.DataFrame([(window, 0, 0, sizes[window], 0)], COUNTED_SCHEMA, orient="row")
         yield (
             (0, window + params.windows.window, rows, counters, pieces[window,]),
             sizes[window],

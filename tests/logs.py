@@ -187,7 +187,7 @@ def features_of(outputs: list[Output]) -> pl.DataFrame:
 
 def counters_of(outputs: list[Output]) -> pl.DataFrame:
     """Return outputs as the view shows them: each counter once, sorted."""
-    key = ["window_start", "slot", "log_partition"]
+    key = ["window_start", "shard", "log_partition"]
     rows = pl.concat([output.counters for output in outputs]).unique()
     assert rows.select(key).is_unique().all()
     return rows.sort(key)

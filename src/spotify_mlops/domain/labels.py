@@ -1,4 +1,7 @@
-"""The level of a track ``horizon`` windows later: what the model learns to predict."""
+"""The level of a track ``horizon`` windows later: what the model learns to predict.
+
+`label` is the plain computation; the view ``spotify_labels`` must equal it.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,11 @@ from datetime import datetime
 
 import polars as pl
 
-from .events.schema import UTC_MICROSECONDS
-from .features import ROW_KEY
+from .schemas import LABEL_SCHEMA, ROW_KEY
 from .windows import Windowing
 
 LEVELS = ("Alta", "Media", "Baja")
 """From most to least popular."""
-
-LABEL_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
-    "window_start": UTC_MICROSECONDS,
-    "country": pl.String,
-    "track_id": pl.String,
-    "horizon": pl.Int64,
-    "level": pl.String,
-    "label_window": UTC_MICROSECONDS,
-    "label_score": pl.Float64,  # play score there; null when the track has no plays there
-}
 
 
 def level_of(score: str | pl.Expr, thresholds: Sequence[float]) -> pl.Expr:

@@ -19,10 +19,9 @@ from google.protobuf import json_format, struct_pb2
 from ..config.errors import InputError, ServiceError
 from ..config.params import Params
 from ..domain.labels import LEVELS
+from ..domain.schemas import ANSWER_SCHEMA
 from ..io import retry, vertex
 from .endpoint import Endpoint
-from .metrics import PROBABILITIES
-from .predictor import OUTPUT_SCHEMA
 
 BATCH = 2_000
 """Rows in a request of `predict_rows`."""
@@ -63,7 +62,7 @@ def predict_rows(params: Params, features: pl.DataFrame, names: Sequence[str]) -
         names: the model's inputs.
 
     Returns:
-        ``OUTPUT_SCHEMA`` and ``model``, in the order of the rows: equal, bit by bit, to what
+        ``ANSWER_SCHEMA``, in the order of the rows: equal, bit by bit, to what
         the model that answered says in process.
 
     Raises:
@@ -71,7 +70,7 @@ def predict_rows(params: Params, features: pl.DataFrame, names: Sequence[str]) -
         ServiceError: it stayed away.
     """
     patience = params.stream.sink_deadline.total_seconds()
-    parts = [pl.DataFrame(schema=OUTPUT_SCHEMA | {"model": pl.String})]
+    parts = [pl.DataFrame(schema=ANSWER_SCHEMA)]
     for rows in features.select(names).iter_slices(BATCH):
         body = msgspec.json.encode({"instances": rows.to_dicts()})
         answers = retry.again(
@@ -97,8 +96,7 @@ def _frame(answers: Sequence[dict[str, Any]]) -> pl.DataFrame:
         (a["level"], a["score"], *(a["probabilities"][level] for level in LEVELS), a["model"])
         for a in answers
     ]
-    assert tuple(OUTPUT_SCHEMA) == ("level", "score", *PROBABILITIES)
-    return pl.DataFrame(rows, schema=OUTPUT_SCHEMA | {"model": pl.String}, orient="row")
+    return pl.DataFrame(rows, schema=ANSWER_SCHEMA, orient="row")
 
 
 def _client(params: Params) -> aiplatform_v1.PredictionServiceClient:

@@ -16,9 +16,10 @@ import polars as pl
 from ..config.params import Params
 from ..domain.features import MODEL_COUNTRIES
 from ..domain.labels import LEVELS
+from ..domain.schemas import PROBABILITIES
 from . import dataset
 from .dataset import matrix
-from .metrics import PROBABILITIES, blocks_of, bootstrap_weights, interval
+from .metrics import blocks_of, bootstrap_weights, interval
 from .predictor import Predictor
 
 EVENT_TYPE_COLUMNS = {

@@ -11,10 +11,10 @@ import polars as pl
 from ..config.errors import UserError
 from ..config.params import Params
 from ..config.spanish import country, interval, moment, number, plural
+from ..domain.schemas import PROBABILITIES
 from . import metrics
 from .dataset import ROW_KEY
 from .latency import Latency, measure
-from .metrics import PROBABILITIES
 from .predictor import Predictor
 from .promotions import PromotionHistory
 from .training import TrainingResult

@@ -11,15 +11,13 @@ import polars as pl
 
 from ..config.params import Params
 from ..domain.labels import LEVELS
+from ..domain.schemas import METRIC_SCHEMA, PROBABILITIES
 from ..domain.windows import Windowing
 from .dataset import level_codes
 
 CONFIDENCE = 0.95
 BINS = 10
 """Equal-width bins of the announced probability, for the calibration error."""
-
-PROBABILITIES = ("p_alta", "p_media", "p_baja")
-"""Columns of the probabilities, in the order of `LEVELS`."""
 
 _K = len(LEVELS)
 
@@ -323,19 +321,14 @@ def metrics_rows(
         run_id: of the training run.
         written_at: UTC.
     """
-    passed = pl.col("passed") if "passed" in metrics.columns else pl.lit(None, pl.Boolean)
-    return metrics.select(
-        pl.lit(written_at).cast(pl.Datetime("us", "UTC")).alias("written_at"),
-        pl.lit(run_id).alias("run_id"),
-        "model",
-        "family",
-        pl.lit(params.model.horizon, pl.Int64).alias("horizon"),
-        "split",
-        "slice",
-        "metric",
-        "value",
-        "low",
-        "high",
-        "rows",
-        passed.alias("passed"),
+    passed = pl.col("passed") if "passed" in metrics.columns else pl.lit(None)
+    return (
+        metrics.with_columns(
+            written_at=pl.lit(written_at),
+            run_id=pl.lit(run_id),
+            horizon=pl.lit(params.model.horizon),
+            passed=passed,
+        )
+        .select(*METRIC_SCHEMA)
+        .cast(pl.Schema(METRIC_SCHEMA))
     )

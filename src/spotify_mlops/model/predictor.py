@@ -11,15 +11,9 @@ import numpy as np
 import polars as pl
 
 from ..domain.labels import LEVELS
+from ..domain.schemas import OUTPUT_SCHEMA, PROBABILITIES
 from . import bundle, runtime
 from .bundle import Bundle
-from .metrics import PROBABILITIES
-
-OUTPUT_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
-    "level": pl.String,
-    "score": pl.Float64,  # probability of the level
-    **dict.fromkeys(PROBABILITIES, pl.Float64),
-}
 
 _BLOCK = 8192
 """Rows for one thread."""

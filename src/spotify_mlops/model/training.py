@@ -23,6 +23,7 @@ from ..config.progress import Progress, silent
 from ..config.untrusted import DESCRIPTION_BYTES, RefusedError, parse_json
 from ..domain.features import ROW_KEY
 from ..domain.labels import LEVELS
+from ..domain.schemas import PROBABILITIES
 from ..io import files
 from . import baselines, bundle, dataset, export, level_offsets, metrics, seal, weaknesses
 from .baselines import Prediction
@@ -31,7 +32,6 @@ from .calibration import Calibration
 from .card import write_card
 from .dataset import Split, level_codes, matrix
 from .learner import Hyperparameters, LevelModel, fit, in_parallel
-from .metrics import PROBABILITIES
 
 CANDIDATE_ROWS = 50_000
 """Most rows that a candidate learns from; more are sampled, with ``model_seed``."""

@@ -15,6 +15,7 @@ import polars as pl
 
 from ..config.params import Params
 from ..config.spanish import number
+from ..domain import schemas
 from ..domain.events.schema import DUPLICATE_KEY
 from ..io import bigquery, kafka, retry
 from ..io.bigquery import appending, log, tables
@@ -24,7 +25,7 @@ from ..sources import manifest as manifests
 from . import lag
 from .lag import Lag
 
-TERMS = tables.AUDIT_TERMS
+TERMS = schemas.AUDIT_TERMS
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from ..config import errors, paths
 from ..config.params import Params
 from ..config.progress import Progress, silent
 from ..config.spanish import number
+from ..domain.schemas import PREDICTION_SCHEMA, ROW_KEY
 from ..domain.windows import Windowing
 from ..io import bigquery, files, kafka
 from ..io.archive.location import archive_root
@@ -35,7 +36,6 @@ from ..io.local import state
 from ..io.mongo.clients import database as mongo_database
 from ..model.promotions import PromotionHistory
 from ..pipeline import checkpoint, graph
-from ..pipeline.predict import PREDICTION_SCHEMA
 from ..pipeline.sinks import archive, mongo, positions, rows, same_log
 from ..pipeline.sinks.dead_letters import DeadLettersSink
 from ..pipeline.sinks.staging import StageRaw, StageWindows, Staging
@@ -357,6 +357,6 @@ def _latest_tracks(params: Params, staging: Staging) -> None:
     predictions = staging.read("spotify_predictions")
     if predictions is None:
         predictions = pl.DataFrame(schema=PREDICTION_SCHEMA)
-    wanted = predictions.join(latest, on=["window_start", "country", "track_id"], how="semi")
+    wanted = predictions.join(latest, on=ROW_KEY, how="semi")
     tracks = mongo.Tracks(mongo_database(params), mongo.model_inputs(params))
     tracks.replace(latest, wanted)

@@ -18,6 +18,7 @@ import polars as pl
 
 from ..config.params import Params
 from ..config.spanish import aligned, number
+from ..domain.schemas import WRITTEN_SCHEMA
 from ..io import bigquery, retry
 from ..io.bigquery import tables
 from ..io.bigquery.tables import Table
@@ -25,7 +26,7 @@ from ..pipeline.readers import ArchiveReader
 from ..pipeline.sinks import archive
 from .bounded import BoundedSummary
 
-WALL_CLOCK = ("written_at",)
+WALL_CLOCK = tuple(WRITTEN_SCHEMA)
 
 
 @dataclass(frozen=True)

@@ -18,31 +18,24 @@ from ..config.errors import InputError, ServiceError
 from ..config.params import Params
 from ..config.progress import Progress
 from ..config.spanish import aligned, number
-from ..domain.features import DESCRIPTIVE_SCHEMA, ROW_KEY
-from ..domain.features.schema import Schema
+from ..domain import schemas
 from ..domain.labels import LEVELS
 from ..io import bigquery, mongo, retry
 from ..io.bigquery import tables
 from ..io.mongo.store import OnlineStore
 from ..model import client, dataset
 from ..model.endpoint import Endpoint
-from ..model.metrics import PROBABILITIES
 from ..model.promotions import PromotionHistory
-from ..pipeline.predict import PREDICTION_SCHEMA
 from ..pipeline.sinks.mongo import model_inputs
 from . import bounded
 from .compare import Differences, Extent, content, differences, within
 
 TRACK = ("country", "track_id")
-PREDICTED = ("level", "score", *PROBABILITIES, "model")
+PREDICTED = tuple(schemas.ANSWER_SCHEMA)
 EXAMPLES = 3
 _BATCH = 1000
 """Tracks asked for at once."""
-_TRACK_SCHEMA: Schema = {
-    "country": pl.String,
-    "track_id": pl.String,
-    "window_start": pl.Datetime("us", "UTC"),
-}
+_TRACK_SCHEMA = schemas.KEY_SCHEMA.only(*TRACK, "window_start")
 _TITLES = {
     "features_stored": "Variables en BigQuery (tarea en directo)",
     "features_notebook": "Variables que leen los cuadernos",
@@ -140,18 +133,13 @@ def compute(params: Params, say: Progress = lambda _: None) -> Computed:
     with bounded.computed(params, say) as made:
         features = made.staging.read("spotify_features")
         predictions = made.staging.read("spotify_predictions")
-    empty = pl.DataFrame(schema=_features_schema(params))
+    empty = pl.DataFrame(schema=schemas.features_schema(model_inputs(params)))
     return Computed(
         empty if features is None else features,
-        pl.DataFrame(schema=PREDICTION_SCHEMA) if predictions is None else predictions,
+        pl.DataFrame(schema=schemas.PREDICTION_SCHEMA) if predictions is None else predictions,
         Extent(made.ends, made.watermark),
         made.records,
     )
-
-
-def _features_schema(params: Params) -> Schema:
-    inputs = dict.fromkeys(model_inputs(params), pl.Float64)
-    return _TRACK_SCHEMA | DESCRIPTIVE_SCHEMA | inputs
 
 
 def check(params: Params, computed: Computed) -> SkewReport:
@@ -181,8 +169,8 @@ def _features_stored(params: Params, computed: Computed) -> Place:
     table = tables.features(params)
     rows = bigquery.query(params, f"SELECT * FROM `{{dataset}}.{table.rows}`")
     rows = rows.filter(within(rows, computed.extent, params))
-    columns = (*DESCRIPTIVE_SCHEMA, *model_inputs(params))
-    return _place("features_stored", computed.features, rows, ROW_KEY, columns)
+    columns = (*schemas.DESCRIPTIVE_SCHEMA, *model_inputs(params))
+    return _place("features_stored", computed.features, rows, schemas.ROW_KEY, columns)
 
 
 def _features_notebook(params: Params, computed: Computed) -> Place:
@@ -191,8 +179,8 @@ def _features_notebook(params: Params, computed: Computed) -> Place:
     rows = rows.filter(within(rows, computed.extent, params))
     inputs = model_inputs(params)
     values = pl.DataFrame(dataset.matrix(rows, inputs), schema=dict.fromkeys(inputs, pl.Float64))
-    found = rows.select(ROW_KEY).hstack(values)
-    return _place("features_notebook", computed.features, found, ROW_KEY, inputs)
+    found = rows.select(schemas.ROW_KEY).hstack(values)
+    return _place("features_notebook", computed.features, found, schemas.ROW_KEY, inputs)
 
 
 _Tracks = dict[str, tuple[str, str, datetime, dict[str, Any] | None]]
@@ -228,7 +216,7 @@ def _features_store(
 def _predictions_stored(params: Params, computed: Computed) -> Place:
     found = content(params, tables.PREDICTIONS, computed.extent)
     columns = (*PREDICTED, "horizon")
-    return _place("predictions_stored", computed.predictions, found, ROW_KEY, columns)
+    return _place("predictions_stored", computed.predictions, found, schemas.ROW_KEY, columns)
 
 
 def _predictions_store(params: Params, computed: Computed, tracks: _Tracks) -> Place:
@@ -240,7 +228,7 @@ def _predictions_store(params: Params, computed: Computed, tracks: _Tracks) -> P
 
 def _of_latest(computed: Computed) -> pl.DataFrame:
     """Return the predictions of each track's latest row."""
-    return computed.predictions.join(_newest(computed.features), on=ROW_KEY, how="semi")
+    return computed.predictions.join(_newest(computed.features), on=schemas.ROW_KEY, how="semi")
 
 
 def _asked(params: Params, tracks: _Tracks) -> dict[str, dict[str, Any]] | str:
@@ -285,7 +273,7 @@ def _predictions(tracks: _Tracks, given: Mapping[str, Mapping[str, Any]]) -> pl.
         p = answer["probabilities"]
         values = (answer["level"], answer["score"], *(p[level] for level in LEVELS))
         rows.append((*tracks[key][:3], *values, answer["model"]))
-    schema = _TRACK_SCHEMA | {name: PREDICTION_SCHEMA[name] for name in PREDICTED}
+    schema = _TRACK_SCHEMA | schemas.ANSWER_SCHEMA
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -302,7 +290,7 @@ def _latest(
     columns: Sequence[str],
 ) -> Place:
     """Compare the latest of each track, but for those that have a later one than was computed."""
-    newest = expected.join(_newest(expected), on=ROW_KEY, how="semi")
+    newest = expected.join(_newest(expected), on=schemas.ROW_KEY, how="semi")
     later = found.filter(~within(found, computed.extent, params))
     place = _place(
         name,

@@ -9,24 +9,11 @@ import apache_beam as beam
 import polars as pl
 
 from ..config.params import Params
-from ..domain.features.schema import Schema
 from ..domain.hashing import crc32
+from ..domain.schemas import PREDICTION_SCHEMA, ROW_KEY
 from ..model.predictor import Predictor
 from ..model.promotions import PromotionHistory, ServingPeriod
 from .transforms import Rows
-
-PREDICTION_SCHEMA: Schema = {
-    "window_start": pl.Datetime("us", "UTC"),
-    "country": pl.String,
-    "track_id": pl.String,
-    "level": pl.String,
-    "score": pl.Float64,
-    "p_alta": pl.Float64,
-    "p_media": pl.Float64,
-    "p_baja": pl.Float64,
-    "model": pl.String,
-    "horizon": pl.Int64,
-}
 
 PredictedRows = tuple[int, datetime, pl.DataFrame, pl.DataFrame, pl.DataFrame]
 
@@ -50,15 +37,13 @@ class Champions:
                 mine &= pl.col("window_start") < periods[index + 1].effective_from
             shares = _shared_out(features.filter(mine), period)
             parts += [self._with(version, rows) for version, rows in shares if rows.height]
-        return pl.concat(parts).sort("window_start", "country", "track_id")
+        return pl.concat(parts).sort(ROW_KEY)
 
     def _with(self, version: str, rows: pl.DataFrame) -> pl.DataFrame:
         if version not in self._loaded:
             self._loaded[version] = Predictor.load(self._promotions.bundle(version))
         predictor = self._loaded[version]
-        predicted = rows.select("window_start", "country", "track_id").hstack(
-            self._answers(predictor, rows)
-        )
+        predicted = rows.select(ROW_KEY).hstack(self._answers(predictor, rows))
         return predicted.with_columns(
             model=pl.lit(predictor.name), horizon=pl.lit(self._params.model.horizon, pl.Int64)
         ).select(*PREDICTION_SCHEMA)

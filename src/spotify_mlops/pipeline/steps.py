@@ -16,8 +16,8 @@ import polars as pl
 from ..domain import features
 from ..domain.events import Kind
 from ..domain.events.schema import UTC_MICROSECONDS
-from ..domain.features.schema import Schema
 from ..domain.hashing import crc32
+from ..domain.schemas import COUNTED_SCHEMA, Schema
 from ..domain.windows import EPOCH, Windowing
 
 _SLIM = (
@@ -41,13 +41,6 @@ SLOTS = 64
 """A shard has the tracks of some slots. Records are counted by slot, so that the counters do not
 depend on the number of shards either."""
 CLOSED_SCHEMA: Schema = {"source": pl.Int32, "closed_until": UTC_MICROSECONDS}
-COUNTERS_SCHEMA: Schema = {
-    "window_start": UTC_MICROSECONDS,
-    "slot": pl.Int64,
-    "log_partition": pl.Int64,
-    "counted": pl.Int64,
-    "duplicates": pl.Int64,
-}
 
 
 @dataclass(frozen=True)
@@ -175,7 +168,7 @@ def summarise(frames: Iterable[pl.DataFrame], shape: Shape) -> tuple[pl.DataFram
         (closings if "closed_until" in frame.columns else parts).append(frame)
     closed_until = _closed_until(closings, shape.sources)
     if closed_until is None or not parts:
-        return pl.DataFrame(schema=features.AGGREGATE_SCHEMA), pl.DataFrame(schema=COUNTERS_SCHEMA)
+        return pl.DataFrame(schema=features.AGGREGATE_SCHEMA), pl.DataFrame(schema=COUNTED_SCHEMA)
     closed = pl.concat(parts).filter(
         pl.col("window_start") + shape.windowing.length <= closed_until
     )
@@ -187,10 +180,10 @@ def summarise(frames: Iterable[pl.DataFrame], shape: Shape) -> tuple[pl.DataFram
                 duplicates.select("window_start", "slot", "partition", counted=0, duplicates=1),
             ]
         )
-        .group_by("window_start", "slot", log_partition=pl.col("partition").cast(pl.Int64))
+        .group_by("window_start", shard="slot", log_partition=pl.col("partition").cast(pl.Int64))
         .agg(pl.col("counted", "duplicates").sum().cast(pl.Int64))
-        .select(*COUNTERS_SCHEMA)
-        .sort("window_start", "slot", "log_partition")
+        .select(*COUNTED_SCHEMA)
+        .sort("window_start", "shard", "log_partition")
     )
     return features.aggregate(unique), counters
 
@@ -245,7 +238,7 @@ def build(
     """
     own = [pl.DataFrame(schema=features.RANKED_SCHEMA)]
     carried = [pl.DataFrame(schema=features.CARRIED_SCHEMA)]
-    counters = [pl.DataFrame(schema=COUNTERS_SCHEMA)]
+    counters = [pl.DataFrame(schema=COUNTED_SCHEMA)]
     for frame in frames:
         if "counted" in frame.columns:
             counters.append(frame)
@@ -257,4 +250,4 @@ def build(
     built = features.build(
         pl.concat(own).filter(wanted), pl.concat(carried), list(shape.lags), shape.windowing
     )
-    return built, pl.concat(counters).filter(wanted).sort("window_start", "slot", "log_partition")
+    return built, pl.concat(counters).filter(wanted).sort("window_start", "shard", "log_partition")

@@ -238,7 +238,7 @@ def test_one_window_at_a_time_and_one_shard_at_a_time_are_the_whole(events: pl.D
     ranked = [
         features.rank(part) for window in aggregates for part in window.partition_by("country")
     ]
-    everything = pl.concat([features.empty(features.RANKED_SCHEMA), *ranked])
+    everything = pl.concat([pl.DataFrame(schema=features.RANKED_SCHEMA), *ranked])
     carried = features.carry(everything, LAGS, HOUR)
     built = [
         # A shard gets the copies of all its tracks, whichever window they are for.
@@ -327,7 +327,7 @@ def test_empty_frames_have_the_right_columns() -> None:
     assert nothing.schema == full.schema and nothing.is_empty()
     alone = features.build(
         features.rank(features.aggregate(windowed(frame_of([{}])))),
-        features.empty(features.CARRIED_SCHEMA),
+        pl.DataFrame(schema=features.CARRIED_SCHEMA),
         LAGS,
         HOUR,
     )

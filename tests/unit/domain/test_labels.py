@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from spotify_mlops.config import params
-from spotify_mlops.domain.labels import LABEL_SCHEMA, label, level_of
+from spotify_mlops.domain.labels import label, level_of
+from spotify_mlops.domain.schemas import LABEL_SCHEMA
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io.bigquery import tables
 

@@ -19,6 +19,7 @@ from spotify_mlops.config import spanish
 from spotify_mlops.config.errors import InputError, IntegrityError
 from spotify_mlops.domain.features import feature_names
 from spotify_mlops.domain.labels import LEVELS
+from spotify_mlops.domain.schemas import OUTPUT_SCHEMA
 from spotify_mlops.model import (
     bundle,
     dataset,
@@ -31,7 +32,7 @@ from spotify_mlops.model import (
 )
 from spotify_mlops.model.calibration import Calibration
 from spotify_mlops.model.learner import Hyperparameters, LevelModel, fit
-from spotify_mlops.model.predictor import OUTPUT_SCHEMA, Predictor
+from spotify_mlops.model.predictor import Predictor
 from spotify_mlops.model.training import FAMILY_OF, TrainingResult, train
 
 PARAMS = tiny_model.settings()

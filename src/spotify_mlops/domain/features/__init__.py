@@ -4,18 +4,17 @@ A frame may hold many windows at once; the result is the same as one window at a
 not depend on the order of rows.
 """
 
-from .aggregates import aggregate, dedup
-from .building import build, reference
-from .names import FAMILIES, MODEL_COUNTRIES, SEED_FEATURES, feature_names
-from .ranking import carry, rank
-from .schema import (
+from ..schemas import (
     AGGREGATE_SCHEMA,
     CARRIED_SCHEMA,
     DESCRIPTIVE_SCHEMA,
     RANKED_SCHEMA,
     ROW_KEY,
-    empty,
 )
+from .aggregates import aggregate, dedup
+from .building import build, reference
+from .names import FAMILIES, MODEL_COUNTRIES, SEED_FEATURES, feature_names
+from .ranking import carry, rank
 
 __all__ = [
     "AGGREGATE_SCHEMA",
@@ -30,7 +29,6 @@ __all__ = [
     "build",
     "carry",
     "dedup",
-    "empty",
     "feature_names",
     "rank",
     "reference",

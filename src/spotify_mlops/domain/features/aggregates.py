@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from ..events.schema import DUPLICATE_KEY
-from .schema import AGGREGATE_SCHEMA, ROW_KEY
+from ..schemas import AGGREGATE_SCHEMA, ROW_KEY
 
 _TYPE_OF_COLUMN = {
     "plays": "play",

@@ -9,12 +9,12 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
+from ..schemas import DESCRIPTIVE_SCHEMA, ROW_KEY
 from ..windows import Windowing
 from .aggregates import aggregate
 from .codes import ROW, TRACK, Codes, best_of_others, best_two
 from .names import MODEL_COUNTRIES, feature_names
 from .ranking import carry, rank, relative_plays
-from .schema import DESCRIPTIVE_SCHEMA, ROW_KEY
 
 _SCORE_UNIT = 1_000_000
 """Scores are summed as whole millionths: integer sums do not depend on the order of rows."""

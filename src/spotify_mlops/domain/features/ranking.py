@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from ..schemas import CARRIED_SCHEMA, RANKED_SCHEMA, ROW_KEY
 from ..windows import Windowing
 from .codes import best_of_others, best_two
-from .schema import CARRIED_SCHEMA, RANKED_SCHEMA, ROW_KEY, empty
 
 _COUNTRY = ("window_start", "country")
 
@@ -17,11 +17,12 @@ def rank(aggregates: pl.DataFrame) -> pl.DataFrame:
     """Rank the tracks of each country's window.
 
     >>> from datetime import UTC, datetime
-    >>> from .schema import AGGREGATE_SCHEMA
+    >>> from ..schemas import AGGREGATE_SCHEMA
     >>> rows = pl.DataFrame({
     ...     "window_start": [datetime(2026, 1, 5, 10, tzinfo=UTC)] * 3, "country": ["CO"] * 3,
     ...     "track_id": ["t", "u", "v"], "plays": [5, 2, 0], "n": [6, 2, 9]})
-    >>> aggregates = pl.concat([empty(AGGREGATE_SCHEMA), rows], how="diagonal_relaxed")
+    >>> none = pl.DataFrame(schema=AGGREGATE_SCHEMA)
+    >>> aggregates = pl.concat([none, rows], how="diagonal_relaxed")
     >>> rank(aggregates).select("track_id", "play_score", "attention_rank").rows()
     [('t', 100.0, 66.666666667), ('u', 50.0, 33.333333333), ('v', None, 100.0)]
 
@@ -100,5 +101,5 @@ def carry(ranked: pl.DataFrame, lags: Sequence[int], windowing: Windowing) -> pl
         for lag in lags
     ]
     if not copies:
-        return empty(CARRIED_SCHEMA)
+        return pl.DataFrame(schema=CARRIED_SCHEMA)
     return pl.concat(copies).select(*CARRIED_SCHEMA).cast(pl.Schema(CARRIED_SCHEMA))

@@ -9,13 +9,36 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+import polars as pl
 from google.cloud import bigquery
 
 from ...config.params import Params
+from ...domain import schemas
+from ...domain.events.schema import DUPLICATE_KEY, UTC_MICROSECONDS
 from ...domain.features import feature_names
 from ...domain.labels import LEVELS
+from ...domain.schemas import ROW_KEY, Columns
 
-F = bigquery.SchemaField
+_TYPES: dict[pl.DataType | type[pl.DataType], str] = {
+    pl.String: "STRING",
+    pl.Binary: "BYTES",
+    pl.Int16: "INT64",
+    pl.Int64: "INT64",
+    pl.Float64: "FLOAT64",
+    pl.Boolean: "BOOL",
+    pl.Date: "DATE",
+    UTC_MICROSECONDS: "TIMESTAMP",
+}
+
+
+def _fields(*parts: Columns) -> tuple[bigquery.SchemaField, ...]:
+    columns = Columns(*parts)
+    return tuple(
+        bigquery.SchemaField(
+            name, _TYPES[dtype], "NULLABLE" if name in columns.nullable else "REQUIRED"
+        )
+        for name, dtype in columns.items()
+    )
 
 
 @dataclass(frozen=True)
@@ -52,39 +75,10 @@ class Table:
         )
 
 
-_ROW_KEY = ("window_start", "country", "track_id")
-_ROW_KEY_FIELDS = (
-    F("window_start", "TIMESTAMP", "REQUIRED"),
-    F("country", "STRING", "REQUIRED"),
-    F("track_id", "STRING", "REQUIRED"),
-)
-_LOG_POSITION = (
-    F("log_partition", "INT64", "REQUIRED"),
-    F("log_offset", "INT64", "REQUIRED"),
-    F("append_time", "TIMESTAMP", "REQUIRED"),
-)
-
 EVENTS = Table(
     "spotify_events",
-    (
-        F("event_id", "STRING", "REQUIRED"),
-        F("event_time", "TIMESTAMP", "REQUIRED"),
-        F("event_type", "STRING", "REQUIRED"),
-        F("country", "STRING", "REQUIRED"),
-        F("track_id", "STRING", "REQUIRED"),
-        F("track_name", "STRING"),
-        F("artist_name", "STRING"),
-        F("count", "INT64", "REQUIRED"),
-        F("source", "STRING", "REQUIRED"),
-        F("popularity", "INT64"),
-        F("artist_id", "STRING"),
-        F("album_name", "STRING"),
-        F("release_date", "DATE"),
-        F("window_start", "TIMESTAMP", "REQUIRED"),
-        F("late", "BOOL", "REQUIRED"),
-        *_LOG_POSITION,
-    ),
-    key=("event_id", "event_time", "country", "track_id"),
+    _fields(schemas.EVENT_SCHEMA),
+    key=DUPLICATE_KEY,
     order="log_partition, log_offset",
     day="event_time",
     where="NOT late",
@@ -100,140 +94,64 @@ LATE_EVENTS = replace(
 """The events that came too late to be counted, each record once."""
 PREDICTIONS = Table(
     "spotify_predictions",
-    (
-        *_ROW_KEY_FIELDS,
-        F("level", "STRING", "REQUIRED"),
-        F("score", "FLOAT64", "REQUIRED"),
-        F("p_alta", "FLOAT64", "REQUIRED"),
-        F("p_media", "FLOAT64", "REQUIRED"),
-        F("p_baja", "FLOAT64", "REQUIRED"),
-        F("model", "STRING", "REQUIRED"),
-        F("horizon", "INT64", "REQUIRED"),
-        F("written_at", "TIMESTAMP", "REQUIRED"),
-    ),
-    key=_ROW_KEY,
+    _fields(schemas.PREDICTION_SCHEMA, schemas.WRITTEN_SCHEMA),
+    key=ROW_KEY,
     order="written_at",
     day="window_start",
 )
-MODEL_METRICS = Table(
-    "spotify_model_metrics",
-    (
-        F("written_at", "TIMESTAMP", "REQUIRED"),
-        F("run_id", "STRING", "REQUIRED"),
-        F("model", "STRING", "REQUIRED"),
-        F("family", "STRING", "REQUIRED"),
-        F("horizon", "INT64", "REQUIRED"),
-        F("split", "STRING", "REQUIRED"),
-        F("slice", "STRING", "REQUIRED"),
-        F("metric", "STRING", "REQUIRED"),
-        F("value", "FLOAT64"),
-        F("low", "FLOAT64"),
-        F("high", "FLOAT64"),
-        F("rows", "INT64"),
-        F("passed", "BOOL"),  # of a check of the gate; null for a score
-    ),
-    key=("run_id", "model", "split", "slice", "metric"),
-    order="written_at DESC",  # a run that is evaluated again has its latest verdict
-    day="written_at",
-)
-DECISIONS = Table(
-    "spotify_decisions",
-    (
-        F("decided_at", "TIMESTAMP", "REQUIRED"),
-        F("step", "STRING", "REQUIRED"),
-        F("window_start", "TIMESTAMP", "REQUIRED"),  # the last that the evidence holds
-        F("model", "STRING", "REQUIRED"),
-        F("other", "STRING"),
-        F("reason", "STRING", "REQUIRED"),
-        F("value", "FLOAT64"),
-        F("limit", "FLOAT64"),
-        F("effective_from", "TIMESTAMP"),
-    ),
-    key=("window_start", "step", "model"),
-    order="decided_at",
-    day="decided_at",
-)
 DEAD_LETTERS = Table(
     "spotify_dead_letters",
-    (
-        *_LOG_POSITION,
-        F("topic", "STRING", "REQUIRED"),
-        F("reason", "STRING", "REQUIRED"),
-        F("detail", "STRING"),
-        F("value", "BYTES"),
-    ),
+    _fields(schemas.DEAD_LETTER_SCHEMA),
     key=("log_partition", "log_offset"),
     order="append_time",
     day="append_time",
 )
 COUNTERS = Table(
     "spotify_counters",
-    (
-        F("window_start", "TIMESTAMP"),  # null in the row of a heartbeat
-        F("shard", "INT64"),  # a slot of tracks, whatever the number of shards at work
-        F("log_partition", "INT64", "REQUIRED"),
-        F("log_offset", "INT64"),  # of a heartbeat
-        F("counted", "INT64", "REQUIRED"),
-        F("duplicates", "INT64", "REQUIRED"),
-        F("heartbeats", "INT64", "REQUIRED"),
-        F("heartbeat_time", "TIMESTAMP"),
-    ),
+    _fields(schemas.COUNTER_SCHEMA),
     key=("window_start", "shard", "log_partition", "log_offset"),
     order="counted",  # all rows of a key are equal
     day=None,
 )
-
 CLOSED = Table(
     "spotify_closed",
-    (
-        F("closed_until", "TIMESTAMP", "REQUIRED"),  # windows that end by then are written
-        F("written_at", "TIMESTAMP", "REQUIRED"),
-    ),
+    _fields(schemas.CLOSED_SCHEMA),
     key=("closed_until",),
     order="written_at",
     day="written_at",
 )
 """Until when all windows are closed and written, those without a row too; the latest counts."""
-
+MODEL_METRICS = Table(
+    "spotify_model_metrics",
+    _fields(schemas.METRIC_SCHEMA),
+    key=("run_id", "model", "split", "slice", "metric"),
+    order="written_at DESC",  # a run that is evaluated again has its latest verdict
+    day="written_at",
+)
+DECISIONS = Table(
+    "spotify_decisions",
+    _fields(schemas.DECISION_SCHEMA),
+    key=("window_start", "step", "model"),
+    order="decided_at",
+    day="decided_at",
+)
 LAG = Table(
     "spotify_lag",
-    (
-        F("measured_at", "TIMESTAMP", "REQUIRED"),
-        F("log_partition", "INT64", "REQUIRED"),
-        F("records", "INT64", "REQUIRED"),  # in the log and not in every raw sink
-        F("unread", "INT64"),
-        F("seconds", "FLOAT64"),  # of event time; null when it is not known
-        F("pending_windows", "INT64"),  # closed and not yet written, of the whole job
-    ),
+    _fields(schemas.LAG_SCHEMA),
     key=("measured_at", "log_partition"),
     order="records",  # all rows of a key are equal
     day="measured_at",
 )
 FRESHNESS = Table(
     "spotify_freshness",
-    (
-        F("window_start", "TIMESTAMP", "REQUIRED"),
-        F("closed_at", "TIMESTAMP", "REQUIRED"),  # when the watermark passed its end
-        F("written_at", "TIMESTAMP", "REQUIRED"),  # when BigQuery had acknowledged its last row
-        F("seconds", "FLOAT64", "REQUIRED"),
-    ),
+    _fields(schemas.FRESHNESS_SCHEMA),
     key=("window_start", "closed_at"),
     order="written_at",
     day="closed_at",
 )
-AUDIT_TERMS = ("counted", "open", "dead_letters", "late", "duplicates", "heartbeats")
-"""Where a record of the log may be: each is in one."""
 AUDITS = Table(
     "spotify_audits",
-    (
-        F("audited_at", "TIMESTAMP", "REQUIRED"),
-        F("log_partition", "INT64", "REQUIRED"),
-        F("records", "INT64", "REQUIRED"),
-        *(F(name, "INT64", "REQUIRED") for name in AUDIT_TERMS),
-        F("missing", "INT64", "REQUIRED"),
-        F("holds", "BOOL", "REQUIRED"),  # of the whole audit
-        F("watermark", "TIMESTAMP"),
-    ),
+    _fields(schemas.AUDIT_SCHEMA),
     key=("audited_at", "log_partition"),
     order="records",  # all rows of a key are equal
     day="audited_at",
@@ -242,21 +160,11 @@ AUDITS = Table(
 
 def features(params: Params) -> Table:
     """Return the table of features; its columns depend on the lag list."""
-    described = (
-        F("track_name", "STRING"),
-        F("artist_name", "STRING"),
-        *(
-            F(name, "INT64", "REQUIRED")
-            for name in ("n", "plays", "skips", "searches", "releases", "recommendations")
-        ),
-        F("play_score", "FLOAT64"),
-    )
-    inputs = tuple(F(name, "FLOAT64") for name in feature_names("dynamics", params.windows.lags))
-    fields = {field.name: field for field in (*_ROW_KEY_FIELDS, *described, *inputs)}
+    inputs = feature_names("dynamics", params.windows.lags)
     return Table(
         "spotify_features",
-        (*fields.values(), F("written_at", "TIMESTAMP", "REQUIRED")),
-        key=_ROW_KEY,
+        _fields(schemas.features_schema(inputs), schemas.WRITTEN_SCHEMA),
+        key=ROW_KEY,
         order="written_at",
         day="window_start",
     )
@@ -284,14 +192,8 @@ WHERE TIMESTAMP_ADD(own.label_window, INTERVAL {params.windows.window // microse
   <= (SELECT MAX(closed_until) FROM `{{dataset}}.spotify_closed_rows`)"""
     return Table(
         "spotify_labels",
-        (
-            *_ROW_KEY_FIELDS,
-            F("horizon", "INT64", "REQUIRED"),
-            F("level", "STRING", "REQUIRED"),
-            F("label_window", "TIMESTAMP", "REQUIRED"),
-            F("label_score", "FLOAT64"),
-        ),
-        key=(*_ROW_KEY, "horizon"),
+        _fields(schemas.LABEL_SCHEMA),
+        key=(*ROW_KEY, "horizon"),
         order="label_window",
         day=None,
         over="spotify_features",

@@ -17,13 +17,13 @@ from ...config.errors import UserError
 from ...config.params import Params
 from ...config.progress import Progress, silent
 from ...domain.features import ROW_KEY
+from ...domain.schemas import PROBABILITIES
 from ...domain.windows import EPOCH, Windowing
 from ...io import bigquery
 from ...io.bigquery import appending, tables, warehouse
 from ...io.local import state as local_state
 from ...model import dataset, evaluate, gate, metrics
 from ...model.endpoint import Endpoint
-from ...model.metrics import PROBABILITIES
 from ...model.predictor import Predictor
 from ...model.promotions import Canary, PromotionHistory
 from ...model.registry import Registry

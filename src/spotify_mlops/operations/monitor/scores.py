@@ -9,24 +9,17 @@ from typing import Literal
 import polars as pl
 
 from ...config.params import Params
-from ...domain.features import ROW_KEY
-from ...domain.features.schema import Schema
+from ...domain.schemas import KEY_SCHEMA, METRIC_SCHEMA, PROBABILITIES, ROW_KEY, Columns
 from ...io import bigquery
 from ...model import metrics
-from ...model.metrics import PROBABILITIES
 from .drift import Alarm
 
 Split = Literal["live", "shadow", "drift"]
 """``live``: what was predicted for readers. ``shadow``: what the other model of a stage says of
 the same windows. ``drift``: the champion's drift statistic, where above 1 is an alarm."""
-SCORED_SCHEMA: Schema = {
-    "window_start": pl.Datetime("us", "UTC"),
-    "model": pl.String,
-    "slice": pl.String,
-    "metric": pl.String,
-    "value": pl.Float64,
-    "rows": pl.Int64,
-}
+SCORED_SCHEMA = Columns(
+    KEY_SCHEMA.only("window_start"), METRIC_SCHEMA.only("model", "slice", "metric", "value", "rows")
+)
 _METRICS = {
     "accuracy": metrics.accuracy,
     "macro_f1": metrics.macro_f1,
@@ -39,7 +32,7 @@ def joined(predictions: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         predictions: rows of ``spotify_predictions``.
-        labels: ``labels.LABEL_SCHEMA``.
+        labels: ``LABEL_SCHEMA``.
 
     Returns:
         Row key, ``model``, ``level`` (true), ``predicted`` and `PROBABILITIES`, sorted by key.

@@ -23,7 +23,7 @@ from ...config.errors import ServiceError
 from ...config.params import Params
 from ...domain.events import DUPLICATE_KEY, EVENT_COLUMNS, Kind
 from ...domain.features import feature_names
-from ...domain.features.schema import ROW_KEY
+from ...domain.schemas import ANSWER_SCHEMA, NAME_SCHEMA, ROW_KEY
 from ...domain.windows import EPOCH, Windowing
 from ...io import mongo, retry
 from .. import checkpoint
@@ -156,7 +156,7 @@ def track_documents(
     features: pl.DataFrame, predictions: pl.DataFrame, inputs: Sequence[str]
 ) -> Iterable[dict[str, Any]]:
     """Yield a document of ``tracks`` for each row: latest features and prediction."""
-    wanted = predictions.select(*ROW_KEY, "level", "score", "p_alta", "p_media", "p_baja", "model")
+    wanted = predictions.select(*ROW_KEY, *ANSWER_SCHEMA)
     predicted = {
         tuple(key): {
             "level": level,
@@ -166,7 +166,7 @@ def track_documents(
         }
         for *key, level, score, alta, media, baja, model in wanted.iter_rows()
     }
-    named = features.select(*ROW_KEY, "track_name", "artist_name").iter_rows()
+    named = features.select(*ROW_KEY, *NAME_SCHEMA).iter_rows()
     values = features.select(inputs).iter_rows()
     for (window, country, track, title, artist), row in zip(named, values, strict=True):
         yield {

@@ -19,6 +19,7 @@ from ...config.spanish import (
     percent,
 )
 from ...domain.labels import LEVELS
+from ...domain.schemas import ROW_KEY
 from ...model import effects, metrics
 from ...model.gate import Decision
 from ...model.predictor import Predictor
@@ -30,8 +31,8 @@ from .show import Facts, Table, Text
 def test_rows(rows: pl.DataFrame, result: TrainingResult) -> pl.DataFrame:
     """Return the labelled rows of the run's test range."""
     return rows.join(
-        result.of(result.family).select("window_start", "country", "track_id"),
-        on=["window_start", "country", "track_id"],
+        result.of(result.family).select(ROW_KEY),
+        on=ROW_KEY,
         how="semi",
     )
 
