@@ -88,7 +88,7 @@ def test_the_view_equals_the_function(
         assert compare.digest(view) == compare.digest(pure)
         assert view.schema == pure.schema
         assert dataset.read_labels(settings).equals(pure)
-        assert dataset.read_closed_until(settings) == until
+        assert dataset.read_closed_until(settings) == Windowing.of(settings).start(until)
     assert view.height == made.height
     assert set(view["level"]) == set(labels.LEVELS)
     assert view.filter(pl.col("label_window") > last)["level"].unique().to_list() == ["Baja"]

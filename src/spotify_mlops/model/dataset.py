@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from typing import cast
 
 import numpy as np
 import polars as pl
@@ -71,9 +70,10 @@ def read_labels(
 
 
 def read_closed_until(params: Params) -> datetime | None:
-    """Return until when all windows are closed and written; None where none is."""
+    """Return the first window that is not closed and written; None where nothing is known."""
     sql = "SELECT MAX(closed_until) FROM {dataset}.spotify_closed_rows"
-    return cast(datetime | None, bigquery.query(params, sql).item())
+    until = bigquery.query(params, sql).item()
+    return Windowing.of(params).start(until) if until else None
 
 
 def join(features: pl.DataFrame, labels: pl.DataFrame, params: Params) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from ...config.params import Params
 from ...config.progress import Progress, silent
 from ...domain.features import ROW_KEY
 from ...domain.schemas import PROBABILITIES
-from ...domain.windows import EPOCH, Windowing
+from ...domain.windows import EPOCH
 from ...io import bigquery
 from ...io.bigquery import appending, tables, warehouse
 from ...io.local import state as local_state
@@ -67,7 +67,6 @@ class _Step:
     def __init__(self, params: Params, say: Progress) -> None:
         self._params = params
         self._say = say
-        self._windowing = Windowing.of(params)
         self._promotions = PromotionHistory(params)
         self._registry = Registry(params)
         self._loaded: dict[str, Predictor] = {}
