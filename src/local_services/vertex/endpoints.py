@@ -113,10 +113,7 @@ class Endpoints:
     async def list_(self, request: Any) -> Any:
         """Answer ListEndpoints."""
         found = [row.message for row in self._store.rows(ENDPOINT, Endpoint, request.parent)]
-        found = listing.order(
-            listing.select(found, request.filter, _FILTERS), request.order_by, "create_time desc"
-        )
-        page, token = listing.page(found, request.page_size, request.page_token)
+        page, token = listing.listed(found, request, _FILTERS, "create_time desc")
         return messages.ListEndpointsResponse(endpoints=page, next_page_token=token)
 
     async def update(self, request: Any) -> Any:

@@ -59,6 +59,5 @@ class Evaluations:
         """Answer ListModelEvaluations: of the named version, or of the default one."""
         version = self._models.version(request.parent, "parent")
         found = [row.message for row in self._store.rows(EVALUATION, ModelEvaluation, version.name)]
-        found = listing.select(found, request.filter, _FILTERS, labelled=False)
-        page, token = listing.page(found, request.page_size, request.page_token)
+        page, token = listing.listed(found, request, _FILTERS, labelled=False)
         return messages.ListModelEvaluationsResponse(model_evaluations=page, next_page_token=token)

@@ -97,8 +97,7 @@ class Jobs:
     async def list_(self, request: Any) -> Any:
         """Answer ListCustomJobs."""
         found = [row.message for row in self._store.rows(JOB, CustomJob, request.parent)]
-        found = listing.order(listing.select(found, request.filter, _FILTERS), "create_time desc")
-        page, token = listing.page(found, request.page_size, request.page_token)
+        page, token = listing.listed(found, request, _FILTERS, "create_time desc")
         return messages.ListCustomJobsResponse(custom_jobs=page, next_page_token=token)
 
     async def cancel(self, request: Any) -> Any:

@@ -20,14 +20,31 @@ Fields = Mapping[str, Callable[[Any], str]]
 """How a filter reads each field that it may name."""
 
 
-def select(items: list[Any], text: str, fields: Fields, *, labelled: bool = True) -> list[Any]:
+def listed(
+    items: list[Any], request: Any, fields: Fields, order: str = "", *, labelled: bool = True
+) -> tuple[list[Any], str]:
+    """Return the page that a list call asks for, and the token of the next; empty at the end.
+
+    Args:
+        items: all that there are.
+        request: its filter, order and page.
+        fields: what the filter may name.
+        order: of a request that asks for none.
+        labelled: the items have labels.
+
+    Raises:
+        ApiError: filter, order, size or token are not valid.
+    """
+    items = _select(items, request.filter, fields, labelled)
+    items = _order(items, getattr(request, "order_by", "") or order)
+    return _page(items, request.page_size, request.page_token)
+
+
+def _select(items: list[Any], text: str, fields: Fields, labelled: bool) -> list[Any]:
     """Return the items for which every term of a filter holds.
 
     Terms are joined by AND: ``display_name="x"``, ``labels.key=value``, ``labels.key:*``,
     ``labels.key`` (it is there), and ``!=``. Names may be written in camel case.
-
-    Raises:
-        ApiError: it is no such filter; the message has it.
     """
     rest = text.strip()
     while rest:
@@ -71,18 +88,13 @@ def _refused(text: str, why: str) -> ApiError:
     return ApiError.invalid("filter", f"«filter» = «{text}»: {why}.")
 
 
-def order(items: list[Any], text: str, default: str = "") -> list[Any]:
-    """Return the items ordered by ``display_name``, ``create_time`` or ``update_time``.
-
-    Raises:
-        ApiError: another field is named.
-    """
+def _order(items: list[Any], text: str) -> list[Any]:
     keys: dict[str, Callable[[Any], Any]] = {
         "display_name": lambda item: item.display_name,
         "create_time": lambda item: item.create_time.ToNanoseconds(),
         "update_time": lambda item: item.update_time.ToNanoseconds(),
     }
-    for part in reversed([part.split() for part in (text or default).split(",") if part.strip()]):
+    for part in reversed([part.split() for part in text.split(",") if part.strip()]):
         name = re.sub(r"(?<!^)([A-Z])", r"_\1", part[0]).lower()
         if name not in keys or part[1:] not in ([], ["desc"], ["asc"]):
             raise ApiError.invalid("order_by", f"«order_by» = «{text}»: usa {', '.join(keys)}.")
@@ -90,12 +102,7 @@ def order(items: list[Any], text: str, default: str = "") -> list[Any]:
     return items
 
 
-def page(items: list[Any], size: int, token: str) -> tuple[list[Any], str]:
-    """Return one page and the token of the next, empty at the end.
-
-    Raises:
-        ApiError: size or token are not valid.
-    """
+def _page(items: list[Any], size: int, token: str) -> tuple[list[Any], str]:
     if size < 0:
         raise ApiError.invalid("page_size", "«page_size» no puede ser negativo.")
     if token and not token.isdecimal():

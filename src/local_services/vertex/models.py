@@ -127,18 +127,14 @@ class Models:
         """Answer ListModels: the default version of each."""
         models = self._store.rows(MODEL, Model, names.location_of(request.parent))
         shown = [self._shown(self.version(row.name, "name"), versioned=False) for row in models]
-        shown = listing.order(
-            listing.select(shown, request.filter, _FILTERS), request.order_by, "create_time desc"
-        )
-        page, token = listing.page(shown, request.page_size, request.page_token)
+        page, token = listing.listed(shown, request, _FILTERS, "create_time desc")
         return messages.ListModelsResponse(models=page, next_page_token=token)
 
     async def list_versions(self, request: Any) -> Any:
         """Answer ListModelVersions: oldest first unless told otherwise."""
         model = ModelName.parse(request.name, "name").model
         shown = [self._shown(row, versioned=True) for row in self._versions(model)]
-        shown = listing.order(listing.select(shown, request.filter, _FILTERS), request.order_by)
-        page, token = listing.page(shown, request.page_size, request.page_token)
+        page, token = listing.listed(shown, request, _FILTERS)
         return messages.ListModelVersionsResponse(models=page, next_page_token=token)
 
     async def update(self, request: Any) -> Any:

@@ -62,32 +62,31 @@ def new_id(digits: int = 19) -> str:
 
 def check_model_id(text: str) -> None:
     """Raise INVALID_ARGUMENT for what cannot be a model's id."""
-    if _MODEL_ID.fullmatch(text) is None:
-        raise ApiError.invalid(
-            "model_id",
-            f"«model_id» = «{text}»: hasta 63 minúsculas, cifras, «_» o «-», "
-            "sin empezar por cifra ni «-».",
-        )
+    form = "hasta 63 minúsculas, cifras, «_» o «-», sin empezar por cifra ni «-»."
+    _check(_MODEL_ID, text, "model_id", form)
 
 
 def check_endpoint_id(text: str) -> None:
     """Raise INVALID_ARGUMENT for what cannot be an endpoint's id."""
-    if _ENDPOINT_ID.fullmatch(text) is None:
-        raise ApiError.invalid(
-            "endpoint_id",
-            f"«endpoint_id» = «{text}»: hasta 63 minúsculas, cifras o «-», empezando por letra y "
-            "acabando en letra o cifra; o un número de hasta 10 cifras.",
-        )
+    form = (
+        "hasta 63 minúsculas, cifras o «-», empezando por letra y acabando en letra o cifra; o un "
+        "número de hasta 10 cifras."
+    )
+    _check(_ENDPOINT_ID, text, "endpoint_id", form)
 
 
 def check_alias(text: str, field: str) -> None:
     """Raise INVALID_ARGUMENT for what cannot be an alias of a version."""
-    if _ALIAS.fullmatch(text) is None:
-        raise ApiError.invalid(
-            field,
-            f"«{field}» = «{text}»: un alias tiene hasta 128 letras, cifras o «-», empieza por "
-            "minúscula y acaba en minúscula o cifra.",
-        )
+    form = (
+        "un alias tiene hasta 128 letras, cifras o «-», empieza por minúscula y acaba en minúscula "
+        "o cifra."
+    )
+    _check(_ALIAS, text, field, form)
+
+
+def _check(pattern: re.Pattern[str], text: str, field: str, form: str) -> None:
+    if pattern.fullmatch(text) is None:
+        raise ApiError.invalid(field, f"«{field}» = «{text}»: {form}")
 
 
 def check_labels(labels: dict[str, str], field: str) -> None:

@@ -74,12 +74,8 @@ class Server:
         self.store.close()
 
     def _routes(self) -> list[Route]:
-        models, evaluations, endpoints, jobs = (
-            self.models,
-            self.evaluations,
-            self.endpoints,
-            self.jobs,
-        )
+        models, evaluations = self.models, self.evaluations
+        endpoints, jobs = self.endpoints, self.jobs
         predict, raw_predict = self.prediction.predict, self.prediction.raw_predict
         ask, get_operation = operations_pb2.GetOperationRequest, self.operations.get
         uploads, all_models = "/v1/{parent:location}/models:upload", "/v1/{parent:location}/models"

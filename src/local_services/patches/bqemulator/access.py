@@ -1,6 +1,7 @@
 """Whom the emulator answers: it has no notion of a caller, and its SQL can read and write files.
 
-Neither may a web page send it any, nor another user of the machine.
+Neither may a web page send it any, nor another user of the machine. ``create_app`` of
+``api/app.py`` and ``build_grpc_server`` of ``grpc_api/server.py`` take nothing to say so.
 """
 
 from __future__ import annotations

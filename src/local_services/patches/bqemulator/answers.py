@@ -1,4 +1,8 @@
-"""What the emulator answers otherwise than BigQuery, and clients notice."""
+"""What the emulator answers otherwise than BigQuery, and clients notice.
+
+In ``api/routes/jobs.py`` (a failed query), ``api/routes/tables.py`` (a view), and the Storage API's
+``grpc_api/read_servicer.py`` (a query's result) and ``write_servicer.py`` (a full disk).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""How the emulator uses DuckDB: from several threads, and without a copy of what is appended."""
+"""How the emulator uses DuckDB: from several threads, and without a copy of what is appended.
+
+``DuckDBEngine`` of ``storage/engine.py`` has one connection, ``SnapshotManager`` of
+``versioning/snapshots.py`` copies a table after each change, and ``jobs/executor.py`` works in the
+event loop and inserts a Parquet file's columns by position.
+"""
 
 from __future__ import annotations
 

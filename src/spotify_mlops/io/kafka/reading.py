@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
@@ -55,23 +55,7 @@ def read(params: Params, start: Mapping[int, int]) -> Iterator[list[tuple[int, i
                 deadline = time.monotonic() + params.stream.service_timeout.total_seconds()
             elif time.monotonic() > deadline:
                 raise ServiceError(unanswered(params))
-            taken = []
-            beyond: dict[int, int] = {}
-            for message in messages:
-                partition, offset, error = message.partition(), message.offset(), message.error()
-                if partition is None or offset is None or partition in beyond:
-                    continue
-                if error is not None:
-                    if not damaged.is_damage(error):
-                        raise KafkaException(error)
-                    beyond[partition] = _beyond_damage(params, partition, position[partition])
-                    if beyond[partition] == position[partition]:
-                        raise KafkaException(error)
-                    position[partition] = beyond[partition]
-                    continue
-                if offset < wanted[partition] and len(message) <= withheld.MAX_VALUE_BYTES:
-                    taken.append((partition, offset, message))
-                position[partition] = offset + 1
+            taken, beyond = _taken(params, messages, position, wanted)
             for partition, following in beyond.items():
                 damaged.go_on(consumer, params.kafka.topic, partition, following)
             del messages
@@ -80,6 +64,36 @@ def read(params: Params, start: Mapping[int, int]) -> Iterator[list[tuple[int, i
         raise ServiceError(unanswered(params, error)) from error
     finally:
         consumer.close()
+
+
+def _taken(
+    params: Params,
+    messages: Sequence[Message],
+    position: dict[int, int],
+    wanted: Mapping[int, int],
+) -> tuple[list[tuple[int, int, Message]], dict[int, int]]:
+    """Return the records among messages, and where to go on in partitions with a damaged batch.
+
+    Moves ``position`` on.
+    """
+    taken = []
+    beyond: dict[int, int] = {}
+    for message in messages:
+        partition, offset, error = message.partition(), message.offset(), message.error()
+        if partition is None or offset is None or partition in beyond:
+            continue
+        if error is None:
+            if offset < wanted[partition] and len(message) <= withheld.MAX_VALUE_BYTES:
+                taken.append((partition, offset, message))
+            position[partition] = offset + 1
+            continue
+        following = position[partition]
+        if damaged.is_damage(error):
+            following = _beyond_damage(params, partition, following)
+        if following == position[partition]:
+            raise KafkaException(error)
+        position[partition] = beyond[partition] = following
+    return taken, beyond
 
 
 _beyond: dict[tuple[str, int, int], int] = {}
