@@ -55,6 +55,10 @@ PATCHED = {
         "5e317f7b39f3"
     ),
     "apache_beam/utils/subprocess_server.py:SubprocessServer": "42421444acf9",
+    # spotify_mlops/io/http, which extends the servers' own protocols
+    "uvicorn/protocols/http/httptools_impl.py:HttpToolsProtocol": "ae3ad6c54108",
+    "waitress/channel.py:HTTPChannel": "4c0a93c61feb",
+    "waitress/server.py:TcpWSGIServer": "73c175bfba1c",
 }
 """File, and what in it -> SHA-256 of its source."""
 
