@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from .errors import ApiError
-from .routes import JSON
+from .routes import JSON, body_of
 from .traffic import Answer, Target, Traffic, refused
 
 _SHOWN = 1000
@@ -51,7 +51,7 @@ class Prediction:
 
     async def predict(self, request: Request) -> Response:
         """Answer Predict: the predictions and the model that made all of them."""
-        target, body = self._traffic.choose(request.path_params["endpoint"]), await request.body()
+        target, body = self._traffic.choose(request.path_params["endpoint"]), await body_of(request)
         try:
             _requests.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -74,7 +74,7 @@ class Prediction:
 
         The service client wraps both in an ``HttpBody`` of JSON; others send them bare.
         """
-        target, body = self._traffic.choose(request.path_params["endpoint"]), await request.body()
+        target, body = self._traffic.choose(request.path_params["endpoint"]), await body_of(request)
         wrapped = _unwrapped(body)
         if wrapped is None:
             kind = request.headers.get("content-type", "application/json")

@@ -18,6 +18,7 @@ from .errors import ApiError
 
 JSON = "application/json; charset=utf-8"
 _ENUMS_AS_INTEGERS = "json;enum-encoding=int"
+_LONGEST_BODY = 128 * 1024 * 1024
 _LOCATION = "projects/*/locations/*"
 
 
@@ -59,7 +60,7 @@ def call(
         integers = query.get("$alt") == _ENUMS_AS_INTEGERS
         content: dict[str, Any] = {k: v for k, v in query.items() if not k.startswith("$")}
         if body:
-            given = _read(await http.body())
+            given = _read(await body_of(http))
             content |= given if body == "*" else {body: given}
         request = make()
         messages.parse(request, content)
@@ -70,6 +71,22 @@ def call(
         return Response(messages.to_json(reply, integers=integers), media_type=JSON)
 
     return Route(path, answer, methods=[method])
+
+
+async def body_of(http: Request) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        ApiError: it is too long.
+        ClientDisconnect: the client hung up before it was whole.
+    """
+    body = bytearray()
+    async for chunk in http.stream():
+        body += chunk
+        if len(body) > _LONGEST_BODY:
+            text = f"La petición pasa de {_LONGEST_BODY >> 20} MiB: divídela."
+            raise ApiError("INVALID_ARGUMENT", text, http_status=413)
+    return bytes(body)
 
 
 def _read(body: bytes) -> dict[str, Any]:

@@ -30,8 +30,6 @@ from .routes import JSON, call
 from .store import Store
 from .traffic import Traffic
 
-_LONGEST_BODY = 128 * 1024 * 1024
-
 
 class Server:
     """Everything that lives as long as the process."""
@@ -56,7 +54,6 @@ class Server:
                 Exception: _say_defect,
             },
             lifespan=self._live,
-            max_body_size=_LONGEST_BODY,
         )
         app.router.redirect_slashes = False
         self.app = Guard(app, "vertex", key, Rule(), frozenset({HEALTH}))
@@ -151,10 +148,6 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 async def _refuse_route(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if error.status_code == 413:
-        text = f"La petición pasa de {_LONGEST_BODY >> 20} MiB: divídela."
-        return await _refuse(request, ApiError("INVALID_ARGUMENT", text, http_status=413))
     route = f"La ruta «{request.method} {request.url.path}»"
     return await _refuse(request, ApiError.unimplemented(route))
 
