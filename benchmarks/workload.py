@@ -35,6 +35,7 @@ from spotify_mlops.operations.bounded import shape_of
 from spotify_mlops.pipeline import checkpoint, graph, steps, watermark
 from spotify_mlops.pipeline.readers import KafkaReader
 from spotify_mlops.pipeline.source import LogSource
+from spotify_mlops.presentation.es import card
 
 Say = Callable[[str], None]
 Extents = Mapping[int, tuple[int, int]]
@@ -111,7 +112,7 @@ def model(params: Params, say: Say) -> Path:
             built, params.model.horizon, Windowing.of(params), end + params.windows.window, levels
         )
         few = params.replace(bootstrap_repetitions=20)
-        result = train(few, built, known)
+        result = train(few, built, known, card.write)
         result.write_bundle(folder)
         joblib.dump(result.model, _fitted(folder))
     return folder

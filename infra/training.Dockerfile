@@ -32,4 +32,4 @@ RUN useradd --create-home --uid 10001 trainer
 USER trainer
 
 # Vertex AI gives AIP_MODEL_DIR; arguments such as --params and --set follow.
-ENTRYPOINT ["python", "-m", "spotify_mlops.model.train"]
+ENTRYPOINT ["python", "-m", "spotify_mlops.cli.training_job"]

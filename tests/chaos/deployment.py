@@ -22,6 +22,7 @@ from spotify_mlops.model import dataset, gate, runs
 from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import TrainingResult, train
 from spotify_mlops.operations import apps, bounded
+from spotify_mlops.presentation.es import card
 
 from . import contents
 from .campaign import Outcome, Say
@@ -103,9 +104,9 @@ class Deployments:
         sources.ingest_simulator(settings)
         bounded.run(settings)
         if self._result is None:
-            self._result = train(settings, *dataset.read(settings))
+            self._result = train(settings, *dataset.read(settings), card.write)
         folder = self._result.save(runs.runs_folder(settings))
-        runs.save_verdict(gate.decide(self._result, settings, None), folder)
+        runs.save_verdict(gate.judge(self._result, settings, None), folder)
         return settings
 
     def _notebook(self, settings: Params, kill: Kill | None, exits: list[int]) -> bool:

@@ -18,6 +18,7 @@ from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import train
 from spotify_mlops.operations import bounded
 from spotify_mlops.pipeline.checkpoint import Position
+from spotify_mlops.presentation.es import card
 
 _BOTH = {
     "simulator_tracks": 60,
@@ -93,7 +94,7 @@ def publish(folder: Path, **overrides: Any) -> FixedLog:
     manifest = sources.ingest_simulator(settings)
     bounded.run(settings, replay=True)
     bundle = folder / "bundle"
-    train(settings, *dataset.read(settings)).write_bundle(bundle)
+    train(settings, *dataset.read(settings), card.write).write_bundle(bundle)
     return FixedLog(settings, bundle, manifest, _ends(settings))
 
 

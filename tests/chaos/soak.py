@@ -36,6 +36,7 @@ from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import train
 from spotify_mlops.operations import apps, audit, bounded, compare
 from spotify_mlops.pipeline.sinks import archive, positions
+from spotify_mlops.presentation.es import card
 
 SETTINGS: dict[str, Any] = {
     "simulator_tracks": 60,
@@ -99,7 +100,7 @@ def publish(folder: Path, days: int, clock: float, **overrides: Any) -> Params:
     settings = params.load("local", **(own | overrides))
     sources.ingest_simulator(settings)
     bounded.run(settings)
-    train(settings, *dataset.read(settings)).write_bundle(folder / "bundle")
+    train(settings, *dataset.read(settings), card.write).write_bundle(folder / "bundle")
     promotions = PromotionHistory(settings)
     promotions.keep("1", folder / "bundle")
     promotions.promote("1", _start(settings))

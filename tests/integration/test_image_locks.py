@@ -117,7 +117,7 @@ def test_the_training_image_trains_the_same_model(tmp_path: Path, wheel: Path) -
     words = ("lags=[1, 2]", "horizon=2", "test_share=0.25", "bootstrap_repetitions=50",
              "bootstrap_block=3h")  # fmt: skip
     done = subprocess.run(
-        [python, "-m", "spotify_mlops.model.train", *(w for x in words for w in ("--set", x))],
+        [python, "-m", "spotify_mlops.cli.training_job", *(w for x in words for w in ("--set", x))],
         env=environment(
             tmp_path, AIP_MODEL_DIR=str(tmp_path / "model"), AIP_TRAINING_DATA_URI=uri
         ),

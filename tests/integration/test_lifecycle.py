@@ -29,6 +29,7 @@ from spotify_mlops.operations.monitor import decisions, loop
 from spotify_mlops.operations.monitor.decisions import Decision
 from spotify_mlops.pipeline.predict import Champions
 from spotify_mlops.pipeline.sinks import rows
+from spotify_mlops.presentation.es import card
 from spotify_mlops.sources.simulator import Simulator
 
 REGIME_DAY = 10.0
@@ -108,7 +109,7 @@ def market(services: dict[str, state.Record]) -> Market:
 
 def promoted(market: Market, folder: Path, day: float = 8.0) -> str:
     """Train on the first days, and let the model serve what comes after."""
-    result = train(market.params, *market.train_until(day))
+    result = train(market.params, *market.train_until(day), card.write)
     registry = Registry(market.params)
     version = registry.register(result.write_bundle(folder / "first").path)
     registry.promote(version, datetime.fromisoformat(result.boundaries["training_end"]))
@@ -170,11 +171,11 @@ def test_a_worse_challenger_is_rolled_back(market: Market, tmp_path: Path) -> No
     first = promoted(market, tmp_path)
     known, truth = market.train_until(8.0)
     shuffled = truth.with_columns(pl.col("level").shuffle(seed=1))
-    worse = train(params, known, shuffled).write_bundle(tmp_path / "worse")
+    worse = train(params, known, shuffled, card.write).write_bundle(tmp_path / "worse")
     bad = Registry(params).register(worse.path)
     market.live(market.start + timedelta(days=8))
     closed = dataset.read_closed_until(params)
-    began = Decision("shadow", closed, bad, first, "Puesto a mano.", effective_from=closed)
+    began = Decision("shadow", closed, bad, first, "gate_approved", effective_from=closed)
     decisions.write(params, began, datetime.now(UTC))
     taken: list[Decision] = []
     traffic = []

@@ -34,7 +34,7 @@ def test_from_training_to_service_and_back(services: dict[str, state.Record]) ->
     strict = settings.replace(gate_min_accuracy=1.0)
     refused = told(strict, "evaluate", status=1)
     assert refused["run_id"] == trained["run_id"]
-    assert {c["check"] for c in refused["checks"] if not c["passed"]} >= {"accuracy"}
+    assert {c["code"] for c in refused["checks"] if not c["passed"]} >= {"accuracy"}
     assert "no se despliega nada" in failed(settings, "release", status=1)
 
     verdict = told(settings, "evaluate", "--run", trained["run_id"])

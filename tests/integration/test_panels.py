@@ -13,18 +13,19 @@ import pytest
 import worlds
 from polars.testing import assert_frame_equal
 
-from spotify_mlops.config import spanish
+from decided import FACTS, decided
 from spotify_mlops.config.params import Params
 from spotify_mlops.domain.labels import LEVELS
 from spotify_mlops.io import bigquery
-from spotify_mlops.io.bigquery import appending, tables, warehouse
+from spotify_mlops.io.bigquery import appending, frames, tables, warehouse
 from spotify_mlops.model import metrics
 from spotify_mlops.operations import audit
 from spotify_mlops.operations.monitor import decisions, loop
-from spotify_mlops.operations.monitor.decisions import Decision
 from spotify_mlops.presentation.dashboard import grafana, panels, queries
 from spotify_mlops.presentation.dashboard.panel import COLUMNS, Panel, fill
 from spotify_mlops.presentation.dashboard.queries import Selection
+from spotify_mlops.presentation.es import gate, names
+from spotify_mlops.presentation.es.decisions import sentence
 
 NAMES = [panel.name for panel in panels.panels(Params(profile="x"))]
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -45,7 +46,7 @@ def watched(world: worlds.World) -> Params:
         frame, run_id="20260101T000000-h6", params=settings, written_at=datetime.now(UTC)
     )
     appending.append(settings, tables.MODEL_METRICS, rows)
-    step = Decision("promoted", world.change, "2", "1", "Acierta más.")
+    step = replace(decided("worth_promoting"), step="promoted", window_start=world.change)
     decisions.write(settings, step, datetime.now(UTC))
     return settings
 
@@ -100,6 +101,29 @@ def test_a_panel_has_rows_of_its_kind(watched: Params, everything: Selection, na
         assert rows["value"].cast(pl.Float64).is_finite().all()
 
 
+def test_why_a_decision_was_taken_is_the_same_sentence_in_sql(empty: Params) -> None:
+    """Grafana has no Python: the sentences are made again by the query, from one template."""
+    now = datetime.now(UTC)
+    taken = [decided(reason) for reason in FACTS]
+    for place, decision in enumerate(taken):
+        decisions.write(empty, replace(decision, model=str(place)), now)
+    panel = panel_of(empty, "decisions")
+    everything = Selection((), LEVELS, (), _LONG_AGO, now, _LONG_AGO, now)
+    shown = dict(queries.run(empty, panel, everything).select("Versión", "Motivo").iter_rows())
+    expected = {str(place): sentence(decision) for place, decision in enumerate(taken)}
+    drift, refused = (str([*FACTS].index(reason)) for reason in ("drift", "gate_refused"))
+    expected[drift] = expected[drift].replace("1 feb 2026, 14:00", "01/02/2026, 14:00")
+    expected[refused] = f"No pasa la puerta: {gate.CRITERION_NAMES['macro_f1']}."
+    assert shown == expected
+    # What an earlier release wrote is a sentence, and stays one.
+    old = decided("worse").row(now) | {"reason": "Acierta más.", "facts": None, "model": "old"}
+    appending.append(empty, tables.DECISIONS, frames.frame(tables.DECISIONS, [old]))
+    (read,) = (decision for decision in decisions.read(empty) if decision.model == "old")
+    assert sentence(read) == "Acierta más."
+    latest = queries.run(empty, replace(panel, sql=panel.sql.replace("LIMIT 10", "")), everything)
+    assert latest.filter(pl.col("Versión") == "old")["Motivo"].to_list() == ["Acierta más."]
+
+
 def choices(selection: Selection) -> Iterator[Selection]:
     yield from (replace(selection, countries=(each,)) for each in selection.countries)
     yield from (replace(selection, levels=(each,)) for each in selection.levels)
@@ -144,7 +168,7 @@ def test_predictions_are_those_of_the_table_whatever_is_chosen(
         shares = queries.run(watched, by_country, selection)
         assert shares.height == last.select("country", "level").n_unique()
         for row in shares.iter_rows(named=True):
-            of = last.filter(pl.col("country").replace(spanish.COUNTRY_NAMES) == row["category"])
+            of = last.filter(pl.col("country").replace(names.COUNTRY_NAMES) == row["category"])
             assert row["value"] == pytest.approx(
                 of.filter(pl.col("level") == row["series"]).height / of.height
             )
@@ -156,7 +180,7 @@ def test_events_a_minute_are_the_counted_ones(watched: Params, everything: Selec
     counted = queries.run(watched, panel_of(watched, "event_count"), everything)["value"].item()
     minutes = watched.windows.window.total_seconds() / 60
     assert found["value"].sum() * minutes == pytest.approx(counted)
-    assert set(found["series"]) <= set(spanish.EVENT_TYPE_NAMES.values())
+    assert set(found["series"]) <= set(names.EVENT_TYPE_NAMES.values())
 
 
 def test_rising_tracks_have_risen_and_are_the_first(watched: Params, everything: Selection) -> None:
@@ -172,14 +196,14 @@ def test_rising_tracks_have_risen_and_are_the_first(watched: Params, everything:
     for country in everything.countries:
         risen = rows.filter(pl.col("country") == country, pl.col("rise") > 0)
         expected = risen["rise"].sort(descending=True).head(5).to_list()
-        shown = found.filter(pl.col("País") == spanish.country(country))["Subida"].to_list()
+        shown = found.filter(pl.col("País") == names.country(country))["Subida"].to_list()
         assert shown == pytest.approx(expected)
 
 
 def test_operations_count_what_the_tables_hold(watched: Params, everything: Selection) -> None:
     letters = queries.run(watched, panel_of(watched, "dead_letters"), everything)
     assert letters["value"].sum() == worlds.content(watched, tables.DEAD_LETTERS).height
-    assert set(letters["category"]) <= set(spanish.REASON_NAMES.values())
+    assert set(letters["category"]) <= set(names.REASON_NAMES.values())
     late = queries.run(watched, panel_of(watched, "late_and_duplicates"), everything)
     totals = dict(late.group_by("series").agg(pl.col("value").sum()).iter_rows())
     report = audit.audit(watched).to_dict()["totals"]

@@ -22,6 +22,7 @@ from spotify_mlops.model.predictor import Predictor
 from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import train
 from spotify_mlops.operations import apps, bounded, compare
+from spotify_mlops.presentation.es import card
 
 SMALL = {
     "simulator_events": 20_000,
@@ -133,7 +134,7 @@ def _trained(settings: Params, folder: Path, version: str, family: str) -> Predi
     features = content(settings, tables.features(settings))
     labels = content(settings, tables.labels(settings))
     settings = settings.replace(family=family)
-    bundle = train(settings, features, labels).write_bundle(folder / family)
+    bundle = train(settings, features, labels, card.write).write_bundle(folder / family)
     promotions = PromotionHistory(settings)
     promotions.keep(version, bundle.path)
     return Predictor.load(promotions.bundle(version))

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..config.params import Params
-from ..config.spanish import moment, number
+from ..presentation.es import moment, number
 from . import usage
 from .options import answer, json_option, require, say, with_params
 
 if TYPE_CHECKING:
-    from ..model.gate import Decision
+    from ..model.gate import Verdict
 
 
 @click.command(cls=usage.Command)
@@ -25,8 +25,12 @@ def train(params: Params, as_json: bool) -> None:
     require(params, "bigquery")
     from ..model import dataset, training
     from ..model.runs import runs_folder
+    from ..presentation.es import card
+    from ..presentation.es.names import TRAINING_STEP_NAMES
 
-    result = training.train(params, *dataset.read(params), say)
+    result = training.train(
+        params, *dataset.read(params), card.write, lambda code: say(TRAINING_STEP_NAMES[code])
+    )
     folder = result.save(runs_folder(params))
     scored = result.test_scores()
     content = {
@@ -52,18 +56,19 @@ def evaluate(run_id: str | None, params: Params, as_json: bool) -> None:
     from ..model.evaluate import evaluate as judge
     from ..model.evaluate import record
     from ..model.training import TrainingResult
+    from ..presentation.es import gate
 
     warehouse.ensure_dataset(params)
     folder = runs.runs_folder(params)
     result = TrainingResult.load(folder, run_id)
-    decision = judge(params, result, dataset.read_features(params))
-    runs.save_verdict(decision, folder / result.run_id)
-    record(params, result, decision)
-    lines = [f"{'sí' if c['passed'] else 'NO'}  {c['reason']}" for c in decision.checks.to_dicts()]
-    verb = "cumple" if decision.approved else "no cumple"
+    verdict = judge(params, result, dataset.read_features(params))
+    runs.save_verdict(verdict, folder / result.run_id)
+    record(params, result, verdict)
+    lines = [f"{gate.passes(check)}  {gate.reason(check)}" for check in verdict.checks]
+    verb = "cumple" if verdict.approved else "no cumple"
     lines.append(f"El entrenamiento {result.run_id} {verb} los criterios.")
-    answer(as_json, {"run_id": result.run_id} | _verdict(decision), lines)
-    if not decision.approved:
+    answer(as_json, {"run_id": result.run_id} | _content(verdict), lines)
+    if not verdict.approved:
         sys.exit(1)
 
 
@@ -76,24 +81,24 @@ def release(rollback: bool, params: Params, as_json: bool) -> None:
     require(params, "kafka", "bigquery", "vertex")
     from ..operations import release as releasing
 
-    released, decision = (
+    released, verdict = (
         (releasing.rollback(params), None) if rollback else releasing.release(params)
     )
-    refused = decision is not None and not decision.approved
+    refused = verdict is not None and not verdict.approved
     name = f"{params.model.name}@{released.version}"
     line = (
         f"{name} es el campeón desde la ventana del {moment(released.since)} UTC."
         if released.since is not None
         else f"{'El modelo no cumple los criterios; sigue' if refused else 'Ya servía'} {name}."
     )
-    content = asdict(released) | ({} if decision is None else _verdict(decision))
+    content = asdict(released) | ({} if verdict is None else _content(verdict))
     answer(as_json, content, [line])
     if refused:
         sys.exit(1)
 
 
-def _verdict(decision: Decision) -> dict[str, Any]:
-    return {"approved": decision.approved, "checks": decision.checks.to_dicts()}
+def _content(verdict: Verdict) -> dict[str, Any]:
+    return {"approved": verdict.approved} | asdict(verdict)
 
 
 @click.command(cls=usage.Command)

@@ -11,12 +11,11 @@ import click
 
 from ..config.errors import ServiceError
 from ..config.params import Params
-from ..config.spanish import DECISION_NAMES, number
+from ..presentation.es import number
 from . import usage
 from .options import answer, json_option, require, say, with_params
 
 if TYPE_CHECKING:
-    from ..operations.monitor.decisions import Decision
     from ..operations.monitor.loop import StepReport
 
 _STAGES = {
@@ -56,13 +55,15 @@ def monitor(
     if only_log:
         from ..io.bigquery import warehouse
         from ..operations.monitor import decisions
+        from ..presentation.es.decisions import line
 
         warehouse.ensure_dataset(params)
         taken = decisions.read(params)
         content = {"decisions": [asdict(decision) for decision in taken]}
-        answer(as_json, content, [_line(decision) for decision in taken] or ["Ninguna decisión."])
+        answer(as_json, content, [line(decision) for decision in taken] or ["Ninguna decisión."])
         return
     from ..operations.monitor import loop
+    from ..presentation.es.decisions import line
 
     stop = threading.Event()
     if every is not None:
@@ -70,7 +71,7 @@ def monitor(
             signal.signal(ending, lambda *_: stop.set())
     while True:
         try:
-            report = loop.step(params, say, act=not observe)
+            report = loop.step(params, lambda decision: say(line(decision)), act=not observe)
             answer(as_json, asdict(report), _lines(report))
         except ServiceError as error:  # the next step finds it back, and misses nothing
             if every is None:
@@ -81,6 +82,8 @@ def monitor(
 
 
 def _lines(report: StepReport) -> list[str]:
+    from ..presentation.es.decisions import line
+
     if report.state is None:
         return ["Todavía no hay campeón, o nada procesado: ejecuta «make run»."]
     champion, stage = report.state.champion, _STAGES[report.state.stage]
@@ -95,9 +98,4 @@ def _lines(report: StepReport) -> list[str]:
         quality = evidence.quality
         shown = f"{number(quality.accuracy, 3)} (mínimo {number(quality.floor, 3)})"
         lines.append(f"Exactitud de las últimas {number(quality.windows)} ventanas: {shown}.")
-    return lines + [_line(decision) for decision in report.decisions]
-
-
-def _line(decision: Decision) -> str:
-    when = f"{decision.window_start:%Y-%m-%d %H:%M}"
-    return f"{when}  versión {decision.model}: {DECISION_NAMES[decision.step]}. {decision.reason}"
+    return lines + [line(decision) for decision in report.decisions]

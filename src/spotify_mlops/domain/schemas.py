@@ -195,12 +195,13 @@ DECISION_SCHEMA = Columns(
         "window_start": UTC_MICROSECONDS,  # the last that the evidence holds
         "model": pl.String,
         "other": pl.String,
-        "reason": pl.String,
+        "reason": pl.String,  # a code; in rows of earlier releases a sentence
         "value": pl.Float64,
         "limit": pl.Float64,
         "effective_from": UTC_MICROSECONDS,
+        "facts": pl.String,  # JSON: the rest of the evidence; null in rows of earlier releases
     },
-    nullable=["other", "value", "limit", "effective_from"],
+    nullable=["other", "value", "limit", "effective_from", "facts"],
 )
 LAG_SCHEMA = Columns(
     {

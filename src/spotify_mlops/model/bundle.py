@@ -83,7 +83,7 @@ class Bundle:
                 f"Falta {name} en el modelo {self.path}, o no es un fichero suyo ({error})."
             ) from error
         if hashlib.sha256(content).hexdigest() != self.description["files"][name]:
-            raise IntegrityError(_wrong(self.path, name))
+            raise IntegrityError(_refusal(self.path, name))
         return content
 
 
@@ -176,9 +176,9 @@ def load(directory: Path) -> Bundle:
             f"{directory} no es un modelo: falta {DESCRIPTION}. Entrene y registre uno."
         ) from error
     except RefusedError as error:
-        raise IntegrityError(f"{_wrong(directory, DESCRIPTION)} ({error})") from error
+        raise IntegrityError(f"{_refusal(directory, DESCRIPTION)} ({error})") from error
     if not isinstance(description, dict) or description.get("sha256") != _digest(description):
-        raise IntegrityError(_wrong(directory, DESCRIPTION))
+        raise IntegrityError(_refusal(directory, DESCRIPTION))
     try:
         msgspec.convert(description, _Description)
     except msgspec.ValidationError as error:
@@ -227,7 +227,7 @@ def _written(description: dict[str, Any]) -> bytes:
     return f"{text}\n".encode()
 
 
-def _wrong(directory: Path, name: str) -> str:
+def _refusal(directory: Path, name: str) -> str:
     return (
         f"{name} del modelo {directory} no tiene el SHA-256 con el que se registró. "
         "No se usa: regístralo de nuevo o promociona otra versión."

@@ -142,20 +142,24 @@ def split(rows: pl.DataFrame, params: Params) -> Split:
     label_end = pl.col("label_window") + window
     start = pl.col("window_start")
     development = rows.filter(label_end <= test_start)
-    parts = {
-        "entrenamiento": rows.filter(label_end <= validation_start),
-        "validación": development.filter(start >= validation_start),
-        "prueba": rows.filter(start >= test_start),
-    }
-    for name, part in parts.items():
+    train = rows.filter(label_end <= validation_start)
+    validation = development.filter(start >= validation_start)
+    test = rows.filter(start >= test_start)
+    if refused := _refusal(train, validation, test):
+        raise ParamsError(refused)
+    training_end = bounds(development, "label_window")[1] + window
+    return Split(train, validation, development, test, validation_start, test_start, training_end)
+
+
+def _refusal(train: pl.DataFrame, validation: pl.DataFrame, test: pl.DataFrame) -> str:
+    """Say which range does not have all three levels; nothing if each has."""
+    for name, part in (("entrenamiento", train), ("validación", validation), ("prueba", test)):
         if set(part["level"].unique()) != set(LEVELS):
-            raise ParamsError(
+            return (
                 f"El rango de {name} tiene {part.height} filas y no los tres niveles: cambia "
                 "«test_start», «test_share», «validation_share» u «horizon», o publique más datos."
             )
-    train, validation, test = parts.values()
-    training_end = bounds(development, "label_window")[1] + window
-    return Split(train, validation, development, test, validation_start, test_start, training_end)
+    return ""
 
 
 def _boundary(windows: pl.Series, share: float) -> datetime:

@@ -139,7 +139,7 @@ def permutation_importance(
 
 
 def input_groups(features: Sequence[str]) -> dict[str, list[str]]:
-    """Return the inputs by what they tell, with Spanish names, for `permutation_importance`."""
+    """Return the inputs by what they tell, for `permutation_importance`."""
     groups: dict[str, list[str]] = {}
     for name in features:
         groups.setdefault(_group_of(name), []).append(name)
@@ -147,16 +147,16 @@ def input_groups(features: Sequence[str]) -> dict[str, list[str]]:
 
 
 _GROUPS = {
-    "hora del día": ("hour_of_day",),
-    "calendario": ("day_of_week", "year_sin", "year_cos"),
-    "país": ("country_CO", "country_ES", "country_MX", "country_US"),
-    "búsquedas, recomendaciones y lanzamientos": (
+    "hour": ("hour_of_day",),
+    "calendar": ("day_of_week", "year_sin", "year_cos"),
+    "country": ("country_CO", "country_ES", "country_MX", "country_US"),
+    "signals": (
         "event_type_search_result", "log_searches", "log_recommendations", "log_releases",
     ),
-    "saltos": ("skip_rate",),
-    "artista": ("artist_tracks", "artist_best_score"),
-    "edad": ("age", "age_from_release", "lags_present"),
-    "puesto y reproducciones de ahora": (
+    "skips": ("skip_rate",),
+    "artist": ("artist_tracks", "artist_best_score"),
+    "age": ("age", "age_from_release", "lags_present"),
+    "now": (
         "country_rank", "attention_rank", "log_plays", "plays_over_p40", "plays_over_p70",
     ),
 }  # fmt: skip
@@ -167,7 +167,7 @@ def _group_of(name: str) -> str:
         if name in members:
             return group
     elsewhere = name.startswith(("other_", "plays_in_", "plays_momentum_in_"))
-    return "otros países" if elsewhere else "historia (retardos e impulso)"
+    return "elsewhere" if elsewhere else "history"
 
 
 def _scaled(rows: int) -> Hyperparameters:

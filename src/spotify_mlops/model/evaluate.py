@@ -9,12 +9,12 @@ import polars as pl
 from ..config.params import Params
 from ..io.bigquery import appending, tables
 from . import gate, metrics
-from .gate import Decision
+from .gate import Verdict
 from .promotions import PromotionHistory
 from .training import TrainingResult
 
 
-def evaluate(params: Params, result: TrainingResult, features: pl.DataFrame) -> Decision:
+def evaluate(params: Params, result: TrainingResult, features: pl.DataFrame) -> Verdict:
     """Judge a run on its test range, where it can be by comparison with the champion.
 
     Args:
@@ -27,12 +27,12 @@ def evaluate(params: Params, result: TrainingResult, features: pl.DataFrame) -> 
         UserError: the features do not cover the test range.
     """
     champion = gate.champion_predictions(PromotionHistory(params), result, features)
-    return gate.decide(result, params, champion)
+    return gate.judge(result, params, champion)
 
 
-def record(params: Params, result: TrainingResult, decision: Decision) -> None:
+def record(params: Params, result: TrainingResult, verdict: Verdict) -> None:
     """Append what a run scored, and the verdict on it, to ``spotify_model_metrics``."""
     now = datetime.now(UTC)
-    for scored in (result.metrics, gate.metrics_of(decision, result)):
+    for scored in (result.metrics, gate.metrics_of(verdict, result)):
         rows = metrics.metrics_rows(scored, run_id=result.run_id, params=params, written_at=now)
         appending.append(params, tables.MODEL_METRICS, rows)

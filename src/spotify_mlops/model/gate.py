@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 import polars as pl
 
 from ..config.errors import UserError
 from ..config.params import Params
-from ..config.spanish import country, interval, moment, number, plural
 from ..domain.schemas import PROBABILITIES
 from . import metrics
 from .dataset import ROW_KEY
@@ -26,30 +27,70 @@ FEWEST_BLOCKS = 2
 SPLIT = "gate"
 """``split`` of the verdict's rows in ``spotify_model_metrics``."""
 
-_SCHEMA = {
-    "check": pl.String,
-    "required": pl.Float64,
+_METRICS_SCHEMA = {
+    "slice": pl.String,
+    "metric": pl.String,
     "value": pl.Float64,
     "low": pl.Float64,
     "high": pl.Float64,
-    "passed": pl.Boolean,
-    "reason": pl.String,
     "rows": pl.Int64,
+    "passed": pl.Boolean,
 }
 _LABEL_CHARACTERS = 63
 
-Found = tuple[float, float, float]
-"""Estimate and its interval."""
+Criterion = Literal[
+    "accuracy", "macro_f1", "persistence", "calibration", "latency", "row_time", "champion"
+]
+"""What a check is of. ``latency`` is in milliseconds and ``row_time`` in microseconds, the others
+are scores; ``champion`` is the challenger's macro-F1 less the champion's."""
+NotCompared = Literal["no_champion", "other_task", "too_few_rows"]
 
 
 @dataclass(frozen=True)
-class Decision:
-    """The verdict and what it rests on."""
+class Check:
+    """One criterion: the limit, what was found, and whether it will do."""
 
-    approved: bool
-    checks: pl.DataFrame
-    """``check``, ``required``, ``value``, ``low``, ``high`` (null where there is nothing to
-    state), ``passed``, ``reason`` (Spanish), ``rows`` it rests on."""
+    code: Criterion
+    passed: bool
+    limit: float
+    value: float | None = None
+    """None where nothing was compared."""
+    low: float | None = None
+    high: float | None = None
+    rows: int | None = None
+    """It rests on."""
+    country: str | None = None
+    """In which the champion was compared; None is all of them."""
+    champion: str | None = None
+    """``popularity@3``."""
+    not_compared: NotCompared | None = None
+    """Why there is no value."""
+    blocks: int | None = None
+    """Of the bootstrap, where they were too few."""
+    learned_until: datetime | None = None
+    """End of what the champion has learned from, where that left too few rows."""
+
+    @property
+    def slice(self) -> str:
+        """Return the slice of the test range that it is of, as `metrics` name them."""
+        return "all" if self.country is None else f"country:{self.country}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate found of a training run."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def approved(self) -> bool:
+        """Tell whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """Return the checks that did not pass."""
+        return tuple(check for check in self.checks if not check.passed)
 
 
 @dataclass(frozen=True)
@@ -65,7 +106,7 @@ class Champion:
     predicts another horizon or reads inputs that the rows do not have."""
 
 
-def decide(result: TrainingResult, params: Params, champion: Champion | None = None) -> Decision:
+def judge(result: TrainingResult, params: Params, champion: Champion | None = None) -> Verdict:
     """Judge a run's model on its test range.
 
     Args:
@@ -81,23 +122,25 @@ def decide(result: TrainingResult, params: Params, champion: Champion | None = N
         below zero, and no country loses more than that. With too few such rows a champion stays.
     """
     own = result.of(result.family)
+    rows = own.height
     scored = {
         row["metric"]: (row["value"], row["low"], row["high"])
         for row in result.metrics.filter(model=result.family, split="test", slice="all").to_dicts()
     }
+    accuracy, macro_f1, ece = (scored[name] for name in ("accuracy", "macro_f1", "ece"))
+    least_accuracy, least_f1 = params.gate.min_accuracy, params.gate.min_macro_f1
     advantage = metrics.difference(own, result.of("persistence"), params)
-    checks = [
-        _at_least("accuracy", "La exactitud", params.gate.min_accuracy, scored["accuracy"]),
-        _at_least("macro_f1", "El macro-F1", params.gate.min_macro_f1, scored["macro_f1"]),
-        _beats_persistence(advantage),
-        _calibrated(params.gate.max_ece, scored["ece"]),
-    ]
-    rows = [(*check, own.height) for check in checks]
     latency = measure(result.graph, len(result.description["features"]))
-    rows += [(*check, None) for check in _fast_enough(latency, params)]
-    rows += _against_champion(own, champion, params)
-    table = pl.DataFrame(rows, schema=_SCHEMA, orient="row")
-    return Decision(bool(table["passed"].all()), table)
+    return Verdict(
+        (
+            Check("accuracy", accuracy[0] >= least_accuracy, least_accuracy, *accuracy, rows),
+            Check("macro_f1", macro_f1[0] >= least_f1, least_f1, *macro_f1, rows),
+            Check("persistence", advantage[1] > 0, 0.0, *advantage, rows),
+            Check("calibration", ece[0] <= params.gate.max_ece, params.gate.max_ece, *ece, rows),
+            *_fast_enough(latency, params),
+            *_against_champion(own, champion, params),
+        )
+    )
 
 
 def champion_predictions(
@@ -129,30 +172,16 @@ def champion_predictions(
     return Champion(predictor.name, trained, found)
 
 
-def metrics_of(decision: Decision, result: TrainingResult) -> pl.DataFrame:
+def metrics_of(verdict: Verdict, result: TrainingResult) -> pl.DataFrame:
     """Return the verdict as rows for `metrics.metrics_rows`: one a check, and ``approved``.
 
-    ``metric`` is the check's name, and a country's check has its ``slice``; ``passed`` says
+    ``metric`` is the check's code, and a country's check has its ``slice``; ``passed`` says
     whether it passed.
     """
-    name = pl.col("check").str.split(":")
-    place = (
-        pl.when(name.list.len() > 1).then("country:" + name.list.last()).otherwise(pl.lit("all"))
-    )
-    rows = decision.checks.select(
-        place.alias("slice"),
-        name.list.first().alias("metric"),
-        *("value", "low", "high", "rows", "passed"),
-    )
-    verdict = rows.head(1).with_columns(
-        slice=pl.lit("all"),
-        metric=pl.lit("approved"),
-        value=pl.lit(float(decision.approved)),
-        low=pl.lit(None, pl.Float64),
-        high=pl.lit(None, pl.Float64),
-        passed=pl.lit(decision.approved),
-    )
-    return pl.concat([rows, verdict]).select(
+    rows = verdict.checks[0].rows
+    approved = ("all", "approved", float(verdict.approved), None, None, rows, verdict.approved)
+    checks = [(c.slice, c.code, c.value, c.low, c.high, c.rows, c.passed) for c in verdict.checks]
+    return pl.DataFrame([*checks, approved], schema=_METRICS_SCHEMA, orient="row").select(
         pl.lit(result.family).alias("model"),
         pl.lit(result.family).alias("family"),
         pl.lit(SPLIT).alias("split"),
@@ -160,7 +189,7 @@ def metrics_of(decision: Decision, result: TrainingResult) -> pl.DataFrame:
     )
 
 
-def labels(decision: Decision) -> dict[str, str]:
+def labels(verdict: Verdict) -> dict[str, str]:
     """Return the verdict as labels of a registered version.
 
     Keys and values keep to Vertex AI's rules: lower-case letters, digits, ``-`` and ``_``, at
@@ -168,14 +197,15 @@ def labels(decision: Decision) -> dict[str, str]:
     ``gate_<check>`` is ``passed`` or ``failed`` with the value found: ``passed-0_755``; ``-`` in
     place of a minus sign is ``m``.
     """
-    found = {"gate": _verdict(decision.approved)}
-    for row in decision.checks.to_dicts():
-        value = "" if row["value"] is None else f"-{_value_label(row['value'])}"
-        found[f"gate_{_label(row['check'])}"[:_LABEL_CHARACTERS]] = _verdict(row["passed"]) + value
+    found = {"gate": _passed(verdict.approved)}
+    for check in verdict.checks:
+        name = "_".join(filter(None, ("gate", check.code, check.country)))
+        value = "" if check.value is None else f"-{_value_label(check.value)}"
+        found[_label(name)[:_LABEL_CHARACTERS]] = _passed(check.passed) + value
     return found
 
 
-def _verdict(passed: bool) -> str:
+def _passed(passed: bool) -> str:
     return "passed" if passed else "failed"
 
 
@@ -187,98 +217,38 @@ def _label(text: str) -> str:
     return re.sub(r"[^a-z0-9_-]", "_", text.lower())
 
 
-def _at_least(name: str, what: str, required: float, found: Found) -> tuple:
-    passed = found[0] >= required
-    verb = "alcanza" if passed else "no alcanza"
-    reason = f"{what}, {interval(*found)}, {verb} el mínimo de {number(required, 2)}."
-    return name, required, *found, passed, reason
-
-
-def _beats_persistence(found: Found) -> tuple:
-    passed = found[1] > 0
-    reason = (
-        f"Supera a repetir el nivel de hoy en {interval(*found)} de macro-F1."
-        if passed
-        else f"No supera con seguridad a repetir el nivel de hoy: diferencia {interval(*found)}."
-    )
-    return "persistence", 0.0, *found, passed, reason
-
-
-def _calibrated(limit: float, found: Found) -> tuple:
-    passed = found[0] <= limit
-    verb = "no pasa" if passed else "pasa"
-    reason = f"El error de calibración, {interval(*found)}, {verb} de {number(limit, 2)}."
-    return "calibration", limit, *found, passed, reason
-
-
-def _fast_enough(found: Latency, params: Params) -> list[tuple]:
+def _fast_enough(found: Latency, params: Params) -> tuple[Check, Check]:
     one_row, limit = found.one_row_p99 * 1e3, params.gate.max_latency.total_seconds() * 1e3
     batch_row, row_limit = found.batch_row * 1e6, params.gate.max_row_time.total_seconds() * 1e6
-    alone, together = one_row <= limit, batch_row <= row_limit
-    return [
-        (
-            "latency", limit, one_row, None, None, alone,
-            f"El modelo contesta una fila en {number(one_row, 2)} ms (percentil 99), "
-            f"{'dentro' if alone else 'fuera'} del límite de {number(limit, 2)} ms.",
-        ),
-        (
-            "row_time", row_limit, batch_row, None, None, together,
-            f"En lote, cada fila le lleva {number(batch_row, 1)} µs, "
-            f"{'dentro' if together else 'fuera'} del límite de {number(row_limit, 1)} µs.",
-        ),
-    ]  # fmt: skip
-
-
-def _against_champion(own: pl.DataFrame, champion: Champion | None, params: Params) -> list[tuple]:
-    limit = params.gate.country_regression
-    if champion is None:
-        return [_not_compared(True, limit, 0, "No hay modelo en servicio con el que comparar.")]
-    if champion.predictions is None:
-        reason = f"{champion.name} predice otro horizonte o lee otras variables: no se compara."
-        return [_not_compared(True, limit, 0, reason)]
-    other = champion.predictions
-    own = own.join(other, on=ROW_KEY, how="semi", maintain_order="left")
-    _, seen = metrics.blocks_of(own, params)
-    if own.height < FEWEST_ROWS or seen < FEWEST_BLOCKS:
-        reason = (
-            f"{champion.name} ha aprendido de todo lo anterior al {moment(champion.training_end)} "
-            f"y después quedan {plural(own.height, 'fila', 'filas')} de prueba en "
-            f"{plural(seen, 'tramo', 'tramos')}: hacen falta {number(FEWEST_ROWS)} y "
-            f"{number(FEWEST_BLOCKS)}. Espera a tener más ventanas; mientras, sigue el que está."
-        )
-        return [_not_compared(False, limit, own.height, reason)]
-    rows = [_against_whole(own, champion, params, limit)]
-    for code in own["country"].unique().sort():
-        here = pl.col("country") == code
-        rows.append(_against_country(code, own.filter(here), other.filter(here), params, limit))
-    return rows
-
-
-def _not_compared(passed: bool, limit: float, rows: int, reason: str) -> tuple:
-    return "champion", -limit, None, None, None, passed, reason, rows
-
-
-def _against_whole(own: pl.DataFrame, champion: Champion, params: Params, limit: float) -> tuple:
-    assert champion.predictions is not None
-    found = metrics.difference(own, champion.predictions, params)
-    _, low, high = found
-    reason = (
-        f"Frente a {champion.name}, en {number(own.height)} filas que ninguno conocía, "
-        f"diferencia de {interval(*found)} de macro-F1."
+    return (
+        Check("latency", one_row <= limit, limit, one_row),
+        Check("row_time", batch_row <= row_limit, row_limit, batch_row),
     )
-    if low < -limit:
-        reason += f" No se descarta que pierda más de {number(limit, 2)}."
-    elif high < 0:
-        reason += " Pierde con seguridad."
-    return "champion", -limit, *found, low >= -limit and high >= 0, reason, own.height
 
 
-def _against_country(
-    code: str, own: pl.DataFrame, other: pl.DataFrame, params: Params, limit: float
-) -> tuple:
+def _against_champion(
+    own: pl.DataFrame, champion: Champion | None, params: Params
+) -> Iterator[Check]:
+    limit = -params.gate.country_regression
+    if champion is None:
+        yield Check("champion", True, limit, rows=0, not_compared="no_champion")
+        return
+    name, other = champion.name, champion.predictions
+    if other is None:
+        yield Check("champion", True, limit, rows=0, champion=name, not_compared="other_task")
+        return
+    own = own.join(other, on=ROW_KEY, how="semi", maintain_order="left")
+    _, blocks = metrics.blocks_of(own, params)
+    if own.height < FEWEST_ROWS or blocks < FEWEST_BLOCKS:
+        yield Check(
+            "champion", False, limit, rows=own.height, champion=name,
+            not_compared="too_few_rows", blocks=blocks, learned_until=champion.training_end,
+        )  # fmt: skip
+        return
     found = metrics.difference(own, other, params)
-    passed = found[0] >= -limit
-    reason = f"En {country(code)}, diferencia de {interval(*found)}."
-    if not passed:
-        reason += f" Se acepta perder como mucho {number(limit, 2)}."
-    return f"champion:{code}", -limit, *found, passed, reason, own.height
+    passed = found[1] >= limit and found[2] >= 0
+    yield Check("champion", passed, limit, *found, own.height, champion=name)
+    for code in own["country"].unique().sort():
+        mine, theirs = own.filter(country=code), other.filter(country=code)
+        found = metrics.difference(mine, theirs, params)
+        yield Check("champion", found[0] >= limit, limit, *found, mine.height, code, name)

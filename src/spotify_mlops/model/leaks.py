@@ -17,6 +17,7 @@ import polars as pl
 from ..config.params import Params
 from ..domain import features as computation
 from ..domain.features import ROW_KEY
+from ..domain.features.schema import Schema
 from ..domain.labels import LEVELS
 from ..domain.windows import Windowing
 from ..io import bigquery
@@ -34,11 +35,15 @@ ALARM_MARGIN = 0.05
 
 _BINS = 32
 
-AUDIT_SCHEMA = {
+AUDIT_SCHEMA: Schema = {
     "input": pl.String,
     "compared": pl.Int64,
     "different": pl.Int64,
-    "example": pl.String,
+    "window_start": pl.Datetime("us", "UTC"),
+    "country": pl.String,
+    "track_id": pl.String,
+    "stored": pl.Float64,
+    "recomputed": pl.Float64,
 }
 ALARM_SCHEMA = {
     "input": pl.String,
@@ -87,9 +92,10 @@ def audit(
         windows: those to compute again.
 
     Returns:
-        ``input``, ``compared`` values, how many are ``different``, and an ``example`` of one
-        (Spanish); the inputs with most differences first. A value is different unless it is
-        equal to the bit. Rows in only one of the two are different in every input.
+        ``input``, ``compared`` values, how many are ``different``, and of one of these the row
+        key and what is ``stored`` and was ``recomputed``; the inputs with most differences first.
+        A value is different unless it is equal to the bit. Rows in only one of the two are
+        different in every input.
     """
     windowing = Windowing.of(params)
     known = []
@@ -108,20 +114,17 @@ def audit(
         equal = pl.col(name).eq_missing(pl.col(f"{name}_again"))
         both = pl.col("_left").is_not_null() & pl.col("_right").is_not_null()
         wrong = pairs.filter(~(equal & both))
-        rows.append((name, pairs.height, wrong.height, _example(wrong, name)))
+        rows.append((name, pairs.height, wrong.height, *_example(wrong, name)))
     return pl.DataFrame(rows, schema=AUDIT_SCHEMA, orient="row").sort(
         "different", descending=True, maintain_order=True
     )
 
 
-def _example(wrong: pl.DataFrame, name: str) -> str | None:
+def _example(wrong: pl.DataFrame, name: str) -> tuple[object, ...]:
+    """Return the row key of a value that differs, and the value stored and computed again."""
     if wrong.is_empty():
-        return None
-    row = wrong.sort(ROW_KEY).row(0, named=True)
-    return (
-        f"{row['country']}, {row['track_id']}, {row['window_start']:%Y-%m-%d %H:%M}: "
-        f"en la tabla {row[name]}, sin el futuro {row[f'{name}_again']}"
-    )
+        return (None,) * 5
+    return wrong.sort(ROW_KEY).select(*ROW_KEY, name, f"{name}_again").row(0)
 
 
 def alarm(rows: pl.DataFrame, params: Params, names: Sequence[str] | None = None) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..config.errors import UserError
 from . import gate
-from .gate import Decision
+from .gate import Verdict
 from .registry import Registry
 from .training import TrainingResult
 
@@ -25,7 +25,7 @@ class Release:
 
 def release(
     result: TrainingResult,
-    decision: Decision,
+    verdict: Verdict,
     registry: Registry,
     folder: Path,
     next_window: datetime,
@@ -39,7 +39,7 @@ def release(
 
     Args:
         result: the training run.
-        decision: of the gate.
+        verdict: of the gate on it.
         registry: where.
         folder: the run's folder, with its ``bundle``.
         next_window: start of the first window that is not closed.
@@ -51,8 +51,8 @@ def release(
         UserError: the gate refused the model and there is no champion to go on with.
     """
     before = registry.champion()
-    version = registry.register(folder / "bundle", gate.labels(decision))
-    if decision.approved and version != before:
+    version = registry.register(folder / "bundle", gate.labels(verdict))
+    if verdict.approved and version != before:
         trained = datetime.fromisoformat(result.boundaries["training_end"])
         since = trained if before is None else max(trained, next_window)
         if before is None:

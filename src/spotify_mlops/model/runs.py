@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import polars as pl
+import msgspec
 
 from ..config import paths
 from ..config.errors import InputError
 from ..config.params import Params
-from .gate import Decision
+from .gate import Verdict
 
-_VERDICT = "gate.parquet"
+_VERDICT = "verdict.json"
 
 
 def runs_folder(params: Params) -> Path:
@@ -19,15 +19,14 @@ def runs_folder(params: Params) -> Path:
     return paths.state_dir() / "training" / params.profile
 
 
-def save_verdict(decision: Decision, folder: Path) -> None:
+def save_verdict(verdict: Verdict, folder: Path) -> None:
     """Keep the verdict beside its training run, for the release."""
-    decision.checks.write_parquet(folder / _VERDICT)
+    (folder / _VERDICT).write_bytes(msgspec.json.encode(verdict))
 
 
-def load_verdict(folder: Path) -> Decision:
+def load_verdict(folder: Path) -> Verdict:
     """Read the verdict of a training run that `last_evaluated` names."""
-    checks = pl.read_parquet(folder / _VERDICT)
-    return Decision(bool(checks["passed"].all()), checks)
+    return msgspec.json.decode((folder / _VERDICT).read_bytes(), type=Verdict)
 
 
 def last_evaluated(runs: Path) -> str:

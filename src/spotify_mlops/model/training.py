@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -29,7 +29,6 @@ from . import baselines, bundle, dataset, export, level_offsets, metrics, seal, 
 from .baselines import Prediction
 from .bundle import Bundle
 from .calibration import Calibration
-from .card import write_card
 from .dataset import Split, level_codes, matrix
 from .learner import Hyperparameters, LevelModel, fit, in_parallel
 
@@ -54,6 +53,9 @@ FAMILY_OF = {
 """Every model that a run compares, and its family."""
 
 
+WriteCard = Callable[[Params, dict[str, Any], pl.DataFrame], str]
+
+
 @dataclass(frozen=True)
 class TrainingResult:
     """What a run found: plain values, so that it can be saved and looked at later."""
@@ -70,7 +72,7 @@ class TrainingResult:
     metrics: pl.DataFrame
     """``model``, ``family``, ``split`` and the columns of `metrics.score`."""
     timings: dict[str, float]
-    """Seconds of each step."""
+    """Seconds of each step, by its code."""
     description: dict[str, Any]
     card: str
     graph: bytes
@@ -194,6 +196,7 @@ def train(
     params: Params,
     features: pl.DataFrame,
     labels: pl.DataFrame,
+    write_card: WriteCard,
     progress: Progress = silent,
 ) -> TrainingResult:
     """Train both families and the baselines, and evaluate each once on the test range.
@@ -202,18 +205,21 @@ def train(
         params: split, seed, family of the bundle, bootstrap.
         features: the features table.
         labels: the labels table; those of ``params.horizon`` are used.
-        progress: called with the name of each step (Spanish) when it starts.
+        write_card: what the bundle says to people, from the params, its description and the scores
+            of every model (``TrainingResult.metrics``).
+        progress: called with the code of each step when it starts.
 
     Raises:
         ParamsError: a range has no rows, or not all levels.
         IntegrityError: the ONNX graph does not agree with the model on a test row.
     """
-    return _Run(params, progress).result(features, labels)
+    return _Run(params, write_card, progress).result(features, labels)
 
 
 class _Run:
-    def __init__(self, params: Params, progress: Progress) -> None:
+    def __init__(self, params: Params, write_card: WriteCard, progress: Progress) -> None:
         self._params = params
+        self._write_card = write_card
         self._progress = progress
         self._timings: dict[str, float] = {}
         self._predictions: list[pl.DataFrame] = []
@@ -228,24 +234,24 @@ class _Run:
 
     def result(self, features: pl.DataFrame, labels: pl.DataFrame) -> TrainingResult:
         params = self._params
-        with self._step("datos"):
+        with self._step("data"):
             ranges = dataset.split(dataset.join(features, labels, params), params)
             names = {
                 family: dataset.inputs(family, params, ranges.train)
                 for family in ("seed", "dynamics")
             }
-        with self._step("líneas de base"):
+        with self._step("baselines"):
             self._baselines(ranges, names["dynamics"])
         models, candidates = {}, []
         for family in ("seed", "dynamics"):
             models[family], tried = self._family(family, ranges, names[family])
             candidates.append(tried)
         family = params.model.family
-        with self._step("ONNX"):
+        with self._step("onnx"):
             model, inputs = models[family], names[family]
             graph = export.to_onnx(model, len(inputs))
             worst = export.check(model, graph, matrix(ranges.test, inputs))
-        with self._step("métricas"):
+        with self._step("metrics"):
             predictions = pl.concat(self._predictions)
             scored = _score(predictions, ranges, params)
         boundaries = _boundaries(ranges)
@@ -281,7 +287,7 @@ class _Run:
             metrics=scored,
             timings=self._timings,
             description=description,
-            card=write_card(params, description, scored),
+            card=self._write_card(params, description, scored),
             graph=graph.SerializeToString(),
             model=model,
         )
@@ -316,7 +322,7 @@ class _Run:
     ) -> tuple[LevelModel, pl.DataFrame]:
         """Choose, calibrate and refit a family's model; keep what it predicts."""
         seed = self._params.model.seed
-        with self._step(f"{family}: candidatos"):
+        with self._step(f"{family}_candidates"):
             learned = dataset.sample(ranges.train, CANDIDATE_ROWS, seed)
             x, y = matrix(learned, names), level_codes(learned["level"])
             x_valid, y_valid = (
@@ -331,13 +337,13 @@ class _Run:
             rest = replace(chosen, members=chosen.members - 1)
             others = fit(x, y, rest, seed + 1).members if rest.members else ()
             trial = LevelModel((found[best][2], *others))
-        with self._step(f"{family}: calibración"):
+        with self._step(f"{family}_calibration"):
             scores = trial.log_odds(x_valid)
             calibration = Calibration.fit(scores, y_valid)
             offsets = level_offsets.fit(softmax(calibration.apply(scores), axis=1))
             trial = LevelModel(trial.members, calibration, offsets)
             self._keep(family, "validation", ranges.validation, _predict(trial, x_valid))
-        with self._step(f"{family}: modelo final"):
+        with self._step(f"{family}_final"):
             learned = dataset.sample(ranges.development, FINAL_ROWS, seed)
             final = fit(matrix(learned, names), level_codes(learned["level"]), chosen, seed)
             final = replace(trial, members=final.members)

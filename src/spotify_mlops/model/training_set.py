@@ -17,6 +17,8 @@ from ..domain.features import ROW_KEY
 from ..io import files
 from ..io.archive.location import archive_root
 
+URI_VARIABLE = "AIP_TRAINING_DATA_URI"
+"""Variable of a training job's environment that says where its training set is."""
 FOLDER = "training"
 TABLES = ("features", "labels")
 _KEYS = {"features": [*ROW_KEY], "labels": [*ROW_KEY, "horizon"]}

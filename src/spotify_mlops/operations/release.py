@@ -10,7 +10,7 @@ from ..config.params import Params
 from ..model import release as releasing
 from ..model import runs
 from ..model.endpoint import Endpoint
-from ..model.gate import Decision
+from ..model.gate import Verdict
 from ..model.promotions import PromotionHistory
 from ..model.registry import Registry
 from ..model.release import Release
@@ -19,7 +19,7 @@ from ..pipeline.sinks import positions
 from .rewind import rewind
 
 
-def release(params: Params) -> tuple[Release, Decision]:
+def release(params: Params) -> tuple[Release, Verdict]:
     """Release the last training run that was evaluated; the streaming job may be running.
 
     A later champion takes over ``promotion_lead`` windows ahead, so that no window is closed
@@ -34,17 +34,17 @@ def release(params: Params) -> tuple[Release, Decision]:
     folder = runs.runs_folder(params)
     run_id = runs.last_evaluated(folder)
     result = TrainingResult.load(folder, run_id)
-    decision = runs.load_verdict(folder / run_id)
+    verdict = runs.load_verdict(folder / run_id)
     released = releasing.release(
         result,
-        decision,
+        verdict,
         Registry(params),
         folder / run_id,
         _soon(params),
         partial(rewind, params),
     )
     _serve(params)
-    return released, decision
+    return released, verdict
 
 
 def rollback(params: Params) -> Release:

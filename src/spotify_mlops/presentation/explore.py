@@ -24,13 +24,13 @@ from apache_beam.utils.timestamp import Timestamp
 
 from ..config.errors import ServiceError
 from ..config.params import Params
-from ..config.spanish import COUNTRY_NAMES, EVENT_TYPE_NAMES
 from ..domain.events import LOG_COLUMNS, Ahead, decode
 from ..domain.windows import Windowing
 from ..io import kafka
 from ..pipeline import coder as coder  # registers the coder of frames
 from ..pipeline import steps, transforms, watermark
 from ..pipeline.readers import KafkaReader
+from .es.names import COUNTRY_NAMES, EVENT_TYPE_NAMES
 from .narrative.show import Table, table
 
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ..config import params as parameters
-from ..config import paths, spanish
+from ..config import paths
 from ..config.errors import NotebookError, ParamsError, UserError
 from ..io.local import tied
+from .es import number
 
 NOTEBOOKS = (
     "01_business",
@@ -96,10 +97,10 @@ def run(
     except OSError as error:
         raise UserError(f"No se puede escribir en {folder}: {error.strerror}.") from error
     done = []
-    for number, name in enumerate(chosen, 1):
+    for place, name in enumerate(chosen, 1):
         memory.write(profile, {"notebook": name, "overrides": overrides})
         done.append(
-            _execute(name, folder, injected, number, len(chosen), progress or (lambda _: None))
+            _execute(name, folder, injected, place, len(chosen), progress or (lambda _: None))
         )
     memory.forget(profile)
     return done
@@ -170,7 +171,7 @@ def console_progress() -> Iterator[OnStep]:
 def _print_done(step: Step) -> None:
     if step.done:
         print(  # noqa: T201 - progress for a log file
-            f"{step.notebook}: {step.cells} celdas en {spanish.number(step.seconds, 1)} s "
+            f"{step.notebook}: {step.cells} celdas en {number(step.seconds, 1)} s "
             f"({step.number} de {step.notebooks})",
             file=sys.stderr,
         )

@@ -14,7 +14,7 @@ import tiny_model
 from spotify_mlops.config.params import Params
 from spotify_mlops.io.bigquery.tables import MODEL_METRICS
 from spotify_mlops.model import bundle, gate, latency, metrics
-from spotify_mlops.model.gate import Champion, Decision
+from spotify_mlops.model.gate import Champion, Check, Verdict
 from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import TrainingResult
 
@@ -25,12 +25,17 @@ def lenient(**changes: object) -> Params:
     return tiny_model.settings().replace(**(base | slow | changes))
 
 
-def checks(decision: Decision) -> dict[str, bool]:
-    return dict(decision.checks.select("check", "passed").rows())
+def checks(verdict: Verdict) -> dict[str, bool]:
+    return {name_of(check): check.passed for check in verdict.checks}
 
 
-def reason(decision: Decision, check: str) -> str:
-    return decision.checks.filter(check=check)["reason"].item()
+def name_of(check: Check) -> str:
+    return ":".join(filter(None, (check.code, check.country)))
+
+
+def found_of(verdict: Verdict, name: str) -> Check:
+    (found,) = (check for check in verdict.checks if name_of(check) == name)
+    return found
 
 
 def own() -> pl.DataFrame:
@@ -47,10 +52,11 @@ def predicting(better: pl.Expr) -> pl.DataFrame:
 
 
 def test_the_gate_names_the_floor_that_is_missed() -> None:
-    decision = gate.decide(tiny_model.result(), lenient(gate_min_macro_f1=0.999))
-    assert not decision.approved and not checks(decision)["macro_f1"]
-    assert checks(decision)["accuracy"]
-    assert "no alcanza" in reason(decision, "macro_f1") and "1,00" in reason(decision, "macro_f1")
+    verdict = gate.judge(tiny_model.result(), lenient(gate_min_macro_f1=0.999))
+    assert not verdict.approved and not checks(verdict)["macro_f1"]
+    assert checks(verdict)["accuracy"]
+    assert found_of(verdict, "macro_f1").limit == 0.999
+    assert [check.code for check in verdict.failed] == ["macro_f1"]
 
 
 def test_the_gate_wants_a_sure_advantage_over_persistence() -> None:
@@ -62,7 +68,7 @@ def test_the_gate_wants_a_sure_advantage_over_persistence() -> None:
         ~((pl.col("model") == "dynamics") & (pl.col("split") == "test"))
     )
     twin = TrainingResult(**(vars(result) | {"predictions": pl.concat([rest, as_persistence])}))
-    assert not checks(gate.decide(twin, lenient()))["persistence"]
+    assert not checks(gate.judge(twin, lenient()))["persistence"]
 
 
 def test_a_slow_model_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,15 +78,16 @@ def test_a_slow_model_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
         (latency.Latency(0.004, 0.00030), {"row_time"}),
     ):
         monkeypatch.setattr(gate, "measure", lambda graph, inputs, found=found: found)
-        decision = gate.decide(
+        verdict = gate.judge(
             tiny_model.result(),
             lenient(
                 gate_max_latency=timedelta(milliseconds=5),
                 gate_max_row_time=timedelta(microseconds=200),
             ),
         )
-        assert {name for name, passed in checks(decision).items() if not passed} == failing
-    assert "300,0 µs" in reason(decision, "row_time")
+        assert {name for name, passed in checks(verdict).items() if not passed} == failing
+    slow = found_of(verdict, "row_time")
+    assert (slow.value, slow.limit) == (pytest.approx(300), 200)
 
 
 def test_latency_is_that_of_the_graph() -> None:
@@ -90,41 +97,45 @@ def test_latency_is_that_of_the_graph() -> None:
 
 
 def test_without_a_champion_the_table_says_so() -> None:
-    decision = gate.decide(tiny_model.result(), lenient())
-    assert decision.approved
-    assert "No hay modelo en servicio" in reason(decision, "champion")
-    decision = gate.decide(tiny_model.result(), lenient(), champion(None))
-    assert decision.approved and "popularity@4 predice otro horizonte" in reason(
-        decision, "champion"
-    )
+    verdict = gate.judge(tiny_model.result(), lenient())
+    assert verdict.approved
+    assert found_of(verdict, "champion").not_compared == "no_champion"
+    verdict = gate.judge(tiny_model.result(), lenient(), champion(None))
+    assert verdict.approved
+    found = found_of(verdict, "champion")
+    assert (found.champion, found.not_compared) == ("popularity@4", "other_task")
 
 
 def test_a_champion_that_answers_the_same_is_no_reason_to_refuse() -> None:
-    decision = gate.decide(tiny_model.result(), lenient(), champion(own()))
-    found = checks(decision)
+    verdict = gate.judge(tiny_model.result(), lenient(), champion(own()))
+    found = checks(verdict)
     assert {"champion", "champion:CO", "champion:ES", "champion:US"} <= set(found)
-    assert decision.approved
-    row = decision.checks.filter(check="champion").row(0, named=True)
-    assert (row["value"], row["low"], row["high"]) == (0, 0, 0) and row["rows"] == own().height
+    assert verdict.approved
+    whole = found_of(verdict, "champion")
+    assert (whole.value, whole.low, whole.high, whole.rows) == (0, 0, 0, own().height)
 
 
 def test_a_country_that_loses_too_much_is_named() -> None:
     perfect = champion(predicting(pl.col("country") == "ES"))
-    decision = gate.decide(tiny_model.result(), lenient(), perfect)
-    assert not decision.approved and not checks(decision)["champion:ES"]
-    assert checks(decision)["champion:CO"]
-    assert "España" in reason(decision, "champion:ES")
+    verdict = gate.judge(tiny_model.result(), lenient(), perfect)
+    assert not verdict.approved and not checks(verdict)["champion:ES"]
+    assert checks(verdict)["champion:CO"]
+    lost = found_of(verdict, "champion:ES")
+    assert lost.value is not None
+    assert lost.value < lost.limit == -lenient().gate_country_regression
 
 
 def test_losing_a_little_but_surely_is_losing() -> None:
     """The champion is right in a few rows more of every block: well within the margin."""
     few = pl.int_range(pl.len()) % 40 == 0
     margin = lenient(gate_country_regression=0.2)
-    decision = gate.decide(tiny_model.result(), margin, champion(predicting(few)))
-    row = decision.checks.filter(check="champion").row(0, named=True)
-    assert -0.2 < row["low"] <= row["high"] < 0 and not row["passed"]
-    assert "Pierde con seguridad" in row["reason"]
-    assert checks(decision)["champion:ES"]
+    verdict = gate.judge(tiny_model.result(), margin, champion(predicting(few)))
+    whole = found_of(verdict, "champion")
+    assert whole.low is not None
+    assert whole.high is not None
+    assert -0.2 < whole.low <= whole.high < 0
+    assert not whole.passed
+    assert checks(verdict)["champion:ES"]
 
 
 def test_rows_that_the_champion_has_learned_do_not_count(tmp_path: Path) -> None:
@@ -147,12 +158,14 @@ def test_rows_that_the_champion_has_learned_do_not_count(tmp_path: Path) -> None
         assert found.name == f"popularity@{number}" and found.training_end == trained
         assert found.predictions["window_start"].n_unique() == left
         assert found.predictions["window_start"].min() == trained
-        decision = gate.decide(result, params, found)
-        row = decision.checks.filter(check="champion").row(0, named=True)
-        assert row["rows"] == found.predictions.height
+        verdict = gate.judge(result, params, found)
+        whole = found_of(verdict, "champion")
+        assert whole.rows == found.predictions.height
         # Two windows are in one block of three hours: nothing can be said of them.
-        assert row["passed"] == (left > 2) == decision.approved
-        assert ("hacen falta" in row["reason"]) == (left <= 2)
+        assert whole.passed == (left > 2) == verdict.approved
+        few = ("too_few_rows", trained) if left <= 2 else (None, None)
+        assert (whole.not_compared, whole.learned_until) == few
+        assert (whole.blocks is not None) == (left <= 2)
 
 
 def test_a_champion_of_another_task_is_not_compared(tmp_path: Path) -> None:
@@ -170,9 +183,9 @@ def test_a_champion_of_another_task_is_not_compared(tmp_path: Path) -> None:
 
 def test_the_verdict_is_rows_of_the_metrics_table() -> None:
     result = tiny_model.result()
-    decision = gate.decide(result, lenient(gate_min_macro_f1=0.999), champion(own()))
+    verdict = gate.judge(result, lenient(gate_min_macro_f1=0.999), champion(own()))
     rows = metrics.metrics_rows(
-        gate.metrics_of(decision, result),
+        gate.metrics_of(verdict, result),
         run_id=result.run_id, params=lenient(), written_at=tiny_model.START,
     )  # fmt: skip
     assert rows.columns == [field.name for field in MODEL_METRICS.schema]
@@ -187,8 +200,8 @@ def test_the_verdict_is_rows_of_the_metrics_table() -> None:
 
 def test_the_verdict_is_labels_of_the_version() -> None:
     perfect = champion(predicting(pl.col("country") == "ES"))
-    decision = gate.decide(tiny_model.result(), lenient(), perfect)
-    found = gate.labels(decision)
+    verdict = gate.judge(tiny_model.result(), lenient(), perfect)
+    found = gate.labels(verdict)
     assert found["gate"] == "failed" and found["gate_accuracy"].startswith("passed-0_")
     assert found["gate_champion_es"].startswith("failed-m0_")
     assert set(found) == {"gate", *(f"gate_{name}" for name in (
@@ -198,7 +211,7 @@ def test_the_verdict_is_labels_of_the_version() -> None:
     for key, value in found.items():
         assert re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", key)
         assert re.fullmatch(r"[a-z0-9_-]{1,63}", value)
-    assert gate.labels(gate.decide(tiny_model.result(), lenient()))["gate_champion"] == "passed"
+    assert gate.labels(gate.judge(tiny_model.result(), lenient()))["gate_champion"] == "passed"
 
 
 def test_a_bundle_says_when_its_training_ended(tmp_path: Path) -> None:

@@ -71,7 +71,10 @@ def test_one_value_in_its_last_bit_is_caught() -> None:
     assert audit(changed) == {"log_plays": 1}
     windows = leaks.sample_windows(table, PARAMS)
     found = leaks.audit(changed, tiny_model.events(), PARAMS, windows)
-    assert "sin el futuro" in found["example"][0] and found["example"][1] is None
+    caught, clean = found.row(0, named=True), found.row(1, named=True)
+    assert (caught["input"], caught["window_start"]) == ("log_plays", window)
+    assert caught["stored"] == np.nextafter(caught["recomputed"], np.inf)
+    assert clean["different"] == 0 and clean["stored"] is None
 
 
 def test_rows_that_should_not_be_there_or_are_not_are_caught() -> None:

@@ -10,7 +10,7 @@ import pytest
 from spotify_mlops.config.errors import UserError
 from spotify_mlops.model import runs
 from spotify_mlops.model.release import Release, release, rollback
-from tiny_model import decision
+from tiny_model import verdict
 
 
 class Versions:
@@ -55,7 +55,7 @@ NEXT = datetime(2026, 1, 26, tzinfo=UTC)
 def test_release(tmp_path, approved, before, version, serves, since, first):
     registry = Versions(version, before)
     steps = registry.promotions
-    found = release(Run(), decision(approved), registry, tmp_path, NEXT, steps.append)
+    found = release(Run(), verdict(approved), registry, tmp_path, NEXT, steps.append)
     assert found == Release(serves, since)
     # The first champion's job goes back before the promotion stands.
     assert steps == [*([since] if first else []), *([(version, since)] if since else [])]
@@ -63,7 +63,7 @@ def test_release(tmp_path, approved, before, version, serves, since, first):
 
 def test_release_without_any_acceptable_model_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no se despliega nada"):
-        release(Run(), decision(False), Versions("1", None), tmp_path, NEXT, print)
+        release(Run(), verdict(False), Versions("1", None), tmp_path, NEXT, print)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,10 @@ def test_rollback_without_another_champion_changes_nothing():
 
 def test_a_verdict_is_kept_beside_its_run(tmp_path):
     for approved in (True, False):
-        runs.save_verdict(decision(True, approved), tmp_path)
-        assert runs.load_verdict(tmp_path).approved is approved
+        found = verdict(True, approved)
+        runs.save_verdict(found, tmp_path)
+        assert runs.load_verdict(tmp_path) == found
+        assert found.approved is approved
 
 
 def test_the_last_evaluated_training_is_released(tmp_path):
@@ -93,6 +95,6 @@ def test_the_last_evaluated_training_is_released(tmp_path):
         runs.last_evaluated(tmp_path)
     for run in ("20260101T000000", "20260102T000000", "20260103T000000"):
         (tmp_path / run).mkdir()
-    runs.save_verdict(decision(True, True), tmp_path / "20260101T000000")
-    runs.save_verdict(decision(True, True), tmp_path / "20260102T000000")
+    runs.save_verdict(verdict(True, True), tmp_path / "20260101T000000")
+    runs.save_verdict(verdict(True, True), tmp_path / "20260102T000000")
     assert runs.last_evaluated(tmp_path) == "20260102T000000"

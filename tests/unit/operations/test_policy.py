@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from spotify_mlops.config import params
+from spotify_mlops.io.bigquery import tables
+from spotify_mlops.model.gate import Check
 from spotify_mlops.operations.monitor import policy
-from spotify_mlops.operations.monitor.decisions import Decision
+from spotify_mlops.operations.monitor.decisions import Decision, Facts
 from spotify_mlops.operations.monitor.drift import Alarm
 from spotify_mlops.operations.monitor.policy import Comparison, Evidence, Quality, State
 
@@ -26,7 +29,7 @@ def evidence(**given: object) -> Evidence:
 
 def made(step: str, model: str, other: str | None, hours: int = 0) -> Decision:
     at = NOW - timedelta(hours=100 - hours)
-    return Decision(step, at, model, other, "", effective_from=at)  # type: ignore[arg-type]
+    return Decision(step, at, model, other, "worse", effective_from=at)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -57,13 +60,16 @@ def test_low_quality_or_drift_asks_for_a_retraining() -> None:
     assert policy.decide(steady, evidence(quality=FINE), PARAMS) is None
     found = policy.decide(steady, evidence(quality=LOW), PARAMS)
     assert found is not None
-    assert (found.step, found.value, found.limit) == ("retrain", 0.5, 0.6)
-    assert "0,500" in found.reason and "0,600" in found.reason
+    assert (found.step, found.reason, found.value, found.limit) == (
+        "retrain", "low_accuracy", 0.5, 0.6,
+    )  # fmt: skip
+    assert found.facts == Facts(PARAMS.monitor.windows)
     few = replace(LOW, windows=PARAMS.monitor.windows - 1)
     assert policy.decide(steady, evidence(quality=few), PARAMS) is None
     moved = policy.decide(steady, evidence(quality=FINE, drift=DRIFT), PARAMS)
     assert moved is not None
-    assert "«parte de saltos»" in moved.reason
+    assert (moved.reason, moved.value, moved.limit) == ("drift", 3.0, 1.0)
+    assert moved.facts == Facts(PARAMS.drift_patience, input="skip_rate", seen_at=NOW)
 
 
 def test_retrainings_keep_their_distance() -> None:
@@ -78,19 +84,21 @@ def test_retrainings_keep_their_distance() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "difference", "step"),
+    ("stage", "difference", "step", "reason"),
     [
-        ("shadow", 0.05, "canary"),
-        ("shadow", -0.01, "canary"),  # within what may be lost
-        ("shadow", -0.05, "refused"),
-        ("canary", 0.05, "promoted"),
-        ("canary", -0.05, "rolled_back"),
-        ("probation", 0.05, "confirmed"),
-        ("probation", -0.005, "confirmed"),  # not surely worse
-        ("probation", -0.05, "rolled_back"),
+        ("shadow", 0.05, "canary", "worth_a_canary"),
+        ("shadow", -0.01, "canary", "worth_a_canary"),  # within what may be lost
+        ("shadow", -0.05, "refused", "worse"),
+        ("canary", 0.05, "promoted", "worth_promoting"),
+        ("canary", -0.05, "rolled_back", "worse"),
+        ("probation", 0.05, "confirmed", "not_surely_worse"),
+        ("probation", -0.005, "confirmed", "not_surely_worse"),
+        ("probation", -0.05, "rolled_back", "surely_worse"),
     ],
 )
-def test_each_stage_ends_by_its_comparison(stage: str, difference: float, step: str) -> None:
+def test_each_stage_ends_by_its_comparison(
+    stage: str, difference: float, step: str, reason: str
+) -> None:
     challenger, champion = ("2", "1") if stage != "probation" else ("1", "2")
     state = State(stage, champion, challenger, NOW - timedelta(days=3))  # type: ignore[arg-type]
     needed = PARAMS.value(f"{stage}_windows")
@@ -99,4 +107,18 @@ def test_each_stage_ends_by_its_comparison(stage: str, difference: float, step: 
     assert policy.decide(state, evidence(comparison=early), PARAMS) is None
     found = policy.decide(state, evidence(comparison=compared), PARAMS)
     assert found is not None
-    assert (found.step, found.model, found.other) == (step, "2", "1")
+    assert (found.step, found.model, found.other, found.reason) == (step, "2", "1", reason)
+    share = PARAMS.canary_share if step == "canary" else None
+    assert found.value == difference
+    assert found.facts == Facts(needed, difference - 0.01, difference + 0.01, share=share)
+
+
+def test_a_decision_is_a_row_of_codes_and_numbers() -> None:
+    failed = Check("macro_f1", False, 0.55, 0.51, 0.49, 0.53, 900)
+    found = replace(made("refused", "2", "1"), facts=Facts(24, -0.1, checks=(failed,)))
+    row = found.row(NOW)
+    assert set(row) == {field.name for field in tables.DECISIONS.schema}
+    assert row["decided_at"] == NOW
+    assert msgspec.json.decode(row["facts"], type=Facts) == found.facts
+    assert "null" not in found.row(NOW)["facts"].partition("checks")[0]
+    assert made("retrain", "1", None).row(NOW)["facts"] == "{}"

@@ -10,15 +10,15 @@ import polars as pl
 import pytest
 
 import tiny_model
-from spotify_mlops.config import params, spanish
-from spotify_mlops.config.spanish import model_input
-from spotify_mlops.domain.features import feature_names
+from spotify_mlops.config import params
+from spotify_mlops.config.spanish import NO_VALUE
 from spotify_mlops.model import leaks
 from spotify_mlops.model.release import Release
 from spotify_mlops.model.table_checks import Check
+from spotify_mlops.presentation.es import number, percent
 from spotify_mlops.presentation.narrative import business, deployment, eda, evaluation, preparation
 from spotify_mlops.presentation.narrative.show import Facts, Text, table
-from tiny_model import decision
+from tiny_model import verdict
 
 LOCAL = params.load("local")
 CHARTS = params.load("charts")
@@ -39,7 +39,7 @@ def test_summary_counts_what_it_is_given():
     one, two = eda.summary(volume(), LOCAL).markdown, eda.summary(volume(3), LOCAL).markdown
     assert "**960 eventos**" in one
     assert "600 reproducciones" in one
-    assert f"{spanish.number(1800)} reproducciones" in two
+    assert f"{number(1800)} reproducciones" in two
     assert "España pone el 58" in one
 
 
@@ -129,7 +129,7 @@ def test_quality_adds_up():
     )
     dead = pd.DataFrame({"reason": ["not_json", "empty"], "records": [6, 4]})
     shown = dict((name, (count, share)) for name, count, share in eda.quality(arrived, dead).rows)
-    assert shown["cartas muertas"] == ("10", spanish.percent(0.1, 2))
+    assert shown["cartas muertas"] == ("10", percent(0.1, 2))
     assert eda.reasons(dead) == {"no es JSON": 6, "registro vacío": 4}
     nothing = eda.quality_finding(arrived * 0, dead.head(0)).markdown
     assert "No llegó nada tarde" in nothing
@@ -156,11 +156,16 @@ def test_leak_checks_decide():
 
 
 def test_verdict_says_why_not():
-    assert "se despliega" in evaluation.verdict(decision(True, True)).markdown
-    refused = evaluation.verdict(decision(True, False))
+    assert evaluation.verdict(verdict(True, True)).kind == "decision"
+    refused = evaluation.verdict(verdict(True, False))
     assert refused.kind == "warning"
-    assert "Razón 1." in refused.markdown
-    assert "Razón 0." not in refused.markdown
+    assert refused.markdown == (
+        "El modelo **no se promociona**. El macro-F1, 0,400, no alcanza el mínimo de 0,50."
+    )
+    assert evaluation.gate_table(verdict(True, False)).rows == (
+        ("sí", "La exactitud, 0,400, alcanza el mínimo de 0,50."),
+        ("NO", "El macro-F1, 0,400, no alcanza el mínimo de 0,50."),
+    )
 
 
 def test_a_later_training_that_waits_for_its_verdict_is_told(tmp_path):
@@ -194,9 +199,9 @@ def test_rising_tracks_are_not_alta_yet():
 
 def test_table_writes_numbers_and_gaps():
     frame = pl.DataFrame({"n": [1234567, None], "x": [0.12345, 2.0], "t": ["<b>", None]})
-    shown = table(frame, "Título", {"t": "Texto", "n": "N", "x": ("X", spanish.number)})
-    assert shown.rows[0] == ("<b>", spanish.number(1234567), "0")
-    assert shown.rows[1][:2] == (spanish.NO_VALUE, spanish.NO_VALUE)
+    shown = table(frame, "Título", {"t": "Texto", "n": "N", "x": ("X", number)})
+    assert shown.rows[0] == ("<b>", number(1234567), "0")
+    assert shown.rows[1][:2] == (NO_VALUE, NO_VALUE)
     html = shown._repr_html_()
     assert "&lt;b&gt;" in html
     assert "<caption>Título</caption>" in html
@@ -225,7 +230,7 @@ def test_window_finding_names_the_target():
     ],
 )
 def test_release_finding_names_who_serves(approved, since, words):
-    text = deployment.release_finding(Release("2", since), decision(approved), LOCAL).markdown
+    text = deployment.release_finding(Release("2", since), verdict(approved), LOCAL).markdown
     assert "**popularity@2**" in text
     assert words in text
 
@@ -237,31 +242,24 @@ def test_the_evaluation_says_where_the_model_is_weak_and_whether_an_input_leaks(
     assert "No hubo filas de" in evaluation.weak_finding(result).markdown
     own = result.metrics.filter(model="dynamics", split="test", slice="all", metric="ece")
     shown = evaluation.calibration_finding(result).markdown
-    assert spanish.number(own["value"].item(), 3) in shown
-    schema = ("input", "compared", "different", "example")
-    clean = [("momentum", 10, 0, None), ("age", 10, 0, None)]
-    planted = [("momentum", 10, 4, "CO, t1: en la tabla 1.0, sin el futuro 2.0"), clean[1]]
+    assert number(own["value"].item(), 3) in shown
+    schema, none = leaks.AUDIT_SCHEMA, (None,) * 5
+    clean = [("momentum", 10, 0, *none), ("age", 10, 0, *none)]
+    planted = [("momentum", 10, 4, START.to_pydatetime(), "CO", "t1", 1.0, 2.0), clean[1]]
     good, bad = (
         evaluation.audit_finding(pl.DataFrame(rows, schema, orient="row"), 3)
         for rows in (clean, planted)
     )
     assert "20 valores" in good.markdown and good.kind == "finding"
-    assert "«impulso del puesto»" in bad.markdown and "sin el futuro" in bad.markdown
+    assert bad.markdown == (
+        "**Alguna variable sabe el futuro o no es la que se entrenó**: «impulso del puesto». "
+        "CO, t1, 2026-01-05 00:00: en la tabla 1.0, sin el futuro 2.0."
+    )
     assert bad.kind == "warning"
-    nothing = [("momentum", 0, 0, None)]
+    nothing = [("momentum", 0, 0, *none)]
     assert (
         evaluation.audit_finding(pl.DataFrame(nothing, schema, orient="row"), 0).kind == "warning"
     )
     told = pl.DataFrame([("momentum", 0.5, 0.4, 0.35, False)], leaks.ALARM_SCHEMA, orient="row")
     assert "«impulso del puesto»" in evaluation.alarm_finding(told).markdown
     assert evaluation.alarm_finding(told.with_columns(suspect=True)).kind == "warning"
-
-
-def test_every_input_of_the_model_has_a_spanish_name() -> None:
-    names = feature_names("dynamics", [1, 2, 24])
-    shown = [model_input(name) for name in names]
-    assert not [name for name in shown if "_" in name]
-    assert len(set(shown)) == len(names)
-    assert model_input("plays_lag_1") == "reproducciones hace 1 ventana"
-    assert model_input("plays_in_ES") == "reproducciones en España"
-    assert model_input("unheard_of") == "unheard_of"

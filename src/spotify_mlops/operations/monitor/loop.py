@@ -7,6 +7,7 @@ written down. Only one process of a checkout takes steps at a time.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,6 @@ import polars as pl
 
 from ...config.errors import UserError
 from ...config.params import Params
-from ...config.progress import Progress, silent
 from ...domain.features import ROW_KEY
 from ...domain.schemas import PROBABILITIES
 from ...domain.windows import EPOCH
@@ -29,7 +29,7 @@ from ...model.promotions import Canary, PromotionHistory
 from ...model.registry import Registry
 from ...pipeline.predict import in_canary
 from . import decisions, drift, policy, retraining, scores
-from .decisions import Decision
+from .decisions import Decision, Facts
 from .policy import Comparison, Evidence, Quality, State
 
 _references: dict[tuple[str, str], drift.Reference | None] = {}
@@ -47,12 +47,14 @@ class StepReport:
     decisions: tuple[Decision, ...]
 
 
-def step(params: Params, say: Progress = silent, *, act: bool = True) -> StepReport:
+def step(
+    params: Params, tell: Callable[[Decision], object] = lambda _: None, *, act: bool = True
+) -> StepReport:
     """Score, decide, act; wait first for another process that takes a step.
 
     Args:
         params: whose model.
-        say: receives short Spanish messages.
+        tell: called with what was decided, before it is done.
         act: whether what was decided is done; without it, it is only said.
 
     Raises:
@@ -60,13 +62,13 @@ def step(params: Params, say: Progress = silent, *, act: bool = True) -> StepRep
         GoogleAPICallError: Vertex AI or BigQuery refuse something.
     """
     with local_state.locked(f"lifecycle-{params.profile}"):
-        return _Step(params, say).take(act)
+        return _Step(params, tell).take(act)
 
 
 class _Step:
-    def __init__(self, params: Params, say: Progress) -> None:
+    def __init__(self, params: Params, tell: Callable[[Decision], object]) -> None:
         self._params = params
-        self._say = say
+        self._tell = tell
         self._promotions = PromotionHistory(params)
         self._registry = Registry(params)
         self._loaded: dict[str, Predictor] = {}
@@ -86,7 +88,7 @@ class _Step:
         decision = policy.decide(state, evidence, self._params)
         done: list[Decision] = []
         if decision is not None:
-            self._say(f"{decision.step}: {decision.reason}")
+            self._tell(decision)
         if decision is not None and act:
             done = self._act(decision, closed)
             for each in done:
@@ -272,27 +274,24 @@ class _Step:
         try:
             features = self._history(closed)
             known = dataset.read_labels(params, self._since(closed), closed)
-            result = retraining.retrain(params, features, known, self._say)
+            result = retraining.retrain(params, features, known)
         except UserError as error:
-            reason = f"El entrenamiento no acabó: {error}"
-            return [asked, replace(asked, step="refused", reason=reason)]
+            failed = replace(asked, step="refused", reason="training_failed",
+                             facts=Facts(error=str(error)))  # fmt: skip
+            return [asked, failed]
         verdict = evaluate.evaluate(params, result, features)
         with tempfile.TemporaryDirectory(prefix="spotify-mlops-") as folder:
             result.write_bundle(Path(folder) / "bundle")
             version = self._registry.register(Path(folder) / "bundle", gate.labels(verdict))
         evaluate.record(params, result, verdict)
-        failed = verdict.checks.filter(~pl.col("passed"))["reason"].to_list()
-        if verdict.approved:
-            reason = "La puerta lo aprueba: predice a la sombra del campeón."
-        else:
-            reason = " ".join(failed)
         outcome = Decision(
             "shadow" if verdict.approved else "refused",
             asked.window_start,
             version,
             self._champion(),
-            reason,
+            "gate_approved" if verdict.approved else "gate_refused",
             effective_from=closed,
+            facts=Facts(checks=verdict.failed),
         )
         return [asked, outcome]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Literal
 
 from ...config.params import Params
-from ...config.spanish import interval, model_input, moment, number
-from .decisions import Decision
+from .decisions import Decision, Facts, Reason, Step
 from .drift import Alarm
 
 Stage = Literal["steady", "shadow", "canary", "probation"]
@@ -119,62 +119,47 @@ def _retrain(state: State, evidence: Evidence, params: Params) -> Decision | Non
         rested = (evidence.window_start - state.last_retrain) // params.windows.window
         if rested < params.monitor.retrain_cooldown:
             return None
+    asked = partial(Decision, "retrain", evidence.window_start, state.champion, None)
     quality, drift = evidence.quality, evidence.drift
     if quality is not None and quality.is_low(params.monitor.windows):
-        reason = (
-            f"La exactitud de las últimas {quality.windows} ventanas, "
-            f"{number(quality.accuracy, 3)}, no alcanza {number(quality.floor, 3)}."
-        )
-        found, floor = quality.accuracy, quality.floor
-        return Decision(
-            "retrain", evidence.window_start, state.champion, None, reason, found, floor
-        )
+        facts = Facts(windows=quality.windows)
+        return asked("low_accuracy", quality.accuracy, quality.floor, facts=facts)
     if drift is not None:
-        reason = (
-            f"«{model_input(drift.input)}» lleva {params.monitor.drift_patience} ventanas lejos "
-            "de lo "
-            f"habitual (a {number(drift.statistic, 1)} veces su límite el "
-            f"{moment(drift.window_start)})."
-        )
-        return Decision(
-            "retrain", evidence.window_start, state.champion, None, reason, drift.statistic, 1.0
-        )
+        facts = Facts(params.monitor.drift_patience, input=drift.input, seen_at=drift.window_start)
+        return asked("drift", drift.statistic, 1.0, facts=facts)
     return None
 
 
 def _challenge(state: State, evidence: Evidence, compared: Comparison, params: Params) -> Decision:
     assert state.challenger is not None
-    shown = interval(compared.difference, compared.low, compared.high)
     limit = -params.promotion.regression
-    measured = f"En {compared.windows} ventanas, {shown} de macro-F1 frente al campeón"
-    worse = compared.difference < limit
-    if worse:
-        step: Literal["refused", "rolled_back", "canary", "promoted"]
-        step = "refused" if state.stage == "shadow" else "rolled_back"
-        reason = f"{measured}: pierde más de {number(-limit, 3)}."
+    in_shadow = state.stage == "shadow"
+    step: Step
+    reason: Reason
+    share = None
+    if compared.difference < limit:
+        step, reason = "refused" if in_shadow else "rolled_back", "worse"
+    elif in_shadow:
+        step, reason, share = "canary", "worth_a_canary", params.promotion.canary_share
     else:
-        step = "canary" if state.stage == "shadow" else "promoted"
-        canary = number(100 * params.promotion.canary_share)
-        share = f": pasa a predecir el {canary} % de las canciones."
-        reason = measured + (share if step == "canary" else ": pasa a campeón.")
+        step, reason = "promoted", "worth_promoting"
     return Decision(
         step, evidence.window_start, state.challenger, state.champion, reason,
         compared.difference, limit,
+        facts=Facts(compared.windows, compared.low, compared.high, share=share),
     )  # fmt: skip
 
 
 def _probation(state: State, evidence: Evidence, compared: Comparison) -> Decision:
     assert state.challenger is not None
-    shown = interval(compared.difference, compared.low, compared.high)
-    measured = f"En sus primeras {compared.windows} ventanas, {shown} de macro-F1 frente a {{}}"
+    step: Step
+    reason: Reason
     if compared.high < 0:
-        reason = measured.format(f"la versión {state.challenger}, que vuelve")
-        return Decision(
-            "rolled_back", evidence.window_start, state.champion, state.challenger,
-            f"{reason}.", compared.difference, 0.0,
-        )  # fmt: skip
-    reason = measured.format(f"la versión {state.challenger}: sigue")
+        step, reason = "rolled_back", "surely_worse"
+    else:
+        step, reason = "confirmed", "not_surely_worse"
     return Decision(
-        "confirmed", evidence.window_start, state.champion, state.challenger, f"{reason}.",
+        step, evidence.window_start, state.champion, state.challenger, reason,
         compared.difference, 0.0,
+        facts=Facts(compared.windows, compared.low, compared.high),
     )  # fmt: skip

@@ -9,10 +9,9 @@ from google.cloud import aiplatform_v1
 
 from ...config.errors import ServiceError
 from ...config.params import Params
-from ...config.progress import Progress
 from ...io import files, retry, vertex
 from ...io.archive.location import archive_root
-from ...model import dataset, train, training_set
+from ...model import training_set
 from ...model.registry import container_arguments, model_id
 from ...model.training import TrainingResult
 
@@ -25,23 +24,18 @@ _ENDED = {
 }
 
 
-def retrain(
-    params: Params, features: pl.DataFrame, labels: pl.DataFrame, say: Progress
-) -> TrainingResult:
+def retrain(params: Params, features: pl.DataFrame, labels: pl.DataFrame) -> TrainingResult:
     """Train on the features of closed windows and return the run.
 
     Args:
         params: of the model.
         features: of the windows to learn from.
         labels: of those whose label window is closed.
-        say: called with each step (Spanish).
 
     Raises:
         ServiceError: the job failed; the message has the end of its log.
     """
     data = training_set.export(params, features, labels)
-    until = dataset.bounds(features)[1] + params.windows.window
-    say(f"Entrenando con {features.height} filas hasta el {until:%Y-%m-%d %H:%M}")
     run_dir = f"{archive_root(params)}/{training_set.FOLDER}/runs/{Path(data).name}"
     _run_job(params, data, run_dir)
     return TrainingResult.load(files.local_folder(run_dir), sealed="://" not in run_dir)
@@ -61,9 +55,9 @@ def _run_job(params: Params, data: str, run_dir: str) -> None:
                         "replica_count": 1,
                         "container_spec": {
                             "image_uri": params.cloud.training_image,
-                            "command": ["python", "-m", "spotify_mlops.model.train"],
+                            "command": ["python", "-m", "spotify_mlops.cli.training_job"],
                             "args": [*container_arguments(params), "--run-dir", run_dir],
-                            "env": [{"name": train.TRAINING_DATA, "value": data}],
+                            "env": [{"name": training_set.URI_VARIABLE, "value": data}],
                         },
                     }
                 ],

@@ -8,7 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from ...config.spanish import DECIMALS, NO_VALUE, THOUSANDS, about, join, number, percent
+from ...config.spanish import DECIMALS, NO_VALUE, THOUSANDS
+from ..es import about, join, number, percent
 from ..figures.style import COUNTRY_COLORS
 from .panel import Panel, Unit
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ...config.params import Params
-from ...config.spanish import duration, number
 from ...io.local import processes, state
+from ..es import duration, number
 from .panel import Status
 from .watch import Seen
 

@@ -18,8 +18,8 @@ from dash import ALL, Input, Output, State, clientside_callback, dcc, html, no_u
 from werkzeug.exceptions import BadRequest
 
 from ...config.params import Params
-from ...config.spanish import country, duration
 from ...domain.labels import LEVELS
+from ..es import country, duration
 from . import drawing
 from .guard import Guarded, bad_input, content_security_policy, ours
 from .notices import Notice, notices

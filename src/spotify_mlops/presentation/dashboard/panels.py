@@ -6,17 +6,18 @@ means the same wherever it is shown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ...config.params import Params
-from ...config.spanish import (
+from ...domain.features import feature_names
+from ...operations.monitor.drift import PREDICTED
+from ..es import duration, number
+from ..es.decisions import sentence_sql
+from ..es.names import (
     COUNTRY_NAMES,
     DECISION_NAMES,
     EVENT_TYPE_NAMES,
     MODEL_NAMES,
     REASON_NAMES,
-    duration,
-    number,
+    named_sql,
 )
 from ..figures.style import ACCENT, EVENT_TYPE_COLORS, LEVEL_COLORS, OTHER
 from . import cost
@@ -131,7 +132,7 @@ def _business(params: Params) -> tuple[Panel, ...]:
             "Niveles previstos por país, última ventana",
             "¿En qué países habrá más canciones de nivel Alta?",
             "bars",
-            f"SELECT {_named('country', COUNTRY_NAMES)} AS category, level AS series, "
+            f"SELECT {named_sql('country', COUNTRY_NAMES)} AS category, level AS series, "
             "COUNT(*) / SUM(COUNT(*)) OVER (PARTITION BY country) AS value "
             f"FROM {{dataset}}.spotify_predictions WHERE {_LAST_PREDICTED} AND {_PREDICTED} "
             "GROUP BY country, level ORDER BY category, series",
@@ -144,7 +145,7 @@ def _business(params: Params) -> tuple[Panel, ...]:
             "Eventos por minuto",
             "¿Qué hace la gente, y cuándo? (en tiempo del evento, por ventana cerrada)",
             "line",
-            f"SELECT window_start AS time, {_named('event_type', EVENT_TYPE_NAMES)} AS series, "
+            f"SELECT window_start AS time, {named_sql('event_type', EVENT_TYPE_NAMES)} AS series, "
             f"COUNT(*) / {minutes:g} AS value FROM {{dataset}}.spotify_events "
             "WHERE event_time >= {start} "
             f"AND event_time < TIMESTAMP_ADD({{end}}, INTERVAL {window} SECOND) "
@@ -181,7 +182,7 @@ def _business(params: Params) -> tuple[Panel, ...]:
             "¿Cuánto mejor es el modelo que lo más sencillo? (intervalos del 95 %)",
             "bars",
             "SELECT CASE metric WHEN 'accuracy' THEN 'Exactitud' ELSE 'F1 macro' END AS category, "
-            f"{_named('model', MODEL_NAMES)} AS series, value, low, high "
+            f"{named_sql('model', MODEL_NAMES)} AS series, value, low, high "
             "FROM {dataset}.spotify_model_metrics "
             "WHERE split = 'test' AND slice = 'all' AND metric IN ('accuracy', 'macro_f1') "
             "AND run_id = (SELECT MAX(run_id) FROM {dataset}.spotify_model_metrics_rows "
@@ -330,7 +331,7 @@ def _operations(params: Params) -> tuple[Panel, ...]:
             "Cartas muertas por motivo",
             "¿Qué llega mal?",
             "bars",
-            f"SELECT {_named('reason', REASON_NAMES)} AS category, 'cartas muertas' AS series, "
+            f"SELECT {named_sql('reason', REASON_NAMES)} AS category, 'cartas muertas' AS series, "
             "COUNT(*) AS value FROM {dataset}.spotify_dead_letters "
             "WHERE append_time BETWEEN {since} AND {until} "
             "GROUP BY reason ORDER BY value DESC, category",
@@ -390,8 +391,8 @@ def _operations(params: Params) -> tuple[Panel, ...]:
             "¿Qué se ha hecho con el modelo, cuándo y por qué?",
             "table",
             "SELECT FORMAT_TIMESTAMP('%d/%m/%Y %H:%M', window_start) AS `Ventana (UTC)`, "
-            f"{_named('step', DECISION_NAMES)} AS `Paso`, model AS `Versión`, "
-            "reason AS `Motivo` FROM {dataset}.spotify_decisions "
+            f"{named_sql('step', DECISION_NAMES)} AS `Paso`, model AS `Versión`, "
+            f"{sentence_sql(_inputs(params))} AS `Motivo` FROM {{dataset}}.spotify_decisions "
             "WHERE window_start <= {end} "
             f"ORDER BY decided_at DESC LIMIT {_LATEST}",
             width=12,
@@ -413,10 +414,9 @@ def _operations(params: Params) -> tuple[Panel, ...]:
     )
 
 
-def _named(column: str, names: Mapping[str, str]) -> str:
-    """Return an expression that gives a code's Spanish name, or the code where it has none."""
-    cases = " ".join(f"WHEN '{code}' THEN '{name}'" for code, name in names.items())
-    return f"CASE {column} {cases} ELSE {column} END"
+def _inputs(params: Params) -> tuple[str, ...]:
+    """Return the names that may be said to drift."""
+    return (*feature_names("dynamics", params.windows.lags), PREDICTED)
 
 
 def _shares(part: str, whole: str, names: tuple[str, str], source: str) -> str:
@@ -495,7 +495,7 @@ def _rising(window: int) -> str:
         "AND n.track_id = p.track_id "
         "LEFT JOIN scores AS o ON o.window_start < p.window_start AND o.country = p.country "
         "AND o.track_id = p.track_id WHERE n.play_score IS NOT NULL) "
-        f"SELECT {_named('country', COUNTRY_NAMES)} AS `País`, "
+        f"SELECT {named_sql('country', COUNTRY_NAMES)} AS `País`, "
         "COALESCE(track_name, track_id) AS `Canción`, level AS `Nivel previsto`, "
         "p_alta AS `Prob. de Alta`, rise AS `Subida`, score AS `Puesto`, "
         "artist_name AS `Artista` FROM ranked WHERE place <= 5 AND rise > 0 "

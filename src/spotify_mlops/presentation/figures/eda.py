@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, num2date
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from ...config import spanish
-from ...config.spanish import EVENT_TYPE_NAMES, MONTHS, WEEKDAYS, country, join, number, percent
+from ..es import country, join, number, percent
+from ..es.names import EVENT_TYPE_NAMES
+from ..es.numbers import MONTHS, WEEKDAYS, day
 from .style import (
     ACCENT,
     EVENT_TYPE_COLORS,
@@ -57,8 +58,8 @@ def volume(frame: pd.DataFrame, source: str, unit: str) -> Plot:
         label_ends(axes, ends)
     totals = wide.sum().sort_values(ascending=False)
     alt = (
-        f"Líneas de {unit} entre {spanish.day(wide.index.min())} y "
-        f"{spanish.day(wide.index.max())}. De mayor a menor total: "
+        f"Líneas de {unit} entre {day(wide.index.min())} y "
+        f"{day(wide.index.max())}. De mayor a menor total: "
         + join(f"{country(c)} ({number(v)})" for c, v in totals.items())
         + "."
     )

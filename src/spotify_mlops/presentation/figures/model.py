@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ...config import spanish
-from ...config.spanish import interval, join, number, percent
+from ..es import interval, join, number, percent
+from ..es.numbers import day
 from .style import (
     ACCENT,
     INK,
@@ -292,10 +292,10 @@ def over_time(frame: pd.DataFrame, source: str, unit: str) -> Plot:
         axes.grid(axis="x", visible=False)
         times = pd.DatetimeIndex(sorted(set(frame["time"])))
         shown = times[:: max(1, -(-len(times) // 7))]
-        axes.set_xticks(list(shown), [spanish.day(t)[:-5] for t in shown])
+        axes.set_xticks(list(shown), [day(t)[:-5] for t in shown])
         spanish_axis(axes.yaxis, 2)
         label_ends(axes, ends)
-    alt = f"Macro-F1 entre {spanish.day(times[0])} y {spanish.day(times[-1])}. " + "; ".join(said)
+    alt = f"Macro-F1 entre {day(times[0])} y {day(times[-1])}. " + "; ".join(said)
     return Plot(figure, "¿Aguanta con el tiempo?", alt + ".")
 
 

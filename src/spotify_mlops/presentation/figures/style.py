@@ -21,7 +21,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from ...config.spanish import compact, number
+from ..es import compact, number
 
 # Three lightness steps apart, so that they differ in grey and for every kind of colour vision.
 LEVEL_COLORS = {"Alta": "#0b6e4f", "Media": "#e0a100", "Baja": "#8a8f98"}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ...config.params import Params
-from ...config.spanish import country, duration, exact, join, number, percent
 from ...domain.labels import LEVELS
 from ...model.metrics import cost_matrix
+from ..es import country, duration, exact, join, number, percent
 from .show import Table, Text, listing
 
 _MEANINGS = (

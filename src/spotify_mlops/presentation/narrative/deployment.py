@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from ...config.params import Params
-from ...config.spanish import country, duration, moment, number, percent, plural
 from ...domain.labels import LEVELS
-from ...model.gate import Decision
+from ...model.gate import Verdict
 from ...model.release import Release
 from ...operations.audit import AuditReport
+from ..es import country, duration, moment, number, percent, plural
 from .show import Facts, Table, Text, listing
 
 
@@ -29,7 +29,7 @@ def pending_finding(runs: Path, run_id: str) -> Text:
     return Text("Se despliega el último entrenamiento, que la fase 5 ha evaluado.")
 
 
-def release_finding(release: Release, decision: Decision, params: Params) -> Text:
+def release_finding(release: Release, verdict: Verdict, params: Params) -> Text:
     """Say which version serves from when on."""
     name = f"**{params.model.name}@{release.version}**"
     if release.since is not None:
@@ -39,7 +39,7 @@ def release_finding(release: Release, decision: Decision, params: Params) -> Tex
             "entonces.",
             "decision",
         )
-    if decision.approved:
+    if verdict.approved:
         return Text(f"El modelo es el mismo que ya servía: {name} sigue.", "decision")
     return Text(f"El modelo nuevo no se promociona; sigue sirviendo {name}.", "warning")
 

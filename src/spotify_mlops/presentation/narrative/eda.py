@@ -9,19 +9,10 @@ import pandas as pd
 import polars as pl
 
 from ...config.params import Params
-from ...config.spanish import (
-    EVENT_TYPE_NAMES,
-    MONTHS,
-    REASON_NAMES,
-    country,
-    day,
-    duration,
-    join,
-    number,
-    percent,
-    plural,
-)
 from ...domain.labels import LEVELS
+from ..es import country, day, duration, join, number, percent, plural
+from ..es.names import EVENT_TYPE_NAMES, REASON_NAMES
+from ..es.numbers import MONTHS
 from .show import Table, Text
 
 # The zone of most of each country's people.

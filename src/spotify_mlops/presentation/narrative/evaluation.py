@@ -8,24 +8,16 @@ import pandas as pd
 import polars as pl
 
 from ...config.params import Params
-from ...config.spanish import (
-    EVENT_TYPE_NAMES,
-    country,
-    interval,
-    join,
-    model_input,
-    moment,
-    number,
-    percent,
-)
 from ...domain.labels import LEVELS
 from ...domain.schemas import ROW_KEY
 from ...model import effects, metrics
-from ...model.gate import Decision
+from ...model.gate import Verdict
 from ...model.predictor import Predictor
 from ...model.training import TrainingResult
+from ..es import country, gate, interval, join, model_input, moment, number, percent
+from ..es.names import EVENT_TYPE_NAMES
 from .modeling import NAMES, score_of
-from .show import Facts, Table, Text
+from .show import Facts, Table, Text, listing
 
 
 def test_rows(rows: pl.DataFrame, result: TrainingResult) -> pl.DataFrame:
@@ -226,12 +218,18 @@ def audit_finding(audited: pl.DataFrame, windows: int) -> Text:
             f"{number(windows)} ventanas al azar, recalculados con el registro cortado donde acaba "
             "la ventana: **todos iguales, bit a bit**. Ninguna variable sabe nada posterior."
         )
-    first = wrong.row(0, named=True) if wrong.height else {"example": "no había qué comparar"}
     names = join(f"«{model_input(name)}»" for name in wrong["input"].head(5))
     return Text(
         f"**Alguna variable sabe el futuro o no es la que se entrenó**: {names}. "
-        f"{first['example']}.",
+        f"{_example(wrong.row(0, named=True)) if wrong.height else 'no había qué comparar'}.",
         "warning",
+    )
+
+
+def _example(row: dict[str, Any]) -> str:
+    return (
+        f"{row['country']}, {row['track_id']}, {row['window_start']:%Y-%m-%d %H:%M}: "
+        f"en la tabla {row['stored']}, sin el futuro {row['recomputed']}"
     )
 
 
@@ -358,37 +356,25 @@ def costs_finding(values: dict[str, float], family: str) -> Text:
     )
 
 
-def gate_table(decision: Decision) -> Table:
+def gate_table(verdict: Verdict) -> Table:
     """Return the gate's checks."""
-    rows = tuple(
-        ("sí" if row["passed"] else "NO", row["reason"]) for row in decision.checks.to_dicts()
-    )
-    return Table(
-        "Los criterios de la fase 1, uno por uno", ("Pasa", "Por qué"), rows, (False, False)
+    return listing(
+        "Los criterios de la fase 1, uno por uno",
+        [(gate.passes(check), gate.reason(check)) for check in verdict.checks],
+        ("Pasa", "Por qué"),
     )
 
 
-def verdict(decision: Decision) -> Text:
+def verdict(found: Verdict) -> Text:
     """Say in words whether the model may be deployed."""
-    return Text(verdict_words(decision), "decision" if decision.approved else "warning")
+    return Text(gate.summary(found), "decision" if found.approved else "warning")
 
 
-def verdict_words(decision: Decision) -> str:
-    """Return the verdict as one or two sentences."""
-    if decision.approved:
-        return (
-            "El modelo cumple todos los criterios: **se despliega**. La fase 6 lo registra, lo "
-            "promociona y lo pone a predecir."
-        )
-    failed = decision.checks.filter(~pl.col("passed"))["reason"].to_list()
-    return f"El modelo **no se promociona**. {' '.join(failed)}"
-
-
-def facts(result: TrainingResult, decision: Decision) -> Facts:
+def facts(result: TrainingResult, verdict: Verdict) -> Facts:
     """Return what the index page opens with."""
     values: dict[str, Any] = {
-        "approved": decision.approved,
-        "decision": verdict_words(decision).replace("**", ""),
+        "approved": verdict.approved,
+        "decision": gate.summary(verdict).replace("**", ""),
         "model_card": result.card,
     }
     for metric in ("macro_f1", "accuracy"):

@@ -9,9 +9,10 @@ import pandas as pd
 import polars as pl
 
 from ...config.params import Params
-from ...config.spanish import MODEL_NAMES, duration, interval, moment, number
 from ...model.dataset import Split
 from ...model.training import TrainingResult
+from ..es import duration, interval, moment, number
+from ..es.names import INPUT_GROUP_NAMES, MODEL_NAMES
 from .show import Table, Text
 
 NAMES = MODEL_NAMES
@@ -184,6 +185,11 @@ def calibration_finding(result: TrainingResult) -> Text:
         "las probabilidades ordenan bien, pero conviene no leerlas al pie de la letra.",
         "finding" if row["value"] < 0.05 else "warning",
     )
+
+
+def named_groups(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the weights of groups of inputs with the groups' Spanish names."""
+    return frame.with_columns(pl.col("name").replace(INPUT_GROUP_NAMES))
 
 
 def importance_finding(frame: pl.DataFrame) -> Text:

@@ -7,11 +7,11 @@ from typing import Any
 import polars as pl
 
 from ...config.params import Params
-from ...config.spanish import duration, join, moment, number, percent, plural
 from ...domain import features
 from ...domain.events import Kind
 from ...domain.labels import LEVELS
 from ...model.table_checks import Check
+from ..es import duration, join, moment, number, percent, plural
 from .show import Table, Text, listing
 
 _CHECKS = {

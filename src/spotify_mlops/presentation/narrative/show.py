@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 import polars as pl
 
-from ...config.spanish import number
+from ..es import number
 
 FACTS_MIME = "application/vnd.spotify-mlops.facts+json"
 """Output type of `Facts`; the report collects them from the executed notebooks."""

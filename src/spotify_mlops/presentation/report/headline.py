@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...config.params import Params
-from ...config.spanish import interval, number, percent
+from ..es import interval, number, percent
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...config.errors import UserError
 from ...config.params import Params
-from ...config.spanish import interval, number, percent
+from ..es import interval, number, percent
 
 FILE = "history.jsonl"
 KEPT = 20

@@ -15,9 +15,10 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from nbconvert.exporters import TemplateExporter
 
-from ...config import paths, spanish
+from ...config import paths
 from ...config.errors import UserError
 from ...config.params import Params
+from ..es import moment
 from ..figures.style import themed
 from ..notebooks import NOTEBOOKS
 from . import clean, history
@@ -225,7 +226,7 @@ def _links(current: str, notebooks: Mapping[str, Any], card: bool) -> list[Link]
 
 def _finished(notebook: nbformat.NotebookNode) -> str:
     text = notebook.metadata.get("papermill", {}).get("end_time")
-    return spanish.moment(datetime.fromisoformat(text)) + " UTC" if text else ""
+    return moment(datetime.fromisoformat(text)) + " UTC" if text else ""
 
 
 def _environment() -> Environment:

@@ -1,4 +1,4 @@
-"""The model card: what a person must know before they follow the model. In Spanish."""
+"""The model card: what a person must know before they follow the model."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 import polars as pl
 
-from ..config.params import Params
-from ..config.spanish import MODEL_NAMES, country, duration, interval, moment, number
-from ..config.spanish import join as join_words
+from ...config.params import Params
+from ...config.spanish import duration, number
+from .names import MODEL_NAMES, country
+from .numbers import interval, join, moment
 
 
-def write_card(params: Params, description: dict[str, Any], metrics: pl.DataFrame) -> str:
+def write(params: Params, description: dict[str, Any], metrics: pl.DataFrame) -> str:
     """Return the card in Markdown.
 
     Args:
@@ -48,7 +49,7 @@ desde {number(params.model.level_alta)} sobre 100 es Alta, desde {
 el resto, o no aparecer, es Baja.
 
 **Para qué sirve.** Para priorizar qué canciones revisar o promocionar en {
-        join_words(country(code) for code in params.sources.countries)
+        join(country(code) for code in params.sources.countries)
     }. **Para qué no.** No mide calidad, no estima ingresos y no decide por sí solo: cada
 predicción lleva su probabilidad para que alguien la juzgue.
 
@@ -201,7 +202,7 @@ def _written(row: dict[str, Any]) -> str:
 
 
 def _limits(params: Params) -> str:
-    countries = join_words(country(code) for code in params.sources.countries)
+    countries = join(country(code) for code in params.sources.countries)
     return f"""## Límites y cuidados
 
 - Solo se ha evaluado en {countries}; en otro país las variables de país son cero y la calidad no

@@ -1,4 +1,4 @@
-"""The training job: what ``python -m spotify_mlops.model.train`` does in a container.
+"""The training job: what ``python -m spotify_mlops.cli.training_job`` does in a container.
 
 Its surroundings are those of a Vertex AI custom job: the bundle goes where ``AIP_MODEL_DIR``
 says, the data come from where ``AIP_TRAINING_DATA_URI`` says. It trains as notebook 04 does.
@@ -24,11 +24,13 @@ from ..config.params import Params
 from ..config.progress import Progress, silent
 from ..config.spanish import number
 from ..io import answering, files, logs
-from . import bundle, dataset, training_set
-from .training import TrainingResult, train
+from ..model import bundle, dataset, training_set
+from ..model.training import TrainingResult, train
+from ..model.training_set import URI_VARIABLE as TRAINING_DATA
+from ..presentation.es import card
+from ..presentation.es.names import TRAINING_STEP_NAMES
 
 MODEL_DIR = "AIP_MODEL_DIR"
-TRAINING_DATA = "AIP_TRAINING_DATA_URI"
 
 _EPILOG = f"""\
 Variables de entorno: {MODEL_DIR}, la carpeta (o gs://) donde queda el modelo; {TRAINING_DATA}, una
@@ -86,7 +88,9 @@ def run(request: Request, say: Progress = silent) -> TrainingResult:
 
     features, labels = _tables(request, step)
     step(f"{features.height} filas de variables, {labels.height} etiquetas")
-    result = train(request.params, features, labels, step)
+    result = train(
+        request.params, features, labels, card.write, lambda code: step(TRAINING_STEP_NAMES[code])
+    )
     with tempfile.TemporaryDirectory(prefix="spotify-mlops-") as holder:
         kept_here = request.run_dir is not None and "://" not in request.run_dir
         folder = result.save(holder, sealed=kept_here)
@@ -140,7 +144,7 @@ def _publish_run(folder: Path, uri: str) -> None:
 
 def _request(arguments: list[str] | None) -> Request:
     parser = argparse.ArgumentParser(
-        prog="python -m spotify_mlops.model.train",
+        prog="python -m spotify_mlops.cli.training_job",
         description="Entrena un modelo y deja su paquete listo para registrarlo.",
         epilog=_EPILOG,
     )

@@ -13,9 +13,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import tiny_model
+from spotify_mlops.cli import training_job
 from spotify_mlops.config.errors import InputError
 from spotify_mlops.io import files
-from spotify_mlops.model import bundle, train, training_set
+from spotify_mlops.model import bundle, training_set
 from spotify_mlops.model.training import TrainingResult
 
 SETTINGS = ("lags=[1, 2]", "horizon=2", "test_share=0.25", "bootstrap_repetitions=50",
@@ -76,7 +77,7 @@ def container(*arguments: str, **environment: str) -> subprocess.CompletedProces
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIP_")}
     settings = [word for pair in SETTINGS for word in ("--set", pair)]
     return subprocess.run(
-        [sys.executable, "-m", "spotify_mlops.model.train", *settings, *arguments],
+        [sys.executable, "-m", "spotify_mlops.cli.training_job", *settings, *arguments],
         env=kept | environment, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
 
@@ -141,6 +142,8 @@ def test_what_a_job_cannot_do_has_a_status_and_a_reason(
 
 def test_a_model_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
-    request = train.Request(tiny_model.settings(), f"{tmp_path}/taken/model", export(tmp_path))
+    request = training_job.Request(
+        tiny_model.settings(), f"{tmp_path}/taken/model", export(tmp_path)
+    )
     with pytest.raises(Exception, match="No se puede escribir"):
-        train.run(request)
+        training_job.run(request)
