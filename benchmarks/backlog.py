@@ -16,6 +16,7 @@ from workload import Say, figure
 from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.config.params import Params
 from spotify_mlops.operations import apps, lag
+from spotify_mlops.presentation.es.operations import lag_lines
 
 SAMPLE_SECONDS = 1.0
 TELL_SECONDS = 15.0
@@ -90,7 +91,7 @@ def _watch(params: Params, say: Say) -> Run:
                 seen.memory.append(_memory(process))
             if time.monotonic() - told >= TELL_SECONDS:
                 told = time.monotonic()
-                say(lag.as_text(lag.measure(params))[0])
+                say(lag_lines(lag.measure(params))[0])
         answer = job.stdout.read() if job.stdout else ""
     if job.returncode:
         raise ServiceError("La tarea de streaming falló; su error está arriba.")

@@ -74,7 +74,7 @@ def catch_up(settings: Params, versions: tuple[int, ...] = SCHEMA_VERSIONS) -> N
 
 def assert_audited(settings: Params) -> dict[str, int]:
     report = audit.audit(settings)
-    assert report.holds, audit.as_text(report)
+    assert report.holds, report.differences
     return {term: report.to_dict()["totals"][term] for term in audit.TERMS}
 
 

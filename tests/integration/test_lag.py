@@ -22,6 +22,7 @@ from spotify_mlops.operations import apps, audit, housekeeping, lag, telemetry
 from spotify_mlops.pipeline import checkpoint
 from spotify_mlops.pipeline.sinks import rows
 from spotify_mlops.pipeline.source import CREDIT
+from spotify_mlops.presentation.es.operations import audit_lines, lag_lines
 
 
 @contextmanager
@@ -79,7 +80,7 @@ def test_the_lag_is_what_the_log_has_and_the_sinks_have_not(
             assert (told["source"], told["records"]) == ("job", held.records)
             report = audit.audit(settings, wait=0)
             assert report.lag.records == held.records
-            assert "registros" in lag.as_text(report.lag)[0] in audit.as_text(report)
+            assert "registros" in lag_lines(report.lag)[0] in audit_lines(report)
         done = wait_until(settings, lambda now: now.records == 0 and now.pending == 0)
         assert done.seconds == 0
         assert done.age_seconds is not None and done.age_seconds < time.monotonic() - began

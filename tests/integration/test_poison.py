@@ -94,7 +94,7 @@ def test_every_hostile_record_is_answered_for(settings: Params) -> None:
     assert_dead_letters(settings)
     assert_documents(settings, events)
     report = audit.audit(settings)
-    assert report.holds, audit.as_text(report)
+    assert report.holds, report.differences
     again = settings.replace(dataset=f"{settings.bigquery.dataset}_again")
     bounded.run(again, replay=True, from_archive=True)
     assert [table.name for table in compare.compare(settings, again) if not table.equal] == []

@@ -42,7 +42,7 @@ def assert_equal_to_replay(settings: Params) -> None:
 
 def assert_audited(settings: Params) -> None:
     report = audit.audit(settings)
-    assert report.holds, audit.as_text(report)
+    assert report.holds, report.differences
 
 
 def test_the_stream_goes_on_where_the_bounded_run_ended(world: World) -> None:

@@ -61,14 +61,12 @@ def audit(wait: float, skew: bool, params: Params, as_json: bool) -> None:
     require(params, "kafka", "bigquery")
     from ..io.bigquery import warehouse
     from ..operations import audit as auditing
+    from ..presentation.es.operations import audit_lines
 
     warehouse.ensure_dataset(params)
     report = auditing.audit(params, wait=wait)
     auditing.record(params, report)
-    if as_json:
-        click.echo(auditing.render(report))
-    else:
-        click.echo(auditing.as_text(report))
+    answer(as_json, report.to_dict(), audit_lines(report))
     if not report.holds:
         sys.exit(1)
 
@@ -77,8 +75,9 @@ def _skew(params: Params, wait: float, as_json: bool) -> None:
 
     require(params)
     from ..operations import skew
+    from ..presentation.es.operations import skew_lines
 
     report = skew.skew(params, wait, say)
-    answer(as_json, report.to_dict(), skew.as_lines(report))
+    answer(as_json, report.to_dict(), skew_lines(report))
     if not report.holds:
         sys.exit(1)

@@ -53,10 +53,11 @@ def _run_all(params_file: str, overrides: Mapping[str, Any]) -> None:
 
     apps.start_observer(params)
     from ..operations import audit
+    from ..presentation.es.operations import audit_lines
 
     report = audit.audit(params)
     audit.record(params, report)
-    click.echo(audit.as_text(report))
+    click.echo("\n".join(audit_lines(report)))
     if not report.holds:
         raise IntegrityError("La auditoría no cuadra; mira «spotify-mlops status» y los registros.")
     _farewell(params, index, page, time.monotonic() - began)

@@ -119,17 +119,19 @@ def _folded(
     live: Params, params: Params, summary: BoundedSummary, wait: float
 ) -> tuple[dict[str, Any], list[str], bool]:
     from ..operations import late
+    from ..presentation.es.operations import late_lines
 
     changes = late.changes(live, params, summary, wait)
-    return {"changes": changes.to_dict()}, late.as_lines(changes), True
+    return {"changes": changes.to_dict()}, late_lines(changes), True
 
 
 def _compared(
     live: Params, params: Params, summary: BoundedSummary, wait: float
 ) -> tuple[dict[str, Any], list[str], bool]:
     from ..operations import compare
+    from ..presentation.es.operations import comparison_lines
 
     found = compare.compare(live, params, compare.Extent.of(summary), wait)
     equal = all(table.equal for table in found)
     content = {"equal": equal, "tables": [table.to_dict() for table in found]}
-    return content, compare.as_lines(found), equal
+    return content, comparison_lines(found), equal

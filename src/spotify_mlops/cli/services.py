@@ -100,12 +100,13 @@ def _pid(found: list[ServiceStatus], name: str) -> int:
 def _lag(params: parameters.Params) -> tuple[dict[str, Any] | None, list[str]]:
     """Return how far behind the streaming job is, for programs and for people."""
     from ..operations import lag
+    from ..presentation.es.operations import lag_lines
 
     try:
         found = lag.measure(params)
     except UserError as error:  # nothing was published yet, or Kafka ended meanwhile
         return None, [f"Retraso: no se sabe. {error}"]
-    return found.to_dict(), lag.as_text(found)
+    return found.to_dict(), lag_lines(found)
 
 
 @click.command(cls=usage.Command)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 THOUSANDS = "."
@@ -69,18 +68,3 @@ def about(seconds: float, decimals: int = 0) -> str:
         if seconds >= 2 * size:
             return f"{number(seconds / size, 1)}\u00a0{unit}"
     return f"{number(seconds, decimals if seconds < 10 else 0)}\u00a0s"
-
-
-def aligned(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lay out a table for a terminal: what looks like a number to the right, the rest left."""
-    lines = [list(titles), *map(list, rows)]
-    columns = list(zip(*lines, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    numbers = [all(cell.lstrip(MINUS)[:1].isdigit() for cell in c[1:]) for c in columns]
-    return [
-        "  ".join(
-            cell.rjust(width) if number else cell.ljust(width)
-            for cell, width, number in zip(line, widths, numbers, strict=True)
-        ).rstrip()
-        for line in lines
-    ]

@@ -6,7 +6,6 @@ partition. Each term is read from where the records really are.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -198,42 +197,3 @@ def _late(params: Params, below: str) -> pl.DataFrame:
 
 def _literal(time: datetime) -> str:
     return f"TIMESTAMP '{time:%Y-%m-%d %H:%M:%S.%f}+00:00'"
-
-
-def render(report: AuditReport) -> str:
-    """Return the report as one JSON document."""
-    return json.dumps(report.to_dict(), default=str, ensure_ascii=False)
-
-
-_TITLES = {
-    "partition": "Partición",
-    "records": "En Kafka",
-    "counted": "Contados",
-    "open": "Abiertos",
-    "dead_letters": "Errores",
-    "late": "Tardíos",
-    "duplicates": "Duplicados",
-    "heartbeats": "Latidos",
-    "missing": "Diferencia",
-}
-
-
-def as_text(report: AuditReport) -> str:
-    """Return the report as a Spanish table with the verdict under it."""
-    total = {"partition": "Total"} | report.table.drop("partition").sum().to_dicts()[0]
-    rows = [*report.table.to_dicts(), total]
-    widths = {name: max(len(title), 10) for name, title in _TITLES.items()}
-    lines = ["  ".join(f"{title:>{widths[name]}}" for name, title in _TITLES.items())]
-    for row in rows:
-        cells = (row[name] if isinstance(row[name], str) else number(row[name]) for name in _TITLES)
-        lines.append(
-            "  ".join(f"{c:>{widths[name]}}" for name, c in zip(_TITLES, cells, strict=True))
-        )
-    verdict = (
-        ["Cuadra: cada registro está contabilizado una sola vez."]
-        if report.holds
-        else ["No cuadra:", *report.differences]
-    )
-    if report.lag.records:
-        verdict += ["", *lag.as_text(report.lag)]
-    return "\n".join([*lines, "", *verdict])

@@ -17,7 +17,6 @@ import numpy as np
 import polars as pl
 
 from ..config.params import Params
-from ..config.spanish import aligned, number
 from ..domain.schemas import WRITTEN_SCHEMA
 from ..io import bigquery, retry
 from ..io.bigquery import tables
@@ -198,28 +197,6 @@ def compare(
         return [TableComparison(name, found[name], whole[name]) for name in whole]
 
     return retry.until(check, lambda tables: all(table.equal for table in tables), wait)
-
-
-def as_lines(tables: list[TableComparison]) -> list[str]:
-    """Return the comparison as a Spanish table with the verdict under it."""
-    rows = [
-        (
-            table.name,
-            number(table.live.rows),
-            table.live.sha256[:12],
-            number(table.other.rows),
-            table.other.sha256[:12],
-            "sí" if table.equal else "NO",
-        )
-        for table in tables
-    ]
-    titles = ("Tabla", "En directo", "Huella", "Repetición", "Huella", "Iguales")
-    verdict = (
-        "Las dos dicen lo mismo, bit a bit."
-        if all(table.equal for table in tables)
-        else "No dicen lo mismo."
-    )
-    return [*aligned(titles, rows), "", verdict]
 
 
 @dataclass(frozen=True)

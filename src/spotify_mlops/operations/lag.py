@@ -21,7 +21,6 @@ import polars as pl
 
 from ..config import paths
 from ..config.params import Params
-from ..config.spanish import about, number
 from ..domain.events import LOG_COLUMNS, Ahead, Kind, decode
 from ..io import files, kafka
 from ..io.local import processes, state
@@ -194,36 +193,3 @@ def _newest(params: Params, ends: Mapping[int, int]) -> dict[int, datetime]:
     batch = pl.DataFrame(rows, schema=LOG_COLUMNS, orient="row")
     events = decode(batch, Ahead.of(params)).filter(pl.col("kind") != Kind.DEAD_LETTER)
     return dict(events.group_by("partition").agg(pl.col("event_time").max()).iter_rows())
-
-
-def as_text(lag: Lag) -> list[str]:
-    """Return the lag as Spanish lines: one for all, and one for each partition that lags."""
-    where = {
-        "job": "la tarea en directo",
-        "position": "ninguna tarea en directo aquí; según su posición guardada",
-        "none": "el registro no se ha procesado todavía",
-    }[lag.source]
-    age = "" if lag.age_seconds is None else f", de hace {_duration(lag.age_seconds)}"
-    lines = [
-        f"Retraso: {number(lag.records)} registros, {_time(lag.seconds)} de eventos ({where}{age})"
-    ]
-    if lag.trouble:
-        lines.append(f"  Kafka responde, pero {lag.trouble}")
-    if lag.pending:
-        lines.append(f"  {lag.pending} ventanas cerradas por escribir")
-    lines += [
-        f"  partición {item.partition}: {number(item.records)} registros"
-        + (f" ({number(item.unread)} sin leer)" if item.unread is not None else "")
-        + f", {_time(item.seconds)} de eventos"
-        for item in lag.partitions
-        if item.records
-    ]
-    return lines
-
-
-def _time(seconds: float | None) -> str:
-    return "no se sabe cuánto" if seconds is None else _duration(seconds)
-
-
-def _duration(seconds: float) -> str:
-    return about(seconds).replace("\u00a0", " ")  # a terminal's search knows only this one

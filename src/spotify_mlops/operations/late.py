@@ -15,7 +15,6 @@ import polars as pl
 
 from ..config.errors import IntegrityError
 from ..config.params import Params
-from ..config.spanish import aligned, duration, number
 from ..domain.features import DESCRIPTIVE_SCHEMA, ROW_KEY
 from ..io.bigquery import tables
 from ..pipeline.sinks.mongo import model_inputs
@@ -23,9 +22,6 @@ from . import audit
 from .bounded import BoundedSummary
 from .compare import Extent, content, differences
 from .skew import PREDICTED
-
-MOST = 5
-"""Features and changes of level that are shown."""
 
 
 @dataclass(frozen=True)
@@ -126,43 +122,3 @@ def _moved(before: pl.Series, after: pl.Series) -> dict[str, int]:
 
 def _most_first(counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def as_lines(changes: Changes) -> list[str]:
-    """Return the changes as a Spanish table."""
-    pairs = {
-        "Eventos tardíos, aparte": changes.late,
-        "Eventos contados": changes.counted,
-        "Duplicados": changes.duplicates,
-        "Ventanas": changes.windows,
-        "Filas de variables": changes.rows,
-        "Predicciones": changes.predictions,
-    }
-    before, after = (f"con {duration(lateness)}" for lateness in changes.allowed_lateness)
-    table = aligned(
-        ("Retraso admitido", before, after, "Más"),
-        [
-            (title, number(one), number(two), number(two - one))
-            for title, (one, two) in pairs.items()
-        ],
-    )
-    changed = {
-        "Filas de variables que cambian": (changes.rows_changed, changes.features_changed),
-        "Predicciones que cambian": (changes.predictions_changed, {}),
-        "Predicciones que cambian de nivel": (
-            sum(changes.levels_moved.values()),
-            changes.levels_moved,
-        ),
-        "Etiquetas que cambian": (changes.labels_changed, {}),
-    }
-    return [
-        *table,
-        "",
-        *(f"{title}: {number(n)}{_some(parts)}" for title, (n, parts) in changed.items()),
-    ]
-
-
-def _some(counts: Mapping[str, int]) -> str:
-    shown = [f"{name} {number(count)}" for name, count in list(counts.items())[:MOST]]
-    more = [f"y {number(len(counts) - MOST)} más"] if len(counts) > MOST else []
-    return f" ({', '.join([*shown, *more])})" if shown else ""

@@ -17,7 +17,6 @@ import polars as pl
 from ..config.errors import InputError, ServiceError
 from ..config.params import Params
 from ..config.progress import Progress
-from ..config.spanish import aligned, number
 from ..domain import schemas
 from ..domain.labels import LEVELS
 from ..io import bigquery, mongo, retry
@@ -36,14 +35,6 @@ EXAMPLES = 3
 _BATCH = 1000
 """Tracks asked for at once."""
 _TRACK_SCHEMA = schemas.KEY_SCHEMA.only(*TRACK, "window_start")
-_TITLES = {
-    "features_stored": "Variables en BigQuery (tarea en directo)",
-    "features_notebook": "Variables que leen los cuadernos",
-    "features_store": "Variables en MongoDB (busca el endpoint)",
-    "predictions_stored": "Predicciones en BigQuery",
-    "predictions_store": "Predicciones en MongoDB",
-    "predictions_endpoint": "Predicciones del endpoint",
-}
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,7 @@ class Place:
     """One place compared with what was computed.
 
     Attributes:
-        name: of ``_TITLES``.
+        name: of the place, in code.
         compared: rows of a key that was computed; some copies of a key may be among them.
         different: those of them in which some value differs.
         missing: keys computed that the place does not have.
@@ -352,24 +343,3 @@ def _shown(value: Any) -> str:
 def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     for start in range(0, len(keys), _BATCH):
         yield keys[start : start + _BATCH]
-
-
-def as_lines(report: SkewReport) -> list[str]:
-    """Return the report as a Spanish table, with the first differences and the verdict under it."""
-    titles = ("Dónde", "Comparadas", "Iguales", "Distintas", "Faltan", "Sobran", "Aparte")
-    rows = []
-    for place in report.places:
-        equal = place.compared - place.different
-        counts = (place.compared, equal, place.different, place.missing, place.extra, place.apart)
-        rows.append((_TITLES[place.name], *map(number, counts)))
-    lines = [*aligned(titles, rows), ""]
-    for place in report.places:
-        if place.note:
-            lines.append(f"{_TITLES[place.name]}: {place.note}.")
-        lines += [f"{_TITLES[place.name]}: {example}" for example in place.examples]
-    lines.append(
-        f"Todo coincide, bit a bit, con repetir los {number(report.records)} registros."
-        if report.holds
-        else "Hay valores distintos de los que da repetir el registro."
-    )
-    return lines
