@@ -122,7 +122,7 @@ def test_a_country_that_loses_too_much_is_named() -> None:
     assert checks(verdict)["champion:CO"]
     lost = found_of(verdict, "champion:ES")
     assert lost.value is not None
-    assert lost.value < lost.limit == -lenient().gate_country_regression
+    assert lost.value < lost.limit == -lenient().gate.country_regression
 
 
 def test_losing_a_little_but_surely_is_losing() -> None:

@@ -69,7 +69,7 @@ def test_low_quality_or_drift_asks_for_a_retraining() -> None:
     moved = policy.decide(steady, evidence(quality=FINE, drift=DRIFT), PARAMS)
     assert moved is not None
     assert (moved.reason, moved.value, moved.limit) == ("drift", 3.0, 1.0)
-    assert moved.facts == Facts(PARAMS.drift_patience, input="skip_rate", seen_at=NOW)
+    assert moved.facts == Facts(PARAMS.monitor.drift_patience, input="skip_rate", seen_at=NOW)
 
 
 def test_retrainings_keep_their_distance() -> None:
@@ -108,7 +108,7 @@ def test_each_stage_ends_by_its_comparison(
     found = policy.decide(state, evidence(comparison=compared), PARAMS)
     assert found is not None
     assert (found.step, found.model, found.other, found.reason) == (step, "2", "1", reason)
-    share = PARAMS.canary_share if step == "canary" else None
+    share = PARAMS.promotion.canary_share if step == "canary" else None
     assert found.value == difference
     assert found.facts == Facts(needed, difference - 0.01, difference + 0.01, share=share)
 
