@@ -17,8 +17,8 @@ import polars as pl
 from ..config.params import Params
 from ..domain import features as computation
 from ..domain.features import ROW_KEY
-from ..domain.features.schema import Schema
 from ..domain.labels import LEVELS
+from ..domain.schemas import Schema
 from ..domain.windows import Windowing
 from ..io import bigquery
 from . import dataset
