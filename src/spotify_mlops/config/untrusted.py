@@ -105,7 +105,7 @@ def parse_yaml(text: str | bytes) -> Any:
 class _WithoutAliases(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "no se admiten alias (*)", mark)
         return super().compose_node(parent, index)
 

@@ -117,7 +117,8 @@ def describe(
         "libraries": {name: version(name) for name in _LIBRARIES},
     }
     # As it will be read back: JSON has no tuples.
-    return json.loads(json.dumps(description))
+    written: dict[str, Any] = json.loads(json.dumps(description))
+    return written
 
 
 def write(directory: Path, graph: bytes, card: str, description: dict[str, Any]) -> Bundle:

@@ -54,4 +54,5 @@ class Calibration:
 
     def apply(self, scores: np.ndarray) -> np.ndarray:
         """Return calibrated scores (rows, 3)."""
-        return scores * self.slope + np.asarray(self.intercepts)
+        calibrated: np.ndarray = scores * self.slope + np.asarray(self.intercepts)
+        return calibrated

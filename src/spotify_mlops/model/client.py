@@ -88,7 +88,8 @@ def _ask(params: Params, body: bytes) -> list[dict[str, Any]]:
             http_body=httpbody_pb2.HttpBody(data=body, content_type="application/json"),
             timeout=params.stream.service_timeout.total_seconds(),
         )
-    return msgspec.json.decode(answer.data)["predictions"]
+    predictions: list[dict[str, Any]] = msgspec.json.decode(answer.data)["predictions"]
+    return predictions
 
 
 def _frame(answers: Sequence[dict[str, Any]]) -> pl.DataFrame:

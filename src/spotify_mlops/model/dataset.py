@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -165,7 +166,7 @@ def _refusal(train: pl.DataFrame, validation: pl.DataFrame, test: pl.DataFrame) 
 def _boundary(windows: pl.Series, share: float) -> datetime:
     """Return the first of the last ``share`` of sorted windows."""
     index = min(max(round(len(windows) * (1 - share)), 0), len(windows) - 1)
-    return windows[index]
+    return cast(datetime, windows[index])
 
 
 def bounds(rows: pl.DataFrame, column: str = "window_start") -> tuple[datetime, datetime]:

@@ -145,7 +145,6 @@ class _TreeEnsemble:
 
     def node(self, source: str, result: str) -> onnx.NodeProto:
         """Return the operator."""
-        doubles = lambda values: numpy_helper.from_array(np.array(values, np.float64))  # noqa: E731
         modes = np.full(len(self.features), _BRANCH_LEQ, np.uint8)
         return helper.make_node(
             "TreeEnsemble",
@@ -155,7 +154,7 @@ class _TreeEnsemble:
             n_targets=len(LEVELS),
             aggregate_function=_SUM,
             post_transform=0,
-            nodes_splits=doubles(self.thresholds),
+            nodes_splits=_doubles(self.thresholds),
             nodes_featureids=self.features,
             nodes_modes=numpy_helper.from_array(modes),
             nodes_truenodeids=self.true_ids,
@@ -163,9 +162,13 @@ class _TreeEnsemble:
             nodes_trueleafs=self.true_leaf,
             nodes_falseleafs=self.false_leaf,
             leaf_targetids=self.leaf_targets,
-            leaf_weights=doubles(self.leaf_values),
+            leaf_weights=_doubles(self.leaf_values),
             tree_roots=self.roots,
         )
+
+
+def _doubles(values: list[float]) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.array(values, np.float64))
 
 
 def _trees(model: LevelModel) -> _TreeEnsemble:

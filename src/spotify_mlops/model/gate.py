@@ -12,9 +12,9 @@ import polars as pl
 
 from ..config.errors import UserError
 from ..config.params import Params
+from ..domain.features import ROW_KEY
 from ..domain.schemas import PROBABILITIES
 from . import metrics
-from .dataset import ROW_KEY
 from .latency import Latency, measure
 from .predictor import Predictor
 from .promotions import PromotionHistory

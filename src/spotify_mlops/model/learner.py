@@ -70,7 +70,9 @@ class LevelModel:
         """Return the uncalibrated scores (rows, 3) in the order of `LEVELS`."""
         # One thread, for the reason that `in_parallel` gives.
         with threadpool_limits(limits=1, user_api="openmp"):
-            return sum(member.decision_function(x) for member in self.members) / len(self.members)
+            scores = [member.decision_function(x) for member in self.members]
+        total: np.ndarray = sum(scores[1:], scores[0])
+        return total / len(scores)
 
     def calibrated(self, x: np.ndarray) -> np.ndarray:
         """Return the calibrated scores (rows, 3): their softmax is the probabilities."""
@@ -78,11 +80,12 @@ class LevelModel:
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
         """Return calibrated probabilities (rows, 3)."""
-        return softmax(self.calibrated(x), axis=1)
+        return np.asarray(softmax(self.calibrated(x), axis=1))
 
     def decide(self, calibrated: np.ndarray) -> np.ndarray:
         """Return the levels of calibrated scores: indices into `LEVELS` (rows,)."""
-        return (calibrated + self.offsets).argmax(axis=1)
+        levels: np.ndarray = (calibrated + self.offsets).argmax(axis=1)
+        return levels
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return indices into `LEVELS` (rows,)."""

@@ -39,7 +39,8 @@ def expected_macro_f1(p: np.ndarray, announced: np.ndarray) -> float:
 
 def decide(p: np.ndarray, offsets: Offsets) -> np.ndarray:
     """Return the level to announce of each row of probabilities, as indices into `LEVELS`."""
-    return (np.log(np.maximum(p, 1e-12)) + offsets).argmax(axis=1)
+    levels: np.ndarray = (np.log(np.maximum(p, 1e-12)) + offsets).argmax(axis=1)
+    return levels
 
 
 def fit(p: np.ndarray) -> Offsets:

@@ -112,7 +112,7 @@ def recall_by_level(counts: Counts) -> np.ndarray:
 
 def macro_f1(counts: Counts) -> np.ndarray:
     """Return the mean of the three levels' F1."""
-    return f1_by_level(counts).mean(axis=-1)
+    return np.asarray(f1_by_level(counts).mean(axis=-1))
 
 
 def macro_f1_of(truth: np.ndarray, predicted: np.ndarray) -> float:
@@ -147,7 +147,15 @@ def calibration_error(counts: Counts) -> np.ndarray:
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.zeros(np.shape(part)), where=np.asarray(whole) > 0)
+    ratio: np.ndarray = np.divide(
+        part, whole, out=np.zeros(np.shape(part)), where=np.asarray(whole) > 0
+    )
+    return ratio
+
+
+def _loss(counts: Counts, which: int) -> np.ndarray:
+    assert counts.losses is not None
+    return _ratio(counts.losses[..., which], counts.confusion.sum((-2, -1)))
 
 
 def _metrics(params: Params, calibrated: bool) -> dict[str, Callable[[Counts], np.ndarray]]:
@@ -158,11 +166,10 @@ def _metrics(params: Params, calibrated: bool) -> dict[str, Callable[[Counts], n
         "cost": lambda c: _ratio((c.confusion * costs).sum((-2, -1)), c.confusion.sum((-2, -1))),
     }
     if calibrated:
-        rows = lambda c: c.confusion.sum((-2, -1))  # noqa: E731
         known |= {
             "ece": calibration_error,
-            "log_loss": lambda c: _ratio(c.losses[..., 0], rows(c)),  # type: ignore[index]
-            "brier": lambda c: _ratio(c.losses[..., 1], rows(c)),  # type: ignore[index]
+            "log_loss": lambda c: _loss(c, 0),
+            "brier": lambda c: _loss(c, 1),
         }
     return known
 

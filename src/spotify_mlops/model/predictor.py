@@ -82,7 +82,7 @@ class Predictor:
         """
         blocks = [x[i : i + _BLOCK] for i in range(0, len(x), _BLOCK)]
         if len(blocks) == 1:
-            return self._session.run(runtime.OUTPUTS, {runtime.INPUT: x})
+            return list(self._session.run(runtime.OUTPUTS, {runtime.INPUT: x}))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             parts = pool.map(
                 lambda b: self._session.run(runtime.OUTPUTS, {runtime.INPUT: b}), blocks

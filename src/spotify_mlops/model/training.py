@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import polars as pl
@@ -171,7 +171,7 @@ def _read_run(folder: Path, sealed: bool) -> dict[str, Any]:
         or (digests.keys() != {*_FRAMES, _BUNDLE})
     ):
         raise IntegrityError(_refusal(folder))
-    return stored
+    return cast(dict[str, Any], stored)
 
 
 def _read_frame(folder: Path, name: str, digest: str) -> pl.DataFrame:

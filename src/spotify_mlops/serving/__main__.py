@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 
 from ..config import params as parameters
-from ..config.errors import ServiceError, UserError
+from ..config.errors import ParamsError, ServiceError, UserError
 from ..io import logs
 from ..io.http import connections
 from ..io.http.browsers import Rule
@@ -160,7 +160,7 @@ def port() -> int:
     """
     text = os.environ.get("AIP_HTTP_PORT", "8080")
     if not text.isdigit() or not 0 < int(text) < 65536:
-        raise parameters.ParamsError(f"AIP_HTTP_PORT = «{text}» no es un puerto.")
+        raise ParamsError(f"AIP_HTTP_PORT = «{text}» no es un puerto.")
     return int(text)
 
 

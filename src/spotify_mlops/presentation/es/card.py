@@ -194,7 +194,7 @@ def _fading(own: pl.DataFrame) -> str:
 
 
 def _name(row: dict[str, Any]) -> str:
-    return row["slice"].partition(":")[2]
+    return str(row["slice"]).partition(":")[2]
 
 
 def _written(row: dict[str, Any]) -> str:
