@@ -23,7 +23,7 @@ from local_services import services as local_services
 from spotify_mlops.config import params
 from spotify_mlops.io.local import processes
 from spotify_mlops.model import bundle
-from spotify_mlops.presentation.notebooks import NOTEBOOKS, PARAMETERS_TAG
+from spotify_mlops.presentation.notebooks import NOTEBOOKS
 
 ROOT = Path(__file__).parents[2]
 HEADER = "Song,Artist,Date,Song ID,Streams,Rank\n"
@@ -230,7 +230,7 @@ def test_no_model_at_all(tmp_path: Path) -> None:
 
 def write_notebook(path: Path, *cells: str) -> None:
     first = nbformat.v4.new_code_cell('profile = "local"')
-    first.metadata["tags"] = [PARAMETERS_TAG]
+    first.metadata["tags"] = ["parameters"]
     rest = [nbformat.v4.new_code_cell(source) for source in cells]
     title = nbformat.v4.new_markdown_cell("# Título")
     nbformat.write(nbformat.v4.new_notebook(cells=[title, first, *rest]), path)

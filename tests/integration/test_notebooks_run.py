@@ -22,7 +22,7 @@ PARAMETERS = 'profile = "local"\nhorizon = None'
 
 def write_notebook(path: Path, *cells: str) -> None:
     first = nbformat.v4.new_code_cell(PARAMETERS)
-    first.metadata["tags"] = [notebooks.PARAMETERS_TAG]
+    first.metadata["tags"] = ["parameters"]
     rest = [nbformat.v4.new_code_cell(source) for source in cells]
     nbformat.write(nbformat.v4.new_notebook(cells=[first, *rest]), path)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..config import params as parameters
-from ..config.errors import ParamsError
+from ..config.overrides import overrides
 from ..config.params import Params
 
 if TYPE_CHECKING:
@@ -32,24 +32,12 @@ def with_params(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def with_params_file(command: _Command) -> _Command:
     """Add ``--params`` and ``--set``: the arguments ``params_file`` and ``overrides``."""
-
-    def callback(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
-        pairs = {}
-        for value in values:
-            name, equals, text = value.partition("=")
-            if not equals:  # what is written may be a password: it is not repeated
-                raise ParamsError("«--set»: se espera NOMBRE=VALOR.")
-            if name not in parameters.names():
-                raise ParamsError(f"«--set»: {parameters.unknown(name)}.")
-            pairs[name] = parameters.parse_value(f"--set {name}", text)
-        return pairs
-
     command = click.option(
         "--set",
         "overrides",
         multiple=True,
         metavar="NOMBRE=VALOR",
-        callback=callback,
+        callback=lambda ctx, option, values: overrides(values),
         help="Cambia un parámetro (se puede repetir).",
     )(command)
     return click.option(

@@ -20,6 +20,7 @@ from google.api_core.exceptions import GoogleAPICallError
 
 from ..config import params as parameters
 from ..config.errors import ParamsError, ServiceError, UserError
+from ..config.overrides import overrides
 from ..config.params import Params
 from ..config.progress import Progress, silent
 from ..config.spanish import number
@@ -171,7 +172,7 @@ def _request(arguments: list[str] | None) -> Request:
     if not options.model_dir:
         raise ParamsError(f"Falta {MODEL_DIR}: di en qué carpeta debe quedar el modelo.")
     return Request(
-        parameters.load(options.params, **_overrides(options.set)),
+        parameters.load(options.params, **overrides(options.set)),
         _folder(options.model_dir),
         options.training_data or None,
         options.run_dir and _folder(options.run_dir),
@@ -181,18 +182,6 @@ def _request(arguments: list[str] | None) -> Request:
 def _say(text: str) -> None:
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
-
-
-def _overrides(pairs: list[str]) -> dict[str, Any]:
-    found = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise ParamsError("«--set»: se espera NOMBRE=VALOR.")
-        if name not in parameters.names():
-            raise ParamsError(f"«--set»: {parameters.unknown(name)}.")
-        found[name] = parameters.parse_value(f"--set {name}", text)
-    return found
 
 
 def _folder(uri: str) -> str:

@@ -7,12 +7,11 @@ clock say when a row was written and are left out.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-import msgspec
 import numpy as np
 import polars as pl
 
@@ -21,8 +20,6 @@ from ..domain.schemas import WRITTEN_SCHEMA
 from ..io import bigquery, retry
 from ..io.bigquery import tables
 from ..io.bigquery.tables import Table
-from ..pipeline.readers import ArchiveReader
-from ..pipeline.sinks import archive
 from .bounded import BoundedSummary
 
 WALL_CLOCK = tuple(WRITTEN_SCHEMA)
@@ -90,28 +87,6 @@ def _parts(column: pl.Series) -> Iterator[bytes]:
         yield values.to_physical().cast(pl.Int64).to_numpy().tobytes()
     else:
         raise TypeError(f"no digest of {kind} (column {column.name})")
-
-
-def documents_digest(documents: Iterable[Mapping[str, Any]]) -> Digest:
-    """Return the digest of Mongo documents, whatever the order of documents and fields."""
-    texts = sorted(msgspec.json.encode(document, order="sorted") for document in documents)
-    return Digest(len(texts), hashlib.sha256(b"\n".join(texts)).hexdigest())
-
-
-def archive_digest(params: Params) -> Digest:
-    """Return the digest of the archived log: every record once, by partition and offset.
-
-    Raises:
-        IntegrityError: records are missing in it.
-    """
-    firsts, ends = archive.extent(params)
-    left = sum(ends.values()) - sum(firsts.values())
-    reader = ArchiveReader(params, firsts)
-    parts = []
-    while left > 0:
-        parts.append(reader.poll())
-        left -= parts[-1].height
-    return digest(pl.concat(parts)) if parts else digest(pl.DataFrame())
 
 
 def compared_tables(params: Params) -> tuple[Table, ...]:

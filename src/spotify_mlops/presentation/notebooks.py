@@ -30,8 +30,6 @@ NOTEBOOKS = (
 )
 """The six phases of CRISP-DM, in order."""
 
-PARAMETERS_TAG = "parameters"
-
 
 @dataclass(frozen=True)
 class Step:

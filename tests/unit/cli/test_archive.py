@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from archives import a_day
-from spotify_mlops.cli.main import app
+from spotify_mlops.cli import main
 from spotify_mlops.config import params
 from spotify_mlops.config.params import Params
 
@@ -20,9 +19,13 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     return params.load("local", archive=str(tmp_path / "archive"), batch_records=7)
 
 
-def test_the_command_tells_what_it_did(settings: Params) -> None:
+def test_the_command_tells_what_it_did(
+    settings: Params, capsys: pytest.CaptureFixture[str]
+) -> None:
     a_day(settings)
     arguments = ["archive", "compact", "--set", f"archive={settings.cloud.archive}"]
-    told = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+    main.main([*arguments, "--json"])
+    told = json.loads(capsys.readouterr().out)
     assert (told["files"], told["merged"], told["records"]) == (40, 1, 800)
-    assert CliRunner().invoke(app, arguments).stdout == "No hay nada que juntar.\n"
+    main.main(arguments)
+    assert capsys.readouterr().out == "No hay nada que juntar.\n"

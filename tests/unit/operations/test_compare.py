@@ -10,8 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spotify_mlops.config import params
-from spotify_mlops.io import files
-from spotify_mlops.io.archive import archived
 from spotify_mlops.operations import compare
 
 
@@ -86,43 +84,6 @@ def test_what_differs_differs(one: dict[str, list[object]], two: dict[str, list[
 def test_columns_of_other_kinds_are_refused() -> None:
     with pytest.raises(TypeError, match="a"):
         compare.digest(pl.DataFrame({"a": [[1]]}))
-
-
-def test_documents_are_compared_whatever_their_order() -> None:
-    one = {"_id": "CO:a", "features": {"x": 0.1, "y": 2.0}, "at": datetime(2026, 1, 1, tzinfo=UTC)}
-    two = {"_id": "CO:b", "features": None}
-    swapped = {"at": one["at"], "features": {"y": 2.0, "x": 0.1}, "_id": "CO:a"}
-    assert compare.documents_digest([one, two]) == compare.documents_digest([two, swapped])
-    changed = one | {"features": {"x": 0.1 + 2**-55, "y": 2.0}}
-    assert compare.documents_digest([one]) != compare.documents_digest([changed])
-
-
-def test_an_archive_is_what_it_holds_however_it_is_cut(tmp_path) -> None:
-    log = pl.DataFrame(
-        {
-            "topic": ["t"] * 6,
-            "partition": [0, 0, 0, 1, 1, 1],
-            "offset": [4, 5, 6, 0, 1, 2],
-            "append_time": [datetime(2026, 1, 1, 0, n, tzinfo=UTC) for n in range(6)],
-            "value": [b"%d" % n for n in range(6)],
-        },
-        schema_overrides={"append_time": pl.Datetime("us", "UTC"), "partition": pl.Int32},
-    )
-
-    def written(folder: str, *cuts: pl.DataFrame) -> compare.Digest:
-        settings = params.load("local", topic="t", archive=str(tmp_path / folder))
-        for cut in cuts:
-            name = (
-                f"{archived.raw_folder(settings)}/append_day=2026-01-01/{archived.file_name(cut)}"
-            )
-            files.write_parquet(name, cut)
-        return compare.archive_digest(settings)
-
-    whole = written("whole", log)
-    assert whole.rows == 6
-    assert written("cut", log[:2], log[1:4], log[3:]) == whole
-    assert written("less", log[:5]) != whole
-    assert written("none").rows == 0
 
 
 EXTENT = compare.Extent({0: 2, 1: 0}, datetime(2026, 1, 1, 2, tzinfo=UTC))

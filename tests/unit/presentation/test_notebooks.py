@@ -25,7 +25,7 @@ def code_cells(notebook):
 
 
 def tagged(notebook):
-    return [c for c in notebook.cells if notebooks.PARAMETERS_TAG in c.metadata.get("tags", [])]
+    return [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
 
 
 def bound_names(source):
