@@ -15,7 +15,8 @@ from spotify_mlops.domain import features, labels
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.model import bundle
 from spotify_mlops.model.gate import Check, Criterion, Verdict
-from spotify_mlops.model.training import TrainingResult, train
+from spotify_mlops.model.training import train
+from spotify_mlops.model.training_result import TrainingResult
 from spotify_mlops.presentation.es import card
 
 START = datetime(2026, 1, 5, tzinfo=UTC)

@@ -20,7 +20,8 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.io.local import processes, state
 from spotify_mlops.model import dataset, gate, runs
 from spotify_mlops.model.promotions import PromotionHistory
-from spotify_mlops.model.training import TrainingResult, train
+from spotify_mlops.model.training import train
+from spotify_mlops.model.training_result import TrainingResult
 from spotify_mlops.operations import apps, bounded
 from spotify_mlops.presentation.es import card
 

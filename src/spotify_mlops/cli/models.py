@@ -55,7 +55,7 @@ def evaluate(run_id: str | None, params: Params, as_json: bool) -> None:
     from ..model import dataset, runs
     from ..model.evaluate import evaluate as judge
     from ..model.evaluate import record
-    from ..model.training import TrainingResult
+    from ..model.training_result import TrainingResult
     from ..presentation.es import gate
 
     warehouse.ensure_dataset(params)

@@ -26,7 +26,8 @@ from ..config.progress import Progress, silent
 from ..config.spanish import number
 from ..io import answering, files, logs
 from ..model import bundle, dataset, training_set
-from ..model.training import TrainingResult, train
+from ..model.training import train
+from ..model.training_result import TrainingResult
 from ..model.training_set import URI_VARIABLE as TRAINING_DATA
 from ..presentation.es import card
 from ..presentation.es.names import TRAINING_STEP_NAMES

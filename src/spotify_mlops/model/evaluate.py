@@ -11,7 +11,7 @@ from ..io.bigquery import appending, tables
 from . import gate, metrics
 from .gate import Verdict
 from .promotions import PromotionHistory
-from .training import TrainingResult
+from .training_result import TrainingResult
 
 
 def evaluate(params: Params, result: TrainingResult, features: pl.DataFrame) -> Verdict:

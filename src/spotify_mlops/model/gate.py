@@ -18,7 +18,7 @@ from . import metrics
 from .latency import Latency, measure
 from .predictor import Predictor
 from .promotions import PromotionHistory
-from .training import TrainingResult
+from .training_result import TrainingResult
 
 FEWEST_ROWS = 200
 FEWEST_BLOCKS = 2

@@ -11,7 +11,7 @@ from ..config.errors import UserError
 from . import gate
 from .gate import Verdict
 from .registry import Registry
-from .training import TrainingResult
+from .training_result import TrainingResult
 
 
 @dataclass(frozen=True)

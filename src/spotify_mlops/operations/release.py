@@ -14,7 +14,7 @@ from ..model.gate import Verdict
 from ..model.promotions import PromotionHistory
 from ..model.registry import Registry
 from ..model.release import Release
-from ..model.training import TrainingResult
+from ..model.training_result import TrainingResult
 from ..pipeline.sinks import positions
 from .rewind import rewind
 

@@ -17,7 +17,7 @@ from spotify_mlops.cli import training_job
 from spotify_mlops.config.errors import InputError
 from spotify_mlops.io import files
 from spotify_mlops.model import bundle, training_set
-from spotify_mlops.model.training import TrainingResult
+from spotify_mlops.model.training_result import TrainingResult
 
 SETTINGS = ("lags=[1, 2]", "horizon=2", "test_share=0.25", "bootstrap_repetitions=50",
             "bootstrap_block=3h")  # fmt: skip

@@ -16,7 +16,7 @@ from spotify_mlops.io.bigquery.tables import MODEL_METRICS
 from spotify_mlops.model import bundle, gate, latency, metrics
 from spotify_mlops.model.gate import Champion, Check, Verdict
 from spotify_mlops.model.promotions import PromotionHistory
-from spotify_mlops.model.training import TrainingResult
+from spotify_mlops.model.training_result import TrainingResult
 
 
 def lenient(**changes: object) -> Params:

@@ -32,7 +32,8 @@ from spotify_mlops.model import (
 from spotify_mlops.model.calibration import Calibration
 from spotify_mlops.model.learner import Hyperparameters, LevelModel, fit
 from spotify_mlops.model.predictor import Predictor
-from spotify_mlops.model.training import FAMILY_OF, TrainingResult, train
+from spotify_mlops.model.training import FAMILY_OF, train
+from spotify_mlops.model.training_result import TrainingResult
 from spotify_mlops.presentation.es import card
 
 PARAMS = tiny_model.settings()

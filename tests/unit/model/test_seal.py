@@ -24,7 +24,7 @@ from spotify_mlops.io.local import secret
 from spotify_mlops.model import bundle
 from spotify_mlops.model.predictor import Predictor
 from spotify_mlops.model.promotions import Canary, PromotionHistory
-from spotify_mlops.model.training import TrainingResult
+from spotify_mlops.model.training_result import TrainingResult
 from spotify_mlops.serving.models import FixedModel
 
 START = tiny_model.START

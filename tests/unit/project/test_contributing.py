@@ -12,11 +12,12 @@ import datetime, json
 import polars as pl
 from oracle import Rules
 from oracle.features import features_by_joins
-from spotify_mlops.config import params, spanish
+from spotify_mlops.config import params
 from spotify_mlops.domain import features
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io.bigquery import tables
 from spotify_mlops.model import dataset
+from spotify_mlops.presentation.es import names
 from spotify_mlops.sources.found import as_events
 
 settings = params.load("local")
@@ -34,7 +35,7 @@ print(json.dumps({
     "oracle": plain["release_share"].to_list(),
     "column": [c.field_type for c in tables.features(settings).schema if c.name == "release_share"],
     "input": dataset.inputs("dynamics", settings, rows).count("release_share"),
-    "spanish": spanish.model_input("release_share"),
+    "spanish": names.model_input("release_share"),
 }))
 """
 

@@ -13,7 +13,7 @@ from ...io import files, retry, vertex
 from ...io.archive.location import archive_root
 from ...model import training_set
 from ...model.registry import container_arguments, model_id
-from ...model.training import TrainingResult
+from ...model.training_result import TrainingResult
 
 POLL_SECONDS = 1.0
 _ENDED = {

@@ -13,7 +13,7 @@ from ...domain.schemas import ROW_KEY
 from ...model import effects, metrics
 from ...model.gate import Verdict
 from ...model.predictor import Predictor
-from ...model.training import TrainingResult
+from ...model.training_result import TrainingResult
 from ..es import country, gate, interval, join, model_input, moment, number, percent
 from ..es.names import EVENT_TYPE_NAMES
 from .modeling import NAMES, score_of

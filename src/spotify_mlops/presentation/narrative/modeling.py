@@ -10,7 +10,7 @@ import polars as pl
 
 from ...config.params import Params
 from ...model.dataset import Split
-from ...model.training import TrainingResult
+from ...model.training_result import TrainingResult
 from ..es import duration, interval, moment, number
 from ..es.names import INPUT_GROUP_NAMES, MODEL_NAMES
 from .show import Table, Text
