@@ -13,8 +13,8 @@ import polars as pl
 from spotify_mlops.config.params import Params
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.pipeline import checkpoint
-from spotify_mlops.pipeline.predict import PredictedRows
 from spotify_mlops.pipeline.sinks import rows
+from spotify_mlops.pipeline.transforms import PredictedRows
 
 _counts: dict[str, Counter[str]] = {}
 _lock = threading.Lock()

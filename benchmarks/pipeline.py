@@ -29,7 +29,7 @@ from spotify_mlops.pipeline.sinks import archive
 
 IDIOMATIC_SHARE = 0.1
 """The idiomatic job reads this part of each partition: it would take minutes over all of it."""
-STREAMING_PANE = 24
+STREAMING_BUCKET = 24
 """Windows in an element of the streaming job: a backlog is worked off a day at a time."""
 PAIRS = 10
 LETTERS_EVENTS = 200_000
@@ -55,7 +55,7 @@ def run(params: Params, say: Say, events: int = 1_000_000) -> list[dict[str, Any
     say("Acotado, FnApiRunner, desde el archivo")
     archived = workload.bounded(params, extents, archive=True)
     say("Streaming, Prism, desde Kafka")
-    streaming = workload.streaming(params, extents, STREAMING_PANE)
+    streaming = workload.streaming(params, extents, STREAMING_BUCKET)
     say("polars sobre los mismos bytes en memoria")
     plain = workload.timed(lambda: _plain(log, params))
     say("Beam idiomático, un elemento por evento")

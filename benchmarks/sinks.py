@@ -27,12 +27,12 @@ from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io import kafka
 from spotify_mlops.io.local import processes
 from spotify_mlops.operations import apps, stream
-from spotify_mlops.operations.bounded import shape_of
 from spotify_mlops.pipeline import checkpoint, steps
 from spotify_mlops.pipeline import watermark as marks
+from spotify_mlops.pipeline.kafka_reader import KafkaReader
 from spotify_mlops.pipeline.predict import Champions
-from spotify_mlops.pipeline.readers import KafkaReader
 from spotify_mlops.pipeline.sinks import positions
+from spotify_mlops.pipeline.steps import Shape
 
 ALONE_RECORDS = 500_000
 ALONE_SECONDS = 15.0
@@ -151,7 +151,7 @@ def _alone(
 ) -> tuple[int, float]:
     """Write for ``most`` seconds, or to the end; return events and seconds, all acknowledged."""
     job = f"{params.bigquery.dataset}-{name}"
-    shape = shape_of(params, pane=1)
+    shape = Shape.of(params)
     kept = checkpoint.Tracker(
         checkpoint.start_of_log(dict.fromkeys(range(params.kafka.partitions), 0)),
         shape.windowing,

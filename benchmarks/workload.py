@@ -31,9 +31,8 @@ from spotify_mlops.io.bigquery import warehouse
 from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import train
 from spotify_mlops.operations import prism
-from spotify_mlops.operations.bounded import shape_of
 from spotify_mlops.pipeline import checkpoint, graph, steps, watermark
-from spotify_mlops.pipeline.readers import KafkaReader
+from spotify_mlops.pipeline.kafka_reader import KafkaReader
 from spotify_mlops.pipeline.source import LogSource
 from spotify_mlops.presentation.es import card
 
@@ -179,20 +178,21 @@ def bounded(
     params: Params, extents: Extents, source: type[LogSource] = LogSource, archive: bool = False
 ) -> Run:
     """Run the project's graph on FnApiRunner, cut as bounded jobs are (``windows_per_element``)."""
-    pane = params.stream.windows_per_element
-    return _run(params, FnApiRunner(), PipelineOptions([]), pane, extents, source, archive)
+    shape = steps.Shape.of(params, params.stream.windows_per_element)
+    return _run(params, FnApiRunner(), PipelineOptions([]), shape, extents, source, archive)
 
 
-def streaming(params: Params, extents: Extents, pane: int) -> Run:
-    """Run the project's graph as a streaming job on Prism, ``pane`` windows an element."""
-    return _run(params, prism.runner(), prism.options(), pane, extents, LogSource, False)
+def streaming(params: Params, extents: Extents, windows: int) -> Run:
+    """Run the project's graph as a streaming job on Prism, ``windows`` an element."""
+    shape = steps.Shape.of(params, windows)
+    return _run(params, prism.runner(), prism.options(), shape, extents, LogSource, False)
 
 
 def _run(
     params: Params,
     runner: Any,
     options: Any,
-    pane: int,
+    shape: steps.Shape,
     extents: Extents,
     source: type[LogSource],
     archive: bool,
@@ -200,7 +200,6 @@ def _run(
     start = checkpoint.start_of_log({p: low for p, (low, _) in extents.items()})
     ends = {p: high for p, (_, high) in extents.items()}
     job = f"bench-{time.monotonic_ns()}"
-    shape = shape_of(params, pane)
     checkpoint.register(
         job, checkpoint.Tracker(start, shape.windowing, shape.lags, shape.shards, raw=0)
     )

@@ -31,8 +31,8 @@ def settings_of(rules: Rules, batch: int) -> Params:
     )
 
 
-def shape_of(rules: Rules, shards: int, pane: int) -> steps.Shape:
-    return steps.Shape(Windowing(rules.window, rules.window_offset), rules.lags, shards, pane)
+def shape_of(rules: Rules, shards: int, bucket: int) -> steps.Shape:
+    return steps.Shape(Windowing(rules.window, rules.window_offset), rules.lags, shards, bucket)
 
 
 def assert_tables(run: Run, tables: Tables, rules: Rules) -> None:

@@ -15,7 +15,7 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.domain.events import Ahead, decode
 from spotify_mlops.io.kafka import offsets
 from spotify_mlops.operations import apps
-from spotify_mlops.pipeline.readers import KafkaReader
+from spotify_mlops.pipeline.kafka_reader import KafkaReader
 
 COLUMNS = ("event_type", "country", "track_id", "track_name", "count", "source")
 ROWS = """\

@@ -19,7 +19,7 @@ from spotify_mlops.io.bigquery import tables
 from spotify_mlops.io.kafka import damaged
 from spotify_mlops.io.local import state
 from spotify_mlops.operations import audit, bounded, compare, lag
-from spotify_mlops.pipeline.readers import KafkaReader
+from spotify_mlops.pipeline.kafka_reader import KafkaReader
 
 BOMB = b"x" * 300_000_000
 LESSER = b"x" * (damaged.RECEIVE_BYTES + 10_000_000)

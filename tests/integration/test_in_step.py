@@ -11,7 +11,7 @@ from confluent_kafka import Producer, TopicPartition
 
 from spotify_mlops.config import params
 from spotify_mlops.io import kafka
-from spotify_mlops.pipeline.readers import KafkaReader
+from spotify_mlops.pipeline.kafka_reader import KafkaReader
 
 SIZES = {0: 300_000, 1: 60_000}
 """Records of each partition; both cover the same time."""
@@ -77,7 +77,7 @@ def widest_spread(
 
 
 def test_unequal_partitions_drift_apart(unequal: params.Params) -> None:
-    """Nothing but ``keep_in_step`` makes one wait for the other."""
+    """Nothing but ``align`` makes one wait for the other."""
     widest = widest_spread(
         unequal,
         lambda reader, marks: None,
@@ -90,14 +90,14 @@ def test_partitions_are_kept_in_step(unequal: params.Params) -> None:
     held = []
 
     def align(reader: KafkaReader, marks: dict[int, datetime | None]) -> None:
-        reader.keep_in_step(marks, timedelta(hours=2))
-        held.append(reader.holds_back)
+        reader.align(marks, timedelta(hours=2))
+        held.append(reader.throttles)
 
     # What is fetched already is given out too: some ten thousand records.
     widest = widest_spread(
         unequal,
         align,
-        lambda reader, batch, following: reader.holds_back and batch.is_empty(),
+        lambda reader, batch, following: reader.throttles and batch.is_empty(),
     )
     assert widest < 0.4 * SPAN
     assert any(held)

@@ -225,7 +225,7 @@ def test_killed_kafka_stops_nothing_and_loses_nothing(history: Callable[..., Par
 
 def test_a_second_job_of_the_same_tables_is_refused(world: World) -> None:
     settings = world.settings
-    with positions.held(settings):
+    with positions.exclusive(settings):
         failed = command(settings, "stream", "--until-caught-up")
     assert failed.returncode == 4
     assert "Otro proceso ya escribe las tablas" in failed.stderr

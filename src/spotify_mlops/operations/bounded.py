@@ -84,11 +84,6 @@ class BoundedSummary:
         return asdict(self) | {"watermark": self.watermark and self.watermark.isoformat()}
 
 
-def shape_of(params: Params, pane: int) -> Shape:
-    """Return how the params cut the work."""
-    return Shape(Windowing.of(params), tuple(params.windows.lags), params.windows.shards, pane)
-
-
 def ensure(params: Params, *, say: Progress = silent) -> BoundedSummary:
     """Return what the last ``run`` did when it would do the same again; else run.
 
@@ -129,7 +124,7 @@ def run(
         IntegrityError: the archive is not whole, or (no replay) position and archive are of
             another log.
     """
-    with nullcontext() if replay else positions.held(params):
+    with nullcontext() if replay else positions.exclusive(params):
         return _run(params, from_archive, replay, runner, final_lateness, say)
 
 
@@ -192,7 +187,7 @@ def computed(params: Params, say: Progress = silent) -> Iterator[Computed]:
     """
     with _staging(params, f"computed-{params.kafka.topic}-{params.bigquery.dataset}") as staging:
         sinks = _sinks(params, staging, replay=True)
-        yield _compute(params, staging, sinks, say, settled=True)
+        yield _compute(params, staging, sinks, say, keep_dead_letters=True)
 
 
 @contextmanager
@@ -216,20 +211,20 @@ def _compute(
     from_archive: bool = False,
     runner: Runner = "fnapi",
     final_lateness: timedelta | None = None,
-    settled: bool = False,
+    keep_dead_letters: bool = False,
     log: str | None = None,
 ) -> Computed:
     start, ends = _extent(params, from_archive)
     start = replace(start, log=log)
     job = staging.folder.name
-    shape = shape_of(params, params.stream.windows_per_element)
+    shape = Shape.of(params, params.stream.windows_per_element)
     tracked = checkpoint.Tracker(start, shape.windowing, shape.lags, shape.shards, raw=0)
     checkpoint.register(job, tracked)
     total = sum(ends.values()) - sum(start.offsets.values())
     say(f"Procesando {number(total)} registros")
     if total:
-        letters = dead_letters.answered(params, start.offsets) if settled else None
-        source = LogSource(job, params, shape, from_archive, letters, final_lateness)
+        known = dead_letters.answered(params, start.offsets) if keep_dead_letters else None
+        source = LogSource(job, params, shape, from_archive, known, final_lateness)
         pipeline = _pipeline(runner)
         graph.build(pipeline, source, start, sinks, ends)
         try:

@@ -42,7 +42,7 @@ def begin(params: Params, say: Progress = silent) -> str:
     """
     answering.require(params, "bigquery", "mongo")
     aside = _aside(params, f"{params.kafka.topic}-{datetime.now(UTC):%Y%m%dT%H%M%S}")
-    with positions.held(params):
+    with positions.exclusive(params):
         client = bigquery.client(params)
         for table in (*tables.log_tables(params), *tables.views(params)):
             for name in dict.fromkeys((table.name, table.rows)):

@@ -27,7 +27,7 @@ def rewind(params: Params, start: datetime) -> Position:
         ServiceError: the log has never been processed, a service does not answer, or the
             streaming job is running.
     """
-    with positions.held(params):
+    with positions.exclusive(params):
         saved = positions.load(params)
         if saved is None:
             raise ServiceError(

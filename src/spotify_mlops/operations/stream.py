@@ -36,9 +36,9 @@ from ..pipeline.sinks.mongo import OperationalSink
 from ..pipeline.sinks.warehouse import EventsSink, HeartbeatsSink
 from ..pipeline.sinks.windows import LiveWindows
 from ..pipeline.source import CREDIT, LogSource, forget
+from ..pipeline.steps import Shape
 from ..pipeline.watermark import watermark
 from . import dead_letters, housekeeping, lag, prism, telemetry
-from .bounded import shape_of
 
 FLUSH_SECONDS = 1.0
 """Raw sinks write this often: rows of less than a second would be many small appends."""
@@ -114,7 +114,7 @@ def run(
         IntegrityError: the log has lost records that are still to be read, or is another one
             than the position and the archive speak of.
     """
-    with positions.held(params):
+    with positions.exclusive(params):
         kafka.ensure_topic(params)
         warehouse.ensure_dataset(params, fills=True)
         # Refused here it is one line, and in a worker Beam's traceback.
@@ -220,7 +220,7 @@ class _Attempt:
 
     def run(self, start: checkpoint.Position, stop: threading.Event, say: Progress) -> None:
         answering.require(self._params)
-        shape = shape_of(self._params, pane=1)
+        shape = Shape.of(self._params)
         tracked = checkpoint.Tracker(
             start, shape.windowing, shape.lags, shape.shards, raw=len(self._sinks.raw)
         )
@@ -229,8 +229,8 @@ class _Attempt:
         runner = prism.runner()
         try:
             pipeline = beam.Pipeline(runner, prism.options())
-            letters = dead_letters.answered(self._params, start.offsets)
-            source = LogSource(self._job, self._params, shape, letters=letters, credit=CREDIT)
+            known = dead_letters.answered(self._params, start.offsets)
+            source = LogSource(self._job, self._params, shape, dead_letters=known, credit=CREDIT)
             graph.build(pipeline, source, start, self._sinks, self._ends)
             try:
                 result = pipeline.run()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,9 +11,9 @@ import polars as pl
 
 from ..io.patches import beam as beam_patch
 from ..io.patches import malloc
-from . import checkpoint, steps, transforms
-from .predict import Predict
+from . import checkpoint, steps
 from .source import CLOSED, LogSource, ReadLog
+from .transforms import ProcessEvents
 
 
 class RawSink(Protocol):
@@ -31,7 +31,7 @@ class WindowSink(Protocol):
     """Takes the rows of closed windows; acknowledges windows."""
 
     def dofn(self, job: str) -> beam.DoFn:
-        """Return the DoFn that writes (shard, pane end, features, counters, predictions)."""
+        """Return the DoFn that writes (shard, bucket end, features, counters, predictions)."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,6 @@ class Sinks:
 
     raw: Sequence[RawSink]
     windows: WindowSink
-
-
-class _FreshDoFn(beam.DoFn):
-    def __init__(self, acknowledged: Mapping[int, int]) -> None:
-        self._acknowledged = dict(acknowledged)
-
-    def process(self, marked: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        yield steps.at_or_after(marked, self._acknowledged)
 
 
 def build(
@@ -73,32 +65,17 @@ def build(
 
 
 def process(
-    marked: beam.PCollection,
-    closed: beam.PCollection,
-    source: LogSource,
-    start: checkpoint.Position,
-    sinks: Sinks,
+    marked: Any, closings: Any, source: LogSource, start: checkpoint.Position, sinks: Sinks
 ) -> None:
-    """Put what follows the source into a pipeline; ``marked`` and ``closed`` are its outputs."""
-    shape = source.shape
-    unwritten = beam.ParDo(_FreshDoFn(start.acknowledged)).with_output_types(pl.DataFrame)
-    fresh = marked | "Fresh" >> unwritten
+    """Put what follows the source into a pipeline; ``marked`` and ``closings`` are its outputs."""
+    unwritten = beam.Map(steps.at_or_after, dict(start.acknowledged))
+    fresh = marked | "Fresh" >> unwritten.with_output_types(pl.DataFrame)
     for sink in sinks.raw:
         _ = fresh | f"Write{sink.name}" >> beam.ParDo(sink.dofn(source.job))
-
-    timely = marked | "ByShard" >> transforms.ByShard(shape)
-    summary = (
-        (timely, closed) | "Pieces" >> beam.Flatten() | "Summarise" >> transforms.Summarise(shape)
-    )
-    ranked = summary.aggregates | "Rank" >> transforms.Rank(shape)
+    processing = ProcessEvents(source.shape, source.params, start.write_from)
+    processed = (marked, closings) | "ProcessEvents" >> processing
     writing = beam.ParDo(sinks.windows.dofn(source.job)).with_output_types(tuple[int, int])
-    written = (
-        (ranked, summary.counters)
-        | "Rows" >> beam.Flatten()
-        | "Build" >> transforms.Build(shape, start.write_from)
-        | "Predict" >> Predict(source.params)
-        | "WriteWindows" >> writing
-    )
+    written = processed.rows | "WriteWindows" >> writing
     # Nothing comes out. But while a stage without outputs works, Prism's loop over its bundle
     # never rests (Execute in its stage.go): half a core for as long as a sink waits for a store.
     _ = written | "Written" >> beam.GroupByKey()

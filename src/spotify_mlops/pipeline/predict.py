@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
-
-import apache_beam as beam
 import polars as pl
 
 from ..config.params import Params
@@ -13,9 +9,6 @@ from ..domain.hashing import crc32
 from ..domain.schemas import PREDICTION_SCHEMA, ROW_KEY
 from ..model.predictor import Predictor
 from ..model.promotions import PromotionHistory, ServingPeriod
-from .transforms import Rows
-
-PredictedRows = tuple[int, datetime, pl.DataFrame, pl.DataFrame, pl.DataFrame]
 
 
 class Champions:
@@ -85,27 +78,3 @@ def in_canary(rows: pl.DataFrame, share: float) -> pl.Series:
     """
     keys = rows.select(pl.concat_str("country", "track_id", separator=":")).to_series()
     return (crc32(keys) < share * 2**32).alias("canary")
-
-
-class _PredictDoFn(beam.DoFn):
-    def __init__(self, params: Params) -> None:
-        self._params = params
-
-    def setup(self) -> None:
-        self._champions = Champions(self._params)
-
-    def process(self, rows: Rows) -> Iterator[PredictedRows]:
-        shard, end, features, counters = rows
-        yield shard, end, features, counters, self._champions.predict(features)
-
-
-class Predict(beam.PTransform):
-    """Adds the champions' predictions to the rows of ``Build``."""
-
-    def __init__(self, params: Params) -> None:
-        super().__init__()
-        self._params = params
-
-    def expand(self, rows: beam.PCollection) -> beam.PCollection:
-        """Apply to the output of ``Build``."""
-        return rows | beam.ParDo(_PredictDoFn(self._params)).with_output_types(PredictedRows)

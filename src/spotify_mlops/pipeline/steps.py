@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from ..config.params import Params
 from ..domain import features
 from ..domain.events import Kind
 from ..domain.events.schema import UTC_MICROSECONDS
@@ -45,31 +46,37 @@ CLOSED_SCHEMA: Schema = {"source": pl.Int32, "closed_until": UTC_MICROSECONDS}
 
 @dataclass(frozen=True)
 class Shape:
-    """How the work is cut. The results do not depend on ``shards``, ``pane`` or ``sources``."""
+    """How the work is cut. The results depend on ``windowing`` and ``lags`` alone."""
 
     windowing: Windowing
     lags: tuple[int, ...]
     shards: int
-    pane: int = 1
+    windows_per_element: int = 1
     """Windows in one element: 1 in the live job, many in a bounded run."""
     sources: int = 1
     """Source elements, each with partitions of its own."""
 
-    @property
-    def panes(self) -> Windowing:
-        """Return the windowing of the panes, the unit that Beam groups by."""
-        return Windowing(self.windowing.length * self.pane, self.windowing.offset)
+    @classmethod
+    def of(cls, params: Params, windows_per_element: int = 1) -> Shape:
+        """Return how the params cut the work."""
+        windows = params.windows
+        return cls(Windowing.of(params), tuple(windows.lags), windows.shards, windows_per_element)
 
-    def pane_time(self, start: datetime) -> int:
-        """Return a pane's last microsecond since the epoch: the timestamp of its elements."""
-        return (start + self.panes.length - EPOCH) // timedelta(microseconds=1) - 1
+    @property
+    def buckets(self) -> Windowing:
+        """Return the windowing of the buckets, the unit that Beam groups by."""
+        return Windowing(self.windowing.length * self.windows_per_element, self.windowing.offset)
+
+    def bucket_time(self, start: datetime) -> int:
+        """Return a bucket's last microsecond since the epoch: the timestamp of its elements."""
+        return (start + self.buckets.length - EPOCH) // timedelta(microseconds=1) - 1
 
 
 class Piece(NamedTuple):
-    """A part of a frame for one key, in one pane."""
+    """A part of a frame for one key, in one bucket."""
 
     key: int
-    pane: datetime
+    bucket: datetime
     frame: pl.DataFrame
 
 
@@ -79,11 +86,11 @@ def slot_of(track_ids: pl.Series) -> pl.Series:
 
 
 def _pieces(frame: pl.DataFrame, key: pl.Expr | pl.Series, shape: Shape) -> Iterator[Piece]:
-    keyed = frame.with_columns(_key=key, _pane=shape.panes.start_expr("window_start"))
-    for (name, pane), part in keyed.partition_by(
-        ["_key", "_pane"], as_dict=True, include_key=False
+    keyed = frame.with_columns(_key=key, _bucket=shape.buckets.start_expr("window_start"))
+    for (name, bucket), part in keyed.partition_by(
+        ["_key", "_bucket"], as_dict=True, include_key=False
     ).items():
-        yield Piece(name, pane, part)
+        yield Piece(name, bucket, part)
 
 
 def events(marked: pl.DataFrame, windowing: Windowing) -> pl.DataFrame:
@@ -101,17 +108,17 @@ def at_or_after(batch: pl.DataFrame, offsets: Mapping[int, int]) -> pl.DataFrame
     return batch.filter(pl.col("offset") >= first)
 
 
-def settled(decoded: pl.DataFrame, letters: pl.DataFrame | None) -> pl.DataFrame:
+def keep_dead_letters(decoded: pl.DataFrame, known: pl.DataFrame | None) -> pl.DataFrame:
     """Make dead letters of the records that were answered for as such, whatever they are now.
 
     Args:
         decoded: what ``events.decode`` gives.
-        letters: ``partition``, ``offset``, ``reason`` and ``detail`` of them.
+        known: ``partition``, ``offset``, ``reason`` and ``detail`` of them.
     """
-    if letters is None or letters.is_empty() or decoded.is_empty():
+    if known is None or known.is_empty() or decoded.is_empty():
         return decoded
     place = ["partition", "offset"]
-    found = decoded.select(place).with_row_index("_row").join(letters, on=place)
+    found = decoded.select(place).with_row_index("_row").join(known, on=place)
     if found.is_empty():
         return decoded
     kind = decoded["kind"].scatter(found["_row"], Kind.DEAD_LETTER.value)
@@ -121,7 +128,7 @@ def settled(decoded: pl.DataFrame, letters: pl.DataFrame | None) -> pl.DataFrame
 
 
 def by_shard(events: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
-    """Cut the events that are in time by shard and pane.
+    """Cut the events that are in time by shard and bucket.
 
     >>> from datetime import UTC
     >>> hour = datetime(2026, 1, 5, 10, tzinfo=UTC)
@@ -129,8 +136,8 @@ def by_shard(events: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
     ...     "late": [False, False, True]}).with_columns(
     ...     pl.lit(None).alias(name) for name in _SLIM if name not in ("window_start", "track_id"))
     >>> shape = Shape(Windowing(timedelta(hours=1)), lags=(1,), shards=4)
-    >>> for shard, pane, frame in by_shard(events, shape):
-    ...     print(shard, pane, frame["track_id"].to_list(), frame["slot"].to_list())
+    >>> for shard, bucket, frame in by_shard(events, shape):
+    ...     print(shard, bucket, frame["track_id"].to_list(), frame["slot"].to_list())
     0 2026-01-05 10:00:00+00:00 ['t'] [40]
     2 2026-01-05 10:00:00+00:00 ['u'] [62]
     """
@@ -141,13 +148,13 @@ def by_shard(events: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
 
 
 def closing(
-    panes: Iterable[datetime], source: int, closed_until: datetime, shape: Shape
+    buckets: Iterable[datetime], source: int, closed_until: datetime, shape: Shape
 ) -> Iterator[Piece]:
-    """Tell every shard of some panes up to when a source has closed the log."""
+    """Tell every shard of some buckets up to when a source has closed the log."""
     frame = pl.DataFrame({"source": [source], "closed_until": [closed_until]}, CLOSED_SCHEMA)
-    for pane in panes:
+    for bucket in buckets:
         for shard in range(shape.shards):
-            yield Piece(shard, pane, frame)
+            yield Piece(shard, bucket, frame)
 
 
 def summarise(frames: Iterable[pl.DataFrame], shape: Shape) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -196,8 +203,8 @@ def _closed_until(closings: Sequence[pl.DataFrame], sources: int) -> datetime | 
     return earliest if last.height == sources and isinstance(earliest, datetime) else None
 
 
-def by_pane(aggregates: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
-    """Cut the aggregates by pane, its countries together.
+def by_bucket(aggregates: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
+    """Cut the aggregates by bucket, its countries together.
 
     A country is ranked apart from the others, but its rows in a window are few: one element for
     each would cost four times as much.
@@ -206,13 +213,13 @@ def by_pane(aggregates: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
         yield from _pieces(aggregates, pl.lit(0), shape)
 
 
-def rank(frames: Iterable[pl.DataFrame], shape: Shape) -> Iterator[Piece]:
+def rank(aggregates: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
     """Rank each country's tracks, and send each row to its own window and on to its lags'.
 
     Yields:
-        Pieces by shard: ranked rows (in their own pane) and carried ones (with ``lag``).
+        Pieces by shard: ranked rows (in their own bucket) and carried ones (with ``lag``).
     """
-    ranked = features.rank(pl.concat(frames))
+    ranked = features.rank(aggregates)
     if ranked.is_empty():
         return
     shards = slot_of(ranked["track_id"]) % shape.shards

@@ -1,150 +1,214 @@
-"""The PTransforms around the functions of ``steps``, under the same names."""
+"""The PTransforms around the functions of ``steps``, under the same names, and their composite."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import polars as pl
+from apache_beam.pvalue import DoOutputsTuple, PCollection
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from apache_beam.typehints.native_type_compatibility import convert_to_beam_type
 from apache_beam.utils.timestamp import Duration, Timestamp
 
+from ..config.params import Params
 from ..domain.windows import EPOCH
 from . import coder as coder  # registers the coder of frames
-from . import steps
+from . import metrics, steps
+from .predict import Champions
 
 ByKey = tuple[int, pl.DataFrame]
 Rows = tuple[int, datetime, pl.DataFrame, pl.DataFrame]
-"""Shard, pane end, features, counters."""
+"""Shard, bucket end, features, counters."""
+PredictedRows = tuple[int, datetime, pl.DataFrame, pl.DataFrame, pl.DataFrame]
+"""The same, and predictions."""
+COUNTERS = "counters"
 
 
 def _windowed(shape: steps.Shape) -> beam.WindowInto:
-    panes = shape.panes
+    buckets = shape.buckets
     return beam.WindowInto(
         FixedWindows(
-            Duration(micros=int(panes.length.total_seconds() * 1_000_000)),
-            Timestamp(micros=int(panes.offset.total_seconds() * 1_000_000)),
+            Duration(micros=buckets.length // timedelta(microseconds=1)),
+            Timestamp(micros=buckets.offset // timedelta(microseconds=1)),
         )
     )
 
 
-def _emit(pieces: Iterable[steps.Piece], shape: steps.Shape) -> Iterator[TimestampedValue]:
-    for key, pane, frame in pieces:
-        yield TimestampedValue((key, frame), Timestamp(micros=shape.pane_time(pane)))
+def stamped(pieces: Iterable[steps.Piece], shape: steps.Shape) -> Iterator[TimestampedValue[ByKey]]:
+    """Yield pieces as elements of Beam: keyed, at the end of their bucket."""
+    for key, bucket, frame in pieces:
+        yield TimestampedValue((key, frame), Timestamp(micros=shape.bucket_time(bucket)))
 
 
-def typed(outputs: beam.pvalue.DoOutputsTuple, **element_types: Any) -> beam.pvalue.DoOutputsTuple:
+def typed(outputs: DoOutputsTuple, **element_types: Any) -> DoOutputsTuple:
     """Say of what type each tagged output is; Beam would take Any, and pickle the frames."""
     for tag, element_type in element_types.items():
         outputs[tag].element_type = convert_to_beam_type(element_type)
     return outputs
 
 
-class _Step(beam.PTransform):
-    def __init__(self, shape: steps.Shape) -> None:
-        super().__init__()
-        self._shape = shape
+@dataclass(eq=False)
+class ByShard(beam.PTransform[Any, Any]):
+    """``steps.by_shard``: marked batches to (shard, events in time), one bucket an element."""
 
+    shape: steps.Shape
 
-class _ByShardDoFn(beam.DoFn):
-    def __init__(self, shape: steps.Shape) -> None:
-        self._shape = shape
-
-    def process(self, marked: pl.DataFrame) -> Iterator[TimestampedValue]:
-        events = steps.events(marked, self._shape.windowing)
-        yield from _emit(steps.by_shard(events, self._shape), self._shape)
-
-
-class ByShard(_Step):
-    """``steps.by_shard``: marked batches to (shard, events in time), one pane an element."""
-
-    def expand(self, marked: beam.PCollection) -> beam.PCollection:
+    def expand(self, marked: Any) -> Any:
         """Apply to marked batches."""
-        return marked | beam.ParDo(_ByShardDoFn(self._shape)).with_output_types(ByKey)
+        return marked | beam.FlatMap(_by_shard, self.shape).with_output_types(ByKey)
 
 
-class _SummariseDoFn(beam.DoFn):
-    COUNTERS = "counters"
-
-    def __init__(self, shape: steps.Shape) -> None:
-        self._shape = shape
-
-    def process(
-        self,
-        element: tuple[int, Iterable[pl.DataFrame]],
-    ) -> Iterator[Any]:
-        shard, frames = element
-        aggregates, counters = steps.summarise(frames, self._shape)
-        yield from _emit(steps.by_pane(aggregates, self._shape), self._shape)
-        # Even when empty: the last stage acknowledges a shard's windows when it sees this.
-        yield beam.pvalue.TaggedOutput(self.COUNTERS, (shard, counters))
+def _by_shard(marked: pl.DataFrame, shape: steps.Shape) -> Iterator[TimestampedValue[ByKey]]:
+    events = steps.events(marked, shape.windowing)
+    metrics.count("events", events.height)
+    yield from stamped(steps.by_shard(events, shape), shape)
 
 
-class Summarise(_Step):
-    """``steps.summarise``: (shard, pieces) to aggregates by pane and (shard, counters)."""
+@dataclass(eq=False)
+class Summarise(beam.PTransform[Any, Any]):
+    """``steps.summarise``: (shard, pieces) to aggregates by bucket and (shard, counters)."""
 
-    def expand(self, pieces: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
+    shape: steps.Shape
+
+    def expand(self, pieces: Any) -> DoOutputsTuple:
         """Apply to the pieces of ``ByShard`` and of the source's closings."""
-        do = _SummariseDoFn(self._shape)
         outputs = (
             pieces
-            | _windowed(self._shape)
+            | _windowed(self.shape)
             | beam.GroupByKey()
-            | beam.ParDo(do).with_outputs(_SummariseDoFn.COUNTERS, main="aggregates")
+            | beam.FlatMap(_summarise, self.shape).with_outputs(COUNTERS, main="aggregates")
         )
         return typed(outputs, aggregates=ByKey, counters=ByKey)
 
 
-class _RankDoFn(beam.DoFn):
-    def __init__(self, shape: steps.Shape) -> None:
-        self._shape = shape
+def _summarise(element: tuple[int, Iterable[pl.DataFrame]], shape: steps.Shape) -> Iterator[Any]:
+    shard, frames = element
+    aggregates, counters = steps.summarise(frames, shape)
+    metrics.count("duplicates", int(counters["duplicates"].sum()))
+    yield from stamped(steps.by_bucket(aggregates, shape), shape)
+    # Even when empty: the last stage acknowledges a shard's windows when it sees this.
+    yield beam.pvalue.TaggedOutput(COUNTERS, (shard, counters))
 
-    def process(self, element: tuple[int, Iterable[pl.DataFrame]]) -> Iterator[TimestampedValue]:
-        yield from _emit(steps.rank(element[1], self._shape), self._shape)
 
+@dataclass(eq=False)
+class Rank(beam.PTransform[Any, Any]):
+    """``steps.rank``: the aggregates of a bucket to (shard, ranked and carried rows)."""
 
-class Rank(_Step):
-    """``steps.rank``: the aggregates of a pane to (shard, ranked and carried rows)."""
+    shape: steps.Shape
 
-    def expand(self, aggregates: beam.PCollection) -> beam.PCollection:
+    def expand(self, aggregates: Any) -> Any:
         """Apply to the main output of ``Summarise``."""
-        return (
-            aggregates
-            | beam.GroupByKey()
-            | beam.ParDo(_RankDoFn(self._shape)).with_output_types(ByKey)
-        )
+        ranking = beam.FlatMap(_rank, self.shape).with_output_types(ByKey)
+        return aggregates | beam.GroupByKey() | ranking
 
 
-class _BuildDoFn(beam.DoFn):
-    def __init__(self, shape: steps.Shape, write_from: datetime | None) -> None:
-        self._shape = shape
-        self._write_from = write_from
-
-    def process(
-        self,
-        element: tuple[int, Iterable[pl.DataFrame]],
-        window: Any = beam.DoFn.WindowParam,
-    ) -> Iterator[Rows]:
-        shard, frames = element
-        end = EPOCH + timedelta(microseconds=window.end.micros)
-        written = self._write_from is not None and end <= self._write_from
-        frames = list(frames)
-        if not written and any("lag" not in frame.columns for frame in frames):
-            # Else it is written already, or only copies reach it.
-            yield shard, end, *steps.build(frames, self._shape, self._write_from)
+def _rank(
+    element: tuple[int, Iterable[pl.DataFrame]], shape: steps.Shape
+) -> Iterator[TimestampedValue[ByKey]]:
+    aggregates = pl.concat(element[1])
+    metrics.count("windows", aggregates["window_start"].n_unique())
+    yield from stamped(steps.rank(aggregates, shape), shape)
 
 
-class Build(_Step):
-    """``steps.build``: (shard, rows and counters) to (shard, pane end, features, counters)."""
+@dataclass(eq=False)
+class Build(beam.PTransform[Any, Any]):
+    """``steps.build``: (shard, rows and counters) to (shard, bucket end, features, counters)."""
 
-    def __init__(self, shape: steps.Shape, write_from: datetime | None) -> None:
-        super().__init__(shape)
-        self._write_from = write_from
+    shape: steps.Shape
+    write_from: datetime | None = None
 
-    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+    def expand(self, rows: Any) -> Any:
         """Apply to the output of ``Rank`` flattened with the counters of ``Summarise``."""
-        do = beam.ParDo(_BuildDoFn(self._shape, self._write_from)).with_output_types(Rows)
-        return rows | _windowed(self._shape) | beam.GroupByKey() | do
+        building = beam.FlatMap(_build, self.shape, self.write_from).with_output_types(Rows)
+        return rows | _windowed(self.shape) | beam.GroupByKey() | building
+
+
+def _build(
+    element: tuple[int, Iterable[pl.DataFrame]],
+    shape: steps.Shape,
+    write_from: datetime | None,
+    window: Any = beam.DoFn.WindowParam,
+) -> Iterator[Rows]:
+    shard, frames = element
+    end = EPOCH + timedelta(microseconds=window.end.micros)
+    written = write_from is not None and end <= write_from
+    frames = list(frames)
+    if not written and any("lag" not in frame.columns for frame in frames):
+        # Else it is written already, or only copies reach it.
+        features, counters = steps.build(frames, shape, write_from)
+        metrics.count("rows", features.height)
+        yield shard, end, features, counters
+
+
+class _PredictDoFn(beam.DoFn):
+    def __init__(self, params: Params) -> None:
+        self._params = params
+
+    def setup(self) -> None:
+        self._champions = Champions(self._params)
+
+    def process(self, rows: Rows) -> Iterator[PredictedRows]:
+        shard, end, features, counters = rows
+        predictions = self._champions.predict(features)
+        metrics.count("predictions", predictions.height)
+        yield shard, end, features, counters, predictions
+
+
+@dataclass(eq=False)
+class Predict(beam.PTransform[Any, Any]):
+    """Adds the champions' predictions to the rows of ``Build``."""
+
+    params: Params
+
+    def expand(self, rows: Any) -> Any:
+        """Apply to the output of ``Build``."""
+        return rows | beam.ParDo(_PredictDoFn(self.params)).with_output_types(PredictedRows)
+
+
+class Processed(NamedTuple):
+    """What ``ProcessEvents`` makes, and on the way to it."""
+
+    aggregates: PCollection[Any]
+    """(0, ``AGGREGATE_SCHEMA``) of closed windows, a bucket each."""
+    counters: PCollection[Any]
+    """(shard, ``COUNTED_SCHEMA``) of closed windows."""
+    rows: PCollection[Any]
+    """`PredictedRows` of closed windows: what a window sink takes."""
+
+
+@dataclass(eq=False)
+class ProcessEvents(beam.PTransform[Any, Any]):
+    """What lies between a source and the sinks: marked batches to rows with predictions.
+
+    It knows of no log, no runner and no store. Its input is ``(marked, closings)``: batches as
+    ``watermark.mark`` gives them, and pieces of ``steps.closing`` keyed by shard, from as many
+    sources as ``shape.sources`` says.
+
+    Attributes:
+        shape: how the work is cut.
+        params: whose champions predict.
+        write_from: earlier windows are left out of the rows (see ``steps.build``).
+    """
+
+    shape: steps.Shape
+    params: Params
+    write_from: datetime | None = None
+
+    def expand(self, read: tuple[Any, Any]) -> Processed:
+        """Apply to marked batches and closings."""
+        marked, closings = read
+        events = marked | "ByShard" >> ByShard(self.shape)
+        pieces = (events, closings) | "Pieces" >> beam.Flatten()
+        summary = pieces | "Summarise" >> Summarise(self.shape)
+        ranked = summary.aggregates | "Rank" >> Rank(self.shape)
+        rows = (
+            (ranked, summary.counters)
+            | "Rows" >> beam.Flatten()
+            | "Build" >> Build(self.shape, self.write_from)
+            | "Predict" >> Predict(self.params)
+        )
+        return Processed(summary.aggregates, summary.counters, rows)

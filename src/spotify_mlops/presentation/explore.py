@@ -20,16 +20,14 @@ from apache_beam.runners.interactive import interactive_beam as ib
 from apache_beam.runners.interactive.interactive_runner import InteractiveRunner
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.window import TimestampedValue
-from apache_beam.utils.timestamp import Timestamp
 
 from ..config.errors import ServiceError
 from ..config.params import Params
 from ..domain.events import LOG_COLUMNS, Ahead, decode
-from ..domain.windows import Windowing
 from ..io import kafka
 from ..pipeline import coder as coder  # registers the coder of frames
 from ..pipeline import steps, transforms, watermark
-from ..pipeline.readers import KafkaReader
+from ..pipeline.kafka_reader import KafkaReader
 from .es.names import COUNTRY_NAMES, EVENT_TYPE_NAMES
 from .narrative.show import Table, table
 
@@ -101,13 +99,8 @@ def pipeline() -> beam.Pipeline:
 
 
 def shape(params: Params) -> steps.Shape:
-    """Return how the graph cuts the work here: one pane for the whole slice."""
-    return steps.Shape(
-        Windowing.of(params),
-        tuple(params.windows.lags),
-        params.windows.shards,
-        params.stream.windows_per_element,
-    )
+    """Return how the graph cuts the work here: one bucket for the whole slice."""
+    return steps.Shape.of(params, params.stream.windows_per_element)
 
 
 class DecodeAndMark(beam.PTransform):
@@ -147,11 +140,8 @@ class Closings(beam.PTransform):
 def _closings(marked: pl.DataFrame, shape: steps.Shape) -> Iterator[TimestampedValue]:
     starts = steps.events(marked, shape.windowing)["window_start"]
     last: Any = starts.max()
-    panes = sorted({shape.panes.start(start) for start in starts.unique().to_list()})
-    for piece in steps.closing(panes, 0, last, shape):
-        yield TimestampedValue(
-            (piece.key, piece.frame), Timestamp(micros=shape.pane_time(piece.pane))
-        )
+    buckets = sorted({shape.buckets.start(start) for start in starts.unique().to_list()})
+    yield from transforms.stamped(steps.closing(buckets, 0, last, shape), shape)
 
 
 def look(collection: beam.PCollection, caption: str, columns: list[str], rows: int = 5) -> Table:
@@ -250,10 +240,10 @@ def _quiet() -> Iterator[None]:
 
 
 class Features(beam.PTransform):
-    """Takes the features out of what ``transforms.Build`` gives."""
+    """Takes the features out of the rows of ``transforms.ProcessEvents``."""
 
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
-        """Apply to the output of ``Build``."""
+        """Apply to the rows."""
         return rows | beam.Map(_features).with_output_types(pl.DataFrame)
 
 

@@ -22,7 +22,7 @@ from spotify_mlops.config import params
 from spotify_mlops.config.params import Params
 from spotify_mlops.io.archive import compaction
 from spotify_mlops.io.http import ports
-from spotify_mlops.pipeline.readers import ArchiveReader
+from spotify_mlops.pipeline.archive_reader import ArchiveReader
 
 
 @pytest.fixture

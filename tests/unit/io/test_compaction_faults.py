@@ -14,7 +14,7 @@ from spotify_mlops.config import params
 from spotify_mlops.config.errors import IntegrityError
 from spotify_mlops.config.params import Params
 from spotify_mlops.io.archive import archived, compaction
-from spotify_mlops.pipeline.readers import ArchiveReader
+from spotify_mlops.pipeline.archive_reader import ArchiveReader
 from spotify_mlops.pipeline.sinks import archive
 
 

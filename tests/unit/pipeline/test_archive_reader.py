@@ -14,7 +14,7 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.domain.events import LOG_COLUMNS
 from spotify_mlops.io import files
 from spotify_mlops.io.archive import archived
-from spotify_mlops.pipeline.readers import ArchiveReader
+from spotify_mlops.pipeline.archive_reader import ArchiveReader
 
 APPENDED = datetime(2026, 1, 1, tzinfo=UTC)
 

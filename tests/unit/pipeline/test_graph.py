@@ -43,7 +43,7 @@ rules = st.builds(
     horizon=st.integers(1, 3),
 )
 shapes = st.tuples(st.integers(1, 4), st.sampled_from([1, 2, 5, 1000]), st.integers(1, 70))
-"""Shards, windows of a pane, records of a batch."""
+"""Shards, windows of a bucket, records of a batch."""
 
 
 @given(st.data(), rules, shapes, st.integers(1, 4))
@@ -52,8 +52,8 @@ def test_any_log_in_any_shape_gives_the_oracles_tables(
     data: st.DataObject, rules: Rules, shape: tuple[int, int, int], partitions: int
 ) -> None:
     log = data.draw(logs(partitions))
-    shards, pane, batch = shape
-    run = run_graph(log, settings_of(rules, batch), shape_of(rules, shards, pane), partitions)
+    shards, bucket, batch = shape
+    run = run_graph(log, settings_of(rules, batch), shape_of(rules, shards, bucket), partitions)
     assert_tables(run, expected(log, partitions, rules), rules)
 
 
@@ -68,9 +68,9 @@ def test_any_order_within_the_lateness_gives_the_same_rows(
 ) -> None:
     values = data.draw(in_time())
     found = []
-    for (shards, pane, batch), partitions in ((first, few), (second, many)):
+    for (shards, bucket, batch), partitions in ((first, few), (second, many)):
         log = data.draw(orders(values, partitions, RULES.lateness))
-        run = run_graph(log, settings_of(RULES, batch), shape_of(RULES, shards, pane), partitions)
+        run = run_graph(log, settings_of(RULES, batch), shape_of(RULES, shards, bucket), partitions)
         assert not run.records["late"].any()
         assert run.counters["counted"].sum() + run.counters["duplicates"].sum() == len(values)
         found.append(run.features)
@@ -83,8 +83,8 @@ def test_any_restarts_leave_the_tables_of_an_undisturbed_run(
     data: st.DataObject, rules: Rules, shape: tuple[int, int, int], partitions: int, stops: int
 ) -> None:
     log = data.draw(logs(partitions))
-    shards, pane, batch = shape
-    settings, cut = settings_of(rules, batch), shape_of(rules, shards, pane)
+    shards, bucket, batch = shape
+    settings, cut = settings_of(rules, batch), shape_of(rules, shards, bucket)
     whole = run_graph(log, settings, cut, partitions)
     ends = ends_of(log, partitions)
     position = checkpoint.start_of_log(dict.fromkeys(ends, 0))
@@ -127,7 +127,7 @@ def interrupt(
     written = data.draw(up_to(len(run.outputs)), "outputs written")
     outputs += run.outputs[:written]
     for output in run.outputs[1 : data.draw(up_to(written), "acknowledged")]:
-        begin = output.end - cut.panes.length
+        begin = output.end - cut.buckets.length
         pending = run.progress.pending(output.shard, begin, output.end)
         run.progress.acknowledge_windows(output.shard, pending)
     return checkpoint.Position.from_json(run.progress.position().to_json())
@@ -141,9 +141,9 @@ def log() -> pl.DataFrame:
     return event_log(repeated, last)
 
 
-@pytest.mark.parametrize(("pane", "shards"), [(1000, 1), (7, 3), (1, 2)])
-def test_a_longer_log_gives_the_oracles_tables(log: pl.DataFrame, pane: int, shards: int) -> None:
-    run = run_graph(log, settings_of(RULES, 700), shape_of(RULES, shards, pane))
+@pytest.mark.parametrize(("bucket", "shards"), [(1000, 1), (7, 3), (1, 2)])
+def test_a_longer_log_gives_the_oracles_tables(log: pl.DataFrame, bucket: int, shards: int) -> None:
+    run = run_graph(log, settings_of(RULES, 700), shape_of(RULES, shards, bucket))
     assert_tables(run, expected(log, 4, RULES), RULES)
     assert run.counters["counted"].sum() == 4000
     assert run.counters["duplicates"].sum() == 80

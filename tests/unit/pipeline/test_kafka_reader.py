@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from spotify_mlops.config import params
-from spotify_mlops.pipeline import readers
-from spotify_mlops.pipeline.readers import KafkaReader
+from spotify_mlops.pipeline import kafka_reader
+from spotify_mlops.pipeline.kafka_reader import KafkaReader
 
 IDLE = timedelta(seconds=10)
 EARLY = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -67,7 +67,7 @@ class Broker:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(readers, "time", clock)
+    monkeypatch.setattr(kafka_reader, "time", clock)
     return clock
 
 
@@ -79,8 +79,8 @@ def reader(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> tuple[KafkaReader, 
         made.append(Broker(config))
         return made[0]
 
-    monkeypatch.setattr(readers, "Consumer", consumer)
-    monkeypatch.setattr(readers, "Producer", lambda config: made[0])
+    monkeypatch.setattr(kafka_reader, "Consumer", consumer)
+    monkeypatch.setattr(kafka_reader, "Producer", lambda config: made[0])
     return KafkaReader(params.load("local", kafka_bootstrap="127.0.0.1:1"), {0: 0, 1: 0}), made[0]
 
 
@@ -135,8 +135,8 @@ def test_a_partition_that_is_far_ahead_is_held_back_until_the_slowest_has_come_n
     hour = timedelta(hours=1)
     seen = []
     for ahead in (1, 2, 3, 2, 1.5, 1, 2):
-        kafka.keep_in_step({0: EARLY, 1: EARLY + ahead * hour}, 2 * hour)
-        assert kafka.holds_back == (ahead in (3, 1.5) or len(seen) == 3)
+        kafka.align({0: EARLY, 1: EARLY + ahead * hour}, 2 * hour)
+        assert kafka.throttles == (ahead in (3, 1.5) or len(seen) == 3)
         kafka.poll()
         seen.append(set(broker.paused))
     assert seen == [set(), set(), {1}, {1}, {1}, set(), set()]
@@ -148,12 +148,12 @@ def test_nobody_waits_for_a_partition_that_has_nothing_to_read(
     kafka, broker = reader
     broker.ends = {0: 9, 1: 9}
     far = {0: EARLY, 1: EARLY + timedelta(days=1)}
-    kafka.keep_in_step(far, IDLE)
-    assert kafka.holds_back
+    kafka.align(far, IDLE)
+    assert kafka.throttles
     broker.read[0] = 9
-    kafka.keep_in_step(far, IDLE)
-    assert not kafka.holds_back
-    kafka.keep_in_step({0: None, 1: EARLY}, IDLE)
-    assert not kafka.holds_back
-    kafka.keep_in_step({}, IDLE)
-    assert not kafka.holds_back
+    kafka.align(far, IDLE)
+    assert not kafka.throttles
+    kafka.align({0: None, 1: EARLY}, IDLE)
+    assert not kafka.throttles
+    kafka.align({}, IDLE)
+    assert not kafka.throttles

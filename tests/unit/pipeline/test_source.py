@@ -10,7 +10,7 @@ import pytest
 
 from spotify_mlops.config import params
 from spotify_mlops.domain.events import LOG_COLUMNS, encode_heartbeat
-from spotify_mlops.pipeline.source import _Ahead
+from spotify_mlops.pipeline.prefetch import Prefetcher
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 WHOLE = 4
@@ -39,19 +39,19 @@ class Log:
 
 
 @pytest.fixture
-def ahead() -> Iterator[_Ahead]:
-    reader = _Ahead(Log(WHOLE, 3, 1), params.load("local", batch_records=WHOLE))
+def ahead() -> Iterator[Prefetcher]:
+    reader = Prefetcher(Log(WHOLE, 3, 1), params.load("local", batch_records=WHOLE))
     yield reader
     reader.close()
 
 
-def test_a_source_has_caught_up_when_nothing_is_left_to_read(ahead: _Ahead) -> None:
+def test_a_source_has_caught_up_when_nothing_is_left_to_read(ahead: Prefetcher) -> None:
     assert ahead.poll().height == WHOLE
     assert not ahead.caught_up  # the broker may have more
     short = ahead.poll()
     assert short.height == 3
     assert ahead.caught_up
-    ahead.give_back(short[1:])
+    ahead.push_back(short[1:])
     assert not ahead.caught_up
     assert ahead.poll().height == 2
     assert ahead.poll().height == 1

@@ -39,7 +39,7 @@ class _TellDoFn(beam.DoFn):
     def process(self, place: int) -> Iterator[Any]:
         kind, value = _told[place]
         if kind == CLOSED:
-            stamp = Timestamp(micros=(value.pane - EPOCH) // timedelta(microseconds=1))
+            stamp = Timestamp(micros=(value.bucket - EPOCH) // timedelta(microseconds=1))
             yield beam.pvalue.TaggedOutput(
                 CLOSED, TimestampedValue((value.key, value.frame), stamp)
             )
@@ -75,8 +75,8 @@ def run_stream(
             tell("marked", marked)
             reached.append(watermark(marks, rules.lateness))
             if reached[-1] is not None:
-                panes = {shape.panes.start(w) for w in run.progress.close(reached[-1])}
-                for piece in steps.closing(sorted(panes), 0, reached[-1], shape):
+                buckets = {shape.buckets.start(w) for w in run.progress.close(reached[-1])}
+                for piece in steps.closing(sorted(buckets), 0, reached[-1], shape):
                     tell(CLOSED, piece)
             behind = steps_behind[number % len(steps_behind)]
             visible = reached[max(len(reached) - 1 - behind, 0)]
@@ -102,10 +102,10 @@ def run_stream(
 )
 @examples(3)
 def test_the_pace_of_the_watermark_decides_nothing(
-    data: st.DataObject, shards: int, pane: int, partitions: int, steps_behind: list[int]
+    data: st.DataObject, shards: int, bucket: int, partitions: int, steps_behind: list[int]
 ) -> None:
     log = data.draw(logs(partitions))
-    run = run_stream(log, RULES, shape_of(RULES, shards, pane), partitions, steps_behind)
+    run = run_stream(log, RULES, shape_of(RULES, shards, bucket), partitions, steps_behind)
     assert_tables(run, expected(log, partitions, RULES), RULES)
 
 

@@ -42,7 +42,7 @@ class Buffer:
         self.waiting, self.rows, self.bytes = [], 0, 0
         return rows
 
-    def settle(self) -> None:
+    def await_write(self) -> None:
         """Wait for the write under way; raise what it raised, from then on every time."""
         if self.under_way is not None:
             self.under_way.result()
@@ -101,11 +101,11 @@ class BufferedDoFn(beam.DoFn):
             return
         ending = buffer.job.finishing.is_set()
         if buffer.under_way is not None and (ending or buffer.under_way.done()):
-            buffer.settle()
+            buffer.await_write()
         if ending or (buffer.under_way is None and self._is_due(buffer)):
             self._flush(buffer)
         if ending:
-            buffer.settle()
+            buffer.await_write()
 
     def _is_due(self, buffer: Buffer) -> bool:
         """Tell whether to write now: closed windows go first, for as long as ``PATIENCE``."""
@@ -120,7 +120,7 @@ class BufferedDoFn(beam.DoFn):
             wait([self._buffer.under_way])
 
     def _flush(self, buffer: Buffer) -> None:
-        buffer.settle()
+        buffer.await_write()
         buffer.due = time.monotonic() + self._interval
         following = dict(buffer.following)
         buffer.under_way = buffer.writer.submit(self._write, buffer, buffer.take(), following)

@@ -21,7 +21,7 @@ def position_file(params: Params) -> str:
 
 
 @contextmanager
-def held(params: Params) -> Iterator[None]:
+def exclusive(params: Params) -> Iterator[None]:
     """Be the one process of this checkout that writes a log's tables and moves its position.
 
     Raises:

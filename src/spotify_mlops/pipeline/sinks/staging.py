@@ -12,7 +12,7 @@ import polars as pl
 
 from ...io import files
 from .. import checkpoint
-from ..predict import PredictedRows
+from ..transforms import PredictedRows
 from . import rows
 from .buffered import BufferedDoFn
 

@@ -13,7 +13,7 @@ from ...io.bigquery import tables
 from ...io.bigquery.appending import Appender
 from ...io.mongo.clients import database as mongo_database
 from .. import checkpoint
-from ..predict import PredictedRows
+from ..transforms import PredictedRows
 from . import mongo, positions, rows
 
 _saving = threading.Lock()

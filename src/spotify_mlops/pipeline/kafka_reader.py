@@ -1,16 +1,14 @@
-"""Where batches come from: the topic, or the archive of it."""
+"""The topic, read in batches: what cannot be read, what is too far ahead, what stays silent."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import polars as pl
-import pyarrow.parquet as pq
-from apache_beam.io.filesystems import FileSystems
 from confluent_kafka import (
     Consumer,
     KafkaError,
@@ -24,7 +22,6 @@ from ..config.errors import IntegrityError, ServiceError
 from ..config.params import Params
 from ..domain.events import LOG_COLUMNS, encode_heartbeat, withheld
 from ..io import kafka
-from ..io.archive.archived import ArchivedFile, archived_files, missing, take_next
 from ..io.kafka import damaged
 from .watermark import Marks
 
@@ -32,17 +29,15 @@ POLL_SECONDS = 0.05
 _DEAF_SECONDS = 1.0
 """When nobody asked the broker for this long, what it would have said is not known."""
 _TROUBLE_SECONDS = 5.0
-"""A partition that gives nothing but an error for so long is told of."""
-_log = logging.getLogger(__name__)
-
-
+"""A partition that gives nothing but an error for so long is logged."""
 _FETCH_BYTES = 512 << 10
 _FETCHED_RECORDS = 10_000
 """Of each partition, asked for at once and waiting to be given out. The consumer gives out one
-fetch after the other: with more, a partition is far ahead before it can be held back, and what
-waits when it is held back is fetched again."""
+fetch after the other: with more, a partition is far ahead before it can be paused, and what
+waits when it is paused is fetched again."""
 _REFETCH_MS = 5
 """The library looks only each second whether less waits; a batch is gone sooner."""
+_log = logging.getLogger(__name__)
 
 
 class _Trouble(NamedTuple):
@@ -50,17 +45,7 @@ class _Trouble(NamedTuple):
 
     since: float
     text: str
-    told: bool = False
-
-
-class Reader(Protocol):
-    """A source of batches in offset order within each partition."""
-
-    def poll(self) -> pl.DataFrame:
-        """Return the next records (``LOG_COLUMNS``), after a short wait perhaps none."""
-
-    def close(self) -> None:
-        """Let go of connections and files."""
+    logged: bool = False
 
 
 class KafkaReader:
@@ -91,19 +76,19 @@ class KafkaReader:
             [TopicPartition(params.kafka.topic, p, offset) for p, offset in offsets.items()]
         )
         self._producer: Producer | None = None
-        self._held: frozenset[int] = frozenset()
+        self._ahead: frozenset[int] = frozenset()
         self._paused: frozenset[int] = frozenset()
         self._sent = dict(offsets)
         self._heard = dict.fromkeys(offsets, time.monotonic())
         self._polled = time.monotonic()
         self._failing_since: float | None = None
         self._failure = ""
-        self._told = False
+        self._outage_logged = False
         self._troubles: dict[int, _Trouble] = {}
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN and not self._told:
-            self._told = True
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and not self._outage_logged:
+            self._outage_logged = True
             _log.error("%s Se espera a que vuelva.", self._unreachable())
         if self._failing_since is None:
             self._failing_since = time.monotonic()
@@ -117,7 +102,7 @@ class KafkaReader:
                 error, for ``service_timeout``.
             IntegrityError: the log no longer has the next records.
         """
-        self._pause_held()
+        self._pause()
         messages = self._consumer.consume(self._params.stream.batch_records, POLL_SECONDS)
         damage: dict[int, int] = {}
         if [1 for message in messages if message.error() is not None]:
@@ -133,7 +118,7 @@ class KafkaReader:
         self._polled = now
         if messages:
             self._failing_since = None
-            self._told = False
+            self._outage_logged = False
             given = {p for p in set(partitions) if p is not None}
             self._heard.update((p, now) for p in given)
             for partition in self._troubles.keys() & given:
@@ -142,7 +127,7 @@ class KafkaReader:
             limit = self._params.stream.service_timeout.total_seconds()
             if time.monotonic() - self._failing_since > limit and not self._answers():
                 raise self._unreachable()
-        self._tell_troubles(now)
+        self._check_troubles(now)
         batch = pl.DataFrame(
             {
                 "partition": pl.Series(partitions, dtype=pl.Int32),
@@ -206,8 +191,7 @@ class KafkaReader:
         known = self._troubles.get(partition, _Trouble(time.monotonic(), ""))
         text = (
             f"la partición {partition} del tema {self._params.kafka.topic} no se puede leer "
-            "desde el "
-            f"registro {offset} ({error.str()})"
+            f"desde el registro {offset} ({error.str()})"
         )
         self._troubles[partition] = known._replace(text=text)
 
@@ -218,14 +202,14 @@ class KafkaReader:
         lasting = [t.text for t in list(self._troubles.values()) if t.since < limit]
         return "; ".join(lasting) or None
 
-    def _tell_troubles(self, now: float) -> None:
+    def _check_troubles(self, now: float) -> None:
         if not self._troubles:
             return
         for partition, trouble in self._troubles.items():
             if now - trouble.since > self._params.stream.service_timeout.total_seconds():
                 raise ServiceError(f"Kafka responde, pero {trouble.text}.")
-            if now - trouble.since > _TROUBLE_SECONDS and not trouble.told:
-                self._troubles[partition] = trouble._replace(told=True)
+            if now - trouble.since > _TROUBLE_SECONDS and not trouble.logged:
+                self._troubles[partition] = trouble._replace(logged=True)
                 _log.error("Kafka responde, pero %s.", trouble.text)
 
     def _fail(self, error: KafkaError) -> None:
@@ -236,8 +220,8 @@ class KafkaReader:
         ):
             raise IntegrityError(
                 f"El tema {self._params.kafka.topic} ya no tiene los registros desde los que hay "
-                "que "
-                f"seguir ({error.str()}). Reconstrúyelo con «spotify-mlops replay --from archive»."
+                f"que seguir ({error.str()}). Reconstrúyelo con «spotify-mlops replay --from "
+                "archive»."
             )
         if not error.retriable() and error.fatal():
             raise KafkaException(error)
@@ -256,8 +240,8 @@ class KafkaReader:
         reason = f" ({self._failure})" if self._failure else ""
         return ServiceError(f"Kafka no responde en {server}{reason}. Mira «spotify-mlops status».")
 
-    def keep_in_step(self, marks: Marks, most: timedelta) -> None:
-        """Hold back, from the next ``poll`` on, the partitions that are far ahead in event time.
+    def align(self, marks: Marks, max_drift: timedelta) -> None:
+        """Pause, from the next ``poll`` on, the partitions that are far ahead in event time.
 
         The consumer gives out as many bytes of one partition as of another. One with fewer events
         gets ahead, the more the longer the backlog is, and the windows that it opens wait in
@@ -265,34 +249,35 @@ class KafkaReader:
 
         Args:
             marks: after the last batch, of the partitions that are still to be read.
-            most: how far ahead of the slowest a partition may be; it goes on at half of this.
+            max_drift: how far ahead of the slowest a partition may be; it goes on at half of this.
         """
         known = {p: mark for p, mark in marks.items() if mark is not None}
-        if not known or (max(known.values()) - min(known.values()) <= most and not self._held):
-            self._held = frozenset()
+        if not known or not (self._ahead or _spread(known.values()) > max_drift):
+            self._ahead = frozenset()
             return  # what follows waits for a poll under way
         slowest = min((mark for p, mark in known.items() if not self._is_read(p)), default=None)
-        self._held = frozenset(
+        self._ahead = frozenset(
             p
             for p, mark in known.items()
-            if slowest is not None and mark - slowest > (most / 2 if p in self._held else most)
+            if slowest is not None
+            and mark - slowest > (max_drift / 2 if p in self._ahead else max_drift)
         )
 
     @property
-    def holds_back(self) -> bool:
-        """Whether a partition is held back: what it has is not asked for."""
-        return bool(self._held)
+    def throttles(self) -> bool:
+        """Whether a partition is paused: what it has is not asked for."""
+        return bool(self._ahead)
 
-    def _pause_held(self) -> None:
-        """Do what ``keep_in_step`` said, in the thread that reads."""
-        held = self._held
+    def _pause(self) -> None:
+        """Do what ``align`` said, in the thread that reads."""
+        ahead = self._ahead
         for change, partitions in (
-            (self._consumer.pause, held - self._paused),
-            (self._consumer.resume, self._paused - held),
+            (self._consumer.pause, ahead - self._paused),
+            (self._consumer.resume, self._paused - ahead),
         ):
             if partitions:
                 change([TopicPartition(self._params.kafka.topic, p) for p in partitions])
-        self._paused = held
+        self._paused = ahead
 
     def beat_silent(self, marks: Marks, idle_timeout: timedelta) -> None:
         """Write a heartbeat into each partition that is silent and holds the watermark back.
@@ -337,103 +322,5 @@ class KafkaReader:
         self._consumer.close()
 
 
-class ArchiveReader:
-    """Reads the archive's Parquet files in offset order, each record once.
-
-    Files overlap where a job was killed between writing one and saving its position. Their names
-    say what they hold; a file is read when what precedes it in all its partitions has been.
-    """
-
-    def __init__(self, params: Params, offsets: Mapping[int, int]) -> None:
-        """List the files under ``raw/``; ``offsets`` is the first record of each partition."""
-        self._params = params
-        self._next = dict(offsets)
-        self._list()
-        self._batches = self._read()
-
-    def _list(self) -> None:
-        self._waiting = archived_files(self._params)[::-1]
-
-    def _read(self) -> Iterator[pl.DataFrame]:
-        while (file := take_next(self._waiting, self._next)) is not None:
-            try:
-                yield from self._unread(file)
-            except Exception:  # file systems have many words for a file that is not there
-                self._list()
-                if any(listed.path == file.path for listed in self._waiting):
-                    raise
-                # It was merged with others since it was listed: go on in the one that holds it.
-        if self._waiting:
-            file = self._waiting[-1]
-            holes = {
-                p: (self._next.get(p, 0), first)
-                for p, first, _ in file.spans
-                if first > self._next.get(p, 0)
-            }
-            raise missing(holes, f"antes de {file.name}")
-
-    def _unread(self, file: ArchivedFile) -> Iterator[pl.DataFrame]:
-        """Yield what a file holds that was not read, a group of its rows after the other."""
-        following = {p: first for p, first, _ in file.spans}
-        with FileSystems.open(file.path) as stream, pq.ParquetFile(stream) as content:
-            for group in _in_step(content.metadata):
-                frame = pl.from_arrow(content.read_row_group(group, columns=list(LOG_COLUMNS)))
-                assert isinstance(frame, pl.DataFrame)
-                frame = frame.with_columns(withheld.archived(frame["value"].cast(pl.Binary)))
-                rows = frame.cast(pl.Schema(LOG_COLUMNS)).sort("partition", "offset")
-                parts = []
-                for part in rows.partition_by("partition", maintain_order=True):
-                    partition = part["partition"][0]
-                    first = following.get(partition, 0)
-                    end = first + part.height
-                    if not part["offset"].equals(pl.int_range(first, end, eager=True)):
-                        raise _torn(file, partition)
-                    following[partition] = end
-                    unread = self._next.get(partition, 0)
-                    parts.append(part.filter(pl.col("offset") >= unread))
-                    self._next[partition] = max(unread, end)
-                yield from pl.concat(parts).iter_slices(self._params.stream.batch_records)
-        for partition, _, last in file.spans:
-            if following[partition] != last + 1:
-                raise _torn(file, partition)
-
-    def poll(self) -> pl.DataFrame:
-        """Return the next records.
-
-        Raises:
-            IntegrityError: offsets are missing in the archive, or it ended.
-        """
-        try:
-            return next(self._batches)
-        except StopIteration:
-            raise IntegrityError(
-                f"El archivo acaba antes de lo esperado; siguiente registro: {self._next}."
-            ) from None
-
-    def close(self) -> None:
-        """Nothing stays open between batches."""
-
-
-def _torn(file: ArchivedFile, partition: int) -> IntegrityError:
-    spans = {p: (first, last + 1) for p, first, last in file.spans}
-    return missing({partition: spans.get(partition, (0, 0))}, f"alguno, dentro de {file.name}")
-
-
-def _in_step(metadata: pq.FileMetaData) -> list[int]:
-    """Return a file's groups of rows by time, so that no partition is far ahead of another.
-
-    In a file that was merged each holds rows of one partition. Where one holds more, they stay in
-    the file's order.
-    """
-    names = metadata.schema.names
-    columns = names.index("partition"), names.index("append_time")
-    reached: dict[int, datetime] = {}
-    times = []
-    for group in range(metadata.num_row_groups):
-        partition, time = (metadata.row_group(group).column(i).statistics for i in columns)
-        if not partition or not time or partition.min != partition.max:
-            return list(range(metadata.num_row_groups))
-        # A partition's rows keep their order though the broker's clock was set back.
-        reached[partition.min] = max(reached.get(partition.min, time.min), time.min)
-        times.append(reached[partition.min])
-    return sorted(range(len(times)), key=times.__getitem__)
+def _spread(marks: Collection[datetime]) -> timedelta:
+    return max(marks) - min(marks)
