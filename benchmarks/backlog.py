@@ -11,10 +11,11 @@ from typing import Any
 
 import psutil
 import workload
-from workload import Say, figure
+from workload import figure
 
 from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.config.params import Params
+from spotify_mlops.config.progress import Progress
 from spotify_mlops.operations import apps, lag
 from spotify_mlops.presentation.es.operations import lag_lines
 
@@ -43,7 +44,7 @@ class Run:
         return max(sum(sample[part] for part in parts) for sample in self.memory)
 
 
-def run(params: Params, say: Say, events: int = 5_000_000) -> list[dict[str, Any]]:
+def run(params: Params, say: Progress, events: int = 5_000_000) -> list[dict[str, Any]]:
     """Publish a log, let the job work it off, and watch its memory.
 
     The baseline is the same job over a tenth of it in the same run: what grows with the backlog
@@ -67,14 +68,14 @@ def run(params: Params, say: Say, events: int = 5_000_000) -> list[dict[str, Any
     ]
 
 
-def _work_off(params: Params, events: int, say: Say) -> Run:
+def _work_off(params: Params, events: int, say: Progress) -> Run:
     base = workload.prepare(params, f"backlog-{events}", say, simulator_events=events)
     say(f"La tarea en directo sobre {events} eventos atrasados")
     with workload.own_stores(base, "backlog") as own:
         return _watch(own, say)
 
 
-def _watch(params: Params, say: Say) -> Run:
+def _watch(params: Params, say: Progress) -> Run:
     command = [sys.executable, "-m", "spotify_mlops", "stream", "--until-caught-up", "--json"]
     seen = Run()
     began = time.monotonic()

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 from playwright.sync_api import Browser, sync_playwright
-from workload import Say, figure
+from workload import figure
 
 from spotify_mlops.config.errors import UserError
 from spotify_mlops.config.params import Params
+from spotify_mlops.config.progress import Progress
 from spotify_mlops.config.spanish import exact, number
 from spotify_mlops.domain.features import feature_names
 from spotify_mlops.domain.labels import LEVELS
@@ -40,7 +41,7 @@ _READY = "document.querySelector('#updated')?.textContent.startsWith('Al día')"
 
 
 def run(
-    params: Params, say: Say, events: int = ROWS, seconds: float = 60.0
+    params: Params, say: Progress, events: int = ROWS, seconds: float = 60.0
 ) -> list[dict[str, Any]]:
     """Fill a dataset with ``events`` predictions, open the page, and watch it for ``seconds``."""
     executable = shutil.which("chromium") or shutil.which("chromium-browser")

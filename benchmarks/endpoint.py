@@ -26,10 +26,11 @@ from typing import Any
 
 import polars as pl
 import workload
-from workload import Say, figure
+from workload import figure
 
 from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.config.params import Params
+from spotify_mlops.config.progress import Progress
 from spotify_mlops.config.spanish import exact
 from spotify_mlops.io import mongo
 from spotify_mlops.io.http import guard, ports
@@ -52,7 +53,7 @@ _HERE = Path(__file__).parent
 SINCE = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def run(params: Params, say: Say, seconds: float = 4.0) -> list[dict[str, Any]]:
+def run(params: Params, say: Progress, seconds: float = 4.0) -> list[dict[str, Any]]:
     """Measure for ``seconds`` a case and round.
 
     Raises:
@@ -76,7 +77,7 @@ def run(params: Params, say: Say, seconds: float = 4.0) -> list[dict[str, Any]]:
         return _measure(params, _Bench(servers, bodies, seconds), say)
 
 
-def _measure(params: Params, bench: _Bench, say: Say) -> list[dict[str, Any]]:
+def _measure(params: Params, bench: _Bench, say: Progress) -> list[dict[str, Any]]:
     say("Una instancia por petición, tantas como se pueda")
     free = bench.rounds(["project", "idiomatic", "constant"], "one", connections=16)
     say(f"Una instancia por petición, {exact(RATE)} por segundo")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +27,7 @@ from workload import figure
 from spotify_mlops.config import paths
 from spotify_mlops.config.errors import ServiceError, UserError
 from spotify_mlops.config.params import Params
+from spotify_mlops.config.progress import Progress
 from spotify_mlops.config.spanish import exact
 from spotify_mlops.domain.windows import EPOCH
 from spotify_mlops.io import bigquery, mongo
@@ -35,7 +36,6 @@ from spotify_mlops.io.kafka import admin
 from spotify_mlops.io.local import processes
 from spotify_mlops.operations import apps
 
-Say = Callable[[str], None]
 WARM_UP = 10
 """Windows at the start that are not counted: the job's first bundles load code and model."""
 POLL_SECONDS = 0.03
@@ -54,7 +54,7 @@ CASES = ((1_000.0, True), (2_000.0, True), (5_000.0, True), (40_000.0, False))
 
 def run(
     params: Params,
-    say: Say,
+    say: Progress,
     rate: float | None = None,
     seconds: float = 45.0,
     all_sinks: bool = True,
@@ -98,7 +98,7 @@ def _bench(params: Params, bundle: Path) -> Iterator[Params]:
 
 
 def _case(
-    params: Params, rate: float, seconds: float, all_sinks: bool, say: Say
+    params: Params, rate: float, seconds: float, all_sinks: bool, say: Progress
 ) -> list[dict[str, Any]]:
     sinks = "todos los destinos" if all_sinks else "solo los destinos de predicciones"
     say(f"{exact(rate)} eventos/s durante {exact(seconds)} s, {sinks}")

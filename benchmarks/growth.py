@@ -15,10 +15,11 @@ import numpy as np
 import polars as pl
 import workload
 from matplotlib.figure import Figure
-from workload import Say, figure
+from workload import figure
 
 from spotify_mlops.config import paths
 from spotify_mlops.config.params import Params
+from spotify_mlops.config.progress import Progress
 from spotify_mlops.config.spanish import number
 from spotify_mlops.domain.events import EVENT_TYPES, LOG_COLUMNS, encode_heartbeat
 from spotify_mlops.pipeline.source import LogSource
@@ -55,7 +56,7 @@ class _MemorySource(LogSource):
         )
 
 
-def run(params: Params, say: Say, events: int = max(EVENTS)) -> list[dict[str, Any]]:
+def run(params: Params, say: Progress, events: int = max(EVENTS)) -> list[dict[str, Any]]:
     """Run the graph over logs of up to ``events`` events and of up to 200,000 tracks."""
     params = workload.prepare(params, "growth", say, simulator_events=200_000)
     start = _cpu(params, 0, 1)[0]
@@ -86,7 +87,7 @@ def _figure(name: str, point: _Point, first: _Point) -> dict[str, Any]:
     return figure(f"growth_{name}", point.cost, "us", first.cost, 2)
 
 
-def _cost(params: Params, events: int, tracks: int, start: float, say: Say) -> _Point:
+def _cost(params: Params, events: int, tracks: int, start: float, say: Progress) -> _Point:
     cpu, counts = _cpu(params, events, tracks)
     assert counts["counted"] == events, (counts, events)
     rows = counts["predictions"]

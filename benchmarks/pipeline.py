@@ -19,9 +19,10 @@ import polars as pl
 import workload
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from workload import Run, Say, figure
+from workload import Run, figure
 
 from spotify_mlops.config.params import Params
+from spotify_mlops.config.progress import Progress
 from spotify_mlops.io import files, kafka
 from spotify_mlops.io.archive import archived
 from spotify_mlops.pipeline.predict import Champions
@@ -35,7 +36,7 @@ PAIRS = 10
 LETTERS_EVENTS = 200_000
 
 
-def run(params: Params, say: Say, events: int = 1_000_000) -> list[dict[str, Any]]:
+def run(params: Params, say: Progress, events: int = 1_000_000) -> list[dict[str, Any]]:
     """Publish a log of its own, run all jobs over it, and compare.
 
     Raises:
@@ -139,7 +140,7 @@ def _idiomatic(params: Params, extents: workload.Extents) -> dict[str, int]:
     return measured.counts(job)
 
 
-def _cost_of_letters(params: Params, say: Say, events: int) -> float:
+def _cost_of_letters(params: Params, say: Progress, events: int) -> float:
     """Return the median CPU-time ratio of logs with 1 % bad records and with none.
 
     Interleaved pairs of runs, so that what else the machine does meets both alike.

@@ -16,10 +16,11 @@ import numpy as np
 import polars as pl
 import psutil
 import workload
-from workload import Say, figure
+from workload import figure
 
 from spotify_mlops.config.errors import ServiceError, UserError
 from spotify_mlops.config.params import Params
+from spotify_mlops.config.progress import Progress
 from spotify_mlops.config.spanish import exact
 from spotify_mlops.domain.events import Ahead, decode
 from spotify_mlops.domain.schemas import COUNTED_SCHEMA
@@ -45,7 +46,7 @@ _Element = tuple[Any, int, datetime | None]
 
 
 def run(
-    params: Params, say: Say, events: int = 15_000_000, seconds: float = 300.0
+    params: Params, say: Progress, events: int = 15_000_000, seconds: float = 300.0
 ) -> list[dict[str, Any]]:
     """Write a full log to all stores for some time; to each alone; to all with no pipeline.
 
@@ -83,7 +84,7 @@ def run(
     ]
 
 
-def _ceilings(params: Params, decoded: pl.DataFrame, say: Say) -> dict[str, float]:
+def _ceilings(params: Params, decoded: pl.DataFrame, say: Progress) -> dict[str, float]:
     """Return the events a second that each sink takes alone: the job's own code, without Beam."""
     ceilings = {}
     for name, sink, elements in _work(params, decoded):
@@ -93,7 +94,7 @@ def _ceilings(params: Params, decoded: pl.DataFrame, say: Say) -> dict[str, floa
     return ceilings
 
 
-def _together(params: Params, decoded: pl.DataFrame, say: Say) -> tuple[float, float]:
+def _together(params: Params, decoded: pl.DataFrame, say: Progress) -> tuple[float, float]:
     """Let all sinks write at once, each in a thread, without Beam.
 
     Returns:

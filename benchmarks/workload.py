@@ -22,6 +22,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from spotify_mlops import sources
 from spotify_mlops.config import paths
 from spotify_mlops.config.params import Params
+from spotify_mlops.config.progress import Progress
 from spotify_mlops.config.spanish import number
 from spotify_mlops.domain import features, labels
 from spotify_mlops.domain.events import Ahead, decode
@@ -36,14 +37,13 @@ from spotify_mlops.pipeline.kafka_reader import KafkaReader
 from spotify_mlops.pipeline.source import LogSource
 from spotify_mlops.presentation.es import card
 
-Say = Callable[[str], None]
 Extents = Mapping[int, tuple[int, int]]
 """Per partition, the first record and the end of what is read."""
 MODEL_EVENTS = 400_000
 """In the log that the model is trained on, whatever the log that it then predicts."""
 
 
-def prepare(params: Params, name: str, say: Say, **changes: Any) -> Params:
+def prepare(params: Params, name: str, say: Progress, **changes: Any) -> Params:
     """Publish a simulated log of its own and register a model for it, each once.
 
     Returns:
@@ -85,7 +85,7 @@ def own_stores(base: Params, name: str, bundle: Path | None = None) -> Iterator[
         bigquery.client(params).delete_dataset(unique, delete_contents=True)
 
 
-def _publish(params: Params, name: str, say: Say, **changes: Any) -> Params:
+def _publish(params: Params, name: str, say: Progress, **changes: Any) -> Params:
     own = {
         "topic": f"bench-{name}",
         "archive": str(paths.state_dir() / "bench" / name),
@@ -97,7 +97,7 @@ def _publish(params: Params, name: str, say: Say, **changes: Any) -> Params:
     return params
 
 
-def model(params: Params, say: Say) -> Path:
+def model(params: Params, say: Progress) -> Path:
     """Train as notebook 04 does on a log of its own, once; return the bundle."""
     params = _publish(params, "model", say, simulator_events=MODEL_EVENTS)
     folder = Path(params.cloud.archive) / "bundle"
@@ -117,7 +117,7 @@ def model(params: Params, say: Say) -> Path:
     return folder
 
 
-def fitted(params: Params, say: Say) -> Path:
+def fitted(params: Params, say: Progress) -> Path:
     """Return the file with the same model as scikit-learn fitted it: a ``LevelModel``."""
     return _fitted(model(params, say))
 

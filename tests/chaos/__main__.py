@@ -14,6 +14,7 @@ import click
 from chaos import campaign, checkout, deployment, faults, injected, log, report
 from local_services import services
 from spotify_mlops.config import paths
+from spotify_mlops.config.progress import Progress
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,7 +76,7 @@ def _outcomes(
     kills: int,
     notebooks: int,
     outage: float,
-    say: campaign.Say,
+    say: Progress,
 ) -> Iterator[campaign.Outcome]:
     runner = campaign.Campaign(fixed, work / "runs", say)
     say("Ejecución sin perturbar")

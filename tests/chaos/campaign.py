@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from local_services import services as local_services
 from spotify_mlops.config.errors import IntegrityError, ServiceError
 from spotify_mlops.config.params import Params
+from spotify_mlops.config.progress import Progress, silent
 from spotify_mlops.io.local import processes
 from spotify_mlops.operations import apps
 from spotify_mlops.pipeline.sinks import positions
@@ -30,7 +31,6 @@ STALLED_SECONDS = 600.0
 _EXPECTED_EXITS = (0, -signal.SIGKILL, ServiceError.exit_code)
 """Done, killed, or a service that stayed away; it is then started again."""
 _TESTS = Path(__file__).parents[1]
-Say = Callable[[str], None]
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Outcome:
 class Campaign:
     """Streams one log undisturbed, then as often as asked with faults."""
 
-    def __init__(self, log: FixedLog, folder: Path, say: Say = lambda _: None) -> None:
+    def __init__(self, log: FixedLog, folder: Path, say: Progress = silent) -> None:
         """Keep logs and switches in ``folder``."""
         self._log = log
         self._folder = folder
@@ -103,7 +103,7 @@ class _Run:
     """One run: its streaming process is started again, by the same command, until it is done."""
 
     def __init__(
-        self, settings: Params, log: FixedLog, faults: Sequence[Fault], folder: Path, say: Say
+        self, settings: Params, log: FixedLog, faults: Sequence[Fault], folder: Path, say: Progress
     ) -> None:
         self._settings = settings
         self._log = log

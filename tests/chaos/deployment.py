@@ -17,6 +17,7 @@ from spotify_mlops import sources
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import IntegrityError
 from spotify_mlops.config.params import Params
+from spotify_mlops.config.progress import Progress, silent
 from spotify_mlops.io.local import processes, state
 from spotify_mlops.model import dataset, gate, runs
 from spotify_mlops.model.promotions import PromotionHistory
@@ -26,7 +27,7 @@ from spotify_mlops.operations import apps, bounded
 from spotify_mlops.presentation.es import card
 
 from . import contents
-from .campaign import Outcome, Say
+from .campaign import Outcome
 from .log import SHORT
 
 _OWN = ("append_time", "topic")
@@ -51,7 +52,7 @@ class Kill:
 class Deployments:
     """Deploys one model from one history, undisturbed and with kills, and compares."""
 
-    def __init__(self, folder: Path, say: Say = lambda _: None) -> None:
+    def __init__(self, folder: Path, say: Progress = silent) -> None:
         """Keep logs in ``folder``, which must exist."""
         self._folder = folder
         self._say = say

@@ -28,6 +28,7 @@ from spotify_mlops import sources
 from spotify_mlops.config import params, paths
 from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.config.params import Params
+from spotify_mlops.config.progress import Progress, silent
 from spotify_mlops.io import kafka
 from spotify_mlops.io.archive import archived, compaction
 from spotify_mlops.io.local import processes, state
@@ -53,7 +54,6 @@ GROWING = ("kafka", "archive", "bigquery")
 SETTLED_DAYS = 9
 _STALLED_SECONDS = 180.0
 _PAUSE = 0.2
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def publish(folder: Path, days: int, clock: float, **overrides: Any) -> Params:
     return settings
 
 
-def run(settings: Params, say: Say = lambda _: None) -> Outcome:
+def run(settings: Params, say: Progress = silent) -> Outcome:
     """Let the deployment live through the simulated time; compare it with a replay at the end.
 
     Raises:
@@ -137,7 +137,7 @@ def run(settings: Params, say: Say = lambda _: None) -> Outcome:
     return outcome
 
 
-def _lived(settings: Params, say: Say) -> Iterator[Sample]:
+def _lived(settings: Params, say: Progress) -> Iterator[Sample]:
     """Yield a sample at the end of each simulated day that is written, until the last."""
     began = moved = time.monotonic()
     pause = Event()

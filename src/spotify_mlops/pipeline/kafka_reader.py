@@ -283,8 +283,8 @@ class KafkaReader:
         """Write a heartbeat into each partition that is silent and holds the watermark back.
 
         Silent is a partition that has been read to its end and to which nothing was added for
-        ``idle_timeout``. While nobody listened (the broker was away, the sinks held the source
-        back) no time passes, and where records wait to be read there is no silence: their events
+        ``idle_timeout``. While nobody listened (the broker was away, the sinks stopped the
+        source) no time passes, and where records wait to be read there is no silence: their events
         would come after a heartbeat that is newer than they are, and be late.
         """
         known = [mark for mark in marks.values() if mark is not None]
@@ -306,7 +306,7 @@ class KafkaReader:
             self._producer.poll(0)
 
     def _is_read(self, partition: int, *, ask: bool = False) -> bool:
-        """Tell whether a partition has been read to the end that the broker last told, or tells."""
+        """Tell whether a partition has been read to the end that the broker last gave, or gives."""
         place = TopicPartition(self._params.kafka.topic, partition)
         try:
             _, end = self._consumer.get_watermark_offsets(place, timeout=1, cached=not ask)

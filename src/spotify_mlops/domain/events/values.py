@@ -44,7 +44,7 @@ class Text:
     unfit: ClassVar[Any] = ""
 
     def columns(self, name: str, values: Sequence[Any]) -> list[pl.Series]:
-        """Return the column of some values, and with it what the rules have to know."""
+        """Return the column of some values, and another where the rules have to know more."""
         return [pl.Series(name, values, dtype=pl.String, strict=True)]
 
     def rules(self, name: str) -> list[Rule]:
@@ -62,7 +62,6 @@ class OneOf(Text):
     unknown: Reason = Reason.OUT_OF_RANGE
 
     def rules(self, name: str) -> list[Rule]:
-        """As of ``Text``."""
         known = pl.col(name).is_in(sorted(self.members))
         return [Rule(known, lambda text: Fault(self.unknown, text[:100]))]
 
@@ -75,11 +74,9 @@ class Time(Text):
     unfit: ClassVar[Any] = "1970-01-01T00:00:00.000000Z"
 
     def columns(self, name: str, values: Sequence[Any]) -> list[pl.Series]:
-        """As of ``Text``."""
         return [times.parse_times(series) for series in super().columns(name, values)]
 
     def rules(self, name: str) -> list[Rule]:
-        """As of ``Text``."""
         time = pl.col(name)
 
         def unread(_: str) -> Fault:
@@ -102,13 +99,11 @@ class Date(Text):
     column: ClassVar[Any] = pl.Date
 
     def columns(self, name: str, values: Sequence[Any]) -> list[pl.Series]:
-        """As of ``Text``."""
         (text,) = super().columns(name, values)
         dates = times.parse_dates(text)
         return [dates, (text.is_null() | dates.is_not_null()).alias(f"_{name}_is_date")]
 
     def rules(self, name: str) -> list[Rule]:
-        """As of ``Text``."""
         detail = f"{name}: expected YYYY, YYYY-MM or YYYY-MM-DD"
         return [Rule(pl.col(f"_{name}_is_date"), lambda _: Fault(Reason.WRONG_TYPE, detail))]
 
@@ -128,7 +123,7 @@ class Integer:
         return self.low - 1
 
     def columns(self, name: str, values: Sequence[Any]) -> list[pl.Series]:
-        """As of ``Text``; what is out of range stays so, and fits the column."""
+        # What is out of range stays so, and fits the column.
         beyond = self.high + 1
         try:
             series = pl.Series(name, values, dtype=pl.Int64, strict=True)
@@ -138,7 +133,6 @@ class Integer:
         return [series.clip(self.unfit, beyond).cast(self.column)]
 
     def rules(self, name: str) -> list[Rule]:
-        """As of ``Text``."""
 
         def fault(value: object) -> Fault:
             if type(value) is not int:

@@ -37,13 +37,13 @@ def ensure_topic(params: Params) -> None:
     }
     if params.kafka.bootstrap == LOCAL:
         config["retention.ms"] = "-1"
-    letters = config | {"max.message.bytes": str(DEAD_LETTER_BYTES)}
+    dead_letters = config | {"max.message.bytes": str(DEAD_LETTER_BYTES)}
     replication = 1 if params.kafka.bootstrap == LOCAL else -1
     admin = admin_client(params)
     _check_reachable(params, admin)
     wanted = [
         NewTopic(params.kafka.topic, params.kafka.partitions, replication, config=config),
-        NewTopic(f"{params.kafka.topic}-dead-letters", 1, replication, config=letters),
+        NewTopic(f"{params.kafka.topic}-dead-letters", 1, replication, config=dead_letters),
     ]
     create_topics(params, admin, wanted)
     found = len(_partitions(admin, params))

@@ -142,14 +142,14 @@ class _Reader:
         """Yield what there is from an offset on: records, damage, and None at the end."""
         self._consumer.assign([self._place(offset)])
         waited = time.monotonic()
-        told = "no responde"
+        reason = "no responde"
         while True:
             message = self._consumer.poll(1.0)
             error = message.error() if message is not None else None
             if message is None or (error is not None and not _is_answer(error)):
-                told = told if error is None else error.str()
+                reason = reason if error is None else error.str()
                 if time.monotonic() - waited > self._patience:
-                    raise ServiceError(f"Kafka: {told}.")
+                    raise ServiceError(f"Kafka: {reason}.")
                 continue
             waited = time.monotonic()
             if error is None:

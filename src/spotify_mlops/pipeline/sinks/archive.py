@@ -24,8 +24,8 @@ def coverage(params: Params) -> dict[int, int]:
     Raises:
         IntegrityError: records before it are missing.
     """
-    held = archived.coverage(archived.archived_files(params))
-    return {partition: following for partition, (_, following) in held.items()}
+    spans = archived.coverage(archived.archived_files(params))
+    return {partition: following for partition, (_, following) in spans.items()}
 
 
 def extent(params: Params) -> tuple[dict[int, int], dict[int, int]]:
@@ -35,17 +35,17 @@ def extent(params: Params) -> tuple[dict[int, int], dict[int, int]]:
         IntegrityError: records are missing between them, or after them up to where the job has
             said that the archive holds them.
     """
-    held = archived.coverage(archived.archived_files(params))
+    spans = archived.coverage(archived.archived_files(params))
     saved = positions.load(params)
     acknowledged = saved.acknowledged if saved is not None else {}
     lost = {
-        partition: (held[partition][1] if partition in held else 0, following)
+        partition: (spans[partition][1] if partition in spans else 0, following)
         for partition, following in acknowledged.items()
-        if following > (held[partition][1] if partition in held else 0)
+        if following > (spans[partition][1] if partition in spans else 0)
     }
     if lost:
         raise archived.missing(lost, "los últimos")
-    return {p: low for p, (low, _) in held.items()}, {p: high for p, (_, high) in held.items()}
+    return {p: low for p, (low, _) in spans.items()}, {p: high for p, (_, high) in spans.items()}
 
 
 def by_append_day(rows: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:

@@ -40,7 +40,7 @@ class DeadLetterTopic:
             }
         )
 
-    def publish(self, letters: pl.DataFrame) -> None:
+    def publish(self, dead_letters: pl.DataFrame) -> None:
         """Publish rows of ``spotify_dead_letters`` and wait until they are acknowledged.
 
         Raises:
@@ -52,7 +52,7 @@ class DeadLetterTopic:
             if error is not None:
                 failures.append(str(error))
 
-        for letter in letters.iter_rows(named=True):
+        for letter in dead_letters.iter_rows(named=True):
             headers = {
                 "reason": letter["reason"],
                 "detail": letter["detail"] or "",

@@ -30,13 +30,13 @@ def dead_letter_rows(marked: pl.DataFrame, topic: str) -> pl.DataFrame:
 
     It is whole, but for a record that the reader did not take in: its detail says what it was.
     """
-    letters = marked.filter(pl.col("kind") == Kind.DEAD_LETTER)
-    return letters.select(
+    dead_letters = marked.filter(pl.col("kind") == Kind.DEAD_LETTER)
+    return dead_letters.select(
         *_POSITION,
         pl.lit(topic).alias("topic"),
         "reason",
         "detail",
-        withheld.originals(letters["value"]).alias("value"),
+        withheld.originals(dead_letters["value"]).alias("value"),
     )
 
 

@@ -72,8 +72,8 @@ def changes(params: Params, found: str | None = None) -> list[str]:
     causes = [
         f"la partición {p} acaba en el registro {ends[p][1]} y {what} llega al {following}: al "
         "registro le falta el final"
-        for what, held in reached.items()
-        for p, following in held.items()
+        for what, offsets in reached.items()
+        for p, following in offsets.items()
         if p in ends and following > ends[p][1]
     ]
     if causes:
