@@ -76,7 +76,7 @@ def test_a_command_refuses_other_lags_and_changes_nothing(
 ) -> None:
     local = local_params()
     filled(local)
-    own = [f"{name}={getattr(local, name)}" for name in ("dataset", "topic", "mongo_database")]
+    own = [f"{name}={local.value(name)}" for name in ("dataset", "topic", "mongo_database")]
     sets = [part for each in [*own, "lags=[1]"] for part in ("--set", each)]
     result = CliRunner().invoke(main.app, [*command, *sets])
     assert isinstance(result.exception, UserError) and "lags" in str(result.exception)
