@@ -182,9 +182,10 @@ SELECT own.window_start, own.country, own.track_id, CAST({model.horizon} AS INT6
        WHEN later.play_score >= {model.level_media!r} THEN '{media}' ELSE '{baja}' END AS level,
   own.label_window, later.play_score AS label_score
 FROM (
-  SELECT DISTINCT window_start, country, track_id,
-    TIMESTAMP_ADD(window_start, INTERVAL {ahead} MICROSECOND) AS label_window
-  FROM `{{dataset}}.spotify_features_rows`) AS own
+  SELECT *, TIMESTAMP_ADD(window_start, INTERVAL {ahead} MICROSECOND) AS label_window
+  FROM (
+    SELECT DISTINCT window_start, country, track_id
+    FROM `{{dataset}}.spotify_features_rows`)) AS own
 LEFT JOIN `{{dataset}}.spotify_features` AS later
   ON later.window_start = own.label_window AND later.country = own.country
   AND later.track_id = own.track_id
