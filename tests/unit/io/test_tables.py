@@ -46,7 +46,8 @@ DECLARED = {
     ),
     "spotify_decisions": (
         "decided_at TIMESTAMP!, step STRING!, window_start TIMESTAMP!, model STRING!, "
-        "other STRING, reason STRING!, value FLOAT64, limit FLOAT64, effective_from TIMESTAMP"
+        "other STRING, reason STRING!, value FLOAT64, limit FLOAT64, effective_from TIMESTAMP, "
+        "facts STRING"
     ),
     "spotify_lag": (
         "measured_at TIMESTAMP!, log_partition INT64!, records INT64!, unread INT64, "
