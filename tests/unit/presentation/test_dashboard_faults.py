@@ -24,7 +24,7 @@ from werkzeug.test import Client
 
 from spotify_mlops.config.params import Params
 from spotify_mlops.io.http import listening, peers, ports
-from spotify_mlops.presentation.dashboard import notices, page, queries, watch
+from spotify_mlops.presentation.dashboard import notices, page, parts, queries, watch
 from spotify_mlops.presentation.dashboard.panels import panels
 from spotify_mlops.presentation.dashboard.queries import Extent
 from spotify_mlops.presentation.dashboard.watch import Choice, Watch
@@ -79,7 +79,7 @@ def _filled(output: str) -> Any:
     return [
         {"id": {kind: panel.name}, "property": what}
         for panel in panels(PARAMS)
-        if panel.board == "business" and (panel.kind in page._CHARTS) == (kind != "content")
+        if panel.board == "business" and (panel.kind in parts.CHARTS) == (kind != "content")
     ]
 
 

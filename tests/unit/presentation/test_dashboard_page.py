@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 from spotify_mlops.config.params import Params
-from spotify_mlops.presentation.dashboard import drawing, notices, page
+from spotify_mlops.presentation.dashboard import drawing, filters, notices, parts
 from spotify_mlops.presentation.dashboard.panel import Panel
 from spotify_mlops.presentation.dashboard.panels import panels
 from spotify_mlops.presentation.dashboard.queries import Extent
-from spotify_mlops.presentation.dashboard.watch import Choice, Seen, Watch
+from spotify_mlops.presentation.dashboard.watch import Answer, Choice, Seen, Watch
 from spotify_mlops.presentation.figures.style import LEVEL_COLORS
 
 PARAMS = Params(profile="test").replace(lags=[1, 24])
@@ -100,7 +100,7 @@ def test_a_table_shows_numbers_by_their_unit() -> None:
     assert numeric == [False, True, True]
 
 
-@pytest.mark.parametrize("name", [name for name, p in PANELS.items() if p.kind in page._CHARTS])
+@pytest.mark.parametrize("name", [name for name, p in PANELS.items() if p.kind in parts.CHARTS])
 def test_a_chart_without_rows_is_a_blank_one(name: str) -> None:
     assert drawing.blank(PANELS[name])["data"] == []
 
@@ -162,15 +162,15 @@ def test_a_selection_counts_windows_back_from_the_newest() -> None:
 
 
 def test_what_the_address_says_and_is_not_offered_is_left_out() -> None:
-    assert page._listed("CO,XX,'; DROP", ("CO", "ES")) == ["CO"]
-    assert page._one_of("siempre", page._WINDOWS) == "24"
+    assert filters._listed("CO,XX,'; DROP", ("CO", "ES")) == ["CO"]
+    assert filters._one_of("siempre", filters._WINDOWS) == "24"
 
 
 def test_a_board_is_not_filtered_by_what_it_does_not_offer() -> None:
     chosen = {"paises": ["CO"], "niveles": ["Alta"], "modelos": [], "ventanas": ["168"],
               "tiempo": ["1h"]}  # fmt: skip
-    business = page._choice("business", chosen)
-    operations = page._choice("operations", chosen)
+    business = filters.choice("business", chosen)
+    operations = filters.choice("operations", chosen)
     assert (business.countries, business.levels, business.windows) == (("CO",), ("Alta",), 168)
     assert business.clock is None
     assert (operations.countries, operations.levels, operations.clock) == ((), (), HOUR)
@@ -179,10 +179,10 @@ def test_a_board_is_not_filtered_by_what_it_does_not_offer() -> None:
 def test_a_panel_of_a_stat_says_status_in_words() -> None:
     panel = Panel("p", "operations", "T", "¿?", "stat", "", thresholds=PANELS["drift"].thresholds)
     rows = pl.DataFrame({"series": ["x"], "value": [2.0]})
-    shown = str(page._stat(panel, page.Answer(1, rows)))
+    shown = str(parts._stat(panel, Answer(1, rows)))
     assert "mal" in shown
-    assert "Todavía no hay datos" in str(page._stat(panel, page.Answer(1, rows.clear())))
-    assert "no aceptó" in str(page._stat(panel, page.Answer(1, None, "why")))
+    assert "Todavía no hay datos" in str(parts._stat(panel, Answer(1, rows.clear())))
+    assert "no aceptó" in str(parts._stat(panel, Answer(1, None, "why")))
 
 
 def test_a_choice_is_new_until_it_is_answered_or_nobody_waits_for_it() -> None:
@@ -190,7 +190,7 @@ def test_a_choice_is_new_until_it_is_answered_or_nobody_waits_for_it() -> None:
     assert not watch._is_new_choice()
     watch.look(Choice("business"))
     assert watch._is_new_choice()
-    watch._kept[Choice("business")].answers["rising"] = page.Answer(1, None)
+    watch._kept[Choice("business")].answers["rising"] = Answer(1, None)
     assert not watch._is_new_choice()
     watch.look(Choice("operations"))
     assert watch._is_new_choice()

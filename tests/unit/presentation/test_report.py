@@ -20,7 +20,7 @@ from nbformat.v4 import (
 from spotify_mlops.config import params, paths
 from spotify_mlops.config.errors import UserError
 from spotify_mlops.presentation import report
-from spotify_mlops.presentation.figures import eda
+from spotify_mlops.presentation.figures import eda, shares
 from spotify_mlops.presentation.narrative.show import Facts, Text, table
 from spotify_mlops.presentation.report import history
 
@@ -297,4 +297,4 @@ def test_svg_is_well_formed_and_labelled(figure):
     text = " ".join(figure.svg().split())
     assert "DATOS SINTÉTICOS" in text
     assert "Colombia (7.500)" in figure.alt
-    assert "DATOS SINTÉTICOS" not in eda.bars({"a": 1, "b": 2}, "charts", "t", "u").svg()
+    assert "DATOS SINTÉTICOS" not in shares.bars({"a": 1, "b": 2}, "charts", "t", "u").svg()

@@ -22,7 +22,7 @@ _THOUSANDS = re.compile(r".*[,_]\.?\d*[dfg]?$")
 _DECIMALS = re.compile(r".*(\.\d+[fg%]|g)$")
 FOR_PROGRAMS = {
     "src/spotify_mlops/presentation/dashboard/cost.py": "SQL",
-    "src/spotify_mlops/presentation/dashboard/panels.py": "SQL",
+    "src/spotify_mlops/presentation/dashboard/business.py": "SQL",
     "src/spotify_mlops/model/export.py": "how far two runtimes are apart, for who mends it",
     "src/spotify_mlops/model/gate.py": "a label of Vertex AI",
 }

@@ -1,8 +1,6 @@
-"""Figures of the exploration: volume, rhythm, tail, countries, life of a track, quality."""
+"""Figures of the exploration: volume, rhythm, tail, countries, life of a track, signals."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -17,8 +15,6 @@ from ..es.numbers import MONTHS, WEEKDAYS, day
 from .style import (
     ACCENT,
     EVENT_TYPE_COLORS,
-    INK,
-    LEVEL_COLORS,
     MUTED,
     SHARES,
     Plot,
@@ -29,9 +25,6 @@ from .style import (
     spanish_axis,
     write_cells,
 )
-
-_LIGHT = {LEVEL_COLORS["Media"], EVENT_TYPE_COLORS["search_result"]}
-"""Fills that need dark text."""
 
 
 def volume(frame: pd.DataFrame, source: str, unit: str) -> Plot:
@@ -239,23 +232,6 @@ def overlap(shared: pd.DataFrame, source: str) -> Plot:
     return Plot(figure, "Lo que los países comparten", alt)
 
 
-def mix(frame: pd.DataFrame, source: str) -> Plot:
-    """Draw the mix of event types per country as stacked bars.
-
-    Args:
-        frame: ``country``, ``event_type``, ``value``.
-    """
-    wide = frame.pivot_table(index="country", columns="event_type", values="value", aggfunc="sum")
-    return _stacked(
-        wide,
-        EVENT_TYPE_COLORS,
-        EVENT_TYPE_NAMES,
-        source,
-        "Qué eventos llegan de cada país",
-        "parte de los eventos, por tipo",
-    )
-
-
 def lead(frame: pd.DataFrame, source: str, unit: str) -> Plot:
     """Draw how what happens now goes with the change of plays later.
 
@@ -319,68 +295,6 @@ def life(frame: pd.DataFrame, source: str, unit: str) -> Plot:
     return Plot(figure, "La vida de una canción", alt)
 
 
-def transitions(matrix: pd.DataFrame, source: str, horizon: str) -> Plot:
-    """Draw where each level goes within the horizon, as a heat map of row shares.
-
-    Args:
-        matrix: levels by levels, each row adds up to 1.
-        horizon: the horizon in words, e.g. ``1 día``.
-    """
-    with drawing():
-        figure, (axes,) = canvas(
-            "De un nivel a otro",
-            f"nivel ahora (filas) y nivel después de {horizon} (columnas)",
-            source,
-            height=3.1,
-        )
-        sns.heatmap(
-            matrix,
-            ax=axes,
-            cmap=SHARES,
-            vmin=0,
-            vmax=1,
-            cbar=False,
-            linewidths=1,
-        )
-        texts = matrix.map(lambda v: percent(v, 0)).to_numpy()
-        write_cells(axes, matrix.to_numpy(float), texts)
-        axes.set(xlabel="", ylabel="")
-        axes.tick_params(axis="both", rotation=0)
-    alt = f"Después de {horizon}: " + "; ".join(
-        f"de {level}, {percent(float(matrix.loc[level, level]), 0)} sigue igual"
-        for level in matrix.index
-    )
-    return Plot(figure, "De un nivel a otro", alt + ".")
-
-
-def bars(
-    values: Mapping[str, float], source: str, title: str, unit: str, color: str = ACCENT
-) -> Plot:
-    """Draw counts as horizontal bars with their numbers, the largest first."""
-    ordered = sorted(values.items(), key=lambda item: -item[1])
-    names, sizes = [n for n, _ in ordered], [v for _, v in ordered]
-    with drawing():
-        figure, (axes,) = canvas(title, unit, source, height=1.15 + 0.32 * max(len(names), 2))
-        drawn = axes.barh(names, sizes, color=color, height=0.66)
-        axes.bar_label(drawn, [number(v) for v in sizes], padding=4, fontsize=8.5, color=INK)
-        axes.invert_yaxis()
-        axes.grid(visible=False)
-        axes.set_xticks([])
-        axes.spines["bottom"].set_visible(False)
-        axes.margins(x=0.12)
-    return Plot(figure, title, f"{title}: " + join(f"{n}, {number(v)}" for n, v in ordered) + ".")
-
-
-def levels(frame: pd.DataFrame, source: str, title: str, unit: str) -> Plot:
-    """Draw the share of each level per country as stacked bars.
-
-    Args:
-        frame: ``country``, ``level``, ``value``.
-    """
-    wide = frame.pivot_table(index="country", columns="level", values="value", aggfunc="sum")
-    return _stacked(wide, LEVEL_COLORS, {n: n for n in LEVEL_COLORS}, source, title, unit)
-
-
 def _spanish_dates(axes: Axes) -> None:
     """Write the dates under an axis as ``5 ene``, or ``ene 2018`` over more than half a year."""
     low, high = (num2date(x) for x in axes.get_xlim())
@@ -396,48 +310,3 @@ def _spanish_dates(axes: Axes) -> None:
 
     axes.xaxis.set_major_locator(AutoDateLocator(minticks=4, maxticks=8))
     axes.xaxis.set_major_formatter(FuncFormatter(write))
-
-
-def _stacked(
-    wide: pd.DataFrame,
-    colors: Mapping[str, str],
-    names: Mapping[str, str],
-    source: str,
-    title: str,
-    unit: str,
-) -> Plot:
-    """Draw rows of shares (index: country codes, columns: keys of ``colors``) as stacked bars."""
-    wide = wide.reindex(columns=[name for name in colors if name in wide.columns]).fillna(0)
-    wide = wide.div(wide.sum(axis=1), axis=0)
-    with drawing():
-        figure, (axes,) = canvas(title, unit, source, height=1.55 + 0.42 * len(wide))
-        start = np.zeros(len(wide))
-        places = [country(str(code)) for code in wide.index]
-        for name in wide.columns:
-            values = wide[name].to_numpy(float)
-            axes.barh(
-                places, values, left=start, height=0.66, color=colors[name], label=names[name]
-            )
-            ink = "#1a1a1a" if colors[name] in _LIGHT else "white"
-            for y, (value, left) in enumerate(zip(values, start, strict=True)):
-                if value >= 0.06:
-                    axes.text(
-                        left + value / 2,
-                        y,
-                        percent(value, 0),
-                        fontsize=8.5,
-                        color=ink,
-                        ha="center",
-                        va="center",
-                    )
-            start = start + values
-        axes.set_xlim(0, 1)
-        axes.grid(visible=False)
-        axes.invert_yaxis()
-        spanish_axis(axes.xaxis, percent=True)
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(wide.columns), fontsize=8.5)
-    alt = f"{title}. " + "; ".join(
-        f"{country(str(code))}: " + join(f"{names[n]} {percent(row[n], 0)}" for n in wide.columns)
-        for code, row in wide.iterrows()
-    )
-    return Plot(figure, title, alt + ".")

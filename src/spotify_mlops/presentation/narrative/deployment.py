@@ -80,7 +80,7 @@ def stream_finding(found: int, seconds: float, params: Params) -> Text:
 
 
 def predicted_levels(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return how many rows have each level, for ``figures.eda.levels``."""
+    """Return how many rows have each level, for ``figures.shares.levels``."""
     counts = predictions.groupby(["country", "level"]).size()
     return counts.rename("value").reset_index()
 

@@ -11,9 +11,9 @@ import polars as pl
 from ...config.params import Params
 from ...domain.labels import LEVELS
 from ..es import country, day, duration, join, number, percent, plural
-from ..es.names import EVENT_TYPE_NAMES, REASON_NAMES
+from ..es.names import EVENT_TYPE_NAMES
 from ..es.numbers import MONTHS
-from .show import Table, Text
+from .show import Text
 
 # The zone of most of each country's people.
 ZONES = {
@@ -327,63 +327,6 @@ def transition_finding(matrix: pd.DataFrame, params: Params) -> Text:
     )
 
 
-def quality(arrived: pd.DataFrame, dead_letters: pd.DataFrame) -> Table:
-    """Return the quality table.
-
-    Args:
-        arrived: one row: ``records``, ``late``, ``duplicates``, and the nulls of ``track_name``
-            and ``artist_name``.
-        dead_letters: ``reason``, ``records``.
-    """
-    row = arrived.iloc[0]
-    dead = _total(dead_letters)
-    everything = int(row["records"]) + dead
-    counts = {
-        "cartas muertas": dead,
-        "llegaron tarde": row["late"],
-        "repetidos": row["duplicates"],
-        "sin título": row["track_name"],
-        "sin artista": row["artist_name"],
-    }
-    rows = [(name, number(n), percent(n / max(everything, 1), 2)) for name, n in counts.items()]
-    return Table(
-        f"Calidad de los {number(everything)} registros",
-        ("Qué", "Cuántos", "Parte"),
-        tuple(rows),
-        (False, True, True),
-    )
-
-
-def reasons(dead_letters: pd.DataFrame) -> dict[str, float]:
-    """Return dead letters by reason, in Spanish."""
-    pairs = zip(dead_letters["reason"], dead_letters["records"], strict=True)
-    return {REASON_NAMES.get(reason, reason): float(records) for reason, records in pairs}
-
-
-def no_dead_letters() -> Text:
-    """Say that there is nothing to draw."""
-    return Text("Ninguno: todos los registros cumplen el contrato.")
-
-
-def quality_finding(arrived: pd.DataFrame, dead_letters: pd.DataFrame) -> Text:
-    """Say what is done with what is wrong."""
-    row = arrived.iloc[0]
-    dead = _total(dead_letters)
-    if not (dead or row["late"] or row["duplicates"]):
-        return Text(
-            "No llegó nada tarde, repetido ni ilegible. Ningún registro se ha corregido ni "
-            "rellenado a mano."
-        )
-    return Text(
-        "Nada se pierde y nada se inventa: "
-        f"{plural(dead, 'registro ilegible se guarda', 'registros ilegibles se guardan')} con su "
-        f"motivo; {plural(int(row['late']), 'evento tardío queda', 'eventos tardíos quedan')} "
-        "fuera "
-        "de las cuentas, pero a la vista; y de cada evento repetido cuenta uno solo "
-        f"({number(row['duplicates'])} de más). La fase 6 lo audita contra Kafka."
-    )
-
-
 def decision(matrix: pd.DataFrame, params: Params) -> Text:
     """Say what this phase decides for the next."""
     kept = float(np.mean([matrix.loc[level, level] for level in LEVELS]))
@@ -412,7 +355,3 @@ def window_unit(params: Params) -> str:
     """Return the plural name of a window."""
     names = {"1 hora": "horas", "1 día": "días", "1 semana": "semanas", "1 minuto": "minutos"}
     return names.get(duration(params.windows.window), "ventanas")
-
-
-def _total(dead_letters: pd.DataFrame) -> int:
-    return int(dead_letters["records"].sum()) if len(dead_letters) else 0
