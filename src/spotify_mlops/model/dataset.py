@@ -63,10 +63,10 @@ def read_labels(
     Raises:
         google.api_core.exceptions.GoogleAPICallError: the tables are not there.
     """
-    known = "" if closed_until is None else "AND label_window <= @last"
+    known = "" if closed_until is None else "WHERE label_window <= @last"
     limit = {} if closed_until is None else {"last": closed_until - params.windows.window}
-    view = tables.labels(params).view_sql(params.bigquery.dataset)
-    sql = f"SELECT * FROM ({view}) WHERE window_start >= @since {known}"
+    view = tables.labels(params, "window_start >= @since").view_sql(params.bigquery.dataset)
+    sql = f"SELECT * FROM ({view}) {known}"
     return bigquery.query(params, sql, since=since, **limit).sort(ROW_KEY)
 
 

@@ -170,8 +170,12 @@ def features(params: Params) -> Table:
     )
 
 
-def labels(params: Params) -> Table:
-    """Return the view of labels: what `domain.labels.label` gives, with the params' levels."""
+def labels(params: Params, among: str = "TRUE") -> Table:
+    """Return the view of labels: what `domain.labels.label` gives, with the params' levels.
+
+    ``among`` is a condition on the windows of the rows, and so on those that they look at: a
+    condition on the view's own result would not spare the reading of the others.
+    """
     model = params.model
     microsecond = timedelta(microseconds=1)
     ahead = params.windows.window * model.horizon // microsecond
@@ -185,8 +189,8 @@ FROM (
   SELECT *, TIMESTAMP_ADD(window_start, INTERVAL {ahead} MICROSECOND) AS label_window
   FROM (
     SELECT DISTINCT window_start, country, track_id
-    FROM `{{dataset}}.spotify_features_rows`)) AS own
-LEFT JOIN `{{dataset}}.spotify_features` AS later
+    FROM `{{dataset}}.spotify_features_rows` WHERE {among})) AS own
+LEFT JOIN (SELECT * FROM `{{dataset}}.spotify_features` WHERE {among}) AS later
   ON later.window_start = own.label_window AND later.country = own.country
   AND later.track_id = own.track_id
 WHERE TIMESTAMP_ADD(own.label_window, INTERVAL {params.windows.window // microsecond} MICROSECOND)
