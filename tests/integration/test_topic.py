@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -90,7 +91,7 @@ def expected(profile: params.Params, first: int, last: int) -> pl.DataFrame:
 
 
 def command(program: str, profile: params.Params) -> list[str]:
-    return [sys.executable, "-c", program, profile.model_dump_json()]
+    return [sys.executable, "-c", program, json.dumps(profile.flat())]
 
 
 def test_the_history_is_published_once_and_whole(local_params: MakeParams) -> None:
