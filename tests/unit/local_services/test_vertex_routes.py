@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import google.cloud.aiplatform_v1  # noqa: F401  whole: other tests here use its clients
 import httpx
 import pytest
 
