@@ -39,6 +39,7 @@ PATCHED = {
     "bqemulator/jobs/executor.py:execute_load_job": "134260e339bd",
     "bqemulator/jobs/executor.py:execute_query_job": "94267c231148",
     "bqemulator/server.py:EmulatorServer": "f6e7004ea3c4",
+    "bqemulator/sql/translator.py:SQLTranslator": "51480cdc61c2",
     "bqemulator/storage/engine.py:DuckDBEngine": "5fb24b994d61",
     "bqemulator/streaming/read_session.py:_SESSIONS": "33c01c85fceb",
     "bqemulator/streaming/read_session.py:create_read_session": "fea0b7181793",

@@ -1,7 +1,8 @@
 """What the emulator answers otherwise than BigQuery, and clients notice.
 
 In ``api/routes/jobs.py`` (a failed query), ``api/routes/tables.py`` (a view), and the Storage API's
-``grpc_api/read_servicer.py`` (a query's result) and ``write_servicer.py`` (a full disk).
+``grpc_api/read_servicer.py`` (a query's result) and ``write_servicer.py`` (a full disk), and in
+``sql/translator.py`` (the names of a result's columns).
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import bqemulator.jobs.executor as executor
 import bqemulator.streaming.read_session as read_session
 from bqemulator.api.routes import jobs, tables
 from bqemulator.domain.errors import DomainError
+from bqemulator.sql.translator import SQLTranslator
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from google.cloud.bigquery_storage_v1 import types
+from sqlglot import exp
 
 
 class ReadResults(read_servicer.BigQueryReadHandler):
@@ -72,6 +75,7 @@ def correct() -> None:
     """Make the answers BigQuery's. To be called before the application is built."""
     _refuse_failed_queries()
     _show_view_queries()
+    _keep_case_of_names()
     read_servicer.BigQueryReadHandler = ReadResults  # type: ignore[misc]
     write_servicer.BigQueryWriteHandler = ForgetsFailures  # type: ignore[misc]
 
@@ -114,6 +118,25 @@ def _show_view_queries() -> None:
         return body
 
     tables._table_to_rest = whole  # type: ignore[assignment]
+
+
+def _keep_case_of_names() -> None:
+    """Name a result's columns as the query does, as BigQuery does.
+
+    To learn the types of columns the emulator qualifies the query, and so writes its names small.
+    """
+    annotate = SQLTranslator._annotate_tree
+
+    def annotated(tree: exp.Expression, schema: dict[str, Any]) -> exp.Expression:
+        names = tree.named_selects if isinstance(tree, exp.Query) else []
+        found = annotate(tree, schema)
+        columns = found.selects if isinstance(found, exp.Query) else []
+        for column, name in zip(columns, names, strict=False):
+            if isinstance(column, exp.Alias) and column.alias == name.lower():
+                column.set("alias", exp.to_identifier(name, quoted=True))
+        return found
+
+    SQLTranslator._annotate_tree = staticmethod(annotated)  # type: ignore[method-assign]
 
 
 def _result(path: str) -> Any:
