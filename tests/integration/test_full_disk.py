@@ -92,6 +92,12 @@ def faults() -> dict[str, str]:
     return {name: s.reason for name, s in found.items() if s.state in services.FAULTS}
 
 
+def starved(disk: Disk) -> bool:
+    """Fill the disk, with what a process has given back since, and tell whether all stores ail."""
+    disk.fill()
+    return faults().keys() == set(STORES)
+
+
 def test_what_was_acknowledged_is_there_and_what_was_not_is_said(disk: Disk) -> None:
     local = make(sink_deadline="3s", service_timeout="5s")
     file = str(apps.params_file(local))
@@ -103,7 +109,7 @@ def test_what_was_acknowledged_is_there_and_what_was_not_is_said(disk: Disk) -> 
     disk.fill()
     with pytest.raises(ServiceError, match="BigQuery no aceptó"):
         appending.append(local, tables.PREDICTIONS, predictions(5000, 1000))
-    wait_until(lambda: faults().keys() == set(STORES))
+    wait_until(lambda: starved(disk))
     assert all("libera espacio" in reason for reason in faults().values())
     done = command("status", "--params", file)
     assert (done.returncode, "libera espacio" in done.stdout) == (1, True), done.stderr
@@ -133,8 +139,7 @@ def test_the_stream_waits_for_room_and_goes_on(disk: Disk) -> None:
     sources.ingest_simulator(settings)
     record = apps.start_stream(settings)
     log = Path(record.log or "")
-    disk.fill()
-    wait_until(lambda: faults().keys() == set(STORES))
+    wait_until(lambda: starved(disk))
     disk.spare()
     wait_until(lambda: "se reanuda desde el registro. En el disco de" in log.read_text())
     assert processes.is_alive(record)
