@@ -13,7 +13,7 @@ import polars as pl
 from ..config.errors import UserError
 from ..config.params import Params
 from ..domain.features import ROW_KEY
-from ..domain.schemas import PROBABILITIES
+from ..domain.schemas import METRIC_SCHEMA, PROBABILITIES
 from . import metrics
 from .latency import Latency, measure
 from .predictor import Predictor
@@ -27,15 +27,7 @@ FEWEST_BLOCKS = 2
 SPLIT = "gate"
 """``split`` of the verdict's rows in ``spotify_model_metrics``."""
 
-_METRICS_SCHEMA = {
-    "slice": pl.String,
-    "metric": pl.String,
-    "value": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "rows": pl.Int64,
-    "passed": pl.Boolean,
-}
+_METRICS_SCHEMA = METRIC_SCHEMA.only("slice", "metric", "value", "low", "high", "rows", "passed")
 _LABEL_CHARACTERS = 63
 
 Criterion = Literal[

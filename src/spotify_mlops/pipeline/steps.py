@@ -41,7 +41,7 @@ _SLIM = (
 SLOTS = 64
 """A shard has the tracks of some slots. Records are counted by slot, so that the counters do not
 depend on the number of shards either."""
-CLOSED_SCHEMA: Schema = {"source": pl.Int32, "closed_until": UTC_MICROSECONDS}
+CLOSING_SCHEMA: Schema = {"source": pl.Int32, "closed_until": UTC_MICROSECONDS}
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def closing(
     buckets: Iterable[datetime], source: int, closed_until: datetime, shape: Shape
 ) -> Iterator[Piece]:
     """Tell every shard of some buckets up to when a source has closed the log."""
-    frame = pl.DataFrame({"source": [source], "closed_until": [closed_until]}, CLOSED_SCHEMA)
+    frame = pl.DataFrame({"source": [source], "closed_until": [closed_until]}, CLOSING_SCHEMA)
     for bucket in buckets:
         for shard in range(shape.shards):
             yield Piece(shard, bucket, frame)
