@@ -288,8 +288,7 @@ def _query(params: Params, sql: str, reason: str | None) -> pl.DataFrame:
     except NotFound as error:
         raise InputError(
             f"El dataset {params.bigquery.dataset} no tiene cartas muertas: el tema "
-            f"{params.kafka.topic} no se "
-            "ha procesado todavía («spotify-mlops stream»)."
+            f"{params.kafka.topic} no se ha procesado todavía («spotify-mlops stream»)."
         ) from error
 
 

@@ -77,8 +77,7 @@ def changes(live: Params, other: Params, summary: BoundedSummary, wait: float = 
     if not report.holds:
         raise IntegrityError(
             f"El dataset {live.bigquery.dataset} no responde de todo el registro, y no se puede "
-            "decir qué "
-            "cambia: mira «spotify-mlops audit»."
+            "decir qué cambia: mira «spotify-mlops audit»."
         )
     extent = Extent.of(summary)
 

@@ -68,8 +68,7 @@ def _soon(params: Params) -> datetime:
     if position is None or position.write_from is None:
         raise ServiceError(
             f"El tema {params.kafka.topic} no se ha procesado todavía: ejecuta antes "
-            "«spotify-mlops "
-            "stream», o el cuaderno 03."
+            "«spotify-mlops stream», o el cuaderno 03."
         )
     return position.write_from + params.windows.window * params.promotion.lead
 

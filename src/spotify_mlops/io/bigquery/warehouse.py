@@ -137,8 +137,7 @@ def _is_other(
     if rebuild is None:
         raise UserError(
             f"La tabla {name} se hizo con otros «lags» que {params.windows.lags}: usa los de "
-            "entonces u "
-            "otro dataset (parámetro «dataset»), o rehaz las tablas con «make run»."
+            "entonces u otro dataset (parámetro «dataset»), o rehaz las tablas con «make run»."
         )
     return True
 

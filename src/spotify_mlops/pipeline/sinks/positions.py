@@ -33,8 +33,7 @@ def exclusive(params: Params) -> Iterator[None]:
     except BlockingIOError:
         raise ServiceError(
             f"Otro proceso ya escribe las tablas de {params.kafka.topic} (perfil "
-            f"{params.profile}). "
-            "Espera a que acabe, o detenlo con «spotify-mlops down»."
+            f"{params.profile}). Espera a que acabe, o detenlo con «spotify-mlops down»."
         ) from None
 
 

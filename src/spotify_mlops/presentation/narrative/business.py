@@ -32,8 +32,7 @@ def question(params: Params) -> Text:
     ahead = duration(params.windows.window * params.model.horizon)
     return Text(
         f"Al cerrar cada ventana de **{duration(params.windows.window)}**, para cada canción "
-        "oída en "
-        f"{join(country(c) for c in params.sources.countries)}: "
+        f"oída en {join(country(c) for c in params.sources.countries)}: "
         f"**¿qué nivel de popularidad tendrá allí dentro de {ahead}?** El nivel es su puesto entre "
         "las canciones oídas en el país: *Alta* desde el percentil "
         f"{exact(params.model.level_alta)}, *Media* desde el {exact(params.model.level_media)} "
@@ -56,8 +55,7 @@ def provenance(params: Params) -> Text:
     return Text(
         "Los datos son **listas semanales Top 200 reales**, un evento por canción, país y semana, "
         "con sus reproducciones. Lo que no entra en la lista no se ve: una canción que sale de "
-        "ella "
-        "cuenta como Baja, y no hay saltos, búsquedas ni horas del día.",
+        "ella cuenta como Baja, y no hay saltos, búsquedas ni horas del día.",
         "warning",
     )
 

@@ -106,8 +106,7 @@ def rhythm_finding(week: pd.DataFrame) -> Text:
         f"Hora local de más escucha, y cuántas veces la de menos: {join(parts)}. En fin de semana "
         "se "
         f"oye un {percent(abs(weekend - 1), 0)} {compared} que entre semana. La hora importa para "
-        "el "
-        "volumen; si importa para el *puesto* de una canción lo dirá la fase 5."
+        "el volumen; si importa para el *puesto* de una canción lo dirá la fase 5."
     )
 
 
@@ -146,8 +145,7 @@ def tail_finding(totals: pd.DataFrame) -> Text:
     return Text(
         f"El 20 % de las canciones más oídas reúne el {join(parts)} de las reproducciones. Con una "
         "cola así, un nivel definido por volumen absoluto tendría casi todo en *Baja*; el "
-        "percentil "
-        "reparte mejor los casos."
+        "percentil reparte mejor los casos."
     )
 
 
@@ -171,8 +169,7 @@ def overlap_finding(shared: pd.DataFrame) -> Text:
     return Text(
         f"{country(a)} y {country(b)} son quienes más comparten ({percent(values.max(), 0)} de las "
         f"cien primeras); {country(c)} y {country(d)}, quienes menos ({percent(values.min(), 0)}). "
-        "Lo "
-        "que pasa en otro país puede anunciar lo que pasará aquí: entra en las variables."
+        "Lo que pasa en otro país puede anunciar lo que pasará aquí: entra en las variables."
     )
 
 
@@ -240,8 +237,7 @@ def life_finding(curve: pd.DataFrame, params: Params) -> Text:
     return Text(
         f"De {number(curve['tracks'].iloc[0])} estrenos, la mediana toca su mejor momento a "
         f"{number(peak['age'])} {unit} {fades}. La edad y el impulso reciente dicen cosas "
-        "distintas: "
-        "ambos entran en el modelo."
+        "distintas: ambos entran en el modelo."
     )
 
 
@@ -340,8 +336,7 @@ def decision(matrix: pd.DataFrame, params: Params) -> Text:
         "el "
         f"{percent(kept, 0)} de cada nivel: es la vara. Además del presente, cada fila llevará su "
         f"trayectoria (ventanas anteriores: {join(str(lag) for lag in params.windows.lags)}) y "
-        "lo que pasa "
-        "en los otros países.",
+        "lo que pasa en los otros países.",
         "decision",
     )
 

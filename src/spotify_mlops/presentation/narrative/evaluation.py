@@ -35,8 +35,7 @@ def opening(result: TrainingResult) -> Text:
     start, end = (pd.Timestamp(b[name]) for name in ("test_start", "test_end"))
     return Text(
         f"La prueba son **{number(int(b['test_rows']))} filas** con etiquetas hasta el "
-        f"{moment(end)}. "
-        f"Empieza el {moment(start)}, y el modelo no ha visto nada posterior al "
+        f"{moment(end)}. Empieza el {moment(start)}, y el modelo no ha visto nada posterior al "
         f"{moment(pd.Timestamp(b['training_end']))}."
     )
 
@@ -115,10 +114,8 @@ def slices_finding(frame: pd.DataFrame) -> Text:
     hard = levels.iloc[-1]
     return Text(
         f"Por país va de {number(worst['value'], 3)} ({worst['name']}) a "
-        f"{number(best['value'], 3)} "
-        f"({best['name']}); {different}. El nivel más difícil es "
-        f"{hard['name'].removeprefix('nivel ')} "
-        f"(F1 {number(hard['value'], 3)})"
+        f"{number(best['value'], 3)} ({best['name']}); {different}. El nivel más difícil es "
+        f"{hard['name'].removeprefix('nivel ')} (F1 {number(hard['value'], 3)})"
         + (
             ": está en medio, y se confunde por los dos lados."
             if hard["name"] == "nivel Media"
@@ -313,8 +310,7 @@ def effects_finding(spreads: dict[str, float]) -> Text:
     if not spreads:
         return Text(
             "En estos datos ni la hora ni el tipo de evento varían: su influencia no se puede "
-            "medir "
-            "aquí."
+            "medir aquí."
         )
     ordered = sorted(spreads.items(), key=lambda item: -item[1])
     said = join(f"{_lower(name)} ({number(100 * size, 1)} puntos)" for name, size in ordered)

@@ -54,11 +54,9 @@ def gap_finding(ranges: Split, params: Params) -> Text:
     last = cast(datetime, ranges.train["label_window"].max()) + params.windows.window
     return Text(
         f"La última etiqueta de entrenamiento se cierra el {moment(last)} y la validación empieza "
-        "el "
-        f"{moment(ranges.validation_start)}: entre la última fila de un rango y la primera del "
+        f"el {moment(ranges.validation_start)}: entre la última fila de un rango y la primera del "
         f"siguiente quedan al menos {duration(params.windows.window * params.model.horizon)}, el "
-        "horizonte. El "
-        "rango de prueba no se toca en esta fase."
+        "horizonte. El rango de prueba no se toca en esta fase."
     )
 
 
@@ -89,8 +87,7 @@ def validation_finding(result: TrainingResult) -> Text:
     better = "gana" if added >= 0 else "pierde"
     return Text(
         f"En validación, la persistencia llega a {number(value['persistence'], 3)} de macro-F1. "
-        "Las "
-        f"seis variables del caso de estudio, solas, dan {number(value['seed'], 3)} ({seed}). "
+        f"Las seis variables del caso de estudio, solas, dan {number(value['seed'], 3)} ({seed}). "
         "Con la dinámica se "
         f"llega a {number(value['dynamics'], 3)}: {better} {number(abs(added), 3)} sobre la "
         "persistencia."
@@ -176,10 +173,8 @@ def calibration_finding(result: TrainingResult) -> Text:
     row = score_of(result, result.family, "validation", "ece")
     return Text(
         f"El error medio de calibración es {interval(row['value'], row['low'], row['high'])}: "
-        "cuando "
-        "el modelo anuncia una probabilidad, se equivoca de media en esa cantidad. Las "
-        "probabilidades "
-        "pueden leerse como tales y no solo como un orden."
+        "cuando el modelo anuncia una probabilidad, se equivoca de media en esa cantidad. Las "
+        "probabilidades pueden leerse como tales y no solo como un orden."
         if row["value"] < 0.05
         else f"El error medio de calibración es {interval(row['value'], row['low'], row['high'])}: "
         "las probabilidades ordenan bien, pero conviene no leerlas al pie de la letra.",

@@ -75,11 +75,9 @@ def features_finding(built: pl.DataFrame, params: Params) -> Text:
     names = features.feature_names("dynamics", params.windows.lags)
     return Text(
         f"Cada fila lleva {number(len(names))} variables: las seis del caso de estudio, primero y "
-        "en "
-        f"su orden, y la dinámica (puesto, impulso, edad, otros países y "
+        f"en su orden, y la dinámica (puesto, impulso, edad, otros países y "
         f"{plural(len(params.windows.lags), 'ventana anterior', 'ventanas anteriores')}). En un "
-        "tramo tan "
-        "corto las ventanas anteriores aún están vacías; en el registro entero, no."
+        "tramo tan corto las ventanas anteriores aún están vacías; en el registro entero, no."
     )
 
 
@@ -114,8 +112,7 @@ def run_finding(summary: Any) -> Text:
     return Text(
         f"{number(summary.records)} registros en {number(summary.seconds, 1)} s "
         f"({number(rate)} por segundo, con la carga en BigQuery y MongoDB). El registro está "
-        "cerrado "
-        f"hasta {until} UTC."
+        f"cerrado hasta {until} UTC."
     )
 
 

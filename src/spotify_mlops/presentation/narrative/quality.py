@@ -60,8 +60,7 @@ def finding(arrived: pd.DataFrame, dead_letters: pd.DataFrame) -> Text:
         "Nada se pierde y nada se inventa: "
         f"{plural(dead, 'registro ilegible se guarda', 'registros ilegibles se guardan')} con su "
         f"motivo; {plural(int(row['late']), 'evento tardío queda', 'eventos tardíos quedan')} "
-        "fuera "
-        "de las cuentas, pero a la vista; y de cada evento repetido cuenta uno solo "
+        "fuera de las cuentas, pero a la vista; y de cada evento repetido cuenta uno solo "
         f"({number(row['duplicates'])} de más). La fase 6 lo audita contra Kafka."
     )
 
