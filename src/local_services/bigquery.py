@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from spotify_mlops.config.errors import one_line
 from spotify_mlops.config.progress import Progress
 from spotify_mlops.io.http import guard, ports
 from spotify_mlops.io.local import health, secret, state
@@ -59,7 +60,7 @@ def is_ready(chosen: Mapping[str, int]) -> bool:
             for sql in _PROBE:
                 answer = _ask(chosen, "queries", {"query": sql, "useLegacySql": False})
                 if "error" in answer:
-                    raise health.BrokenError(" ".join(answer["error"]["message"].split())[:200])
+                    raise health.BrokenError(one_line(answer["error"]["message"], 200))
         except TimeoutError:
             return "error" not in _ask(chosen, "datasets")
     except (OSError, http.client.HTTPException, ValueError):

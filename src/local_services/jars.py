@@ -13,7 +13,7 @@ from functools import cache as memoize
 from importlib import resources
 from pathlib import Path
 
-from spotify_mlops.config.errors import IntegrityError, ServiceError
+from spotify_mlops.config.errors import IntegrityError, ServiceError, one_line
 from spotify_mlops.config.progress import Progress, silent
 
 from . import cache
@@ -136,7 +136,7 @@ def _download(coordinate: str, work: Path) -> Path:
             last = error
     raise ServiceError(
         f"No se pudo descargar la biblioteca de Java {coordinate} tras {_ATTEMPTS} intentos: "
-        f"{_one_line(last)} Comprueba la conexión y repite."
+        f"{one_line(last, 200)} Comprueba la conexión y repite."
     ) from last
 
 
@@ -150,10 +150,6 @@ def _repositories() -> dict[str, str] | None:
 def _sha256(file: Path) -> str:
     with file.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def resolve_lock() -> str:

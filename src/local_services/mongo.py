@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from spotify_mlops.config.errors import one_line
 from spotify_mlops.config.progress import Progress, silent
 from spotify_mlops.io.http import ports
 from spotify_mlops.io.local import health, secret, state
@@ -76,7 +77,7 @@ def is_ready(chosen: Mapping[str, int]) -> bool:
         found = probes.find_one({"_id": "last"})
         return bool(found and written and found["number"] >= written["number"])
     except OperationFailure as error:
-        raise health.BrokenError(health.one_line(error)) from error
+        raise health.BrokenError(one_line(error, 200)) from error
     except PyMongoError:
         return False
     finally:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..config import modes
-from ..config.errors import ServiceError, UserError, is_outage
+from ..config.errors import ServiceError, UserError, is_outage, one_line
 from ..io import logs
 from . import jobs, servers, services, usage
 from .archive import archive
@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
         click.secho("Interrumpido.", fg="yellow", err=True)
         sys.exit(INTERRUPTED)
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error, 300)
         if is_outage(error):
             _fail(f"{reason}. {_HINT}", ServiceError.exit_code)
         _fail(

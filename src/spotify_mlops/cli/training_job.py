@@ -19,7 +19,7 @@ from typing import Any
 from google.api_core.exceptions import GoogleAPICallError
 
 from ..config import params as parameters
-from ..config.errors import ParamsError, ServiceError, UserError
+from ..config.errors import ParamsError, ServiceError, UserError, one_line
 from ..config.overrides import overrides
 from ..config.params import Params
 from ..config.progress import Progress, silent
@@ -127,11 +127,10 @@ def _tables(request: Request, step: Progress) -> tuple[Any, Any]:
     try:
         return dataset.read(request.params)
     except GoogleAPICallError as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
         raise ServiceError(
             f"No se pueden leer las tablas de {request.params.bigquery.dataset} en BigQuery "
-            f"({reason}). "
-            f"Ejecuta antes el grafo, o da los datos con {TRAINING_DATA}."
+            f"({reason}). Ejecuta antes el grafo, o da los datos con {TRAINING_DATA}."
         ) from error
 
 

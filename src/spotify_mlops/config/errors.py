@@ -55,6 +55,11 @@ class IntegrityError(UserError):
     exit_code = 6
 
 
+def one_line(error: object, longest: int | None = None) -> str:
+    """Return the words of an error, or of what is said of it, in one line of so many letters."""
+    return " ".join(str(error).split())[:longest]
+
+
 def is_full_disk(error: BaseException) -> bool:
     """Tell whether the system refused a write for want of space."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -92,8 +92,3 @@ def _shown(value: object) -> str:
     except ValueError:  # Python writes no number with thousands of digits
         text = "un número enorme"
     return text if len(text) <= 60 else text[:60] + "…"
-
-
-def one_line(error: Exception) -> str:
-    """Return an exception's words in one line."""
-    return " ".join(str(error).split())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,8 +13,8 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from . import paths, untrusted
-from .errors import ParamsError
-from .explained import explain, one_line, unknown_name
+from .errors import ParamsError, one_line
+from .explained import explain, unknown_name
 from .references import check_no_secret
 from .sections import (
     BigQuery,
@@ -78,12 +80,11 @@ class Params(Section):
     def flat(self) -> dict[str, Any]:
         """Return each value, as params files write it, by its flat name."""
         content = self.model_dump(mode="json")
-        return {name: _at(content, place) for name, place in PLACES.items()}
+        return {name: reduce(getitem, place, content) for name, place in PLACES.items()}
 
     def value(self, name: str) -> Any:
         """Return the value of the parameter with this flat name."""
-        *section, leaf = PLACES[name]
-        return getattr(getattr(self, *section) if section else self, leaf)
+        return reduce(getattr, PLACES[name], self)
 
 
 def _places() -> dict[str, tuple[str, ...]]:
@@ -141,7 +142,7 @@ def load(profile_or_path: str | Path = "local", /, **overrides: Any) -> Params:
         raise ParamsError(f"{path.name}: se esperaba una lista de secciones, «sección: valores».")
     given = _from_environment(os.environ)
     given |= {name: value for name, value in overrides.items() if value is not None}
-    problems = [*_misplaced(content), *(f"{unknown(n)}" for n in given if n not in PLACES)]
+    problems = [*_misplaced(content), *(unknown(n) for n in given if n not in PLACES)]
     if problems:
         raise ParamsError(f"{path.name}: {'; '.join(problems)}.")
     try:
@@ -151,32 +152,26 @@ def load(profile_or_path: str | Path = "local", /, **overrides: Any) -> Params:
         raise ParamsError(f"{path.name}: {explain(error, _FLAT)}") from None
 
 
-def _misplaced(content: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the places of a file's values, one sentence each."""
-    problems = []
+def _misplaced(content: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with the places of a file's values, a sentence each."""
+    sections = {place[0] for place in _FLAT if len(place) > 1}
     for name, value in content.items():
-        section = Params.model_fields.get(name)
-        if name in PLACES and PLACES[name] != (name,):
-            problems.append(f"«{name}» va en su sección: «{_written(name)}»")
-        elif section is None:
-            problems.append(unknown(name))
-        elif name not in PLACES and not isinstance(value, dict):
-            problems.append(f"«{name}» es una sección: se espera «{name}: {{parámetro: valor}}»")
-        elif name not in PLACES:
-            problems += [
-                f"«{leaf}» va en otra sección: «{_written(leaf)}»"
-                if leaf in PLACES
-                else unknown(leaf)
-                for leaf in value
-                if (name, leaf) not in _FLAT
-            ]
-    return problems
+        if name not in sections:
+            if (name,) not in _FLAT:
+                yield _place_of(name, "su sección")
+        elif isinstance(value, dict):
+            yield from (_place_of(x, "otra sección") for x in value if (name, x) not in _FLAT)
+        else:
+            yield f"«{name}» es una sección: se espera «{name}: {{parámetro: valor}}»"
 
 
-def _written(name: str) -> str:
-    """Return how a params file writes a parameter."""
+def _place_of(name: str, where: str) -> str:
+    """Return where a params file has a parameter that it has elsewhere."""
+    if name not in PLACES:
+        return unknown(name)
     *section, leaf = PLACES[name]
-    return f"{section[0]}: {{{leaf}: ...}}" if section else f"{leaf}: ..."
+    written = f"{section[0]}: {{{leaf}: ...}}" if section else f"{leaf}: ..."
+    return f"«{name}» va en {where}: «{written}»"
 
 
 def params_file(params: Params) -> Path:
@@ -235,20 +230,12 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def _at(content: Mapping[str, Any], place: tuple[str, ...]) -> Any:
-    for name in place:
-        content = content[name]
-    return content
-
-
-def _leaves(content: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Any]]:
-    """Return place and value of each parameter of nested content."""
-    found: list[tuple[tuple[str, ...], Any]] = []
+def _leaves(content: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield place and value of each parameter of nested content."""
     for name, value in content.items():
         if isinstance(value, Section):
             value = value.model_dump()
         if isinstance(value, dict):
-            found += [((str(name), str(leaf)), item) for leaf, item in value.items()]
+            yield from (((str(name), str(leaf)), item) for leaf, item in value.items())
         else:
-            found.append(((str(name),), value))
-    return found
+            yield (str(name),), value

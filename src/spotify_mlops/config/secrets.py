@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from . import references
-from .errors import IntegrityError, ParamsError, ServiceError
+from .errors import IntegrityError, ParamsError, ServiceError, one_line
 from .params import Params
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _access(address: str, resource: str, patience: float, turn: int, pid: int) -
             f"No hay ningún secreto {resource} en Secret Manager, o esa versión no está activa."
         ) from error
     except (exceptions.GoogleAPICallError, exceptions.RetryError, GoogleAuthError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error, 160)
         raise ServiceError(f"Secret Manager no da {resource} ({reason}).") from error
     data = found.payload.data
     if found.payload.data_crc32c not in (0, google_crc32c.value(data)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..config.errors import ServiceError
+from ..config.errors import ServiceError, one_line
 from ..config.references import LOCAL
 from .http import peers
 from .local import secret, state
@@ -83,7 +83,7 @@ def unreachable(title: str, where: str, error: Exception) -> ServiceError:
     """Return what to raise where a service does not answer."""
     # An address may hold a password before its @.
     shown = where.rpartition("@")[2]
-    reason = " ".join(str(error).split())[:160]
+    reason = one_line(error, 160)
     return ServiceError(
         f"{title} no responde en {shown} ({reason}). "
         "En local: mira «spotify-mlops status» y ejecuta «spotify-mlops up»."

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from ...config.errors import one_line
 from . import contract
 from .contract import EVENT_COLUMNS, UNREAD, Record
 from .refusals import Ahead, Verdict, dead, examine, opened, too_deep
@@ -161,7 +162,7 @@ def _known_good(batch: pl.DataFrame) -> pl.DataFrame:
 
 def _poisoned(batch: pl.DataFrame, error: BaseException) -> pl.DataFrame:
     """Return the one record of a batch as a dead letter that names what the code raised."""
-    detail = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+    detail = f"{type(error).__name__}: {one_line(error)}"[:300]
     return batch.with_columns(
         pl.lit(Kind.DEAD_LETTER.value).alias("kind"),
         pl.lit(Reason.POISON.value).alias("reason"),

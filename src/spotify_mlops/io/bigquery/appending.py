@@ -13,7 +13,7 @@ import grpc
 import polars as pl
 import pyarrow as pa
 
-from ...config.errors import ServiceError
+from ...config.errors import ServiceError, one_line
 from ...config.params import Params
 from .. import retry
 from .clients import write_client
@@ -202,7 +202,7 @@ class Appender:
             connection.close()
 
     def _failure(self, error: Exception) -> ServiceError:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = one_line(error, 300) or type(error).__name__
         return ServiceError(
             "BigQuery no aceptó las filas de "
             f"{self._params.bigquery.dataset}.{self._table.rows}: {reason}. "

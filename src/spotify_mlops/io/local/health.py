@@ -27,8 +27,3 @@ def shortage() -> str:
         f"En el disco de {folder} quedan {free // 2**20} MB: libera espacio y ejecuta "
         "«spotify-mlops up»."
     )
-
-
-def one_line(error: Exception) -> str:
-    """Return the first words of an error's message."""
-    return " ".join(str(error).split())[:200]

@@ -19,7 +19,7 @@ from pymongo import ReplaceOne
 from pymongo.database import Database
 from pymongo.errors import AutoReconnect, BulkWriteError
 
-from ...config.errors import ServiceError
+from ...config.errors import ServiceError, one_line
 from ...config.params import Params
 from ...domain.events import DUPLICATE_KEY, EVENT_COLUMNS, Kind
 from ...domain.features import feature_names
@@ -250,7 +250,7 @@ def persistently(params: Params, write: Callable[[], _T]) -> _T:
     try:
         return retry.again(write, lambda error: isinstance(error, AutoReconnect), patience)
     except AutoReconnect as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error, 160)
         raise ServiceError(f"MongoDB no aceptó los documentos: {reason}.") from error
 
 

@@ -17,7 +17,7 @@ import polars as pl
 import requests
 from google.api_core.exceptions import ClientError, GoogleAPIError
 
-from ...config.errors import UserError
+from ...config.errors import UserError, one_line
 from ...config.params import Params
 from ...io.bigquery import tables
 from . import queries
@@ -278,7 +278,7 @@ class Watch:
         except ClientError as error:  # BigQuery is there, and does not take this query
             _log.warning("%s: %s", panel.name, error)
             self._version += 1
-            return Answer(self._version, None, " ".join(str(error).split())[:300])
+            return Answer(self._version, None, one_line(error, 300))
         if before is not None and before.rows is not None and before.rows.equals(rows):
             return before
         self._version += 1
@@ -287,5 +287,5 @@ class Watch:
 
 def _told(error: Exception) -> str:
     """Return an error in one short line."""
-    text = " ".join(str(error).split())[:200]
+    text = one_line(error, 200)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
