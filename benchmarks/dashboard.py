@@ -147,7 +147,7 @@ def _load(params: Params, rows: pl.DataFrame) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for table, frame in (
             (tables.PREDICTIONS, _predictions(params, rows)),
-            (tables.features(params), _features(params, rows)),
+            (tables.features(params.windows), _features(params, rows)),
         ):
             path = Path(folder) / f"{table.name}.parquet"
             frame.write_parquet(path)
@@ -195,7 +195,7 @@ def _watch(
         start = last["window_start"][0] + params.windows.window * count
         shown = f"{start:%d/%m/%Y, %H:%M}"
         fresh = last.with_columns(window_start=pl.lit(start))
-        appending.append(params, tables.features(params), _features(params, fresh))
+        appending.append(params, tables.features(params.windows), _features(params, fresh))
         appending.append(params, tables.PREDICTIONS, _predictions(params, fresh))
         written = datetime.now(UTC)
         page.wait_for_function("text => document.body.textContent.includes(text)", arg=shown)

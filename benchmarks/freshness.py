@@ -248,7 +248,7 @@ def _readable(params: Params, since: datetime) -> pl.DataFrame:
 
     Over the Storage Read API: the cheapest way to look often.
     """
-    client = bigquery.read_client(params)
+    client = bigquery.read_client(params.bigquery)
     session = client.create_read_session(
         parent=f"projects/{params.cloud.project}",
         read_session=types.ReadSession(

@@ -57,7 +57,7 @@ class _CountRawDoFn(beam.DoFn):
     def __init__(self, job: str, params: Params) -> None:
         self._job = job
         self._topic = params.kafka.topic
-        self._windowing = Windowing.of(params)
+        self._windowing = Windowing.of(params.windows)
 
     def process(self, marked: pl.DataFrame) -> None:
         _add(

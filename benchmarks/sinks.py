@@ -57,7 +57,7 @@ def run(
         UserError: the log ended first.
     """
     base = workload.prepare(params, "sinks", say, simulator_events=events)
-    decoded = decode(_beginning(base), Ahead.of(base))
+    decoded = decode(_beginning(base), Ahead.of(base.windows))
     with workload.own_stores(base, "sinks_alone") as own:
         ceilings = _ceilings(own, decoded, say)
     with workload.own_stores(base, "sinks_together") as own:
@@ -152,7 +152,7 @@ def _alone(
 ) -> tuple[int, float]:
     """Write for ``most`` seconds, or to the end; return events and seconds, all acknowledged."""
     job = f"{params.bigquery.dataset}-{name}"
-    shape = Shape.of(params)
+    shape = Shape.of(params.windows)
     kept = checkpoint.Tracker(
         checkpoint.start_of_log(dict.fromkeys(range(params.kafka.partitions), 0)),
         shape.windowing,
@@ -183,7 +183,7 @@ def _alone(
 
 def _windows(marked: pl.DataFrame, params: Params) -> Iterator[_Element]:
     """Yield what the last stage gets, one element a window, and how many events are in it."""
-    windowing = Windowing.of(params)
+    windowing = Windowing.of(params.windows)
     built = workload.features_of(marked, params)
     predicted = Champions(params).predict(built)
     events = steps.events(marked, windowing).group_by("window_start").len()

@@ -108,7 +108,11 @@ def model(params: Params, say: Progress) -> Path:
         assert isinstance(end, datetime)
         levels = (params.model.level_alta, params.model.level_media)
         known = labels.label(
-            built, params.model.horizon, Windowing.of(params), end + params.windows.window, levels
+            built,
+            params.model.horizon,
+            Windowing.of(params.windows),
+            end + params.windows.window,
+            levels,
         )
         few = params.replace(bootstrap_repetitions=20)
         result = train(few, built, known, card.write)
@@ -143,14 +147,14 @@ def plain_features(log: pl.DataFrame, params: Params) -> pl.DataFrame:
     """Return the features of every window of a log: plain polars, no pipeline."""
     start = dict.fromkeys(range(params.kafka.partitions))
     marked, _ = watermark.mark(
-        decode(log, Ahead.of(params)), start, params.windows.allowed_lateness
+        decode(log, Ahead.of(params.windows)), start, params.windows.allowed_lateness
     )
     return features_of(marked, params)
 
 
 def features_of(marked: pl.DataFrame, params: Params) -> pl.DataFrame:
     """Return the features of every window of a marked log."""
-    windowing = Windowing.of(params)
+    windowing = Windowing.of(params.windows)
     timely = steps.events(marked, windowing).filter(~pl.col("late"))
     unique, _ = features.dedup(timely)
     return features.reference(unique, windowing, params.windows.lags)
@@ -178,13 +182,13 @@ def bounded(
     params: Params, extents: Extents, source: type[LogSource] = LogSource, archive: bool = False
 ) -> Run:
     """Run the project's graph on FnApiRunner, cut as bounded jobs are (``windows_per_element``)."""
-    shape = steps.Shape.of(params, params.stream.windows_per_element)
+    shape = steps.Shape.of(params.windows, params.stream.windows_per_element)
     return _run(params, FnApiRunner(), PipelineOptions([]), shape, extents, source, archive)
 
 
 def streaming(params: Params, extents: Extents, windows: int) -> Run:
     """Run the project's graph as a streaming job on Prism, ``windows`` an element."""
-    shape = steps.Shape.of(params, windows)
+    shape = steps.Shape.of(params.windows, windows)
     return _run(params, prism.runner(), prism.options(), shape, extents, LogSource, False)
 
 

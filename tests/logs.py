@@ -203,7 +203,7 @@ def collecting(
     checkpoint.register(job, kept)
     nothing = Output(0, BASE, *(frame.clear() for frame in steps.build([], shape)))
     empty = mark(
-        decode(log.clear(), Ahead.of(params)), kept.marks, params.windows.allowed_lateness
+        decode(log.clear(), Ahead.of(params.windows)), kept.marks, params.windows.allowed_lateness
     )[0]
     _logs[job], _batches[job], _outputs[job] = log, [empty], [nothing]
     source = MemorySource(job, params, shape)

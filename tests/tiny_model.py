@@ -69,7 +69,7 @@ def events() -> pl.DataFrame:
 @cache
 def data() -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the features and labels of those events."""
-    windowing = Windowing.of(settings())
+    windowing = Windowing.of(settings().windows)
     built = features.reference(events(), windowing, settings().windows.lags)
     end = START + timedelta(hours=WINDOWS)
     return built, labels.label(built, settings().model.horizon, windowing, end, (70, 40))

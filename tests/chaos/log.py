@@ -81,7 +81,7 @@ class FixedLog:
         settings = self.params.replace(**own)
         # From the middle of the log on: windows before it have no predictions.
         start, end = _days(settings)
-        middle = Windowing.of(settings).start(start + (end - start) / 2)
+        middle = Windowing.of(settings.windows).start(start + (end - start) / 2)
         promotions = PromotionHistory(settings)
         promotions.keep("1", self.bundle)
         promotions.promote("1", middle)

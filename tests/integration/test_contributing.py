@@ -48,7 +48,7 @@ def test_a_new_source_is_published_once_by_its_command(
     while sum(part.height for part in parts) < first["published"]:
         parts.append(reader.poll())
     reader.close()
-    log = decode(pl.concat(parts), Ahead.of(settings))
+    log = decode(pl.concat(parts), Ahead.of(settings.windows))
     events = log.filter(kind="event").select("event_time", *COLUMNS).sort("event_time")
 
     assert (log["kind"] == "heartbeat").sum() == settings.kafka.partitions

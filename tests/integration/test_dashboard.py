@@ -48,7 +48,7 @@ class Live:
         ).item()
         later = newest + self.params.windows.window
         for table, rows in (
-            (tables.features(self.params), self.features),
+            (tables.features(self.params.windows), self.features),
             (tables.PREDICTIONS, self.predictions),
         ):
             last = rows.filter(pl.col("window_start") == rows["window_start"].max())
@@ -93,12 +93,12 @@ def live(world: worlds.World) -> Iterator[Live]:
     settings = worlds.make(countries=world.settings.sources.countries)
     warehouse.ensure_dataset(settings)
     made = datetime.now(UTC)
-    features = worlds.content(world.settings, tables.features(world.settings))
+    features = worlds.content(world.settings, tables.features(world.settings.windows))
     predictions = worlds.content(world.settings, tables.PREDICTIONS)
     features, predictions = (
         rows.with_columns(written_at=pl.lit(made)) for rows in (features, predictions)
     )
-    appending.append(settings, tables.features(settings), features)
+    appending.append(settings, tables.features(settings.windows), features)
     appending.append(settings, tables.PREDICTIONS, predictions)
     with serving(settings) as url:
         found = Live(settings, url, features, predictions)

@@ -23,7 +23,7 @@ WINDOW = {"window_start": datetime(2026, 1, 5, tzinfo=UTC), "country": "CO", "tr
 def filled(local: params.Params) -> None:
     """Make a dataset with a row of features and a dead letter."""
     warehouse.ensure_dataset(local)
-    features = tables.features(local)
+    features = tables.features(local.windows)
     counts = {f.name: 1 for f in features.schema if f.mode == "REQUIRED" and f.name not in WINDOW}
     counts["written_at"] = WINDOW["window_start"]  # type: ignore[assignment]
     appending.append(local, features, frames.frame(features, [WINDOW | counts]))
@@ -63,7 +63,7 @@ def test_only_who_fills_it_again_may_empty_the_table_of_features(
     assert said == [] and set(rows(local).values()) == {1}
     warehouse.ensure_dataset(longer, rebuild=said.append)
     assert ["spotify_features_rows" in line for line in said] == [True]
-    assert columns(longer) == [field.name for field in tables.features(longer).schema]
+    assert columns(longer) == [field.name for field in tables.features(longer.windows).schema]
     assert rows(longer) == {"spotify_features_rows": 0, "spotify_dead_letters_rows": 1}
 
 

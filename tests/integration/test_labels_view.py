@@ -38,14 +38,14 @@ def written(settings: params.Params) -> pl.DataFrame:
             partition=pl.lit(0, pl.Int32), offset=pl.int_range(pl.len(), dtype=pl.Int64)
         )
     )
-    made = features.reference(unique, Windowing.of(settings), settings.windows.lags)
+    made = features.reference(unique, Windowing.of(settings.windows), settings.windows.lags)
     # A window without rows in the middle, and one with rows of few countries.
     starts = made["window_start"].unique().sort()
     gone = pl.col("window_start") == starts[len(starts) // 2]
     few = (pl.col("window_start") == starts[-3]) & pl.col("country").is_in(["CO", "US"])
     made = made.filter(~gone & ~few)
     warehouse.ensure_dataset(settings, fills=True)
-    table = tables.features(settings)
+    table = tables.features(settings.windows)
     appending.append(settings, table, rows.stamped(made, NOW))
     appending.append(settings, table, rows.stamped(made.head(500), NOW + timedelta(seconds=1)))
     return made
@@ -56,8 +56,8 @@ def close(settings: params.Params, until: datetime) -> None:
 
 
 def expected(settings: params.Params, made: pl.DataFrame, until: datetime) -> pl.DataFrame:
-    levels = dataset.thresholds(settings)
-    return labels.label(made, settings.model.horizon, Windowing.of(settings), until, levels)
+    levels = dataset.thresholds(settings.model)
+    return labels.label(made, settings.model.horizon, Windowing.of(settings.windows), until, levels)
 
 
 def shown(settings: params.Params) -> pl.DataFrame:
@@ -88,7 +88,7 @@ def test_the_view_equals_the_function(
         assert compare.digest(view) == compare.digest(pure)
         assert view.schema == pure.schema
         assert dataset.read_labels(settings).equals(pure)
-        assert dataset.read_closed_until(settings) == Windowing.of(settings).start(until)
+        assert dataset.read_closed_until(settings) == Windowing.of(settings.windows).start(until)
     assert view.height == made.height
     assert set(view["level"]) == set(labels.LEVELS)
     assert view.filter(pl.col("label_window") > last)["level"].unique().to_list() == ["Baja"]

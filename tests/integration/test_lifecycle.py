@@ -65,7 +65,7 @@ class Market:
     def __init__(self, params: Params) -> None:
         """Draw the whole log and compute the features of all its windows."""
         self.params = params
-        windowing = Windowing.of(params)
+        windowing = Windowing.of(params.windows)
         events = pl.concat(list(Simulator(params).history()))
         self.rows = features.reference(events, windowing, params.windows.lags)
         self.start = self.rows["window_start"].min()
@@ -77,9 +77,9 @@ class Market:
         """Return the features and labels of the first days."""
         end = self.start + timedelta(days=day)
         known = self.rows.filter(pl.col("window_start") < end)
-        levels = dataset.thresholds(self.params)
+        levels = dataset.thresholds(self.params.model)
         return known, labels.label(
-            known, self.params.model.horizon, Windowing.of(self.params), end, levels
+            known, self.params.model.horizon, Windowing.of(self.params.windows), end, levels
         )
 
     def live(self, until: datetime) -> None:
@@ -89,7 +89,7 @@ class Market:
         )
         now = datetime.now(UTC)
         written = rows.stamped(fresh, now)
-        appending.append(self.params, tables.features(self.params), written)
+        appending.append(self.params, tables.features(self.params.windows), written)
         predicted = rows.stamped(self._champions.predict(fresh), now)
         if predicted.height:
             appending.append(self.params, tables.PREDICTIONS, predicted)

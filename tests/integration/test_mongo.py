@@ -100,7 +100,7 @@ def test_a_mongo_that_does_not_answer_is_given_up(
         while server.status() != psutil.STATUS_STOPPED:  # its threads stop one after the other
             assert time.monotonic() < deadline
         with pytest.raises(ServiceError, match="MongoDB no aceptó"):
-            mongo.persistently(impatient, lambda: database["tracks"].insert_one({"_id": 2}))
+            mongo.persistently(impatient.stream, lambda: database["tracks"].insert_one({"_id": 2}))
     finally:
         server.resume()
     assert database["tracks"].count_documents({"_id": 1}) == 1

@@ -43,7 +43,7 @@ def watched(world: worlds.World) -> Params:
     described = world.champions[0].bundle.description["metrics"]
     frame = pl.DataFrame(described, infer_schema_length=None).with_columns(split=pl.lit("test"))
     rows = metrics.metrics_rows(
-        frame, run_id="20260101T000000-h6", params=settings, written_at=datetime.now(UTC)
+        frame, run_id="20260101T000000-h6", model=settings.model, written_at=datetime.now(UTC)
     )
     appending.append(settings, tables.MODEL_METRICS, rows)
     step = replace(decided("worth_promoting"), step="promoted", window_start=world.change)
@@ -185,7 +185,7 @@ def test_events_a_minute_are_the_counted_ones(watched: Params, everything: Selec
 
 def test_rising_tracks_have_risen_and_are_the_first(watched: Params, everything: Selection) -> None:
     found = queries.run(watched, panel_of(watched, "rising"), everything)
-    features = worlds.content(watched, tables.features(watched))
+    features = worlds.content(watched, tables.features(watched.windows))
     last = features.filter(pl.col("window_start") == everything.end)
     before = features.filter(pl.col("window_start") == everything.end - 6 * watched.windows.window)
     keys = ["country", "track_id"]

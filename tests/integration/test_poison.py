@@ -116,7 +116,7 @@ def assert_dead_letters(settings: Params) -> None:
         f"{len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()}: only in the log"
         for value in OVERSIZED
     }
-    of_letters = settings.replace(topic=dead_letter_topic(settings))
+    of_letters = settings.replace(topic=dead_letter_topic(settings.kafka))
     published = [
         message.value() for batch in kafka.read(of_letters, {0: 0}) for _, _, message in batch
     ]

@@ -45,10 +45,10 @@ def training_digest(world: World, replayed: Params) -> str:
     """Return the digest of what a replay gives to learn from, up to where the history ended."""
     known = pl.col("window_start") + replayed.windows.window <= world.history.watermark
     labelled = pl.col("label_window") + replayed.windows.window <= world.history.watermark
-    features = compare.content(replayed, tables.features(replayed)).filter(known)
+    features = compare.content(replayed, tables.features(replayed.windows)).filter(known)
     labels = compare.content(replayed, tables.labels(replayed)).filter(labelled)
-    learned = data.split(data.join(features, labels, replayed), replayed).development
-    return data.digest(learned, data.inputs("dynamics", replayed, learned))
+    learned = data.split(data.join(features, labels, replayed.model), replayed).development
+    return data.digest(learned, data.inputs("dynamics", replayed.windows, learned))
 
 
 def test_the_command_compares_and_tells(world: World) -> None:
@@ -90,8 +90,8 @@ def unique_events(settings: Params, allowed_lateness: timedelta) -> tuple[pl.Dat
     log = pl.read_parquet(f"{archived.raw_folder(settings)}/*/*.parquet").select(*LOG_COLUMNS)
     log = log.unique(["partition", "offset"]).sort("partition", "offset")
     nothing = dict.fromkeys(range(settings.kafka.partitions))
-    marked, _ = watermark.mark(decode(log, Ahead.of(settings)), nothing, allowed_lateness)
-    events = steps.events(marked, Windowing.of(settings))
+    marked, _ = watermark.mark(decode(log, Ahead.of(settings.windows)), nothing, allowed_lateness)
+    events = steps.events(marked, Windowing.of(settings.windows))
     return features.dedup(events.filter(~pl.col("late")))[0], int(events["late"].sum())
 
 
@@ -115,10 +115,10 @@ def test_late_events_are_folded_in(world: World, lateness: timedelta) -> None:
     assert found.counted[1] + found.late[1] == injected["events"] + injected["late"]
     assert found.duplicates[1] == injected["duplicates"]
     inputs = features.feature_names("dynamics", live.windows.lags)
-    folded = content(other, tables.features(other))
-    plain = features.reference(events, Windowing.of(live), live.windows.lags)
+    folded = content(other, tables.features(other.windows))
+    plain = features.reference(events, Windowing.of(live.windows), live.windows.lags)
     assert compare.digest(folded) == compare.digest(plain.select(folded.columns))
-    before = content(live, tables.features(live))
+    before = content(live, tables.features(live.windows))
     windows = [frame["window_start"].n_unique() for frame in (before, folded)]
     assert found.windows == tuple(windows)
     assert found.rows == (before.height, folded.height)
@@ -166,7 +166,7 @@ def test_every_place_has_the_values_that_the_log_gives(
     report = skew.check(world.settings, recomputed)
     assert report.holds, report.places
     compared = {place.name: place.compared for place in report.places}
-    rows = content(world.settings, tables.features(world.settings))
+    rows = content(world.settings, tables.features(world.settings.windows))
     tracks = rows.select("country", "track_id").n_unique()
     assert compared["features_stored"] == compared["features_notebook"] == rows.height
     assert compared["features_store"] == tracks
@@ -181,7 +181,7 @@ MARKER = datetime(2020, 1, 1, tzinfo=UTC)
 
 def latest_row(settings: Params) -> dict[str, Any]:
     """Return the row of features of a track whose latest window is the last one."""
-    rows = content(settings, tables.features(settings))
+    rows = content(settings, tables.features(settings.windows))
     return rows.sort("window_start", "track_id").row(-1, named=True)
 
 
@@ -208,11 +208,11 @@ def plant_gone(settings: Params) -> None:
 
 PLANTED: dict[str, tuple[Callable[[Params], None], set[str]]] = {
     "a copy that readers do not see": (
-        lambda p: plant_row(p, tables.features(p), "momentum", datetime.now(UTC)),
+        lambda p: plant_row(p, tables.features(p.windows), "momentum", datetime.now(UTC)),
         {"features_stored"},
     ),
     "a row that readers see": (
-        lambda p: plant_row(p, tables.features(p), "momentum", MARKER),
+        lambda p: plant_row(p, tables.features(p.windows), "momentum", MARKER),
         {"features_stored", "features_notebook"},
     ),
     "a stored prediction": (
@@ -246,7 +246,7 @@ def put_back(world: World) -> Iterator[None]:
     documents = list(collection.find())
     began = datetime.now(UTC)
     yield
-    for table in (tables.features(settings), tables.PREDICTIONS):
+    for table in (tables.features(settings.windows), tables.PREDICTIONS):
         bigquery.query(
             settings,
             f"DELETE FROM {{dataset}}.{table.rows} "

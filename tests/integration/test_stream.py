@@ -48,7 +48,7 @@ def assert_audited(settings: Params) -> None:
 def test_the_stream_goes_on_where_the_bounded_run_ended(world: World) -> None:
     assert world.summary["windows"] == 12
     assert world.summary["restarts"] == 0
-    features = content(world.settings, tables.features(world.settings))
+    features = content(world.settings, tables.features(world.settings.windows))
     assert features["window_start"].n_unique() == 72 + 12
     assert_audited(world.settings)
     totals = audit.audit(world.settings).to_dict()["totals"]
@@ -70,7 +70,7 @@ def test_streaming_again_adds_nothing(world: World) -> None:
 def test_predictions_are_those_of_the_stored_features(world: World) -> None:
     settings = world.settings
     since = pl.col("window_start") >= next_window(settings)
-    features = content(settings, tables.features(settings), since)
+    features = content(settings, tables.features(settings.windows), since)
     predictions = content(settings, tables.PREDICTIONS)
     assert predictions.height == features.height > 0
     parts = [features.filter(world.champion_is(champion)) for champion in world.champions]
@@ -86,14 +86,14 @@ def test_the_online_store_has_the_latest_row_of_each_track(world: World) -> None
     settings = world.settings
     key = ["country", "track_id"]
     latest = (
-        content(settings, tables.features(settings))
+        content(settings, tables.features(settings.windows))
         .sort("window_start")
         .unique(key, keep="last")
         .join(content(settings, tables.PREDICTIONS), on=["window_start", *key], how="left")
     )
     tracks = {d["_id"]: d for d in mongo_database(settings)["tracks"].find()}
     assert len(tracks) == latest.height
-    inputs = mongo.model_inputs(settings)
+    inputs = mongo.model_inputs(settings.windows)
     for row in latest.iter_rows(named=True):
         document = tracks[f"{row['country']}:{row['track_id']}"]
         assert document["window_start"] == row["window_start"]
@@ -109,10 +109,10 @@ def test_an_older_window_never_replaces_a_newer_one(world: World) -> None:
     settings = world.settings
     database = mongo_database(settings)
     before = {document["_id"]: document for document in database["tracks"].find()}
-    features = content(settings, tables.features(settings))
+    features = content(settings, tables.features(settings.windows))
     oldest = features.filter(pl.col("window_start") == pl.col("window_start").min())
     none = content(settings, tables.PREDICTIONS).clear()
-    mongo.Tracks(database, mongo.model_inputs(settings)).replace(oldest, none)
+    mongo.Tracks(database, mongo.model_inputs(settings.windows)).replace(oldest, none)
     after = {document["_id"]: document for document in database["tracks"].find()}
     gone = {name for name, document in before.items() if after[name] != document}
     assert gone == set()

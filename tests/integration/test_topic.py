@@ -100,7 +100,7 @@ def test_the_history_is_published_once_and_whole(local_params: MakeParams) -> No
     log = read(profile)
     ours = log.filter(pl.col("key").is_not_null())
     assert ours.select("partition", "key", "value").equals(expected(profile, 0, 24))
-    decoded = decode(log.drop("key"), Ahead.of(profile))
+    decoded = decode(log.drop("key"), Ahead.of(profile.windows))
     beats = decoded.filter(pl.col("kind") == "heartbeat")
     assert beats["partition"].to_list() == list(range(profile.kafka.partitions))
     end = Simulator(profile).world.end
@@ -172,7 +172,7 @@ def test_a_killed_ingest_is_finished_by_the_next(local_params: MakeParams) -> No
     log = read(profile)
     ours = log.filter(pl.col("key").is_not_null()).select("partition", "key", "value")
     assert ours.equals(expected(profile, 0, 24))
-    decoded = decode(log.drop("key"), Ahead.of(profile))
+    decoded = decode(log.drop("key"), Ahead.of(profile.windows))
     assert decoded.filter(event_time=end, kind="heartbeat").height == profile.kafka.partitions
 
 
@@ -238,7 +238,7 @@ def test_charts_are_published_in_order_and_a_closed_topic_is_respected(
     assert summary["published"] == 4 + profile.kafka.partitions
     assert len(summary["left_out"]) == 1
     assert summary["closed_until"] == "2017-01-20T00:00:00+00:00"
-    log = decode(read(profile).drop("key"), Ahead.of(profile))
+    log = decode(read(profile).drop("key"), Ahead.of(profile.windows))
     events = log.filter(kind="event")
     assert sorted(events["count"]) == [5, 5, 1005, 1005]
     for part in events.partition_by("partition"):
@@ -270,7 +270,7 @@ def test_no_date_of_the_future_makes_other_events_late(
     kafka.publish_heartbeats(profile, datetime(8999, 1, 1, tzinfo=UTC))
     (tmp_path / "spain.csv").write_text(HEADER + "A,a,2017-01-13,a1,7,1\n", encoding="utf-8")
     sources.ingest_files(profile, "charts", [tmp_path])
-    log = decode(read(profile).drop("key"), Ahead.of(profile))
+    log = decode(read(profile).drop("key"), Ahead.of(profile.windows))
     marked, _ = mark(log, {0: None}, profile.windows.allowed_lateness)
     assert marked["kind"].to_list() == ["event", "heartbeat", "dead_letter", "event", "heartbeat"]
     assert marked["reason"][2] == "future_heartbeat"
@@ -297,7 +297,7 @@ def test_the_clock_of_the_live_part_does_not_overtake_the_calendar(
         assert live.is_alive()
     ended.set()
     live.join()
-    log = decode(read(profile).drop("key"), Ahead.of(profile)).filter(kind="dead_letter")
+    log = decode(read(profile).drop("key"), Ahead.of(profile.windows)).filter(kind="dead_letter")
     injected = manifest.injected(profile)
     assert injected is not None
     assert (
@@ -310,7 +310,7 @@ def test_a_steady_rate_has_the_time_of_the_clock(local_params: MakeParams) -> No
     profile = local_params(**SMALL, window="1s")
     before = datetime.now(UTC)
     summary = sources.paced(profile, rate=500, seconds=1)
-    log = decode(read(profile).drop("key"), Ahead.of(profile))
+    log = decode(read(profile).drop("key"), Ahead.of(profile.windows))
     assert summary["published"] == len(log) == 500
     assert set(log["kind"]) == {"event"}
     assert log["event_time"].min() >= before

@@ -91,7 +91,7 @@ def test_a_page_runs_nothing_in_bigquery(page: Page, params: Params) -> None:
 
 @needs_chromium
 def test_a_page_runs_no_job_in_vertex(page: Page, params: Params) -> None:
-    url = f"{state.read()['vertex'].addresses['url']}/v1/{vertex.parent(params)}/customJobs"
+    url = f"{state.read()['vertex'].addresses['url']}/v1/{vertex.parent(params.cloud)}/customJobs"
     before = {job.resource_name for job in vertex.sdk(params).CustomJob.list()}
     spec = {"imageUri": "i", "command": ["true"]}
     job = {"displayName": "j", "jobSpec": {"workerPoolSpecs": [{"containerSpec": spec}]}}

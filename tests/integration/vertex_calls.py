@@ -42,7 +42,7 @@ def upload_version(sdk: ModuleType, model_id: str, **given: Any) -> aiplatform.M
 
 def register(server: VertexServer, uri: str, name: str = "") -> str:
     """Register an artifact with a container that answers with its name; return the model's."""
-    client = vertex.client(server.params, aiplatform_v1.ModelServiceClient)
+    client = vertex.client(server.params.cloud, aiplatform_v1.ModelServiceClient)
     model = aiplatform_v1.Model(
         display_name="con archivos",
         artifact_uri=uri,
@@ -102,7 +102,7 @@ def deployable(sdk: ModuleType, name: str, **given: Any) -> aiplatform.Model:
 
 def predict(server: VertexServer, endpoint: aiplatform.Endpoint, **instance: Any) -> Any:
     """Ask with a service client of the thread's own."""
-    client = vertex.client(server.params, aiplatform_v1.PredictionServiceClient)
+    client = vertex.client(server.params.cloud, aiplatform_v1.PredictionServiceClient)
     value = json_format.ParseDict(instance, struct_pb2.Value())
     return client.predict(endpoint=endpoint.resource_name, instances=[value], timeout=60)
 

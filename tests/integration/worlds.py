@@ -131,7 +131,7 @@ def build(folder: Path) -> World:
 
 def _trained(settings: Params, folder: Path, version: str, family: str) -> Predictor:
     """Train on the history and keep the model as a version."""
-    features = content(settings, tables.features(settings))
+    features = content(settings, tables.features(settings.windows))
     labels = content(settings, tables.labels(settings))
     settings = settings.replace(family=family)
     bundle = train(settings, features, labels, card.write).write_bundle(folder / family)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from ..config.params import Params
+from ..config.sections import Windows
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -20,9 +20,9 @@ class Windowing:
     offset: timedelta = timedelta(0)
 
     @classmethod
-    def of(cls, params: Params) -> Windowing:
+    def of(cls, windows: Windows) -> Windowing:
         """Return the windowing that the params declare."""
-        return cls(params.windows.window, params.windows.window_offset)
+        return cls(windows.window, windows.window_offset)
 
     def start(self, time: datetime) -> datetime:
         """Return the start of the window that holds ``time``.

@@ -18,6 +18,7 @@ from google.protobuf import json_format, struct_pb2
 
 from ..config.errors import InputError, ServiceError
 from ..config.params import Params
+from ..config.sections import Cloud
 from ..domain.labels import LEVELS
 from ..domain.schemas import ANSWER_SCHEMA
 from ..io import retry, vertex
@@ -43,7 +44,7 @@ def predict(params: Params, instances: Sequence[dict[str, Any]]) -> list[dict[st
     values = [json_format.ParseDict(dict(item), struct_pb2.Value()) for item in instances]
     name = Endpoint(params).name
     with _errors(name):
-        response = _client(params).predict(
+        response = _client(params.cloud).predict(
             endpoint=name, instances=values, timeout=params.stream.service_timeout.total_seconds()
         )
     raw = aiplatform_v1.PredictResponse.pb(response)
@@ -83,7 +84,7 @@ def predict_rows(params: Params, features: pl.DataFrame, names: Sequence[str]) -
 def _ask(params: Params, body: bytes) -> list[dict[str, Any]]:
     name = Endpoint(params).name
     with _errors(name):
-        answer = _client(params).raw_predict(
+        answer = _client(params.cloud).raw_predict(
             endpoint=name,
             http_body=httpbody_pb2.HttpBody(data=body, content_type="application/json"),
             timeout=params.stream.service_timeout.total_seconds(),
@@ -100,8 +101,8 @@ def _frame(answers: Sequence[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=ANSWER_SCHEMA, orient="row")
 
 
-def _client(params: Params) -> aiplatform_v1.PredictionServiceClient:
-    return vertex.client(params, aiplatform_v1.PredictionServiceClient)
+def _client(cloud: Cloud) -> aiplatform_v1.PredictionServiceClient:
+    return vertex.client(cloud, aiplatform_v1.PredictionServiceClient)
 
 
 @contextmanager

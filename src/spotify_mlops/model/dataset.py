@@ -13,6 +13,7 @@ import polars as pl
 
 from ..config.errors import ParamsError
 from ..config.params import Params
+from ..config.sections import Model, Windows
 from ..domain.features import ROW_KEY, feature_names
 from ..domain.features.names import SEASON_FEATURES
 from ..domain.labels import LEVELS, level_of
@@ -24,9 +25,9 @@ _YEAR = timedelta(days=366)
 _FORTNIGHT = timedelta(days=14)
 
 
-def thresholds(params: Params) -> tuple[float, float]:
+def thresholds(model: Model) -> tuple[float, float]:
     """Return the lowest play scores of Alta and Media."""
-    return params.model.level_alta, params.model.level_media
+    return model.level_alta, model.level_media
 
 
 def read(params: Params) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -74,24 +75,24 @@ def read_closed_until(params: Params) -> datetime | None:
     """Return the first window that is not closed and written; None where nothing is known."""
     sql = "SELECT MAX(closed_until) FROM {dataset}.spotify_closed_rows"
     until = bigquery.query(params, sql).item()
-    return Windowing.of(params).start(until) if until else None
+    return Windowing.of(params.windows).start(until) if until else None
 
 
-def join(features: pl.DataFrame, labels: pl.DataFrame, params: Params) -> pl.DataFrame:
+def join(features: pl.DataFrame, labels: pl.DataFrame, model: Model) -> pl.DataFrame:
     """Return the labelled rows, sorted by key.
 
     Args:
         features: the features table: row key, ``play_score`` and the model inputs.
-        labels: the labels table; those of ``params.model.horizon`` are used.
+        labels: the labels table; those of ``model.horizon`` are used.
 
     Returns:
         The features with ``level`` (what happened), ``label_window`` and ``current_level`` (the
         level in the row's own window).
     """
-    wanted = labels.filter(pl.col("horizon") == params.model.horizon)
+    wanted = labels.filter(pl.col("horizon") == model.horizon)
     return (
         features.join(wanted.select(*ROW_KEY, "level", "label_window"), on=ROW_KEY)
-        .with_columns(current_level=level_of("play_score", thresholds(params)))
+        .with_columns(current_level=level_of("play_score", thresholds(model)))
         .sort(ROW_KEY)
     )
 
@@ -139,7 +140,7 @@ def split(rows: pl.DataFrame, params: Params) -> Split:
     validation_start = (
         _boundary(before, params.model.validation_share) if len(before) else test_start
     )
-    window = Windowing.of(params).length
+    window = Windowing.of(params.windows).length
     label_end = pl.col("label_window") + window
     start = pl.col("window_start")
     development = rows.filter(label_end <= test_start)
@@ -174,19 +175,19 @@ def bounds(rows: pl.DataFrame, column: str = "window_start") -> tuple[datetime, 
     return rows.select(pl.min(column).alias("first"), pl.max(column).alias("last")).row(0)
 
 
-def inputs(family: str, params: Params, rows: pl.DataFrame) -> list[str]:
+def inputs(family: str, windows: Windows, rows: pl.DataFrame) -> list[str]:
     """Return the family's inputs that a model trained on ``rows`` may use, in order.
 
     A seasonal input is left out when the rows do not span its cycle: it would only tell the
     training range from later ones.
     """
-    names = feature_names(family, params.windows.lags)
+    names = feature_names(family, windows.lags)
     first, last = bounds(rows)
     span = last - first
     unusable = set()
     if span < _YEAR:
         unusable |= {"year_sin", "year_cos"}
-    if span < _FORTNIGHT or params.windows.window % timedelta(days=7) == timedelta(0):
+    if span < _FORTNIGHT or windows.window % timedelta(days=7) == timedelta(0):
         unusable.add("day_of_week")
     assert unusable <= set(SEASON_FEATURES)
     return [name for name in names if name not in unusable]

@@ -9,6 +9,7 @@ import polars as pl
 from scipy import stats
 
 from ..config.params import Params
+from ..config.sections import Model
 from ..domain.labels import LEVELS
 from . import dataset, metrics
 from .dataset import Split, level_codes, matrix
@@ -42,7 +43,7 @@ def learning_curve(ranges: Split, params: Params, shares: Sequence[float] = SHAR
     order = np.random.default_rng(params.model.seed).permutation(pool.height)
     found = []
     for family in ("seed", "dynamics"):
-        names = dataset.inputs(family, params, ranges.train)
+        names = dataset.inputs(family, params.windows, ranges.train)
         x, y = matrix(pool, names), level_codes(pool["level"])
         for share in shares:
             part = np.sort(order[: max(1, round(share * len(order)))])
@@ -69,7 +70,7 @@ def shuffled_label_check(ranges: Split, params: Params, shuffles: int = SHUFFLES
         predictions score when they are dealt out at random among the rows) and ``excess``, the
         difference. The interval of the first two is their range.
     """
-    names = dataset.inputs("dynamics", params, ranges.train)
+    names = dataset.inputs("dynamics", params.windows, ranges.train)
     pool = dataset.sample(ranges.train, MOST_ROWS // 3, params.model.seed)
     x, y = matrix(pool, names), level_codes(pool["level"])
     model = fit(x, y, _scaled(len(y)), params.model.seed)
@@ -96,7 +97,7 @@ def shuffled_label_check(ranges: Split, params: Params, shuffles: int = SHUFFLES
 def permutation_importance(
     predictor: Predictor,
     rows: pl.DataFrame,
-    params: Params,
+    model: Model,
     *,
     groups: Mapping[str, Sequence[str]] | None = None,
     most: int = 2_500,
@@ -110,7 +111,7 @@ def permutation_importance(
     Args:
         predictor: the model.
         rows: labelled rows that it has not learned from.
-        params: seed.
+        model: seed.
         groups: name -> inputs shuffled together; by default each input alone.
         most: rows used, sampled.
         repeats: shufflings; the interval is their range.
@@ -118,10 +119,10 @@ def permutation_importance(
     Returns:
         ``name``, ``value``, ``low``, ``high``, the largest loss first.
     """
-    rows = dataset.sample(rows, most, params.model.seed)
+    rows = dataset.sample(rows, most, model.seed)
     x, y = matrix(rows, predictor.features), rows["level"]
     groups = groups or {name: [name] for name in predictor.features}
-    random = np.random.default_rng(params.model.seed)
+    random = np.random.default_rng(model.seed)
     whole = _plain_macro_f1(predictor, x, y)
     found = []
     for name, members in groups.items():

@@ -164,7 +164,7 @@ def _block_means(values: np.ndarray, rows: pl.DataFrame, params: Params) -> np.n
     block, number = blocks_of(rows, params)
     sums = np.zeros((number, values.shape[1]))
     np.add.at(sums, block, values)
-    weights = bootstrap_weights(number, params)
+    weights = bootstrap_weights(number, params.model)
     means = (weights @ sums) / (weights @ np.bincount(block, minlength=number))[:, None]
     return interval(means)
 

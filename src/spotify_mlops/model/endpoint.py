@@ -20,7 +20,7 @@ class Endpoint:
     def __init__(self, params: Params) -> None:
         """Remember where it is; the first question connects."""
         self._params = params
-        self._parent = parent = vertex.parent(params)
+        self._parent = parent = vertex.parent(params.cloud)
         self.name = f"{parent}/endpoints/{model_id(params)}"
         self._model = f"{parent}/models/{model_id(params)}"
 
@@ -65,7 +65,7 @@ class Endpoint:
         return self._params.stream.service_timeout.total_seconds()
 
     def _client(self) -> aiplatform_v1.EndpointServiceClient:
-        return vertex.client(self._params, aiplatform_v1.EndpointServiceClient)
+        return vertex.client(self._params.cloud, aiplatform_v1.EndpointServiceClient)
 
     def _deployed(self) -> dict[str, str]:
         """Return the id under which each version is deployed; the endpoint is made if need be."""

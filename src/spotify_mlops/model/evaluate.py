@@ -34,5 +34,7 @@ def record(params: Params, result: TrainingResult, verdict: Verdict) -> None:
     """Append what a run scored, and the verdict on it, to ``spotify_model_metrics``."""
     now = datetime.now(UTC)
     for scored in (result.metrics, gate.metrics_of(verdict, result)):
-        rows = metrics.metrics_rows(scored, run_id=result.run_id, params=params, written_at=now)
+        rows = metrics.metrics_rows(
+            scored, run_id=result.run_id, model=params.model, written_at=now
+        )
         appending.append(params, tables.MODEL_METRICS, rows)

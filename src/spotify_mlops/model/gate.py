@@ -12,6 +12,7 @@ import polars as pl
 
 from ..config.errors import UserError
 from ..config.params import Params
+from ..config.sections import Gate
 from ..domain.features import ROW_KEY
 from ..domain.schemas import METRIC_SCHEMA, PROBABILITIES
 from . import metrics
@@ -129,7 +130,7 @@ def judge(result: TrainingResult, params: Params, champion: Champion | None = No
             Check("macro_f1", macro_f1[0] >= least_f1, least_f1, *macro_f1, rows),
             Check("persistence", advantage[1] > 0, 0.0, *advantage, rows),
             Check("calibration", ece[0] <= params.gate.max_ece, params.gate.max_ece, *ece, rows),
-            *_fast_enough(latency, params),
+            *_fast_enough(latency, params.gate),
             *_against_champion(own, champion, params),
         )
     )
@@ -209,9 +210,9 @@ def _label(text: str) -> str:
     return re.sub(r"[^a-z0-9_-]", "_", text.lower())
 
 
-def _fast_enough(found: Latency, params: Params) -> tuple[Check, Check]:
-    one_row, limit = found.one_row_p99 * 1e3, params.gate.max_latency.total_seconds() * 1e3
-    batch_row, row_limit = found.batch_row * 1e6, params.gate.max_row_time.total_seconds() * 1e6
+def _fast_enough(found: Latency, gate: Gate) -> tuple[Check, Check]:
+    one_row, limit = found.one_row_p99 * 1e3, gate.max_latency.total_seconds() * 1e3
+    batch_row, row_limit = found.batch_row * 1e6, gate.max_row_time.total_seconds() * 1e6
     return (
         Check("latency", one_row <= limit, limit, one_row),
         Check("row_time", batch_row <= row_limit, row_limit, batch_row),

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from ..config.params import Params
+from ..config.sections import Model, Windows
 from ..domain import features as computation
 from ..domain.features import ROW_KEY
 from ..domain.labels import LEVELS
@@ -54,10 +55,10 @@ ALARM_SCHEMA = {
 }
 
 
-def sample_windows(features: pl.DataFrame, params: Params, most: int = WINDOWS) -> list[datetime]:
+def sample_windows(features: pl.DataFrame, model: Model, most: int = WINDOWS) -> list[datetime]:
     """Return some windows of the table, spread at random over all of it, in order."""
     windows = features["window_start"].unique().sort()
-    chosen = np.random.default_rng(params.model.seed).choice(
+    chosen = np.random.default_rng(model.seed).choice(
         len(windows), min(most, len(windows)), replace=False
     )
     return windows.gather(np.sort(chosen)).to_list()
@@ -80,7 +81,10 @@ def read_events(params: Params, windows: Sequence[datetime]) -> pl.DataFrame:
 
 
 def audit(
-    features: pl.DataFrame, events: pl.DataFrame, params: Params, windows: Sequence[datetime]
+    features: pl.DataFrame,
+    events: pl.DataFrame,
+    windows_params: Windows,
+    windows: Sequence[datetime],
 ) -> pl.DataFrame:
     """Compute the inputs of some windows again, each from the events before the window's end.
 
@@ -88,7 +92,7 @@ def audit(
         features: the table: row key and inputs.
         events: unique events in time, at least those that the windows look at; later ones do no
             harm, they are left out.
-        params: windows and lags.
+        windows_params: windows and lags.
         windows: those to compute again.
 
     Returns:
@@ -97,13 +101,13 @@ def audit(
         A value is different unless it is equal to the bit. Rows in only one of the two are
         different in every input.
     """
-    windowing = Windowing.of(params)
+    windowing = Windowing.of(windows_params)
     known = []
     for window in windows:
-        past = events.filter(pl.col("event_time") < window + params.windows.window)
-        computed = computation.reference(past, windowing, params.windows.lags)
+        past = events.filter(pl.col("event_time") < window + windows_params.window)
+        computed = computation.reference(past, windowing, windows_params.lags)
         known.append(computed.filter(pl.col("window_start") == window))
-    names = computation.feature_names("dynamics", params.windows.lags)
+    names = computation.feature_names("dynamics", windows_params.lags)
     table = features.filter(pl.col("window_start").is_in(list(windows)))
     pairs = table.select(*ROW_KEY, *names, _left=True).join(
         pl.concat(known).select(*ROW_KEY, *names, _right=True),
@@ -146,7 +150,7 @@ def alarm(rows: pl.DataFrame, params: Params, names: Sequence[str] | None = None
         first.
     """
     names = list(names or computation.feature_names("dynamics", params.windows.lags))
-    windowing = Windowing.of(params)
+    windowing = Windowing.of(params.windows)
     moved = [
         rows.select(
             windowing.shift_expr("window_start", k).alias("window_start"),

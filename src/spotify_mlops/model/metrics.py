@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from ..config.params import Params
+from ..config.sections import Cost, Model
 from ..domain.labels import LEVELS
 from ..domain.schemas import METRIC_SCHEMA, PROBABILITIES
 from ..domain.windows import Windowing
@@ -22,16 +23,16 @@ BINS = 10
 _K = len(LEVELS)
 
 
-def cost_matrix(params: Params) -> np.ndarray:
+def cost_matrix(cost: Cost) -> np.ndarray:
     """Return the cost of each (true level, predicted level), 3 x 3.
 
     A track that becomes Alta and was not announced costs ``cost_missed_alta``; one announced as
     Alta that does not become so costs ``cost_false_alta``; Media for Baja or the reverse costs
     ``cost_one_level``.
     """
-    costs = np.full((_K, _K), params.cost.one_level)
-    costs[0, :] = params.cost.missed_alta
-    costs[1:, 0] = params.cost.false_alta
+    costs = np.full((_K, _K), cost.one_level)
+    costs[0, :] = cost.missed_alta
+    costs[1:, 0] = cost.false_alta
     np.fill_diagonal(costs, 0.0)
     return costs
 
@@ -158,8 +159,8 @@ def _loss(counts: Counts, which: int) -> np.ndarray:
     return _ratio(counts.losses[..., which], counts.confusion.sum((-2, -1)))
 
 
-def _metrics(params: Params, calibrated: bool) -> dict[str, Callable[[Counts], np.ndarray]]:
-    costs = cost_matrix(params)
+def _metrics(cost: Cost, calibrated: bool) -> dict[str, Callable[[Counts], np.ndarray]]:
+    costs = cost_matrix(cost)
     known: dict[str, Callable[[Counts], np.ndarray]] = {
         "accuracy": accuracy,
         "macro_f1": macro_f1,
@@ -193,11 +194,11 @@ def blocks_of(rows: pl.DataFrame, params: Params) -> tuple[np.ndarray, int]:
     return block, int(block.max()) + 1 if len(block) else 0
 
 
-def bootstrap_weights(blocks: int, params: Params) -> np.ndarray:
+def bootstrap_weights(blocks: int, model: Model) -> np.ndarray:
     """Return how often each block is drawn in each repetition; the first row is the data itself."""
-    random = np.random.default_rng(params.model.seed)
+    random = np.random.default_rng(model.seed)
     drawn = random.multinomial(
-        blocks, np.full(blocks, 1 / blocks), size=params.model.bootstrap_repetitions
+        blocks, np.full(blocks, 1 / blocks), size=model.bootstrap_repetitions
     )
     return np.concatenate([np.ones((1, blocks)), drawn.astype(float)])
 
@@ -223,11 +224,11 @@ def score(frame: pl.DataFrame, params: Params) -> pl.DataFrame:
     if frame.is_empty():
         return pl.DataFrame(schema=schema)
     counts = count(frame, params)
-    mixed = counts.resampled(bootstrap_weights(len(counts.confusion), params))
+    mixed = counts.resampled(bootstrap_weights(len(counts.confusion), params.model))
     calibrated = counts.bins is not None
     found = [
         ("all", name, *interval(metric(mixed)).tolist(), frame.height)
-        for name, metric in _metrics(params, calibrated).items()
+        for name, metric in _metrics(params.cost, calibrated).items()
     ]
     of_level = counts.confusion.sum((0, 2)).astype(int)
     for name, by_level in _BY_LEVEL.items():
@@ -263,8 +264,8 @@ def difference(
     Both hold predictions of the same rows; the same blocks are drawn for both.
     """
     a, b = count(challenger, params), count(other, params)
-    weights = bootstrap_weights(len(a.confusion), params)
-    function = _metrics(params, a.bins is not None and b.bins is not None)[metric]
+    weights = bootstrap_weights(len(a.confusion), params.model)
+    function = _metrics(params.cost, a.bins is not None and b.bins is not None)[metric]
     estimate, low, high = interval(function(a.resampled(weights)) - function(b.resampled(weights)))
     return float(estimate), float(low), float(high)
 
@@ -317,7 +318,7 @@ def metrics_rows(
     metrics: pl.DataFrame,
     *,
     run_id: str,
-    params: Params,
+    model: Model,
     written_at: datetime,
 ) -> pl.DataFrame:
     """Return rows of the table ``spotify_model_metrics``.
@@ -333,7 +334,7 @@ def metrics_rows(
         metrics.with_columns(
             written_at=pl.lit(written_at),
             run_id=pl.lit(run_id),
-            horizon=pl.lit(params.model.horizon),
+            horizon=pl.lit(model.horizon),
             passed=passed,
         )
         .select(*METRIC_SCHEMA)

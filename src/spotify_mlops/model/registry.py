@@ -116,10 +116,10 @@ class Registry:
 
     @property
     def _name(self) -> str:
-        return f"{vertex.parent(self._params)}/models/{self._model_id}"
+        return f"{vertex.parent(self._params.cloud)}/models/{self._model_id}"
 
     def _client(self) -> aiplatform_v1.ModelServiceClient:
-        return vertex.client(self._params, aiplatform_v1.ModelServiceClient)
+        return vertex.client(self._params.cloud, aiplatform_v1.ModelServiceClient)
 
     def _models(self) -> list[aiplatform_v1.Model]:
         try:
@@ -144,7 +144,7 @@ class Registry:
                 "health_route": "/health",
             },
         )
-        parent = vertex.parent(self._params)
+        parent = vertex.parent(self._params.cloud)
         request = aiplatform_v1.UploadModelRequest(parent=parent, model=model)
         if first:
             request.model_id = self._model_id

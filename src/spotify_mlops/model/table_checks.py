@@ -51,11 +51,11 @@ def check(params: Params, marked: pl.DataFrame) -> list[Check]:
 
 def _features_without_the_future(params: Params, marked: pl.DataFrame) -> Check:
     """Compute the inputs of some windows with and without the events after each."""
-    windowing = Windowing.of(params)
+    windowing = Windowing.of(params.windows)
     events = marked.filter((pl.col("kind") == Kind.EVENT) & ~pl.col("late"))
     unique, _ = features.dedup(events.with_columns(window_start=windowing.start_expr("event_time")))
     whole = features.reference(unique, windowing, list(params.windows.lags))
-    inputs = leaks.audit(whole, unique, params, leaks.sample_windows(whole, params))
+    inputs = leaks.audit(whole, unique, params.windows, leaks.sample_windows(whole, params.model))
     return Check("future", *inputs.select("compared", "different").max().row(0))
 
 

@@ -16,6 +16,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from ..config.params import Params
 from ..config.progress import Progress, silent
+from ..config.sections import Model
 from ..domain.features import ROW_KEY
 from ..domain.labels import LEVELS
 from ..domain.schemas import PROBABILITIES
@@ -93,9 +94,9 @@ class _Run:
     def result(self, features: pl.DataFrame, labels: pl.DataFrame) -> TrainingResult:
         params = self._params
         with self._step("data"):
-            ranges = dataset.split(dataset.join(features, labels, params), params)
+            ranges = dataset.split(dataset.join(features, labels, params.model), params)
             names = {
-                family: dataset.inputs(family, params, ranges.train)
+                family: dataset.inputs(family, params.windows, ranges.train)
                 for family in ("seed", "dynamics")
             }
         with self._step("baselines"):
@@ -187,7 +188,7 @@ class _Run:
                 matrix(ranges.validation, names),
                 level_codes(ranges.validation["level"]),
             )
-            grid = _grid(family, len(y), self._params)
+            grid = _grid(family, len(y), self._params.model)
             found = choose(grid, (x, y), (x_valid, y_valid), seed)
             best = min(range(len(grid)), key=lambda i: found[i][1])
             members = 1 if family == "seed" else self._params.model.members
@@ -245,7 +246,7 @@ def choose(
     return in_parallel(try_one, grid)
 
 
-def _grid(family: str, rows: int, params: Params) -> list[Hyperparameters]:
+def _grid(family: str, rows: int, model: Model) -> list[Hyperparameters]:
     """Return the candidates: few, from smooth to detailed, for the time that a run may take."""
     if family == "seed":
         # Six inputs with few values: one form, only its length is chosen.
@@ -253,8 +254,8 @@ def _grid(family: str, rows: int, params: Params) -> list[Hyperparameters]:
     wide = min(400, max(20, rows // 250))
     base = Hyperparameters(
         min_samples_leaf=wide,
-        learning_rate=params.model.learning_rate,
-        max_iter=params.model.iterations,
+        learning_rate=model.learning_rate,
+        max_iter=model.iterations,
     )
     return [
         base,

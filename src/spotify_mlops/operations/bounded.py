@@ -217,7 +217,7 @@ def _compute(
     start, ends = _extent(params, from_archive)
     start = replace(start, log=log)
     job = staging.folder.name
-    shape = Shape.of(params, params.stream.windows_per_element)
+    shape = Shape.of(params.windows, params.stream.windows_per_element)
     tracked = checkpoint.Tracker(start, shape.windowing, shape.lags, shape.shards, raw=0)
     checkpoint.register(job, tracked)
     total = sum(ends.values()) - sum(start.offsets.values())
@@ -305,7 +305,7 @@ def _extent(params: Params, from_archive: bool) -> tuple[checkpoint.Position, di
 
 
 def _sinks(params: Params, staging: Staging, replay: bool) -> graph.Sinks:
-    windowing = Windowing.of(params)
+    windowing = Windowing.of(params.windows)
     raw: list[graph.RawSink] = [
         StageRaw(
             staging,
@@ -335,7 +335,7 @@ def _sinks(params: Params, staging: Staging, replay: bool) -> graph.Sinks:
 def _load(params: Params, staging: Staging, reached: datetime | None) -> dict[str, int]:
     staging.write(tables.CLOSED.name, "closed", rows.closed_rows(reached, checkpoint.now()))
     counts = {}
-    for table in tables.log_tables(params):
+    for table in tables.log_tables(params.windows):
         counts[table.name] = warehouse.load(params, table, staging.files(table.name), replace=True)
     labels = tables.labels(params).name
     counts[labels] = bigquery.query(params, f"SELECT COUNT(*) FROM {{dataset}}.{labels}").item()
@@ -353,5 +353,5 @@ def _latest_tracks(params: Params, staging: Staging) -> None:
     if predictions is None:
         predictions = pl.DataFrame(schema=PREDICTION_SCHEMA)
     wanted = predictions.join(latest, on=ROW_KEY, how="semi")
-    tracks = mongo.Tracks(mongo_database(params), mongo.model_inputs(params))
+    tracks = mongo.Tracks(mongo_database(params), mongo.model_inputs(params.windows))
     tracks.replace(latest, wanted)

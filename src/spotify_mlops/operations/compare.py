@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from ..config.params import Params
+from ..config.sections import Windows
 from ..domain.schemas import WRITTEN_SCHEMA
 from ..io import bigquery, retry
 from ..io.bigquery import tables
@@ -94,7 +95,7 @@ def compared_tables(params: Params) -> tuple[Table, ...]:
     return (
         tables.EVENTS,
         tables.LATE_EVENTS,
-        tables.features(params),
+        tables.features(params.windows),
         tables.labels(params),
         tables.PREDICTIONS,
         tables.DEAD_LETTERS,
@@ -112,11 +113,11 @@ def content(params: Params, table: Table, extent: Extent | None = None) -> pl.Da
     """
     rows = bigquery.query(params, f"SELECT * FROM `{{dataset}}.{table.name}`")
     if extent is not None:
-        rows = rows.filter(within(rows, extent, params))
+        rows = rows.filter(within(rows, extent, params.windows))
     return rows.drop(WALL_CLOCK, strict=False).sort(table.key)
 
 
-def within(rows: pl.DataFrame, extent: Extent, params: Params) -> pl.Expr:
+def within(rows: pl.DataFrame, extent: Extent, windows: Windows) -> pl.Expr:
     """Select by position in the log the rows that have one, and by window the others."""
     conditions = []
     if "log_offset" in rows.columns:
@@ -127,7 +128,7 @@ def within(rows: pl.DataFrame, extent: Extent, params: Params) -> pl.Expr:
     if "window_start" in rows.columns:
         until = pl.lit(extent.closed_until, pl.Datetime("us", "UTC"))
         last = "label_window" if "label_window" in rows.columns else "window_start"
-        conditions.append((pl.col(last) + params.windows.window <= until).fill_null(False))
+        conditions.append((pl.col(last) + windows.window <= until).fill_null(False))
     return pl.coalesce(conditions)
 
 

@@ -22,6 +22,7 @@ from google.api_core.exceptions import NotFound
 from ..config.errors import InputError, IntegrityError, ParamsError
 from ..config.params import Params
 from ..config.progress import Progress, silent
+from ..config.sections import Kafka, Windows
 from ..config.spanish import number
 from ..domain.events import Ahead, Kind, Reason, decode
 from ..io import bigquery, kafka
@@ -156,7 +157,7 @@ def replay(
         events: dict[Place, int] = {}
         still: dict[str, int] = {}
         for page in _pages(params, reason, places):
-            for place, value, kind, why in _judged(page, params):
+            for place, value, kind, why in _judged(page, params.windows):
                 seen.add(place)
                 if kind == Kind.EVENT:
                     events[place] = hash(value)
@@ -179,13 +180,13 @@ def replay(
 
 
 def _judged(
-    page: pl.DataFrame, params: Params
+    page: pl.DataFrame, windows: Windows
 ) -> Iterator[tuple[Place, bytes | None, str, str | None]]:
     """Yield place, value, kind and reason of each letter as if it were appended now."""
     batch = page.select(
         "partition", "offset", pl.lit(datetime.now(UTC)).alias("append_time"), "value"
     )
-    decoded = decode(batch, Ahead.of(params))
+    decoded = decode(batch, Ahead.of(windows))
     for partition, offset, value, kind, why in decoded.select(
         "partition", "offset", "value", "kind", "reason"
     ).iter_rows():
@@ -205,7 +206,7 @@ def _in_log(
         for partition, offset, message in records:
             place = partition, offset
             headers = _headers(message)
-            already.update(_origins(params, headers))
+            already.update(_origins(params.kafka, headers))
             if place not in events:
                 continue
             if hash(message.value()) != events[place]:
@@ -222,11 +223,11 @@ def _headers(message: Message) -> Headers:
     return cast(Headers, message.headers() or ())
 
 
-def _origins(params: Params, headers: Headers) -> Iterator[Place]:
+def _origins(kafka_params: Kafka, headers: Headers) -> Iterator[Place]:
     for name, value in headers:
         if name == ORIGIN_HEADER and value is not None:
             of_topic, partition, offset = value.decode().rsplit(":", 2)
-            if of_topic == params.kafka.topic:
+            if of_topic == kafka_params.topic:
                 yield int(partition), int(offset)
 
 

@@ -191,5 +191,5 @@ def _newest(params: Params, ends: Mapping[int, int]) -> dict[int, datetime]:
         for partition, offset, message in records
     ]
     batch = pl.DataFrame(rows, schema=LOG_COLUMNS, orient="row")
-    events = decode(batch, Ahead.of(params)).filter(pl.col("kind") != Kind.DEAD_LETTER)
+    events = decode(batch, Ahead.of(params.windows)).filter(pl.col("kind") != Kind.DEAD_LETTER)
     return dict(events.group_by("partition").agg(pl.col("event_time").max()).iter_rows())

@@ -86,10 +86,10 @@ def changes(live: Params, other: Params, summary: BoundedSummary, wait: float = 
 
     late = both(tables.LATE_EVENTS)
     counters = both(tables.COUNTERS)
-    features = both(tables.features(live))
+    features = both(tables.features(live.windows))
     predictions = both(tables.PREDICTIONS)
     labels = both(tables.labels(live))
-    columns = (*DESCRIPTIVE_SCHEMA, *model_inputs(live))
+    columns = (*DESCRIPTIVE_SCHEMA, *model_inputs(live.windows))
     rows = differences(*features, ROW_KEY, columns)
     predicted = differences(*predictions, ROW_KEY, PREDICTED)
     return Changes(

@@ -24,7 +24,7 @@ def plan(params: Params) -> list[str]:
         f"Aparta {len(_kept(params))} ficheros (archivo del registro y posición guardada) a una "
         f"carpeta de {_aside(params, '')}",
         f"Borra de BigQuery las tablas del registro de {params.bigquery.dataset}: "
-        + ", ".join(table.name for table in tables.log_tables(params)),
+        + ", ".join(table.name for table in tables.log_tables(params.windows)),
         f"Vacía de MongoDB {params.mongo.database}: {', '.join(_COLLECTIONS)}",
     ]
 
@@ -44,7 +44,7 @@ def begin(params: Params, say: Progress = silent) -> str:
     aside = _aside(params, f"{params.kafka.topic}-{datetime.now(UTC):%Y%m%dT%H%M%S}")
     with positions.exclusive(params):
         client = bigquery.client(params)
-        for table in (*tables.log_tables(params), *tables.views(params)):
+        for table in (*tables.log_tables(params.windows), *tables.views(params)):
             for name in dict.fromkeys((table.name, table.rows)):
                 client.delete_table(
                     f"{params.cloud.project}.{params.bigquery.dataset}.{name}", not_found_ok=True

@@ -17,6 +17,7 @@ import polars as pl
 from ..config.errors import InputError, ServiceError
 from ..config.params import Params
 from ..config.progress import Progress
+from ..config.sections import Windows
 from ..domain import schemas
 from ..domain.labels import LEVELS
 from ..io import bigquery, mongo, retry
@@ -124,7 +125,7 @@ def compute(params: Params, say: Progress = lambda _: None) -> Computed:
     with bounded.computed(params, say) as made:
         features = made.staging.read("spotify_features")
         predictions = made.staging.read("spotify_predictions")
-    empty = pl.DataFrame(schema=schemas.features_schema(model_inputs(params)))
+    empty = pl.DataFrame(schema=schemas.features_schema(model_inputs(params.windows)))
     return Computed(
         empty if features is None else features,
         pl.DataFrame(schema=schemas.PREDICTION_SCHEMA) if predictions is None else predictions,
@@ -147,9 +148,9 @@ def check(params: Params, computed: Computed) -> SkewReport:
     places = (
         _features_stored(params, computed),
         _features_notebook(params, computed),
-        _features_store(params, computed, steady, stored),
+        _features_store(params.windows, computed, steady, stored),
         _predictions_stored(params, computed),
-        _predictions_store(params, computed, steady),
+        _predictions_store(params.windows, computed, steady),
         _predictions_endpoint(params, computed, steady, endpoint),
     )
     return SkewReport(computed.records, computed.extent.closed_until, places)
@@ -157,18 +158,18 @@ def check(params: Params, computed: Computed) -> SkewReport:
 
 def _features_stored(params: Params, computed: Computed) -> Place:
     """Look at every row that was written, the copies that a restart wrote too."""
-    table = tables.features(params)
+    table = tables.features(params.windows)
     rows = bigquery.query(params, f"SELECT * FROM `{{dataset}}.{table.rows}`")
-    rows = rows.filter(within(rows, computed.extent, params))
-    columns = (*schemas.DESCRIPTIVE_SCHEMA, *model_inputs(params))
+    rows = rows.filter(within(rows, computed.extent, params.windows))
+    columns = (*schemas.DESCRIPTIVE_SCHEMA, *model_inputs(params.windows))
     return _place("features_stored", computed.features, rows, schemas.ROW_KEY, columns)
 
 
 def _features_notebook(params: Params, computed: Computed) -> Place:
     """Look at the matrix that a model learns from."""
     rows = dataset.read_features(params)
-    rows = rows.filter(within(rows, computed.extent, params))
-    inputs = model_inputs(params)
+    rows = rows.filter(within(rows, computed.extent, params.windows))
+    inputs = model_inputs(params.windows)
     values = pl.DataFrame(dataset.matrix(rows, inputs), schema=dict.fromkeys(inputs, pl.Float64))
     found = rows.select(schemas.ROW_KEY).hstack(values)
     return _place("features_notebook", computed.features, found, schemas.ROW_KEY, inputs)
@@ -188,9 +189,9 @@ def _tracks(params: Params) -> _Tracks:
 
 
 def _features_store(
-    params: Params, computed: Computed, tracks: _Tracks, stored: Mapping[str, Any]
+    windows: Windows, computed: Computed, tracks: _Tracks, stored: Mapping[str, Any]
 ) -> Place:
-    inputs = model_inputs(params)
+    inputs = model_inputs(windows)
     found = pl.DataFrame(
         [
             (*track[:3], *((stored[key].get("features") or {}).get(name) for name in inputs))
@@ -201,7 +202,7 @@ def _features_store(
         orient="row",
     )
     columns = ("window_start", *inputs)
-    return _latest("features_store", computed.features, found, params, computed, columns)
+    return _latest("features_store", computed.features, found, windows, computed, columns)
 
 
 def _predictions_stored(params: Params, computed: Computed) -> Place:
@@ -210,11 +211,11 @@ def _predictions_stored(params: Params, computed: Computed) -> Place:
     return _place("predictions_stored", computed.predictions, found, schemas.ROW_KEY, columns)
 
 
-def _predictions_store(params: Params, computed: Computed, tracks: _Tracks) -> Place:
+def _predictions_store(windows: Windows, computed: Computed, tracks: _Tracks) -> Place:
     given = {k: t[3] for k, t in tracks.items() if t[3] is not None}
     found = _predictions(tracks, given)
     columns = ("window_start", *PREDICTED)
-    return _latest("predictions_store", _of_latest(computed), found, params, computed, columns)
+    return _latest("predictions_store", _of_latest(computed), found, windows, computed, columns)
 
 
 def _of_latest(computed: Computed) -> pl.DataFrame:
@@ -254,7 +255,7 @@ def _predictions_endpoint(
     others = expected.filter(pl.col("model") != champion)
     expected = expected.filter(pl.col("model") == champion)
     found = found.join(others, on=TRACK, how="anti")
-    place = _latest(name, expected, found, params, computed, PREDICTED)
+    place = _latest(name, expected, found, params.windows, computed, PREDICTED)
     return replace(place, apart=place.apart + others.height)
 
 
@@ -276,13 +277,13 @@ def _latest(
     name: str,
     expected: pl.DataFrame,
     found: pl.DataFrame,
-    params: Params,
+    windows: Windows,
     computed: Computed,
     columns: Sequence[str],
 ) -> Place:
     """Compare the latest of each track, but for those that have a later one than was computed."""
     newest = expected.join(_newest(expected), on=schemas.ROW_KEY, how="semi")
-    later = found.filter(~within(found, computed.extent, params))
+    later = found.filter(~within(found, computed.extent, windows))
     place = _place(
         name,
         newest.join(later, on=TRACK, how="anti"),

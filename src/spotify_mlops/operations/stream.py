@@ -143,7 +143,7 @@ def _run(
     began = time.monotonic()
     start = _starting_position(params)
     reached = checkpoint.Tracker(
-        start, Windowing.of(params), params.windows.lags, params.windows.shards, raw=0
+        start, Windowing.of(params.windows), params.windows.lags, params.windows.shards, raw=0
     )
     stop = threading.Event()
     windows = restarts = failures = 0
@@ -220,7 +220,7 @@ class _Attempt:
 
     def run(self, start: checkpoint.Position, stop: threading.Event, say: Progress) -> None:
         answering.require(self._params)
-        shape = Shape.of(self._params)
+        shape = Shape.of(self._params.windows)
         tracked = checkpoint.Tracker(
             start, shape.windowing, shape.lags, shape.shards, raw=len(self._sinks.raw)
         )

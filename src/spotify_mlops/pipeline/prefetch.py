@@ -33,7 +33,7 @@ class Prefetcher:
         """Begin to read; ``reader`` is closed with this."""
         self.reader = reader
         self._params = params
-        self._ahead = Ahead.of(params)
+        self._ahead = Ahead.of(params.windows)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="reader")
         self._next = self._worker.submit(self._work)
         self._pushed_back: pl.DataFrame | None = None

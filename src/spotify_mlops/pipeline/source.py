@@ -16,6 +16,7 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Duration, Timestamp
 
 from ..config.params import Params
+from ..config.sections import Stream
 from ..domain.events import Kind
 from ..domain.windows import EPOCH
 from ..io.patches import interpreter
@@ -136,7 +137,7 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
             return
         if bounded:
             continue
-        _beat(job, reader, position, source.params)
+        _beat(job, reader, position, source.params.stream)
         # What closes a window leaves at once.
         if closed or time.monotonic() - began >= CHECKPOINT_SECONDS:
             rests = bool(closed) and reader.caught_up
@@ -187,12 +188,12 @@ def _watermark(source: LogSource, position: LogPosition) -> datetime | None:
 
 
 def _beat(
-    job: checkpoint.Tracker, reader: Prefetcher, position: LogPosition, params: Params
+    job: checkpoint.Tracker, reader: Prefetcher, position: LogPosition, stream: Stream
 ) -> None:
     """Write heartbeats into silent partitions, and take note of those that cannot be read."""
     if isinstance(reader.reader, KafkaReader):
         job.trouble = reader.reader.trouble
-        reader.reader.beat_silent(position.times, params.stream.idle_timeout)
+        reader.reader.beat_silent(position.times, stream.idle_timeout)
 
 
 def _affordable(marked: pl.DataFrame, before: Marks, source: LogSource) -> int:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from ..config.params import Params
+from ..config.sections import Windows
 from ..domain import features
 from ..domain.events import Kind
 from ..domain.events.schema import UTC_MICROSECONDS
@@ -57,10 +57,12 @@ class Shape:
     """Source elements, each with partitions of its own."""
 
     @classmethod
-    def of(cls, params: Params, windows_per_element: int = 1) -> Shape:
+    def of(cls, windows_params: Windows, windows_per_element: int = 1) -> Shape:
         """Return how the params cut the work."""
-        windows = params.windows
-        return cls(Windowing.of(params), tuple(windows.lags), windows.shards, windows_per_element)
+        windows = windows_params
+        return cls(
+            Windowing.of(windows_params), tuple(windows.lags), windows.shards, windows_per_element
+        )
 
     @property
     def buckets(self) -> Windowing:

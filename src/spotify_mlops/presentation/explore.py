@@ -23,6 +23,7 @@ from apache_beam.transforms.window import TimestampedValue
 
 from ..config.errors import ServiceError
 from ..config.params import Params
+from ..config.sections import Windows
 from ..domain.events import LOG_COLUMNS, Ahead, decode
 from ..io import kafka
 from ..pipeline import coder as coder  # registers the coder of frames
@@ -100,7 +101,7 @@ def pipeline() -> beam.Pipeline:
 
 def shape(params: Params) -> steps.Shape:
     """Return how the graph cuts the work here: one bucket for the whole slice."""
-    return steps.Shape.of(params, params.stream.windows_per_element)
+    return steps.Shape.of(params.windows, params.stream.windows_per_element)
 
 
 class DecodeAndMark(beam.PTransform):
@@ -115,10 +116,10 @@ class DecodeAndMark(beam.PTransform):
         return batches | beam.Map(_decode_and_mark, self._params).with_output_types(pl.DataFrame)
 
 
-def _decode_and_mark(batch: pl.DataFrame, params: Params) -> pl.DataFrame:
-    decoded = decode(batch, Ahead.of(params))
+def _decode_and_mark(batch: pl.DataFrame, windows: Windows) -> pl.DataFrame:
+    decoded = decode(batch, Ahead.of(windows))
     nothing = dict.fromkeys(sorted(batch["partition"].unique().to_list()))
-    return watermark.mark(decoded, nothing, params.windows.allowed_lateness)[0].drop("value")
+    return watermark.mark(decoded, nothing, windows.allowed_lateness)[0].drop("value")
 
 
 def _read(records: int, params: Params) -> pl.DataFrame:

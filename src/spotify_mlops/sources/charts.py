@@ -21,6 +21,7 @@ from ..config.durations import format_duration
 from ..config.errors import InputError, ParamsError
 from ..config.params import Params
 from ..config.progress import Progress, silent
+from ..config.sections import Sources
 from ..domain.events.schema import MAX_COUNT, UTC_MICROSECONDS
 from ..domain.windows import Windowing
 from .countries import country_of, split_country
@@ -57,12 +58,14 @@ def read(params: Params, arguments: Sequence[str | Path], say: Progress = silent
         InputError: see `read_charts`.
         ParamsError: the weeks are not the windows.
     """
-    chosen = list(arguments) or [chart_folder(params, paths.root())]
+    chosen = list(arguments) or [chart_folder(params.sources, paths.root())]
     selection = select_charts(chosen, params.sources.countries)
     left_out = list(selection.left_out.values())
     for reason in left_out:
         say(f"No se lee: {reason}")
-    frames = list(read_charts(chosen, params.sources.countries, windowing=Windowing.of(params)))
+    frames = list(
+        read_charts(chosen, params.sources.countries, windowing=Windowing.of(params.windows))
+    )
     contents = sorted(
         f"{file.country}:{hashlib.sha256(file.path.read_bytes()).hexdigest()}"
         for file in selection.files
@@ -147,17 +150,17 @@ def check_period(windowing: Windowing) -> None:
         )
 
 
-def chart_folder(params: Params, root: Path) -> Path:
+def chart_folder(sources: Sources, root: Path) -> Path:
     """Return the first of ``charts_folders`` that exists; relative ones are of ``root``.
 
     Raises:
         InputError: none exists.
     """
-    for folder in params.sources.charts_folders:
+    for folder in sources.charts_folders:
         if (root / folder).is_dir():
             return root / folder
     raise InputError(
-        f"No existe ninguna carpeta de listas: {', '.join(params.sources.charts_folders)}. "
+        f"No existe ninguna carpeta de listas: {', '.join(sources.charts_folders)}. "
         "Da los archivos con «spotify-mlops ingest charts RUTA...» o cambia charts_folders."
     )
 

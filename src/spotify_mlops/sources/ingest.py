@@ -16,6 +16,7 @@ import polars as pl
 from ..config.errors import InputError, ParamsError
 from ..config.params import Params
 from ..config.progress import Progress, silent
+from ..config.sections import Kafka, Windows
 from ..domain.hashing import partition_of
 from ..domain.windows import Windowing
 from ..io.kafka import Journal, Publisher, event_records, offsets
@@ -90,16 +91,16 @@ def ingest_files(
     """
     read: Reader = import_module(f".{source}", __package__).read
     found = read(params, arguments, progress or silent)
-    frames, future = not_future(params, found.frames, progress)
+    frames, future = not_future(params.windows, found.frames, progress)
     events = pl.concat(frames)
     identity = _digest(found.identity or events["event_id"])
     if found.identity and future:
         identity += f":{len(future)}"
-    windowing = Windowing.of(params)
+    windowing = Windowing.of(params.windows)
     summary = _publish_once(
         params,
         f"{source}:{identity}",
-        ((event_records(params, frame), _rows(params, frame)) for frame in frames),
+        ((event_records(params.kafka, frame), _rows(params.kafka, frame)) for frame in frames),
         first=events["event_time"][0],
         end=windowing.start(events["event_time"][-1]) + windowing.length,
         expected=len(events) + params.kafka.partitions,
@@ -109,7 +110,7 @@ def ingest_files(
 
 
 def not_future(
-    params: Params, frames: Iterable[pl.DataFrame], progress: Progress | None = None
+    windows: Windows, frames: Iterable[pl.DataFrame], progress: Progress | None = None
 ) -> tuple[list[pl.DataFrame], list[str]]:
     """Leave out the events that would be dead letters: later than now by over ``clock_skew``.
 
@@ -117,7 +118,7 @@ def not_future(
     those every other event of the log would be late.
 
     Args:
-        params: ``clock_skew``.
+        windows: ``clock_skew``.
         frames: ``EVENT_COLUMNS``.
         progress: told how many and which are left out, in Spanish.
 
@@ -127,7 +128,7 @@ def not_future(
     Raises:
         InputError: nothing is left.
     """
-    latest = datetime.now(UTC) + params.windows.clock_skew
+    latest = datetime.now(UTC) + windows.clock_skew
     kept: list[pl.DataFrame] = []
     future: list[str] = []
     for frame in frames:
@@ -181,11 +182,13 @@ def _publish_once(
     journal = Journal(params)
     entry = journal.entries().get(key)
     if entry is not None and entry["state"] == "complete":
-        return _summary(params, key, entry, 0, Tally(entry["manifest"]).totals()["records"], began)
+        return _summary(
+            params.kafka, key, entry, 0, Tally(entry["manifest"]).totals()["records"], began
+        )
     with state.locked(f"ingest-{params.kafka.topic}"):
         entries = journal.entries()
         entry = entries.get(key)
-        _refuse_closed(params, entries, key, first)
+        _refuse_closed(params.kafka, entries, key, first)
         tally = Tally()
         with Publisher(params) as publisher:
             if entry is None:
@@ -199,7 +202,7 @@ def _publish_once(
                 publisher.send(ready)
                 tally.add(rows)
                 report(publisher)
-            publisher.send(heartbeat_records(params, end + params.windows.allowed_lateness))
+            publisher.send(heartbeat_records(params.kafka, end + params.windows.allowed_lateness))
             tally.heartbeats(params.kafka.partitions)
         entry = {
             "state": "complete",
@@ -208,11 +211,11 @@ def _publish_once(
             "manifest": tally.by_partition(),
         }
         journal.write(key, entry)
-    return _summary(params, key, entry, publisher.published, publisher.skipped, began)
+    return _summary(params.kafka, key, entry, publisher.published, publisher.skipped, began)
 
 
 def _refuse_closed(
-    params: Params, entries: dict[str, dict[str, Any]], key: str, first: datetime
+    kafka: Kafka, entries: dict[str, dict[str, Any]], key: str, first: datetime
 ) -> None:
     """Refuse a source whose events would be late because another one closed their windows.
 
@@ -227,14 +230,14 @@ def _refuse_closed(
         if first < closed:
             kind = ParamsError if key.startswith("simulator") else InputError
             raise kind(
-                f"El tema {params.kafka.topic} ya está cerrado hasta {closed:%Y-%m-%d} por otra "
+                f"El tema {kafka.topic} ya está cerrado hasta {closed:%Y-%m-%d} por otra "
                 f"publicación ({other.split(':')[0]}) y estos eventos empiezan el "
                 f"{first:%Y-%m-%d}: llegarían tarde. Usa otro nombre de topic."
             )
 
 
 def _summary(
-    params: Params, key: str, entry: dict[str, Any], published: int, skipped: int, began: float
+    kafka: Kafka, key: str, entry: dict[str, Any], published: int, skipped: int, began: float
 ) -> dict[str, Any]:
     summary = {
         "source": key,
@@ -246,13 +249,13 @@ def _summary(
         "partitions": entry["manifest"],
     }
     folder = state.folder(_FOLDER)
-    path = folder / f"{params.kafka.topic}-{key.replace(':', '-')}.json"
+    path = folder / f"{kafka.topic}-{key.replace(':', '-')}.json"
     path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
 
 
-def _rows(params: Params, events: pl.DataFrame) -> pl.DataFrame:
-    return events.select(partition=partition_of(events["track_id"], params.kafka.partitions))
+def _rows(kafka: Kafka, events: pl.DataFrame) -> pl.DataFrame:
+    return events.select(partition=partition_of(events["track_id"], kafka.partitions))
 
 
 def _digest(texts: Iterable[str]) -> str:

@@ -151,7 +151,7 @@ class _Live:
 
     def _close(self, publisher: Publisher, tally: Tally) -> None:
         time = self.end + self.params.windows.allowed_lateness
-        publisher.send(heartbeat_records(self.params, time))
+        publisher.send(heartbeat_records(self.params.kafka, time))
         tally.heartbeats(self.params.kafka.partitions)
 
     def _checkpoint(
@@ -225,7 +225,7 @@ def paced(
             due = int(now * rate) - sent
             if due > 0:
                 times = first + (np.linspace(previous, now, due, endpoint=False) * 1e6).astype(int)
-                publisher.send(event_records(params, _paced_events(pool, run, sent, times)))
+                publisher.send(event_records(params.kafka, _paced_events(pool, run, sent, times)))
                 sent += due
             behind = max(behind, now - previous - PACED_TICK_SECONDS)
             previous = now

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from ..config.errors import ParamsError
 from ..config.params import Params
+from ..config.sections import Simulator
 from ..domain.events import EVENT_TYPES
 from ..domain.windows import Windowing
 
@@ -173,7 +174,7 @@ class World:
             regime=np.inf
             if params.simulator.regime_day is None
             else 24 * params.simulator.regime_day,
-            **_names(params, start, tracks, released, artists),
+            **_names(params.simulator, start, tracks, released, artists),
         )
 
     @property
@@ -250,7 +251,7 @@ def _history_hours(start: datetime, params: Params) -> int:
 
     Closing heartbeats close the last window; the live part has to begin where it ended.
     """
-    windowing = Windowing.of(params)
+    windowing = Windowing.of(params.windows)
     end = start + timedelta(days=params.simulator.days)
     boundary = windowing.start(end)
     if boundary < end:
@@ -297,13 +298,13 @@ def _burst_height(hours: NDArray[np.float64], bursts: NDArray[np.float64]) -> ND
 
 
 def _names(
-    params: Params,
+    simulator: Simulator,
     start: datetime,
     tracks: int,
     released: NDArray[np.float64],
     artists: NDArray[np.int64],
 ) -> dict[str, pl.Series]:
-    rng = np.random.default_rng([params.simulator.seed, 1])
+    rng = np.random.default_rng([simulator.seed, 1])
     nouns = rng.integers(0, len(_NOUNS), tracks)
     adjectives = rng.integers(0, len(_ADJECTIVES), tracks)
     days = rng.integers(60, 4000, tracks)
@@ -313,7 +314,7 @@ def _names(
         else (start + timedelta(hours=float(hour))).date()
         for hour, day in zip(released, days, strict=True)
     ]
-    prefix = f"sim{params.simulator.seed:04d}"
+    prefix = f"sim{simulator.seed:04d}"
     return {
         "track_id": pl.Series([f"{prefix}track{number:010d}" for number in range(tracks)]),
         "track_name": pl.Series(

@@ -112,7 +112,7 @@ class TestEndpoints:
         self, sdk: ModuleType, server: VertexServer, endpoint: aiplatform.Endpoint
     ) -> None:
         endpoint.deploy(deployable(sdk, unique()), machine_type="n1-standard-2")
-        client = vertex.client(server.params, aiplatform_v1.PredictionServiceClient)
+        client = vertex.client(server.params.cloud, aiplatform_v1.PredictionServiceClient)
         body = httpbody_pb2.HttpBody(content_type="text/plain", data="Año".encode())
         answer = client.raw_predict(endpoint=endpoint.resource_name, http_body=body)
         assert json.loads(answer.data) == {"echo": "Año"}
@@ -149,7 +149,7 @@ class TestEndpoints:
             with pytest.raises(exceptions.BadRequest) as refused:
                 endpoint.update(traffic_split=split)
             assert fields_of(refused.value) == ["endpoint.traffic_split"]
-        client = vertex.client(server.params, aiplatform_v1.EndpointServiceClient)
+        client = vertex.client(server.params.cloud, aiplatform_v1.EndpointServiceClient)
         with pytest.raises(exceptions.BadRequest, match="suma 30") as refused:
             client.deploy_model(
                 endpoint=endpoint.resource_name,
@@ -294,7 +294,7 @@ class TestEndpoints:
         endpoint.deploy(deployable(sdk, unique()), machine_type="n1-standard-2")
         (deployed,) = endpoint.list_models()
         gate = tmp_path / "gate"
-        client = vertex.client(server.params, aiplatform_v1.EndpointServiceClient)
+        client = vertex.client(server.params.cloud, aiplatform_v1.EndpointServiceClient)
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(predict, server, endpoint, wait=str(gate))
             wait_for(lambda: established(server.process) > 0)

@@ -128,7 +128,7 @@ class TestEvaluations:
         name = unique()
         upload(sdk, name)
         model = upload_version(sdk, name, is_default_version=False)
-        client = vertex.client(server.params, aiplatform_v1.ModelServiceClient)
+        client = vertex.client(server.params.cloud, aiplatform_v1.ModelServiceClient)
         metrics = json_format.ParseDict({"macroF1": 0.75, "n": 3}, struct_pb2.Value())
         imported = client.import_model_evaluation(
             parent=model.versioned_resource_name,
@@ -152,7 +152,7 @@ class TestEvaluations:
 
     def test_a_required_field_is_named(self, sdk: ModuleType, server: VertexServer) -> None:
         model = upload(sdk, unique())
-        client = vertex.client(server.params, aiplatform_v1.ModelServiceClient)
+        client = vertex.client(server.params.cloud, aiplatform_v1.ModelServiceClient)
         with pytest.raises(exceptions.BadRequest) as refused:
             client.import_model_evaluation(
                 parent=model.resource_name, model_evaluation={"metrics_schema_uri": "gs://s"}

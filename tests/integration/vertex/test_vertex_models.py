@@ -119,7 +119,7 @@ class TestModels:
         self, sdk: ModuleType, server: VertexServer
     ) -> None:
         model = upload(sdk, unique())
-        client = vertex.client(server.params, aiplatform_v1.ModelServiceClient)
+        client = vertex.client(server.params.cloud, aiplatform_v1.ModelServiceClient)
         for mask in (["artifact_uri"], []):
             with pytest.raises(exceptions.BadRequest, match="update_mask") as refused:
                 client.update_model(
@@ -157,7 +157,7 @@ class TestModels:
                 listed(wrong)
         with pytest.raises(exceptions.BadRequest, match="order_by"):
             listed(mine, "colour")
-        client = vertex.client(server.params, aiplatform_v1.ModelServiceClient)
+        client = vertex.client(server.params.cloud, aiplatform_v1.ModelServiceClient)
         parent = f"projects/{server.params.cloud.project}/locations/{server.params.cloud.location}"
         pages = client.list_models({"parent": parent, "filter": mine, "page_size": 2}).pages
         assert [len(page.models) for page in pages] == [2, 2, 1]

@@ -58,7 +58,7 @@ class TestServer:
             sdk = vertex.sdk(own.params)
             endpoint = sdk.Endpoint.create(display_name="e")
             never = upload(sdk, unique(), serving_container_command=["sleep", "600"])
-            client = vertex.client(own.params, aiplatform_v1.EndpointServiceClient)
+            client = vertex.client(own.params.cloud, aiplatform_v1.EndpointServiceClient)
             operation = client.deploy_model(
                 endpoint=endpoint.resource_name,
                 deployed_model={"model": never.resource_name, "dedicated_resources": {}},
@@ -76,7 +76,7 @@ class TestServer:
         self, sdk: ModuleType, server: VertexServer
     ) -> None:
         model = upload(sdk, unique())
-        client = vertex.client(server.params, aiplatform_v1.ModelServiceClient)
+        client = vertex.client(server.params.cloud, aiplatform_v1.ModelServiceClient)
         with pytest.raises(exceptions.MethodNotImplemented, match=":export"):
             client.export_model(name=model.resource_name, output_config={})
         with pytest.raises(exceptions.MethodNotImplemented, match="batchPredictionJobs"):

@@ -137,8 +137,8 @@ def test_another_user_s_server_gets_none() -> None:
         for ask in (
             lambda: answering.require(settings, "bigquery"),
             lambda: answering.require(settings, "vertex"),
-            lambda: bigquery.read_client(settings),
-            lambda: bigquery.write_client(settings),
+            lambda: bigquery.read_client(settings.bigquery),
+            lambda: bigquery.write_client(settings.bigquery),
             lambda: vertex.sdk(settings),
         ):
             with pytest.raises(ServiceError, match="de otro usuario"):

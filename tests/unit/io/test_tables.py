@@ -62,7 +62,7 @@ DECLARED = {
         "missing INT64!, holds BOOL!, watermark TIMESTAMP"
     ),
 }
-ALL = {t.name: t for t in (*tables.all_tables(PARAMS), *tables.views(PARAMS))}
+ALL = {t.name: t for t in (*tables.all_tables(PARAMS.windows), *tables.views(PARAMS))}
 
 
 def test_every_table_is_here() -> None:

@@ -186,7 +186,7 @@ def test_the_verdict_is_rows_of_the_metrics_table() -> None:
     verdict = gate.judge(result, lenient(gate_min_macro_f1=0.999), champion(own()))
     rows = metrics.metrics_rows(
         gate.metrics_of(verdict, result),
-        run_id=result.run_id, params=lenient(), written_at=tiny_model.START,
+        run_id=result.run_id, model=lenient().model, written_at=tiny_model.START,
     )  # fmt: skip
     assert rows.columns == [field.name for field in MODEL_METRICS.schema]
     assert rows.select(MODEL_METRICS.key).is_unique().all()

@@ -19,12 +19,12 @@ from spotify_mlops.presentation.narrative import modeling
 
 PARAMS = tiny_model.settings()
 NAMES = feature_names("dynamics", PARAMS.windows.lags)
-WINDOWING = Windowing.of(PARAMS)
+WINDOWING = Windowing.of(PARAMS.windows)
 
 
 def audit(table: pl.DataFrame) -> dict[str, int]:
-    windows = leaks.sample_windows(table, PARAMS)
-    found = leaks.audit(table, tiny_model.events(), PARAMS, windows)
+    windows = leaks.sample_windows(table, PARAMS.model)
+    found = leaks.audit(table, tiny_model.events(), PARAMS.windows, windows)
     assert sorted(found["input"]) == sorted(NAMES)
     assert found["different"].is_sorted(descending=True)
     return dict(found.filter(pl.col("different") > 0).select("input", "different").iter_rows())
@@ -47,10 +47,12 @@ def test_the_inputs_do_not_know_the_future() -> None:
 
 def test_windows_are_a_repeatable_sample_of_all() -> None:
     table = tiny_model.data()[0]
-    windows = leaks.sample_windows(table, PARAMS, 9)
+    windows = leaks.sample_windows(table, PARAMS.model, 9)
     assert windows == sorted(set(windows)) and len(windows) == 9
-    assert windows == leaks.sample_windows(table[::-1], PARAMS, 9)
-    assert len(leaks.sample_windows(table, PARAMS, 10_000)) == table["window_start"].n_unique()
+    assert windows == leaks.sample_windows(table[::-1], PARAMS.model, 9)
+    assert (
+        len(leaks.sample_windows(table, PARAMS.model, 10_000)) == table["window_start"].n_unique()
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,13 +66,13 @@ def test_an_input_of_the_next_window_is_caught(column: str) -> None:
 
 def test_one_value_in_its_last_bit_is_caught() -> None:
     table = tiny_model.data()[0]
-    window = leaks.sample_windows(table, PARAMS)[3]
+    window = leaks.sample_windows(table, PARAMS.model)[3]
     first = (pl.col("window_start") == window) & (pl.int_range(pl.len()).over("window_start") == 5)
     nudged = pl.Series(np.nextafter(table["log_plays"].to_numpy(), np.inf))
     changed = table.with_columns(log_plays=pl.when(first).then(nudged).otherwise("log_plays"))
     assert audit(changed) == {"log_plays": 1}
-    windows = leaks.sample_windows(table, PARAMS)
-    found = leaks.audit(changed, tiny_model.events(), PARAMS, windows)
+    windows = leaks.sample_windows(table, PARAMS.model)
+    found = leaks.audit(changed, tiny_model.events(), PARAMS.windows, windows)
     caught, clean = found.row(0, named=True), found.row(1, named=True)
     assert (caught["input"], caught["window_start"]) == ("log_plays", window)
     assert caught["stored"] == np.nextafter(caught["recomputed"], np.inf)
@@ -79,7 +81,7 @@ def test_one_value_in_its_last_bit_is_caught() -> None:
 
 def test_rows_that_should_not_be_there_or_are_not_are_caught() -> None:
     table = tiny_model.data()[0]
-    window = leaks.sample_windows(table, PARAMS)[0]
+    window = leaks.sample_windows(table, PARAMS.model)[0]
     here = table.filter(pl.col("window_start") == window)
     for changed in (
         table.join(here.head(2), on=ROW_KEY, how="anti"),
@@ -106,7 +108,7 @@ def test_a_leak_in_the_code_itself_is_caught(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def labelled(table: pl.DataFrame) -> pl.DataFrame:
-    return dataset.join(table, tiny_model.data()[1], PARAMS)
+    return dataset.join(table, tiny_model.data()[1], PARAMS.model)
 
 
 def suspects(rows: pl.DataFrame) -> set[str]:
@@ -146,7 +148,7 @@ def test_shuffled_levels_score_no_better_than_chance() -> None:
     predictions dealt out again among the rows.
     """
     ranges = dataset.split(labelled(tiny_model.data()[0]), PARAMS)
-    names = dataset.inputs("dynamics", PARAMS, ranges.train)
+    names = dataset.inputs("dynamics", PARAMS.windows, ranges.train)
     x, y = dataset.matrix(ranges.train, names), dataset.level_codes(ranges.train["level"])
     rows = dataset.matrix(ranges.validation, names)
     truth = dataset.level_codes(ranges.validation["level"])

@@ -40,7 +40,7 @@ PARAMS = tiny_model.settings()
 
 
 def ranges() -> dataset.Split:
-    return dataset.split(dataset.join(*tiny_model.data(), PARAMS), PARAMS)
+    return dataset.split(dataset.join(*tiny_model.data(), PARAMS.model), PARAMS)
 
 
 def value(model: str, metric: str, split: str = "test") -> float:
@@ -205,7 +205,7 @@ def test_the_bundle_says_what_it_is(bundle_dir: Path) -> None:
     assert described["horizon"] == 2 and described["lags"] == [1, 2]
     assert described["window"] == "1h" and described["levels"] == list(LEVELS)
     assert loaded.training_end == ranges().training_end
-    assert loaded.features == dataset.inputs("dynamics", PARAMS, ranges().train)
+    assert loaded.features == dataset.inputs("dynamics", PARAMS.windows, ranges().train)
     assert any(m["model"] == "dynamics" and m["metric"] == "macro_f1" for m in described["metrics"])
     assert (bundle_dir / bundle.CARD).read_text(encoding="utf-8") == tiny_model.result().card
 
@@ -266,7 +266,7 @@ def test_importance_finds_what_matters(bundle_dir: Path) -> None:
     groups = diagnostics.input_groups(predictor.features)
     assert sorted(chain(*groups.values())) == sorted(predictor.features)
     table = diagnostics.permutation_importance(
-        predictor, ranges().test, PARAMS, groups=groups, repeats=3
+        predictor, ranges().test, PARAMS.model, groups=groups, repeats=3
     )
     assert table["value"].is_sorted(descending=True)
     assert "hour" not in table["name"].head(2).to_list()

@@ -16,7 +16,7 @@ HOUR = timedelta(hours=1)
 
 
 def rows() -> pl.DataFrame:
-    return dataset.join(*tiny_model.data(), tiny_model.settings())
+    return dataset.join(*tiny_model.data(), tiny_model.settings().model)
 
 
 def with_changes(**changes: object) -> Params:
@@ -40,7 +40,7 @@ def test_no_label_reaches_into_the_next_range(test_start: date | None) -> None:
 def test_labels_are_those_of_the_horizon() -> None:
     features, labels = tiny_model.data()
     other = labels.with_columns(horizon=pl.lit(9, pl.Int64), level=pl.lit("Baja"))
-    joined = dataset.join(features, pl.concat([labels, other]), tiny_model.settings())
+    joined = dataset.join(features, pl.concat([labels, other]), tiny_model.settings().model)
     assert joined.height == labels.height
     assert joined.equals(rows())
 
@@ -54,11 +54,11 @@ def test_an_empty_range_is_said(test_start: date) -> None:
 
 
 def test_seasonal_inputs_need_a_whole_cycle() -> None:
-    names = dataset.inputs("dynamics", tiny_model.settings(), rows())
+    names = dataset.inputs("dynamics", tiny_model.settings().windows, rows())
     assert not {"year_sin", "year_cos", "day_of_week"} & set(names)
-    assert names[:6] == dataset.inputs("seed", tiny_model.settings(), rows())
+    assert names[:6] == dataset.inputs("seed", tiny_model.settings().windows, rows())
     year = pl.concat([rows(), rows().with_columns(pl.col("window_start") + timedelta(days=400))])
-    assert "year_sin" in dataset.inputs("dynamics", tiny_model.settings(), year)
+    assert "year_sin" in dataset.inputs("dynamics", tiny_model.settings().windows, year)
 
 
 def test_the_digest_follows_the_content_and_not_the_order() -> None:

@@ -60,7 +60,7 @@ def test_scores_equal_scikit_learn(pairs: list[tuple[str, str]]) -> None:
 
 
 def test_costs_of_each_error() -> None:
-    costs = dict(zip(LABELS, metrics.cost_matrix(PARAMS).tolist(), strict=True))
+    costs = dict(zip(LABELS, metrics.cost_matrix(PARAMS.cost).tolist(), strict=True))
     assert costs == {"Alta": [0, 5, 5], "Media": [2, 0, 1], "Baja": [2, 1, 0]}
     frame = frame_of(["Alta", "Baja", "Media", "Media"], ["Media", "Alta", "Baja", "Media"])
     cost = metrics.score(frame, PARAMS).filter(metric="cost")["value"].item()
@@ -116,7 +116,7 @@ def test_slices_are_scores_of_the_parts() -> None:
 def test_rows_for_the_table() -> None:
     result = tiny_model.result()
     table = metrics.metrics_rows(
-        result.metrics, run_id=result.run_id, params=PARAMS, written_at=tiny_model.START
+        result.metrics, run_id=result.run_id, model=PARAMS.model, written_at=tiny_model.START
     )
     assert table.columns == [field.name for field in MODEL_METRICS.schema]
     assert table.select(MODEL_METRICS.key).is_unique().all()

@@ -93,7 +93,7 @@ def test_an_extent_leaves_out_what_comes_later() -> None:
     settings = params.load("local", window="1h")
     start = datetime(2026, 1, 1, tzinfo=UTC)
     windows = pl.DataFrame({"window_start": [start.replace(hour=h) for h in range(4)]})
-    closed = windows.filter(compare.within(windows, EXTENT, settings))
+    closed = windows.filter(compare.within(windows, EXTENT, settings.windows))
     assert closed["window_start"].dt.hour().to_list() == [0, 1]
     counters = pl.DataFrame(
         {
@@ -102,10 +102,10 @@ def test_an_extent_leaves_out_what_comes_later() -> None:
             "log_offset": [None, None, 1, 2, 0],
         }
     )
-    kept = counters.filter(compare.within(counters, EXTENT, settings))
+    kept = counters.filter(compare.within(counters, EXTENT, settings.windows))
     assert kept.rows() == [counters.row(0), counters.row(2)]
     nothing = compare.Extent({0: 2}, None)
-    assert windows.filter(compare.within(windows, nothing, settings)).is_empty()
+    assert windows.filter(compare.within(windows, nothing, settings.windows)).is_empty()
 
 
 KEY = ("country", "track_id")

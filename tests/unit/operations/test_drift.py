@@ -36,8 +36,8 @@ def market(seed: int) -> tuple[Params, pl.DataFrame]:
         malformed_share=0,
     )
     events = pl.concat(list(Simulator(settings).history()))
-    rows = features.reference(events, Windowing.of(settings), settings.windows.lags)
-    levels = dataset.thresholds(settings)
+    rows = features.reference(events, Windowing.of(settings.windows), settings.windows.lags)
+    levels = dataset.thresholds(settings.model)
     return settings, rows.with_columns(predicted=labels.level_of("play_score", levels))
 
 
@@ -45,7 +45,7 @@ def fitted(settings: Params, rows: pl.DataFrame) -> tuple[drift.Reference, pl.Da
     """Return what is usual in the training windows, and the rows after them."""
     cut = rows["window_start"].min() + TRAINING * settings.windows.window
     known = rows.filter(pl.col("window_start") < cut)
-    names = dataset.inputs("dynamics", settings, known)
+    names = dataset.inputs("dynamics", settings.windows, known)
     span, margin = settings.monitor.drift_windows, settings.monitor.drift_margin
     reference = drift.Reference.fit(known, names, span, margin)
     return reference, rows.filter(pl.col("window_start") >= cut)

@@ -68,7 +68,7 @@ def run_stream(
             stream.add_elements([TimestampedValue(len(_told) - 1, MIN_TIMESTAMP)])
 
         for number, batch in enumerate(log.iter_slices(7)):
-            marked, marks = mark(decode(batch, Ahead.of(settings)), marks, rules.lateness)
+            marked, marks = mark(decode(batch, Ahead.of(settings.windows)), marks, rules.lateness)
             offsets |= batch.group_by("partition").agg(pl.col("offset").max() + 1).iter_rows()
             timely = steps.events(marked, shape.windowing).filter(~pl.col("late"))
             run.progress.read(timely, offsets, marks)

@@ -191,7 +191,7 @@ def test_a_failed_refresh_is_told_logged_and_tried_again(
     with watching() as found:
         seen = found.look(choice, WAIT)
         assert seen.failure == "TypeError: a defect"
-        (notice,) = notices.notices(PARAMS, seen, datetime.now(UTC))
+        (notice,) = notices.notices(PARAMS.windows, seen, datetime.now(UTC))
         assert notice.status == "critical" and "a defect" in notice.text
         assert "Traceback" in caplog.text
         before = len(attempts)

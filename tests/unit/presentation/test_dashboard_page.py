@@ -116,7 +116,7 @@ def extent(**changed: object) -> Extent:
 def told(found: Extent | None, **changed: object) -> list[tuple[str, str]]:
     known = {"extent": found, "answers": {}, "complete": True, "at": NOW, "away_since": None}
     seen = Seen(**(known | changed))  # type: ignore[arg-type]
-    return [(notice.status, notice.text) for notice in notices.notices(PARAMS, seen, NOW)]
+    return [(notice.status, notice.text) for notice in notices.notices(PARAMS.windows, seen, NOW)]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from spotify_mlops.presentation.dashboard.panels import panels
 PARAMS = Params(profile="grafana")
 PANELS = panels(PARAMS)
 DASHBOARDS = Path(paths.root()) / "dashboards"
-DECLARED = {name for table in (*tables.all_tables(PARAMS), *tables.views(PARAMS))
+DECLARED = {name for table in (*tables.all_tables(PARAMS.windows), *tables.views(PARAMS))
             for name in (table.name, table.rows)}  # fmt: skip
 
 

@@ -43,7 +43,10 @@ def volume(scale: float = 1.0, hours: int = 48) -> pd.DataFrame:
 
 
 def test_summary_counts_what_it_is_given():
-    one, two = eda.summary(volume(), LOCAL).markdown, eda.summary(volume(3), LOCAL).markdown
+    one, two = (
+        eda.summary(volume(), LOCAL.windows).markdown,
+        eda.summary(volume(3), LOCAL.windows).markdown,
+    )
     said = (
         "Hay **960 eventos** únicos entre 5 ene 2026 y 7 ene 2026, que equivalen a {} "
         f"reproducciones en 2 países. España pone el {percent(7 / 12, 0)}."
@@ -52,7 +55,7 @@ def test_summary_counts_what_it_is_given():
 
 
 def test_per_day_leaves_out_days_that_are_not_whole():
-    frame, unit = eda.per_day(volume(hours=60), LOCAL)
+    frame, unit = eda.per_day(volume(hours=60), LOCAL.windows)
     assert sorted(set(frame["time"])) == [START, START + timedelta(days=1)]
     assert unit == "reproducciones por día"
     assert frame["value"].sum() == 600
@@ -93,10 +96,10 @@ def test_life_counts_silence_as_zero_and_unknown_beginnings_not_at_all():
         rows += [("CO", f"t{i}", START + timedelta(days=3), 10)] if i < 15 else []
         rows += [("CO", f"t{i}", START + timedelta(days=4), 5)]
     frame = pd.DataFrame(rows, columns=["country", "track_id", "time", "plays"])
-    curve = eda.life(frame, LOCAL)
+    curve = eda.life(frame, LOCAL.windows)
     assert list(curve["median"][:4]) == [0.5, 1.0, 0.0, 0.5]
     assert set(curve["tracks"]) == {40}
-    assert eda.life_finding(curve, LOCAL).markdown.startswith(
+    assert eda.life_finding(curve, LOCAL.windows).markdown.startswith(
         "De 40 estrenos, la mediana toca su mejor momento a 1 días y cae a la mitad 1 días después."
     )
 
@@ -115,16 +118,16 @@ def test_lead_finds_a_planted_signal_and_no_other():
     frame = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
         pl.col("window_start").cast(pl.Datetime("us", "UTC"))
     )
-    found = eda.lead(frame, LOCAL).set_index("signal")["correlation"]
+    found = eda.lead(frame, LOCAL.windows).set_index("signal")["correlation"]
     assert found["search_result"] > 0.85
     assert abs(found["recommendation"]) < 0.2
     assert "skip" not in found.index
-    assert "búsqueda" in eda.lead_finding(found.reset_index().assign(lag=1), LOCAL).markdown
+    assert "búsqueda" in eda.lead_finding(found.reset_index().assign(lag=1), LOCAL.windows).markdown
 
 
 def test_lead_without_signals_says_so():
     empty = pd.DataFrame({"signal": [], "lag": [], "correlation": []})
-    assert "no hay señal" in eda.lead_finding(empty, CHARTS).markdown
+    assert "no hay señal" in eda.lead_finding(empty, CHARTS.windows).markdown
 
 
 def test_transitions_are_row_shares():
@@ -159,9 +162,9 @@ def test_business_follows_the_params():
     assert business.provenance(LOCAL).markdown.startswith("**Los datos son sintéticos.**")
     assert "reales" in business.provenance(CHARTS).markdown
     strict = params.load("local", gate_min_macro_f1=0.77, cost_missed_alta=9)
-    assert ("Macro-F1 en prueba", "al menos 0,77") in business.criteria(strict).rows
-    assert business.costs(strict).rows[0][3] == "9,0"
-    assert "03/01/2020" in business.plan(CHARTS).markdown
+    assert ("Macro-F1 en prueba", "al menos 0,77") in business.criteria(strict.gate).rows
+    assert business.costs(strict.cost).rows[0][3] == "9,0"
+    assert "03/01/2020" in business.plan(CHARTS.model).markdown
 
 
 def test_leak_checks_decide():
@@ -211,7 +214,7 @@ def test_rising_tracks_are_not_alta_yet():
             "p_alta": [0.99, 0.4, 0.8],
         }
     )
-    rows = deployment.rising_table(frame, LOCAL).rows
+    rows = deployment.rising_table(frame, LOCAL.model).rows
     assert [row[0] for row in rows] == ["Tercera", "b"]
 
 
@@ -248,7 +251,7 @@ def test_window_finding_names_the_target():
     ],
 )
 def test_release_finding_names_who_serves(approved, since, words):
-    text = deployment.release_finding(Release("2", since), verdict(approved), LOCAL).markdown
+    text = deployment.release_finding(Release("2", since), verdict(approved), LOCAL.model).markdown
     assert "**popularity@2**" in text
     assert words in text
 

@@ -26,15 +26,17 @@ events = as_events(pl.DataFrame({
     "event_time": [start] * 4, "country": ["CO"] * 4, "track_id": ["t"] * 4,
     "event_type": ["new_release", "play", "play", "play"],
 }), "test")
-windowing = Windowing.of(settings)
+windowing = Windowing.of(settings.windows)
 rows = features.reference(events, windowing, settings.windows.lags)
 windowed = events.with_columns(window_start=windowing.start_expr("event_time"))
 plain = features_by_joins(windowed, Rules(windowing.length, lags=tuple(settings.windows.lags)))
 print(json.dumps({
     "values": rows["release_share"].to_list(),
     "oracle": plain["release_share"].to_list(),
-    "column": [c.field_type for c in tables.features(settings).schema if c.name == "release_share"],
-    "input": dataset.inputs("dynamics", settings, rows).count("release_share"),
+    "column": [
+        c.field_type for c in tables.features(settings.windows).schema if c.name == "release_share"
+    ],
+    "input": dataset.inputs("dynamics", settings.windows, rows).count("release_share"),
     "spanish": names.model_input("release_share"),
 }))
 """

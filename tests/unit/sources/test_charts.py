@@ -204,7 +204,7 @@ def test_the_sample_is_a_chart() -> None:
 def test_every_row_of_the_real_charts_is_read_in_order() -> None:
     profile = params.load("charts")
     events = pl.concat(
-        read_charts([REAL], profile.sources.countries, windowing=Windowing.of(profile))
+        read_charts([REAL], profile.sources.countries, windowing=Windowing.of(profile.windows))
     )
     assert len(events) == 4 * 200 * 213
     assert events["event_id"].is_unique().all()

@@ -34,7 +34,9 @@ def decoded(profile: params.Params, frame: pl.DataFrame) -> pl.DataFrame:
         offset=pl.int_range(pl.len()).over("partition"),
         append_time=pl.lit(NOW, pl.Datetime("us", "UTC")),
     )
-    return decode(log.select("partition", "offset", "append_time", "value"), Ahead.of(profile))
+    return decode(
+        log.select("partition", "offset", "append_time", "value"), Ahead.of(profile.windows)
+    )
 
 
 def answers(profile: params.Params, log: pl.DataFrame) -> list[str]:

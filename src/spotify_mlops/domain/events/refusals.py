@@ -20,7 +20,7 @@ from .values import Fault
 from .withheld import original, said
 
 if TYPE_CHECKING:
-    from ...config.params import Params
+    from ...config.sections import Windows
 
 _TEXT_IN_JSON = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 
@@ -34,10 +34,10 @@ class Ahead:
     """A source's last heartbeat closes the window of an event that may be that far ahead."""
 
     @classmethod
-    def of(cls, params: Params) -> Ahead:
+    def of(cls, windows: Windows) -> Ahead:
         """Return what the params allow: for a heartbeat a window and its lateness more."""
-        closing = params.windows.window + params.windows.allowed_lateness
-        return cls(params.windows.clock_skew, params.windows.clock_skew + closing)
+        closing = windows.window + windows.allowed_lateness
+        return cls(windows.clock_skew, windows.clock_skew + closing)
 
 
 class Verdict(NamedTuple):

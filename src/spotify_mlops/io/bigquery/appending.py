@@ -166,7 +166,7 @@ class Appender:
     def _connect(self, deadline: float) -> _Connection:
         from google.cloud.bigquery_storage_v1 import types
 
-        client = write_client(self._params)
+        client = write_client(self._params.bigquery)
         if self._stream is None:
             created = client.create_write_stream(
                 parent=client.table_path(

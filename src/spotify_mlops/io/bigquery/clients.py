@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from ...config.params import Params
+from ...config.sections import BigQuery
 from ..addresses import (
     DEFAULT,
     PING_SECONDS,
@@ -45,16 +46,16 @@ def client(params: Params) -> bigquery.Client:
     return _client(rest, params.cloud.project, params.bigquery.dataset, os.getpid(), own)
 
 
-def read_client(params: Params) -> bigquery_storage_v1.BigQueryReadClient:
+def read_client(bigquery: BigQuery) -> bigquery_storage_v1.BigQueryReadClient:
     """Return the client of the Storage Read API; one for each process and address."""
-    target = address(params.bigquery.grpc, "bigquery", "grpc")
-    return _read_client(target, os.getpid(), key(params.bigquery.grpc, "bigquery"))
+    target = address(bigquery.grpc, "bigquery", "grpc")
+    return _read_client(target, os.getpid(), key(bigquery.grpc, "bigquery"))
 
 
-def write_client(params: Params) -> bigquery_storage_v1.BigQueryWriteClient:
+def write_client(bigquery: BigQuery) -> bigquery_storage_v1.BigQueryWriteClient:
     """Return the client of the Storage Write API; one for each process and address."""
-    target = address(params.bigquery.grpc, "bigquery", "grpc")
-    return _write_client(target, os.getpid(), key(params.bigquery.grpc, "bigquery"))
+    target = address(bigquery.grpc, "bigquery", "grpc")
+    return _write_client(target, os.getpid(), key(bigquery.grpc, "bigquery"))
 
 
 def query(params: Params, sql: str, **parameters: Any) -> pl.DataFrame:
@@ -125,7 +126,7 @@ def _run(params: Params, sql: str, parameters: Mapping[str, Any]) -> Any:
         api_timeout=patience,  # of each request: a long query is asked for again and again
         page_size=_FIRST_PAGE,
     )
-    return rows.to_arrow(bqstorage_client=read_client(params))
+    return rows.to_arrow(bqstorage_client=read_client(params.bigquery))
 
 
 def _query_parameter(name: str, value: Any) -> Any:

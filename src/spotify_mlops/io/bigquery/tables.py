@@ -13,6 +13,7 @@ import polars as pl
 from google.cloud import bigquery
 
 from ...config.params import Params
+from ...config.sections import Windows
 from ...domain import schemas
 from ...domain.events.schema import DUPLICATE_KEY, UTC_MICROSECONDS
 from ...domain.features import feature_names
@@ -158,9 +159,9 @@ AUDITS = Table(
 )
 
 
-def features(params: Params) -> Table:
+def features(windows: Windows) -> Table:
     """Return the table of features; its columns depend on the lag list."""
-    inputs = feature_names("dynamics", params.windows.lags)
+    inputs = feature_names("dynamics", windows.lags)
     return Table(
         "spotify_features",
         _fields(schemas.features_schema(inputs), schemas.WRITTEN_SCHEMA),
@@ -219,11 +220,11 @@ OBSERVED = (MODEL_METRICS, DECISIONS, LAG, FRESHNESS, AUDITS)
 """What was seen of models and jobs at some instant: no function of the log."""
 
 
-def log_tables(params: Params) -> tuple[Table, ...]:
+def log_tables(windows: Windows) -> tuple[Table, ...]:
     """Return the tables that are functions of the log: a bounded run makes them anew."""
-    return (EVENTS, features(params), PREDICTIONS, DEAD_LETTERS, COUNTERS, CLOSED)
+    return (EVENTS, features(windows), PREDICTIONS, DEAD_LETTERS, COUNTERS, CLOSED)
 
 
-def all_tables(params: Params) -> tuple[Table, ...]:
+def all_tables(windows: Windows) -> tuple[Table, ...]:
     """Return every table of the dataset."""
-    return (*log_tables(params), *OBSERVED)
+    return (*log_tables(windows), *OBSERVED)

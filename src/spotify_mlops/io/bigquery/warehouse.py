@@ -50,7 +50,7 @@ def ensure_dataset(params: Params, rebuild: Progress | None = None, *, fills: bo
     existing = {
         item.table_id: item.table_type for item in client.list_tables(params.bigquery.dataset)
     }
-    declared = tables.all_tables(params)
+    declared = tables.all_tables(params.windows)
     present = {
         table.rows: client.get_table(_reference(params, table.rows))
         for table in declared
@@ -126,7 +126,7 @@ def _is_other(
     if columns == declared:
         return False
     name = f"{params.bigquery.dataset}.{table.rows}"
-    if table.name != tables.features(params).name:
+    if table.name != tables.features(params.windows).name:
         added = table.schema[len(columns) :]
         if columns == declared[: len(columns)] and all(field.is_nullable for field in added):
             return False

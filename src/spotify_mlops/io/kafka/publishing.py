@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ...config.errors import InputError, ServiceError, UserError
 from ...config.params import Params
 from ...config.progress import Progress
+from ...config.sections import Kafka
 from ...config.spanish import number, percent
 from ...domain.events import encode, encode_heartbeat
 from ...domain.hashing import partition_of
@@ -219,30 +220,32 @@ def publish(
     report = PublishingProgress(progress)
     with Publisher(params) as publisher:
         for batch in batches:
-            publisher.send(batch if "value" in batch.columns else event_records(params, batch))
+            publisher.send(
+                batch if "value" in batch.columns else event_records(params.kafka, batch)
+            )
             report(publisher)
     return publisher.published
 
 
-def event_records(params: Params, events: pl.DataFrame) -> pl.DataFrame:
+def event_records(kafka: Kafka, events: pl.DataFrame) -> pl.DataFrame:
     """Turn ``EVENT_COLUMNS`` into ``RECORD_COLUMNS``: JSON, keyed by track."""
     return pl.DataFrame(
         {
-            "partition": partition_of(events["track_id"], params.kafka.partitions),
+            "partition": partition_of(events["track_id"], kafka.partitions),
             "key": events["track_id"],
             "value": pl.Series(encode(events), dtype=pl.Binary),
         }
     )
 
 
-def heartbeat_records(params: Params, time: datetime) -> pl.DataFrame:
+def heartbeat_records(kafka: Kafka, time: datetime) -> pl.DataFrame:
     """Return one heartbeat a partition that vouches for ``time``; ``RECORD_COLUMNS``."""
     value = encode_heartbeat(time)
     return pl.DataFrame(
         {
-            "partition": range(params.kafka.partitions),
-            "key": [None] * params.kafka.partitions,
-            "value": [value] * params.kafka.partitions,
+            "partition": range(kafka.partitions),
+            "key": [None] * kafka.partitions,
+            "value": [value] * kafka.partitions,
         },
         schema=RECORD_COLUMNS,
     )
@@ -254,7 +257,7 @@ def publish_heartbeats(params: Params, time: datetime) -> int:
     Raises:
         ServiceError: Kafka does not answer.
     """
-    return publish(params, [heartbeat_records(params, time)])
+    return publish(params, [heartbeat_records(params.kafka, time)])
 
 
 class PublishingProgress:

@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...config.params import Params
+from ...config.sections import Cloud
 from ..addresses import (
     DEFAULT,
     PING_SECONDS,
@@ -65,24 +66,24 @@ def sdk(params: Params) -> ModuleType:
     return aiplatform
 
 
-def parent(params: Params) -> str:
+def parent(cloud: Cloud) -> str:
     """Return what the names of all resources in Vertex AI begin with."""
-    return f"projects/{params.cloud.project}/locations/{params.cloud.location}"
+    return f"projects/{cloud.project}/locations/{cloud.location}"
 
 
-def client(params: Params, kind: type[ServiceClient]) -> ServiceClient:
+def client(cloud: Cloud, kind: type[ServiceClient]) -> ServiceClient:
     """Return one of Google's service clients of Vertex AI; one for each process and address.
 
     Args:
-        params: where the API is.
+        cloud: where the API is.
         kind: its class, such as ``aiplatform_v1.ModelServiceClient``.
 
     Raises:
         ServiceError: it is the local one and is not up.
     """
-    url = address(params.cloud.vertex, "vertex", "url")
-    own = key(params.cloud.vertex, "vertex")
-    made: ServiceClient = _client(kind, url, params.cloud.location, os.getpid(), own)  # type: ignore[arg-type]
+    url = address(cloud.vertex, "vertex", "url")
+    own = key(cloud.vertex, "vertex")
+    made: ServiceClient = _client(kind, url, cloud.location, os.getpid(), own)  # type: ignore[arg-type]
     return made
 
 
@@ -109,9 +110,9 @@ def ping(params: Params) -> None:
     from google.auth.exceptions import GoogleAuthError
     from google.cloud import aiplatform_v1
 
-    request = aiplatform_v1.ListModelsRequest(parent=parent(params), page_size=1)
+    request = aiplatform_v1.ListModelsRequest(parent=parent(params.cloud), page_size=1)
     try:
-        models = client(params, aiplatform_v1.ModelServiceClient)
+        models = client(params.cloud, aiplatform_v1.ModelServiceClient)
         models.list_models(request, timeout=PING_SECONDS)
     except (GoogleAPICallError, GoogleAuthError) as error:
         raise unreachable("Vertex AI", url, error) from error

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Literal
 
 from ...config.params import Params
+from ...config.sections import Promotion
 from .decisions import Decision, Facts, Reason, Step
 from .drift import Alarm
 
@@ -111,7 +112,7 @@ def decide(state: State, evidence: Evidence, params: Params) -> Decision | None:
         return None
     if state.stage == "probation":
         return _probation(state, evidence, compared)
-    return _challenge(state, evidence, compared, params)
+    return _challenge(state, evidence, compared, params.promotion)
 
 
 def _retrain(state: State, evidence: Evidence, params: Params) -> Decision | None:
@@ -130,9 +131,11 @@ def _retrain(state: State, evidence: Evidence, params: Params) -> Decision | Non
     return None
 
 
-def _challenge(state: State, evidence: Evidence, compared: Comparison, params: Params) -> Decision:
+def _challenge(
+    state: State, evidence: Evidence, compared: Comparison, promotion: Promotion
+) -> Decision:
     assert state.challenger is not None
-    limit = -params.promotion.regression
+    limit = -promotion.regression
     in_shadow = state.stage == "shadow"
     step: Step
     reason: Reason
@@ -140,7 +143,7 @@ def _challenge(state: State, evidence: Evidence, compared: Comparison, params: P
     if compared.difference < limit:
         step, reason = "refused" if in_shadow else "rolled_back", "worse"
     elif in_shadow:
-        step, reason, share = "canary", "worth_a_canary", params.promotion.canary_share
+        step, reason, share = "canary", "worth_a_canary", promotion.canary_share
     else:
         step, reason = "promoted", "worth_promoting"
     return Decision(

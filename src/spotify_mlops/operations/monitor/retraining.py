@@ -42,10 +42,10 @@ def retrain(params: Params, features: pl.DataFrame, labels: pl.DataFrame) -> Tra
 
 
 def _run_job(params: Params, data: str, run_dir: str) -> None:
-    client = vertex.client(params, aiplatform_v1.JobServiceClient)
+    client = vertex.client(params.cloud, aiplatform_v1.JobServiceClient)
     name = f"{model_id(params)}-{Path(data).name}"
     created = client.create_custom_job(
-        parent=vertex.parent(params),
+        parent=vertex.parent(params.cloud),
         custom_job=aiplatform_v1.CustomJob(
             display_name=name,
             job_spec={

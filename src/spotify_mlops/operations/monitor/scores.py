@@ -109,5 +109,5 @@ def metric_rows(
         low=pl.lit(None, pl.Float64),
         high=pl.lit(None, pl.Float64),
     )
-    written = metrics.metrics_rows(rows, run_id="", params=params, written_at=written_at)
+    written = metrics.metrics_rows(rows, run_id="", model=params.model, written_at=written_at)
     return written.with_columns(run_id=scored["window_start"].dt.strftime(run_id(split)))

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaException, Producer
 
 from ...config.errors import ServiceError
 from ...config.params import Params
+from ...config.sections import Kafka
 from ...io import kafka
 from ...io.bigquery import tables
 from ...io.bigquery.appending import Appender
@@ -19,9 +20,9 @@ from . import rows
 from .buffered import BufferedDoFn
 
 
-def dead_letter_topic(params: Params) -> str:
+def dead_letter_topic(kafka_params: Kafka) -> str:
     """Return the topic that dead letters go to."""
-    return f"{params.kafka.topic}-dead-letters"
+    return f"{kafka_params.topic}-dead-letters"
 
 
 class DeadLetterTopic:
@@ -29,7 +30,7 @@ class DeadLetterTopic:
 
     def __init__(self, params: Params) -> None:
         """Connect an idempotent producer."""
-        self._topic = dead_letter_topic(params)
+        self._topic = dead_letter_topic(params.kafka)
         self._timeout = params.stream.sink_deadline.total_seconds()
         self._producer = Producer(
             kafka.client_config(params)

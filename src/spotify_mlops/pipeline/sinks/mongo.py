@@ -21,6 +21,7 @@ from pymongo.errors import AutoReconnect, BulkWriteError
 
 from ...config.errors import ServiceError, one_line
 from ...config.params import Params
+from ...config.sections import Stream, Windows
 from ...domain.events import DUPLICATE_KEY, EVENT_COLUMNS, Kind
 from ...domain.features import feature_names
 from ...domain.schemas import ANSWER_SCHEMA, NAME_SCHEMA, ROW_KEY
@@ -240,13 +241,13 @@ def kept_from(watermark: datetime | None, retention: timedelta) -> datetime:
     return max(Windowing(retention / 10).start(watermark - retention), EPOCH)
 
 
-def persistently(params: Params, write: Callable[[], _T]) -> _T:
+def persistently(stream: Stream, write: Callable[[], _T]) -> _T:
     """Call again what may be repeated, as long as the server is away, up to ``sink_deadline``.
 
     Raises:
         ServiceError: it stayed away.
     """
-    patience = params.stream.sink_deadline.total_seconds()
+    patience = stream.sink_deadline.total_seconds()
     try:
         return retry.again(write, lambda error: isinstance(error, AutoReconnect), patience)
     except AutoReconnect as error:
@@ -269,12 +270,12 @@ class _WriteEventsDoFn(BufferedDoFn):
     def advance(self, job: checkpoint.Tracker) -> None:
         oldest = kept_from(job.watermark, self._params.windows.operational_retention)
         if oldest > self._oldest:
-            persistently(self._params, lambda: prune_events(self._database, oldest))
+            persistently(self._params.stream, lambda: prune_events(self._database, oldest))
             self._oldest = oldest
 
     def write(self, rows: pl.DataFrame) -> None:
         kept = rows.filter(pl.col("event_time") >= self._oldest)
-        persistently(self._params, lambda: insert_events(self._database, kept))
+        persistently(self._params.stream, lambda: insert_events(self._database, kept))
 
 
 @dataclass(frozen=True)
@@ -314,6 +315,6 @@ class LatestEventsSink:
         return _WriteLatestDoFn(job, self.params, 0)
 
 
-def model_inputs(params: Params) -> list[str]:
+def model_inputs(windows: Windows) -> list[str]:
     """Return the names of the features that ``tracks`` holds."""
-    return feature_names("dynamics", params.windows.lags)
+    return feature_names("dynamics", windows.lags)

@@ -54,7 +54,7 @@ class EventsSink:
 
     def dofn(self, job: str) -> BufferedDoFn:
         """Return the DoFn that writes."""
-        windowing = Windowing.of(self.params)
+        windowing = Windowing.of(self.params.windows)
         return _AppendDoFn(
             job,
             self.name,

@@ -26,10 +26,12 @@ class _WriteWindowsDoFn(beam.DoFn):
         self._params = params
 
     def setup(self) -> None:
-        self._features = Appender(self._params, tables.features(self._params))
+        self._features = Appender(self._params, tables.features(self._params.windows))
         self._predictions = Appender(self._params, tables.PREDICTIONS)
         self._counters = Appender(self._params, tables.COUNTERS)
-        tracks = mongo.Tracks(mongo_database(self._params), mongo.model_inputs(self._params))
+        tracks = mongo.Tracks(
+            mongo_database(self._params), mongo.model_inputs(self._params.windows)
+        )
         self._tracks = checkpoint.of(self._job).shared("tracks", tracks)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="tracks")
 
@@ -39,7 +41,7 @@ class _WriteWindowsDoFn(beam.DoFn):
         if features.height:
             tracks = self._pool.submit(
                 mongo.persistently,
-                self._params,
+                self._params.stream,
                 lambda: self._tracks.replace(features, predictions),
             )
             # Predictions first: somebody waits for them.

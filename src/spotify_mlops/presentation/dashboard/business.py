@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...config.params import Params
+from ...config.sections import Windows
 from ..es import duration
 from ..es.names import COUNTRY_NAMES, EVENT_TYPE_NAMES, MODEL_NAMES, named_sql
 from ..figures.style import ACCENT, EVENT_TYPE_COLORS, LEVEL_COLORS, OTHER
@@ -138,7 +139,7 @@ def panels(params: Params) -> tuple[Panel, ...]:
             "Lo que hoy se busca, ¿suena mañana?",
             "A igual puesto ahora, ¿cuánto va con el puesto futuro que ahora se busque más?",
             "bars",
-            _search_lead(params, window),
+            _search_lead(params.windows, window),
             unit="score",
             colors={"búsquedas": EVENT_TYPE_COLORS["search_result"]},
         ),
@@ -200,16 +201,15 @@ def _scored(params: Params, *splits: str) -> str:
     )
 
 
-def _search_lead(params: Params, window: int) -> str:
+def _search_lead(windows: Windows, window: int) -> str:
     """Return how searches now go with the play score later, among tracks with the same score now.
 
     As notebook 02 does: Pearson's correlation after subtracting from both sides the mean of the
     5-point band of the score now.
     """
-    lags = ", ".join(str(lag) for lag in params.windows.lags)
+    lags = ", ".join(str(lag) for lag in windows.lags)
     names = " ".join(
-        f"WHEN {lag} THEN 'dentro de {duration(params.windows.window * lag)}'"
-        for lag in params.windows.lags
+        f"WHEN {lag} THEN 'dentro de {duration(windows.window * lag)}'" for lag in windows.lags
     )
     return (
         "WITH base AS (SELECT country, track_id, window_start, play_score, LN(1 + searches) AS s "

@@ -33,7 +33,7 @@ def sql(params: Params) -> str:
     """Return the query: of each large table, its rows a day and what a month of them costs."""
     days = f"(windows * {params.windows.window.total_seconds():g} / 86400)"
     parts = []
-    for table in log_tables(params):
+    for table in log_tables(params.windows):
         if table.name in _TITLES:
             size = row_bytes(table)
             parts.append(

@@ -10,7 +10,7 @@ import msgspec
 from dash import html
 from werkzeug.exceptions import BadRequest
 
-from ...config.params import Params
+from ...config.sections import Windows
 from ...domain.labels import LEVELS
 from ..es import country, duration
 from .panel import Board
@@ -56,7 +56,7 @@ def asked_by(
 
 
 def groups(
-    params: Params,
+    windows_params: Windows,
     board: Board,
     countries: Sequence[str],
     models: Sequence[str],
@@ -64,7 +64,7 @@ def groups(
 ) -> list[html.Div]:
     """Return the groups of buttons; what the board does not filter by is hidden."""
     windows = {
-        key: "todo" if count is None else duration(params.windows.window * count)
+        key: "todo" if count is None else duration(windows_params.window * count)
         for key, count in _WINDOWS.items()
     }
     offers: tuple[tuple[str, str, Mapping[str, str]], ...] = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ...config.params import Params
+from ...config.sections import Windows
 from ...io.local import processes, state
 from ..es import duration, number
 from .panel import Status
@@ -25,7 +25,7 @@ class Notice:
     text: str
 
 
-def notices(params: Params, seen: Seen, now: datetime) -> list[Notice]:
+def notices(windows: Windows, seen: Seen, now: datetime) -> list[Notice]:
     """Return what a reader has to know before looking at any number."""
     if seen.away_since is not None:
         what = (
@@ -53,7 +53,7 @@ def notices(params: Params, seen: Seen, now: datetime) -> list[Notice]:
                 "«spotify-mlops stream».",
             ),
         ]
-    return [*found, *_stream(extent.last_report, now), *_behind(params, seen, now)]
+    return [*found, *_stream(extent.last_report, now), *_behind(windows, seen, now)]
 
 
 def _failed(seen: Seen) -> Notice:
@@ -89,11 +89,11 @@ def _stream(last: datetime | None, now: datetime) -> list[Notice]:
     ]
 
 
-def _behind(params: Params, seen: Seen, now: datetime) -> list[Notice]:
+def _behind(windows: Windows, seen: Seen, now: datetime) -> list[Notice]:
     extent = seen.extent
     if extent is None or extent.last_report is None or now - extent.last_report > SILENCE:
         return []
-    limit = (params.windows.window * _BEHIND_WINDOWS).total_seconds()
+    limit = (windows.window * _BEHIND_WINDOWS).total_seconds()
     if extent.behind_seconds is None or extent.behind_seconds < limit:
         return []
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...config.params import Params
+from ...config.sections import Windows
 from ...domain.features import feature_names
 from ...operations.monitor.drift import PREDICTED
 from ..es import number
@@ -202,7 +203,8 @@ def panels(params: Params) -> tuple[Panel, ...]:
             "table",
             "SELECT FORMAT_TIMESTAMP('%d/%m/%Y %H:%M', window_start) AS `Ventana (UTC)`, "
             f"{named_sql('step', DECISION_NAMES)} AS `Paso`, model AS `Versión`, "
-            f"{sentence_sql(_inputs(params))} AS `Motivo` FROM {{dataset}}.spotify_decisions "
+            f"{sentence_sql(_inputs(params.windows))} AS `Motivo` "
+            "FROM {dataset}.spotify_decisions "
             "WHERE window_start <= {end} "
             f"ORDER BY decided_at DESC LIMIT {_LATEST}",
             width=12,
@@ -224,6 +226,6 @@ def panels(params: Params) -> tuple[Panel, ...]:
     )
 
 
-def _inputs(params: Params) -> tuple[str, ...]:
+def _inputs(windows: Windows) -> tuple[str, ...]:
     """Return the names that may be said to drift."""
-    return (*feature_names("dynamics", params.windows.lags), PREDICTED)
+    return (*feature_names("dynamics", windows.lags), PREDICTED)

@@ -17,6 +17,7 @@ from dash import ALL, Input, Output, State, clientside_callback, dcc, html, no_u
 from werkzeug.exceptions import BadRequest
 
 from ...config.params import Params
+from ...config.sections import Sources, Windows
 from . import filters
 from .guard import Guarded, bad_input, content_security_policy, ours
 from .notices import notices
@@ -94,8 +95,8 @@ def application(params: Params, watch: Watch) -> dash.Dash:
             title=f"{name} · Popularidad de canciones",
             layout=_layout(params, watch, board),
         )
-    app.layout = html.Div([_header(params), dash.page_container])
-    _connect(app, params, watch)
+    app.layout = html.Div([_header(params.sources), dash.page_container])
+    _connect(app, params.windows, watch)
     app.server.register_error_handler(Exception, bad_input)
     return app
 
@@ -121,7 +122,7 @@ def _layout(params: Params, watch: Watch, board: Board) -> Callable[..., html.Di
     return layout
 
 
-def _header(params: Params) -> html.Header:
+def _header(sources: Sources) -> html.Header:
     synthetic = html.Span("datos sintéticos", className="badge", title="Los eventos los genera "
                           "el simulador del proyecto.")  # fmt: skip
     return html.Header(
@@ -134,7 +135,7 @@ def _header(params: Params) -> html.Header:
                 ],
                 **aria(label="Tableros"),
             ),
-            *([synthetic] if params.sources.source == "simulator" else []),
+            *([synthetic] if sources.source == "simulator" else []),
             html.Button("Claro / oscuro", id="theme", className="plain", type="button"),
         ],
         className="top",
@@ -146,7 +147,7 @@ def _board(params: Params, watch: Watch, board: Board, query: Mapping[str, Any])
     countries = extent.countries if extent is not None else tuple(params.sources.countries)
     models = extent.models if extent is not None else ()
     choice = filters.asked_by(query, countries, models)
-    groups = filters.groups(params, board, countries, models, choice)
+    groups = filters.groups(params.windows, board, countries, models, choice)
     _, title = BOARDS[board]
     return html.Div(
         [
@@ -166,7 +167,7 @@ def _board(params: Params, watch: Watch, board: Board, query: Mapping[str, Any])
 # What moves
 
 
-def _connect(app: dash.Dash, params: Params, watch: Watch) -> None:
+def _connect(app: dash.Dash, windows: Windows, watch: Watch) -> None:
     @app.callback(
         Output({"chart": ALL}, "figure"),
         Output({"under": ALL}, "children"),
@@ -195,7 +196,7 @@ def _connect(app: dash.Dash, params: Params, watch: Watch) -> None:
             if panel.name in seen.answers
             and seen.answers[panel.name].version != versions.get(panel.name)
         }
-        found = notices(params, seen, datetime.now(UTC))
+        found = notices(windows, seen, datetime.now(UTC))
         told = [notice.text for notice in found]
         return (
             [figure(panel, fresh.get(panel.name)) for panel in charts],

@@ -132,7 +132,7 @@ def extent(params: Params) -> Extent:
 
 def row_counts(params: Params) -> dict[str, int]:
     """Return how many rows each table holds, by its name and its view's: what tells of change."""
-    every = (*tables.all_tables(params), *tables.views(params))
+    every = (*tables.all_tables(params.windows), *tables.views(params))
     rows = sorted({table.rows for table in every})
     counted = ", ".join(f"(SELECT COUNT(*) FROM {{dataset}}.{name}) AS {name}" for name in rows)
     found = bigquery.query(params, f"SELECT {counted}").row(0, named=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...config.params import Params
+from ...config.sections import Cost, Gate, Model
 from ...domain.labels import LEVELS
 from ...model.metrics import cost_matrix
 from ..es import country, duration, exact, join, number, percent
@@ -74,27 +75,27 @@ def users() -> Table:
     )
 
 
-def criteria(params: Params) -> Table:
+def criteria(gate: Gate) -> Table:
     """Return what counts as success, from the gate's parameters."""
     return listing(
         "Criterios de éxito, fijados antes de mirar los datos",
         (
-            ("Exactitud en prueba", f"al menos {number(params.gate.min_accuracy, 2)}"),
-            ("Macro-F1 en prueba", f"al menos {number(params.gate.min_macro_f1, 2)}"),
+            ("Exactitud en prueba", f"al menos {number(gate.min_accuracy, 2)}"),
+            ("Macro-F1 en prueba", f"al menos {number(gate.min_macro_f1, 2)}"),
             ("Frente a la persistencia", "mejor, y con el intervalo de la diferencia sobre cero"),
             (
                 "Error de calibración",
-                f"como mucho {number(params.gate.max_ece, 2)}: la probabilidad es de fiar",
+                f"como mucho {number(gate.max_ece, 2)}: la probabilidad es de fiar",
             ),
             (
                 "Frente al modelo en servicio",
                 "en filas que ninguno conocía, ni el conjunto (con su intervalo) ni un país "
-                f"pierden más de {number(params.gate.country_regression, 2)}",
+                f"pierden más de {number(gate.country_regression, 2)}",
             ),
             (
                 "Latencia del modelo",
-                f"{number(params.gate.max_latency.total_seconds() * 1000)} ms por petición "
-                f"(percentil 99), {number(params.gate.max_row_time.total_seconds() * 1e6)} µs "
+                f"{number(gate.max_latency.total_seconds() * 1000)} ms por petición "
+                f"(percentil 99), {number(gate.max_row_time.total_seconds() * 1e6)} µs "
                 "por fila en lote",
             ),
             ("Ni un registro perdido", "la auditoría cuadra, partición por partición"),
@@ -103,9 +104,9 @@ def criteria(params: Params) -> Table:
     )
 
 
-def costs(params: Params) -> Table:
+def costs(cost_params: Cost) -> Table:
     """Return what each pair of true and predicted level costs, as the evaluation counts it."""
-    matrix = cost_matrix(params)
+    matrix = cost_matrix(cost_params)
     return Table(
         "Lo que cuesta cada decisión (unidades; filas: lo que pasó)",
         ("Pasó", *(f"se dijo {level}" for level in LEVELS)),
@@ -138,12 +139,12 @@ def risks(params: Params) -> Text:
     )
 
 
-def plan(params: Params) -> Text:
+def plan(model: Model) -> Text:
     """Close the phase: what will be done and when it counts as done."""
-    rows = percent(params.model.test_share, 0)
+    rows = percent(model.test_share, 0)
     held = (
-        f"lo posterior al {params.model.test_start:%d/%m/%Y}"
-        if params.model.test_start
+        f"lo posterior al {model.test_start:%d/%m/%Y}"
+        if model.test_start
         else f"el último {rows} del tiempo"
     )
     return Text(

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ...config.params import Params
+from ...config.sections import Model, Windows
 from ...domain.labels import LEVELS
 from ...model.gate import Verdict
 from ...model.release import Release
@@ -29,9 +30,9 @@ def pending_finding(runs: Path, run_id: str) -> Text:
     return Text("Se despliega el último entrenamiento, que la fase 5 ha evaluado.")
 
 
-def release_finding(release: Release, verdict: Verdict, params: Params) -> Text:
+def release_finding(release: Release, verdict: Verdict, model: Model) -> Text:
     """Say which version serves from when on."""
-    name = f"**{params.model.name}@{release.version}**"
+    name = f"**{model.name}@{release.version}**"
     if release.since is not None:
         return Text(
             f"{name} es el campeón de las ventanas que empiezan el {moment(release.since)} UTC o "
@@ -69,13 +70,13 @@ def answers_table(rows: pd.DataFrame, answers: list[dict[str, Any]]) -> Table:
     )
 
 
-def stream_finding(found: int, seconds: float, params: Params) -> Text:
+def stream_finding(found: int, seconds: float, windows: Windows) -> Text:
     """Say how long the first predictions took to be readable."""
     return Text(
         f"{plural(found, 'predicción legible', 'predicciones legibles')} en BigQuery "
         f"{number(seconds, 1)} s después de arrancar la tarea: su arranque y, la primera vez, las "
         "ventanas ya cerradas desde que el modelo es campeón. Después, cada ventana de "
-        f"{duration(params.windows.window)} se predice al cerrarse."
+        f"{duration(windows.window)} se predice al cerrarse."
     )
 
 
@@ -85,15 +86,15 @@ def predicted_levels(predictions: pd.DataFrame) -> pd.DataFrame:
     return counts.rename("value").reset_index()
 
 
-def rising_table(predictions: pd.DataFrame, params: Params, limit: int = 10) -> Table:
+def rising_table(predictions: pd.DataFrame, model: Model, limit: int = 10) -> Table:
     """Return the tracks that are not Alta now and most probably will be.
 
     Args:
         predictions: ``track_name``, ``track_id``, ``country``, ``play_score``, ``p_alta``.
-        params: the threshold of Alta.
+        model: the threshold of Alta.
         limit: rows at most.
     """
-    waiting = predictions[predictions["play_score"].fillna(0) < params.model.level_alta]
+    waiting = predictions[predictions["play_score"].fillna(0) < model.level_alta]
     chosen = waiting.nlargest(limit, "p_alta")
     rows = tuple(
         (

@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 
 from ...config.params import Params
+from ...config.sections import Windows
 from ...domain.labels import LEVELS
 from ..es import country, day, duration, join, number, percent, plural
 from ..es.names import EVENT_TYPE_NAMES
@@ -28,12 +29,12 @@ ZONES = {
 _DAY = pd.Timedelta(days=1)
 
 
-def hourly(params: Params) -> bool:
+def hourly(windows: Windows) -> bool:
     """Whether windows are fine enough to speak of hours of the day."""
-    return params.windows.window <= pd.Timedelta(hours=6)
+    return windows.window <= pd.Timedelta(hours=6)
 
 
-def summary(volume: pd.DataFrame, params: Params) -> Text:
+def summary(volume: pd.DataFrame, windows: Windows) -> Text:
     """Say how much there is.
 
     Args:
@@ -46,23 +47,23 @@ def summary(volume: pd.DataFrame, params: Params) -> Text:
     return Text(
         f"Hay **{number(volume['events'].sum())} eventos** únicos entre "
         f"{day(volume['time'].min())} "
-        f"y {day(volume['time'].max() + params.windows.window)}, que equivalen a {number(plays)} "
+        f"y {day(volume['time'].max() + windows.window)}, que equivalen a {number(plays)} "
         f"reproducciones en {plural(len(by_country), 'país', 'países')}. {country(str(top))} pone "
         f"el {percent(by_country.iloc[0] / by_country.sum(), 0)}."
     )
 
 
-def per_day(volume: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, str]:
+def per_day(volume: pd.DataFrame, windows: Windows) -> tuple[pd.DataFrame, str]:
     """Return plays per country and day (or window, when it is longer), and the unit's name.
 
     Days that the data cover only in part are left out, since they would look like a fall.
     """
     plays = volume[volume["event_type"] == "play"]
-    if params.windows.window >= _DAY:
+    if windows.window >= _DAY:
         grouped = plays.groupby(["time", "country"], as_index=False)["value"].sum()
-        return grouped, f"reproducciones por {duration(params.windows.window).removeprefix('1 ')}"
+        return grouped, f"reproducciones por {duration(windows.window).removeprefix('1 ')}"
     whole = plays.groupby(plays["time"].dt.floor("D"))["time"].nunique()
-    complete = whole.index[whole >= _DAY / params.windows.window]
+    complete = whole.index[whole >= _DAY / windows.window]
     grouped = (
         plays.assign(time=plays["time"].dt.floor("D"))
         .groupby(["time", "country"], as_index=False)["value"]
@@ -173,12 +174,12 @@ def overlap_finding(shared: pd.DataFrame) -> Text:
     )
 
 
-def life(plays: pd.DataFrame, params: Params, longest: int = 60) -> pd.DataFrame:
+def life(plays: pd.DataFrame, windows: Windows, longest: int = 60) -> pd.DataFrame:
     """Return the typical life of a track: the share of its own maximum by age.
 
     Args:
         plays: ``country``, ``track_id``, ``time``, ``plays``; one row a day or longer window.
-        params: the unit of age is a day, or the window when it is longer.
+        windows: the unit of age is a day, or the window when it is longer.
         longest: ages shown at most.
 
     Returns:
@@ -186,7 +187,7 @@ def life(plays: pd.DataFrame, params: Params, longest: int = 60) -> pd.DataFrame
         after the first unit of time count (of the others the beginning is not known), and only
         ages that at least 30 of them could have reached.
     """
-    unit = max(pd.Timedelta(params.windows.window), _DAY)
+    unit = max(pd.Timedelta(windows.window), _DAY)
     frame = plays.copy()
     frame["step"] = ((frame["time"] - frame["time"].min()) // unit).astype(int)
     frame = frame.groupby(["country", "track_id", "step"], as_index=False)["plays"].sum()
@@ -215,18 +216,18 @@ def life(plays: pd.DataFrame, params: Params, longest: int = 60) -> pd.DataFrame
     return pd.DataFrame(rows, columns=["age", "median", "low", "high", "tracks"])
 
 
-def age_unit(params: Params) -> str:
+def age_unit(windows: Windows) -> str:
     """Return the plural name of the unit of age in `life`."""
-    if params.windows.window > _DAY:
-        return "semanas" if params.windows.window == 7 * _DAY else "ventanas"
+    if windows.window > _DAY:
+        return "semanas" if windows.window == 7 * _DAY else "ventanas"
     return "días"
 
 
-def life_finding(curve: pd.DataFrame, params: Params) -> Text:
+def life_finding(curve: pd.DataFrame, windows: Windows) -> Text:
     """Say when the typical track peaks and how fast it fades."""
     if curve.empty:
         return Text("Hay muy pocas canciones nuevas en este tramo para dibujar una vida típica.")
-    unit = age_unit(params)
+    unit = age_unit(windows)
     peak = curve.loc[curve["median"].idxmax()]
     after = curve[(curve["age"] > peak["age"]) & (curve["median"] <= peak["median"] / 2)]
     fades = (
@@ -241,12 +242,12 @@ def life_finding(curve: pd.DataFrame, params: Params) -> Text:
     )
 
 
-def lead(frame: pl.DataFrame, params: Params) -> pd.DataFrame:
+def lead(frame: pl.DataFrame, windows: Windows) -> pd.DataFrame:
     """Return how signals now go with the play score later, among tracks with the same score now.
 
     Args:
         frame: features: row key, ``play_score``, ``searches``, ``recommendations``, ``skips``.
-        params: window and lags (how far ahead to look).
+        windows: window and lags (how far ahead to look).
 
     Returns:
         ``signal``, ``lag`` (windows), ``correlation``: Pearson's, after subtracting from both
@@ -259,10 +260,10 @@ def lead(frame: pl.DataFrame, params: Params) -> pd.DataFrame:
     )
     signals = {"search_result": "searches", "recommendation": "recommendations", "skip": "skips"}
     rows = []
-    for lag in params.windows.lags:
+    for lag in windows.lags:
         later = base.select(
             *keys,
-            (pl.col("window_start") - lag * params.windows.window).alias("window_start"),
+            (pl.col("window_start") - lag * windows.window).alias("window_start"),
             pl.col("play_score").alias("later"),
         )
         joined = base.join(later, on=[*keys, "window_start"]).with_columns(
@@ -281,7 +282,7 @@ def lead(frame: pl.DataFrame, params: Params) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["signal", "lag", "correlation"])
 
 
-def lead_finding(table: pd.DataFrame, params: Params) -> Text:
+def lead_finding(table: pd.DataFrame, windows: Windows) -> Text:
     """Say which signal is worth most to who looks ahead."""
     if table["correlation"].notna().sum() == 0:
         return Text(
@@ -289,7 +290,7 @@ def lead_finding(table: pd.DataFrame, params: Params) -> Text:
             "adelantarse, y el modelo tendrá que leer el futuro en la propia trayectoria."
         )
     best = table.loc[table["correlation"].abs().idxmax()]
-    ahead = duration(params.windows.window * int(best["lag"]))
+    ahead = duration(windows.window * int(best["lag"]))
     how = "más arriba" if best["correlation"] > 0 else "más abajo"
     return Text(
         f"Entre canciones con el mismo puesto ahora, las que tienen más "
@@ -323,19 +324,19 @@ def transition_finding(matrix: pd.DataFrame, params: Params) -> Text:
     )
 
 
-def decision(matrix: pd.DataFrame, params: Params) -> Text:
+def decision(matrix: pd.DataFrame, windows: Windows) -> Text:
     """Say what this phase decides for the next."""
     kept = float(np.mean([matrix.loc[level, level] for level in LEVELS]))
     clock = (
         "la hora y el día entran como variables"
-        if hourly(params)
+        if hourly(windows)
         else "la estación del año entra como variable, y la hora no (aquí vale siempre lo mismo)"
     )
     return Text(
         f"El nivel será un **puesto dentro del país**; {clock}. La persistencia acierta de media "
         "el "
         f"{percent(kept, 0)} de cada nivel: es la vara. Además del presente, cada fila llevará su "
-        f"trayectoria (ventanas anteriores: {join(str(lag) for lag in params.windows.lags)}) y "
+        f"trayectoria (ventanas anteriores: {join(str(lag) for lag in windows.lags)}) y "
         "lo que pasa en los otros países.",
         "decision",
     )
@@ -346,7 +347,7 @@ def horizon(params: Params) -> str:
     return duration(params.windows.window * params.model.horizon)
 
 
-def window_unit(params: Params) -> str:
+def window_unit(windows: Windows) -> str:
     """Return the plural name of a window."""
     names = {"1 hora": "horas", "1 día": "días", "1 semana": "semanas", "1 minuto": "minutos"}
-    return names.get(duration(params.windows.window), "ventanas")
+    return names.get(duration(windows.window), "ventanas")

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from ...config.params import Params
+from ...config.sections import Windows
 from ...domain import features
 from ...domain.events import Kind
 from ...domain.labels import LEVELS
@@ -70,13 +71,13 @@ def dedup_finding(counters: pl.DataFrame, aggregates: pl.DataFrame) -> Text:
     )
 
 
-def features_finding(built: pl.DataFrame, params: Params) -> Text:
+def features_finding(built: pl.DataFrame, windows: Windows) -> Text:
     """Say what each row now holds."""
-    names = features.feature_names("dynamics", params.windows.lags)
+    names = features.feature_names("dynamics", windows.lags)
     return Text(
         f"Cada fila lleva {number(len(names))} variables: las seis del caso de estudio, primero y "
         f"en su orden, y la dinámica (puesto, impulso, edad, otros países y "
-        f"{plural(len(params.windows.lags), 'ventana anterior', 'ventanas anteriores')}). En un "
+        f"{plural(len(windows.lags), 'ventana anterior', 'ventanas anteriores')}). En un "
         "tramo tan corto las ventanas anteriores aún están vacías; en el registro entero, no."
     )
 
