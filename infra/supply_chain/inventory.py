@@ -59,7 +59,7 @@ def python(*locks: str) -> list[Component]:
 
 
 def java() -> list[Component]:
-    """Return the jars of Kafka, of the MongoDB server and of the compiler."""
+    """Return the jars of Kafka, of the MongoDB server, of Flink and of the compiler."""
     found = {}
     for jar_set in jars.locked_hashes().values():
         for coordinate, sha256 in jar_set.items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache as memoize
@@ -19,6 +20,13 @@ from spotify_mlops.config.progress import Progress, silent
 from . import cache
 
 LOCK = "jars.lock"
+# Named one by one: the resolver takes others of some from the job service, of other versions.
+_BEAM = (
+    *("runners-flink-1.19", "runners-core-java", "runners-java-fn-execution", "sdks-java-core"),
+    *("sdks-java-harness", "sdks-java-expansion-service", "sdks-java-transform-service-launcher"),
+    *("model-pipeline", "model-job-management", "model-fn-execution"),
+)
+_FLINK = ("clients", "streaming-java", "runtime", "core", "java", "metrics-core")
 COORDINATES = {
     # jgo's resolver picks an old kafka-clients and no log binding unless they are named.
     "kafka": (
@@ -32,8 +40,29 @@ COORDINATES = {
         "de.bwaldvogel:mongo-java-server-h2-backend:1.47.0",
         "org.slf4j:slf4j-simple:2.0.17",
     ),
+    "flink": (
+        *(f"org.apache.beam:beam-{name}:2.70.0" for name in _BEAM),
+        # The newest that there is; it serves the runner of 2.70.0.
+        "org.apache.beam:beam-runners-java-job-service:2.65.0",
+        *(f"org.apache.flink:flink-{name}:1.19.3" for name in _FLINK),
+        "joda-time:joda-time:2.14.0",
+        *(f"org.apache.logging.log4j:log4j-{n}:2.25.3" for n in ("slf4j-impl", "core", "api")),
+    ),
     "compiler": ("org.eclipse.jdt:ecj:3.40.0",),
 }
+_LEFT_OUT = re.compile(
+    # What Beam is tested with
+    r"(net\.bytebuddy:byte-buddy-agent|com\.google\.guava:guava-testlib|junit|org\.junit\.\w+"
+    r"|org\.(hamcrest|mockito|opentest4j|apiguardian)|tools\.profiler"
+    # Google Cloud, which Beam's Java classes would reach: here the Python steps do that
+    r"|com\.google\.(api|apis|auth|cloud|flogger|http-client|oauth-client|android|re2j)(\.\w+)*"
+    r"|com\.google\.(api-client|j2objc)|io\.(grpc|opencensus|perfmark)(\.\w+)*"
+    r"|org\.(conscrypt|threeten|codehaus\.mojo|apache\.httpcomponents)|javax\.annotation"
+    r"|com\.lmax|commons-logging|org\.checkerframework:checker-compat-qual"
+    r"|io\.opentelemetry(\.\w+|:opentelemetry-sdk.*)"
+    r"|org\.apache\.beam:beam-sdks-java-extensions-.*):.*"
+)
+"""Coordinates that POMs ask for and nothing here loads."""
 _ATTEMPTS = 3
 _DOWNLOADS = 8
 
@@ -46,7 +75,7 @@ def locked_hashes() -> dict[str, dict[str, str]]:
 
 
 def classpath(name: str, progress: Progress = silent) -> list[Path]:
-    """Return the jars of a set (``kafka``, ``mongo``, ``compiler``), fetching what is missing.
+    """Return the jars of a set of ``COORDINATES``, fetching what is missing.
 
     A jar is hashed when it arrives; later its size and modification time must still be those
     of that moment, or it is hashed again.
@@ -161,7 +190,8 @@ def resolve_lock() -> str:
         for name, coordinates in COORDINATES.items():
             lines += ["", f"[{name}]"]
             artifacts = jgo.resolve("+".join(coordinates))
-            found = sorted({f"{a.groupId}:{a.artifactId}:{a.version}" for a in artifacts})
+            named = {f"{a.groupId}:{a.artifactId}:{a.version}" for a in artifacts}
+            found = sorted(c for c in named if name != "flink" or not _LEFT_OUT.fullmatch(c))
             with ThreadPoolExecutor(_DOWNLOADS) as pool:
                 files = pool.map(lambda c: _download(c, work / c.replace(":", "_")), found)
             lines += [f'"{c}" = "{_sha256(file)}"' for c, file in zip(found, files, strict=True)]
