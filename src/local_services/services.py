@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +13,8 @@ from spotify_mlops.io.http import ports
 from spotify_mlops.io.local import health, processes, state
 
 from . import bigquery, kafka, mongo, vertex
+from .flink import cluster
+from .service import Service
 
 Condition = Literal["running", "unhealthy", "broken", "crashed", "stopped", "stray"]
 """``unhealthy`` does not answer, ``broken`` answers and cannot write, and a ``stray`` runs and
@@ -21,18 +22,6 @@ belongs to none of those on record."""
 FAULTS: tuple[Condition, ...] = ("unhealthy", "broken", "crashed", "stray")
 """What ``up`` repairs."""
 _ATTEMPTS = 3
-
-
-@dataclass(frozen=True)
-class Service:
-    """How one server is started and asked."""
-
-    name: str
-    title: str
-    ports: tuple[str, ...]
-    command: Callable[[Mapping[str, int], Progress], tuple[list[str], dict[str, str]]]
-    is_ready: Callable[[Mapping[str, int]], bool]
-    addresses: Callable[[Mapping[str, int]], dict[str, str]]
 
 
 SERVICES = tuple(
@@ -63,7 +52,9 @@ class ServiceStatus:
     """Why it is so, when that is known (Spanish)."""
 
 
-def up(progress: Progress = silent, timeout: float = 60.0) -> dict[str, state.Record]:
+def up(
+    progress: Progress = silent, timeout: float = 60.0, *, task_managers: int = 0
+) -> dict[str, state.Record]:
     """Start the services that do not run, all at once, and wait until each answers.
 
     One that runs and does not answer, or cannot write, is started again. Calling it again is
@@ -72,6 +63,8 @@ def up(progress: Progress = silent, timeout: float = 60.0) -> dict[str, state.Re
     Args:
         progress: receives short Spanish messages.
         timeout: seconds that each service has to answer.
+        task_managers: of a Flink cluster; without any, what of one ended by itself is started
+            again, and nothing else of it.
 
     Raises:
         UserError: the state directory cannot be written.
@@ -80,15 +73,27 @@ def up(progress: Progress = silent, timeout: float = 60.0) -> dict[str, state.Re
     """
     for name in ("", "logs", "archive"):
         state.folder(name)
-    with state.locked("up"), ThreadPoolExecutor(len(SERVICES)) as pool:
+    with state.locked("up"):
         _tidy(progress)
-        futures = [pool.submit(_start, service, progress, timeout) for service in SERVICES]
-        failures = [failure for future in futures if (failure := future.exception())]
+        wanted = _wanted(task_managers)
+        before = state.read()
+        started: dict[str, Future[state.Record]] = {}
+
+        def start(service: Service) -> state.Record:
+            own = before.get(service.name)
+            for name in service.after:
+                # One that is new does not know who knew the one before it.
+                if name in started and started[name].result() != before.get(name) and own:
+                    processes.stop(own)
+            return _start(service, progress, timeout)
+
+        with ThreadPoolExecutor(len(wanted)) as pool:
+            for service in wanted:  # those that others wait for are named before them
+                started[service.name] = pool.submit(start, service)
+        failures = [failure for future in started.values() if (failure := future.exception())]
         for failure in failures:
             raise failure
-        return {
-            service.name: future.result() for service, future in zip(SERVICES, futures, strict=True)
-        }
+        return {name: future.result() for name, future in started.items()}
 
 
 def down(progress: Progress = silent) -> None:
@@ -131,6 +136,15 @@ def status() -> list[ServiceStatus]:
         ServiceStatus(processes.describe(stray), "app", "stray", {}, stray.pid, None, None, "")
         for stray in processes.strays()
     ]
+
+
+def _wanted(task_managers: int) -> list[Service]:
+    """Return what `up` is to start: of a cluster what is asked for, and what has run before."""
+    asked = cluster.parts(task_managers) if task_managers else ()
+    named = {service.name: service for service in (*SERVICES, *asked)}
+    fallen = (cluster.part(r.name) for r in state.read().values() if r.pid is not None)
+    named |= {service.name: service for service in fallen if service is not None}
+    return sorted(named.values(), key=lambda service: len(service.after))
 
 
 def _tidy(progress: Progress) -> None:
@@ -187,13 +201,14 @@ def _start(service: Service, progress: Progress, timeout: float) -> state.Record
                 raise ServiceError(f"{error}\n{health.shortage()}".rstrip()) from error
             remembered = chosen
         else:
-            progress(f"{service.title} responde en {', '.join(record.addresses.values())}")
+            where = ", ".join(record.addresses.values())
+            progress(f"{service.title} responde{' en ' if where else ''}{where}")
             return record
     raise AssertionError("unreachable")
 
 
 def _status(name: str, record: state.Record | None) -> ServiceStatus:
-    service = next((service for service in SERVICES if service.name == name), None)
+    service = next((s for s in SERVICES if s.name == name), None) or cluster.part(name)
     if record is None:
         return ServiceStatus(name, "service", "stopped", {}, None, None, None, "")
     condition, reason = _condition(service, record)
