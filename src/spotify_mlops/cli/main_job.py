@@ -16,6 +16,7 @@ from ..config.errors import IntegrityError
 from ..config.params import Params
 from ..config.references import LOCAL
 from ..config.spanish import number
+from .options import task_managers
 
 
 def run_all(params_file: str, overrides: Mapping[str, Any]) -> None:
@@ -85,7 +86,7 @@ def _fill(params: Params, steps: _Steps) -> str:
     """
     from local_services import services
 
-    services.up(progress=_say)
+    services.up(_say, task_managers=task_managers(params))
     from ..io.bigquery import warehouse
     from ..operations import apps, bounded
 

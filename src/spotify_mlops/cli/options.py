@@ -12,6 +12,7 @@ import click
 from ..config import params as parameters
 from ..config.overrides import overrides
 from ..config.params import Params
+from ..config.references import LOCAL
 
 if TYPE_CHECKING:
     from ..io.answering import Service
@@ -55,6 +56,18 @@ def require(params: Params, *services: Service) -> None:
     from ..io import answering
 
     answering.require(params, *services)
+
+
+def task_managers(params: Params, engine: str | None = None) -> int:
+    """Return how many a local Flink cluster is to have; none when none is asked for.
+
+    Args:
+        params: say which engine, and where its cluster is.
+        engine: another one, on this machine.
+    """
+    is_here = engine is not None or params.engine.flink_rest == LOCAL
+    wanted = engine or params.engine.runner
+    return params.engine.task_managers if wanted == "flink" and is_here else 0
 
 
 def json_option(command: _Command) -> _Command:

@@ -13,20 +13,30 @@ from ..config.errors import ServiceError, UserError
 from ..config.params import Params
 from ..config.references import LOCAL
 from . import usage
-from .options import json_option, say, with_params
+from .options import json_option, say, task_managers, with_params
 
 if TYPE_CHECKING:
     from local_services.services import ServiceStatus
 
+_WIDTH = len("flink-workers")
+"""Of the names of what runs."""
+
 
 @click.command(cls=usage.Command)
-def up() -> None:
+@with_params
+@click.option(
+    "--engine",
+    type=click.Choice(["prism", "flink"]),
+    help="Motor de la tarea: con «flink», además, un clúster de Flink [por defecto: el de los "
+    "parámetros].",
+)
+def up(params: Params, engine: str | None) -> None:
     """Arranca los servicios (Kafka, BigQuery, MongoDB, Vertex AI) y espera a que respondan."""
     from local_services import services
 
-    for record in services.up(progress=say).values():
+    for record in services.up(say, task_managers=task_managers(params, engine)).values():
         addresses = ", ".join(record.addresses.values())
-        click.echo(f"{record.name:<10} en marcha  {addresses}")
+        click.echo(f"{record.name:<{_WIDTH}} en marcha  {addresses}")
 
 
 @click.command(cls=usage.Command)
@@ -69,7 +79,7 @@ def status(params: Params, as_json: bool, pid_of: str | None) -> None:
     else:
         for item in found:
             word, colour = words[item.state]
-            click.secho(f"{item.name:<10} {word:<12}", fg=colour, nl=False)
+            click.secho(f"{item.name:<{_WIDTH}} {word:<12}", fg=colour, nl=False)
             click.echo(
                 f" {item.pid or '':>8}  {', '.join(item.addresses.values())}  {item.log or ''}"
             )

@@ -20,6 +20,7 @@ from .sections import (
     BigQuery,
     Cloud,
     Cost,
+    Engine,
     Gate,
     Kafka,
     Model,
@@ -52,6 +53,7 @@ class Params(Section):
     mongo: Mongo = Mongo()
     windows: Windows = Windows()
     stream: Stream = Stream()
+    engine: Engine = Engine()
     sources: Sources = Sources()
     simulator: Simulator = Simulator()
     model: Model = Model()

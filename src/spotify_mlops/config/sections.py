@@ -114,9 +114,6 @@ class Windows(Section):
 class Stream(Section):
     """How the pipeline runs; its tables do not depend on it."""
 
-    needs_section = frozenset({"runner"})
-
-    runner: Literal["prism", "dataflow", "flink"] = "prism"
     predictor: Literal["in_process", "endpoint"] = "in_process"
     """Whom the live job asks: the champion's bundle in its own process, or the endpoint."""
     batch_records: int = Field(default=20_000, ge=1, le=1_000_000)
@@ -128,6 +125,32 @@ class Stream(Section):
     service_timeout: PositiveDuration = timedelta(seconds=60)
     sink_deadline: PositiveDuration = timedelta(seconds=60)
     """How long a sink retries before the streaming job fails (and resumes from the log)."""
+
+
+class Engine(Section):
+    """What runs the streaming job, and where; its tables do not depend on it."""
+
+    needs_section = frozenset({"runner", "sources"})
+
+    runner: Literal["prism", "flink", "dataflow"] = "prism"
+    sources: int = Field(default=1, ge=1, le=1024)
+    """Parts of the log that are read apart, each some partitions."""
+    parallelism: int = Field(default=1, ge=1, le=1024)
+    """Slots of Flink that each step of the job takes."""
+    task_managers: int = Field(default=2, ge=1, le=64)
+    """Of the local cluster; each has one slot."""
+    flink_rest: str = LOCAL
+    """Address of the JobManager (URL)."""
+    flink_job_server: str = LOCAL
+    """Where Beam's job server takes jobs (host:port)."""
+    flink_workers: str = LOCAL
+    """Where each TaskManager asks for its Python workers (host:port)."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.flink_rest == LOCAL and self.parallelism > self.task_managers:
+            raise ValueError("parallelism no puede ser mayor que task_managers en local")
+        return self
 
 
 class Sources(Section):
