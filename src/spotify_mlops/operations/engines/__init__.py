@@ -1,0 +1,1 @@
+"""How the graph is given to a cluster: options, submission, state, end."""

@@ -1,0 +1,196 @@
+"""The streaming job on Apache Flink: submitted to Beam's job server, watched by Flink's REST.
+
+A job has a name, of which one runs at a time, and outlives the process that submitted it. What
+Flink keeps of it goes with its JobManager: then it is submitted again, and the log says from where.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.portable_runner import PortableRunner
+from apache_beam.runners.runner import PipelineResult, PipelineState
+
+from ...config.errors import ServiceError, one_line
+from ...config.params import Params
+from ...config.references import LOCAL
+from ...io import addresses
+from ...io.http import peers
+from ...io.local import tls
+
+JOB_MANAGER, JOB_SERVER, WORKERS = "flink", "flink-jobs", "flink-workers"
+"""The local services, as ``up`` names them."""
+ENDED = frozenset({"FINISHED", "CANCELED", "FAILED"})
+_CHECKPOINT_MS = 2000
+_BUNDLE_MS = 500
+_PATIENCE = 30.0
+_POLL = 0.1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job, as the JobManager knows it."""
+
+    id: str
+    name: str
+    state: str
+    """Flink's: CREATED, RUNNING, RESTARTING, FAILING, CANCELLING, or one of ``ENDED``."""
+    started: int
+    """Milliseconds since 1970."""
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether it ended, in whichever way."""
+        return self.state in ENDED
+
+
+def options(params: Params, name: str) -> PipelineOptions:
+    """Return the options of a streaming job.
+
+    ``finish_bundle_before_checkpointing``: without it a checkpoint may begin within a bundle, and
+    Flink lets the watermark pass what the bundle gives out; those rows vanish, and no error tells.
+
+    Raises:
+        ServiceError: an address is ``local`` and the cluster is not up.
+    """
+    engine = params.engine
+    workers = addresses.address(engine.flink_workers, WORKERS, "pool")
+    return PipelineOptions(
+        [
+            *("--streaming", f"--job_name={name}", f"--parallelism={engine.parallelism}"),
+            f"--job_endpoint={addresses.address(engine.flink_job_server, JOB_SERVER, 'jobs')}",
+            *("--environment_type=EXTERNAL", f"--environment_config={workers}"),
+            f"--checkpointing_interval={_CHECKPOINT_MS}",
+            "--finish_bundle_before_checkpointing",
+            f"--max_bundle_time_mills={_BUNDLE_MS}",
+        ]
+    )
+
+
+def submit(params: Params, name: str, build: Callable[[beam.Pipeline], object]) -> Job:
+    """Submit what ``build`` makes of a pipeline, and return it once Flink has it.
+
+    Raises:
+        ServiceError: the cluster is not up, or does not take the job.
+    """
+    _check_server(params)
+    before = {job.id for job in jobs(params)}
+    pipeline = beam.Pipeline(PortableRunner(), options=options(params, name))
+    build(pipeline)
+    result = pipeline.run()
+    deadline = time.monotonic() + _PATIENCE
+    reason = "no la tiene a tiempo"
+    while time.monotonic() < deadline:
+        found = [job for job in jobs(params) if job.name == name and job.id not in before]
+        if found:
+            return found[0]
+        if result.state == PipelineState.FAILED:
+            reason = _told(result)
+            break
+        time.sleep(_POLL)
+    raise ServiceError(f"Flink no acepta la tarea «{name}»: {reason}.")
+
+
+def _told(result: PipelineResult) -> str:
+    """Return why the job server could not submit a job."""
+    try:
+        result.wait_until_finish()
+    except RuntimeError as error:
+        return one_line(error, 300)
+    return "no dice por qué"
+
+
+def jobs(params: Params) -> list[Job]:
+    """Return what the JobManager knows of, the newest first.
+
+    Raises:
+        ServiceError: it does not answer.
+    """
+    found = [
+        Job(job["jid"], job["name"], job["state"], job["start-time"])
+        for job in _ask(params, "GET", "/jobs/overview")["jobs"]
+    ]
+    return sorted(found, key=lambda job: job.started, reverse=True)
+
+
+def status(params: Params, name: str) -> Job | None:
+    """Return the newest job of a name; None when the JobManager knows of none.
+
+    Raises:
+        ServiceError: it does not answer.
+    """
+    return next((job for job in jobs(params) if job.name == name), None)
+
+
+def cancel(params: Params, job: Job, timeout: float = 60.0) -> Job:
+    """End a job, and wait until it has ended: open windows are dropped, nothing unfinished fires.
+
+    Raises:
+        ServiceError: it does not end in ``timeout`` seconds, or the JobManager does not answer.
+    """
+    deadline = time.monotonic() + timeout
+    if not job.is_over:
+        _ask(params, "PATCH", f"/jobs/{job.id}?mode=cancel")
+    while True:
+        now = next((other for other in jobs(params) if other.id == job.id), None)
+        if now is None or now.is_over:
+            return now or job
+        if time.monotonic() > deadline:
+            raise ServiceError(f"La tarea «{job.name}» no termina en Flink: está en {now.state}.")
+        time.sleep(_POLL)
+
+
+def failure(params: Params, job: Job) -> str:
+    """Return why a job failed or was restarted last, as the JobManager tells; else empty.
+
+    Raises:
+        ServiceError: it does not answer.
+    """
+    history = _ask(params, "GET", f"/jobs/{job.id}/exceptions")["exceptionHistory"]["entries"]
+    return str(history[0]["stacktrace"]) if history else ""
+
+
+def _check_server(params: Params) -> None:
+    """Refuse to send a job, which is code and data, to another user's server."""
+    for value, name, of in (
+        (params.engine.flink_job_server, JOB_SERVER, "jobs"),
+        (params.engine.flink_workers, WORKERS, "pool"),
+    ):
+        where = addresses.address(value, name, of)
+        if value == LOCAL and not peers.is_owners_server(int(where.rpartition(":")[2])):
+            raise ServiceError(
+                f"En {where} escucha un servidor de otro usuario: no se le envía ninguna tarea. "
+                "Mira «spotify-mlops status»."
+            )
+
+
+def _ask(params: Params, method: str, path: str) -> dict[str, Any]:
+    where = addresses.address(params.engine.flink_rest, JOB_MANAGER, "rest")
+    host = urlsplit(where).netloc
+    try:
+        connection: http.client.HTTPConnection
+        if params.engine.flink_rest == LOCAL:
+            connection = http.client.HTTPSConnection(host, timeout=_PATIENCE, context=tls.context())
+        elif where.startswith("https://"):
+            connection = http.client.HTTPSConnection(host, timeout=_PATIENCE)
+        else:
+            connection = http.client.HTTPConnection(host, timeout=_PATIENCE)
+        try:
+            connection.request(method, path)
+            answer = connection.getresponse()
+            content = answer.read()
+        finally:
+            connection.close()
+        if answer.status >= http.client.BAD_REQUEST:
+            raise ServiceError(f"Flink responde {answer.status}: {one_line(content[:300])}")
+        return dict(json.loads(content))
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise addresses.unreachable("Flink", where, error) from error

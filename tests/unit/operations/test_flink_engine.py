@@ -1,0 +1,75 @@
+"""The streaming job's options on Flink, and what its REST says of jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from apache_beam.options.pipeline_options import PortableOptions, StandardOptions
+
+from spotify_mlops.config import params
+from spotify_mlops.config.errors import ParamsError, ServiceError
+from spotify_mlops.operations.engines import flink
+
+ENDS = {
+    "flink_rest": "http://jobs.example:8081",
+    "flink_job_server": "jobs.example:8099",
+    "flink_workers": "127.0.0.1:50000",
+}
+
+
+def test_the_options_of_a_job() -> None:
+    found = flink.options(params.load("flink", **ENDS, parallelism=3), "spotify")
+    assert found.view_as(StandardOptions).streaming
+    portable = found.view_as(PortableOptions)
+    assert portable.job_endpoint == "jobs.example:8099"
+    assert (portable.environment_type, portable.environment_config) == (
+        *("EXTERNAL", "127.0.0.1:50000"),
+    )
+    # Without it rows vanish, and nothing tells.
+    assert "--finish_bundle_before_checkpointing" in found._flags
+    assert "--parallelism=3" in found._flags and "--job_name=spotify" in found._flags
+
+
+def test_without_a_cluster_the_user_is_told(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path))
+    with pytest.raises(ServiceError, match="«flink-workers» no está en marcha"):
+        flink.options(params.load("flink"), "spotify")
+    with pytest.raises(ServiceError, match="«flink» no está en marcha"):
+        flink.jobs(params.load("flink"))
+
+
+def test_a_local_cluster_has_a_slot_for_each_part() -> None:
+    with pytest.raises(ParamsError, match="parallelism no puede ser mayor que task_managers"):
+        params.load("flink", parallelism=3)
+
+
+def test_the_newest_job_of_a_name_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = [
+        {"jid": "a", "name": "one", "state": "CANCELED", "start-time": 1},
+        {"jid": "b", "name": "one", "state": "RUNNING", "start-time": 3},
+        {"jid": "c", "name": "two", "state": "FAILED", "start-time": 2},
+    ]
+    monkeypatch.setattr(flink, "_ask", lambda params, method, path: {"jobs": told})
+    settings = params.load("flink", **ENDS)
+    assert [job.id for job in flink.jobs(settings)] == ["b", "c", "a"]
+    found = flink.status(settings, "one")
+    assert found == flink.Job("b", "one", "RUNNING", 3) and not found.is_over
+    assert flink.status(settings, "three") is None
+
+
+def test_cancelling_waits_for_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = iter(["RUNNING", "CANCELLING", "CANCELED"])
+    asked = []
+
+    def ask(params: Any, method: str, path: str) -> dict[str, Any]:
+        asked.append((method, path))
+        if method == "PATCH":
+            return {}
+        return {"jobs": [{"jid": "a", "name": "one", "state": next(states), "start-time": 1}]}
+
+    monkeypatch.setattr(flink, "_ask", ask)
+    settings = params.load("flink", **ENDS)
+    ended = flink.cancel(settings, flink.Job("a", "one", "RUNNING", 1))
+    assert ended.state == "CANCELED"
+    assert asked.count(("PATCH", "/jobs/a?mode=cancel")) == 1
