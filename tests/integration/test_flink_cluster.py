@@ -1,0 +1,181 @@
+"""A Flink cluster of this machine: a job over several processes, exact when they are killed."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import flink_steps
+import psutil
+import pytest
+from stored import kill
+
+from local_services import services
+from spotify_mlops.config import params
+from spotify_mlops.config.errors import ServiceError
+from spotify_mlops.io.http import ports
+from spotify_mlops.io.local import processes, state
+from spotify_mlops.operations.engines import flink
+
+SOURCES, NUMBERS = 4, 200
+PATIENCE = 120
+NAMES = {"flink", "flink-jobs", "flink-workers", "flink-task-1", "flink-task-2"}
+
+
+@pytest.fixture(scope="module")
+def up_again() -> Iterator[Callable[[], dict[str, state.Record]]]:
+    """Start what is missing of a cluster; its last processes end with the module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(services, "SERVICES", ())  # a cluster needs none of the others
+        yield partial(services.up, task_managers=2)
+
+
+@pytest.fixture(scope="module")
+def records(
+    up_again: Callable[[], dict[str, state.Record]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, state.Record]]:
+    before = os.environ.get("SPOTIFY_MLOPS_STATE")
+    os.environ["SPOTIFY_MLOPS_STATE"] = str(tmp_path_factory.mktemp("flink") / "state")
+    paths = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # the workers import the steps
+    try:
+        yield up_again()
+    finally:
+        services.down()
+        for name, value in (("SPOTIFY_MLOPS_STATE", before), ("PYTHONPATH", paths)):
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@pytest.fixture
+def settings() -> params.Params:
+    return params.load("flink")
+
+
+def await_(is_so: Callable[[], object], what: str) -> None:
+    """Wait until something that other processes do has happened."""
+    deadline = time.monotonic() + PATIENCE
+    pause = threading.Event()
+    while not is_so():
+        assert time.monotonic() < deadline, what
+        pause.wait(0.05)
+
+
+def let(folder: Path, numbers: int) -> None:
+    """Let the sources go on to a number."""
+    (folder / "next").write_text(str(numbers))
+    (folder / "next").replace(folder / "gate")
+
+
+def complete(numbers: int) -> dict[str, int]:
+    """Return the counts of the windows that are over once the sources gave so many numbers."""
+    found = flink_steps.expected(SOURCES, numbers)
+    last = numbers if numbers == NUMBERS else (numbers - 1) // flink_steps.WINDOW * 10
+    return {name: count for name, count in found.items() if int(name.partition("-")[0]) < last}
+
+
+def await_counts(folder: Path, numbers: int) -> None:
+    wanted = complete(numbers)
+    await_(lambda: flink_steps.counts(folder).keys() >= wanted.keys(), f"windows to {numbers}")
+    found = flink_steps.counts(folder)
+    assert {name: found[name] for name in wanted} == wanted
+
+
+def workers(records: dict[str, state.Record]) -> list[psutil.Process]:
+    return psutil.Process(records["flink-workers"].pid).children()
+
+
+def test_a_job_is_exact_when_its_processes_are_killed(
+    records: dict[str, state.Record],
+    up_again: Callable[[], dict[str, state.Record]],
+    settings: params.Params,
+    tmp_path: Path,
+) -> None:
+    assert records.keys() == NAMES
+    let(tmp_path, 40)
+    build = partial(flink_steps.build, folder=tmp_path, sources=SOURCES, numbers=NUMBERS)
+    job = flink.submit(settings, "counts", build)
+    await_counts(tmp_path, 40)
+    pids = {worker.pid for worker in workers(records)}
+    assert len(pids) >= 2  # one a TaskManager at least
+    assert {int(f.name) for f in (tmp_path / "workers").iterdir()} <= pids
+
+    let(tmp_path, 80)
+    kill(records["flink-task-1"])
+    assert up_again().keys() == NAMES
+    await_counts(tmp_path, 80)
+
+    let(tmp_path, 120)
+    workers(records)[0].kill()
+    await_counts(tmp_path, 120)
+
+    let(tmp_path, 160)
+    kill(records["flink-workers"])  # and its workers end with it
+    up_again()
+    kill(state.get("flink-jobs"))  # which a job that runs does not need
+    await_counts(tmp_path, 160)
+
+    let(tmp_path, NUMBERS)
+    await_counts(tmp_path, NUMBERS)
+    assert flink_steps.counts(tmp_path) == flink_steps.expected(SOURCES, NUMBERS)
+    running = flink.status(settings, "counts")
+    assert running is not None and running.id == job.id
+    assert flink.cancel(settings, running).is_over
+
+
+def test_a_dead_job_manager_is_told_and_a_job_begins_again(
+    records: dict[str, state.Record],
+    up_again: Callable[[], dict[str, state.Record]],
+    settings: params.Params,
+    tmp_path: Path,
+) -> None:
+    up_again()
+    kill(state.get("flink"))
+    with pytest.raises(ServiceError, match="Flink no responde"):
+        flink.jobs(settings)
+    assert {s.name: s.state for s in services.status()}["flink"] == "crashed"
+    up_again()
+    let(tmp_path, 20)
+    build = partial(flink_steps.build, folder=tmp_path, sources=SOURCES, numbers=20)
+    job = flink.submit(settings, "again", build)
+    await_counts(tmp_path, 11)
+    assert flink.cancel(settings, job).is_over
+
+
+def listening(process: psutil.Process) -> set[tuple[str, int]]:
+    return {
+        (connection.laddr.ip.removeprefix("::ffff:"), connection.laddr.port)
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+def test_it_listens_on_loopback_alone(records: dict[str, state.Record]) -> None:
+    found = {
+        name: listening(psutil.Process(record.pid))
+        for name, record in state.read().items()
+        if record.pid is not None
+    }
+    assert found.keys() == NAMES and all(found.values())
+    assert {host for sockets in found.values() for host, _ in sockets} == {"127.0.0.1"}
+
+
+def test_down_leaves_nothing(records: dict[str, state.Record]) -> None:
+    owner = str(state.folder().resolve())
+    services.down()
+    left = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(processes.OWNER) == owner:
+                left.append(process.cmdline())
+        except psutil.Error:
+            continue
+    assert left == []
+    taken = [port for record in state.read().values() for port in record.ports.values()]
+    assert [port for port in taken if not ports.is_free(port)] == []
