@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -112,7 +114,10 @@ def test_a_job_is_exact_when_its_processes_are_killed(
     await_counts(tmp_path, 80)
 
     let(tmp_path, 120)
-    workers(records)[0].kill()
+    known = {worker.pid for worker in workers(records)}
+    last = max((tmp_path / "workers").iterdir(), key=lambda file: file.stat().st_mtime_ns)
+    psutil.Process(int(last.name)).kill()
+    await_(lambda: {w.pid for w in workers(records)} - known, "another worker")
     await_counts(tmp_path, 120)
 
     let(tmp_path, 160)
@@ -164,6 +169,91 @@ def test_it_listens_on_loopback_alone(records: dict[str, state.Record]) -> None:
     }
     assert found.keys() == NAMES and all(found.values())
     assert {host for sockets in found.values() for host, _ in sockets} == {"127.0.0.1"}
+
+
+NOBODY = 65534
+ASK = """
+import encodings.idna, os, socket, ssl, sys
+import grpc
+grpc.insecure_channel("127.0.0.1:1").close()  # imports the rest, as another user cannot
+if sys.argv[1]:
+    os.setuid(int(sys.argv[1]))
+anybody = ssl.create_default_context()
+anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+for port in sys.argv[3:]:
+    said = set()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        for method in sys.argv[2].split():
+            try:
+                channel.unary_unary(method)(b"", timeout=30)
+                said.add("OK")
+            except grpc.RpcError as error:
+                said.add(error.code().name)
+    try:
+        with socket.create_connection(("127.0.0.1", int(port)), 30) as plain:
+            with anybody.wrap_socket(plain) as connection:
+                connection.sendall(b"GET /jobs/overview HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\n\\r\\n")
+                answer = connection.recv(100)
+    except OSError:  # of TLS too
+        answer = b""
+    print(port, ",".join(sorted(said)), answer)
+"""
+"""Asks each port as a user for what Beam has there, and over TLS without a key for Flink's jobs."""
+_BEAM = "/org.apache.beam.model"
+CALLS = [
+    f"{_BEAM}.job_management.v1.JobService/GetJobs",
+    f"{_BEAM}.job_management.v1.ArtifactRetrievalService/ResolveArtifacts",
+    f"{_BEAM}.expansion.v1.ExpansionService/DiscoverSchemaTransform",
+    f"{_BEAM}.fn_execution.v1.ProvisionService/GetProvisionInfo",
+    f"{_BEAM}.fn_execution.v1.BeamFnExternalWorkerPool/StopWorker",
+]
+STREAMS = [
+    f"{_BEAM}.job_management.v1.ArtifactStagingService/ReverseArtifactRetrievalService",
+    f"{_BEAM}.fn_execution.v1.BeamFnControl/Control",
+    f"{_BEAM}.fn_execution.v1.BeamFnData/Data",
+    f"{_BEAM}.fn_execution.v1.BeamFnState/State",
+    f"{_BEAM}.fn_execution.v1.BeamFnLogging/Logging",
+]
+
+
+def asked(user: str, methods: list[str], taken: list[int]) -> dict[int, tuple[set[str], str]]:
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, user, " ".join(methods), *map(str, taken)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    lines = (line.split(maxsplit=2) for line in done.stdout.splitlines())
+    return {int(port): (set(said.split(",")), answer) for port, said, answer in lines}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.skipif(not os.path.exists("/proc/net/tcp"), reason="needs Linux's tables of sockets")
+def test_nobody_else_is_answered(
+    records: dict[str, state.Record], settings: params.Params, tmp_path: Path
+) -> None:
+    let(tmp_path, 20)
+    build = partial(flink_steps.build, folder=tmp_path, sources=SOURCES, numbers=NUMBERS)
+    job = flink.submit(settings, "watched", build)
+    await_counts(tmp_path, 20)  # its TaskManagers listen for workers
+    alive = [record for record in state.read().values() if record.pid is not None]
+    taken = [port for r in alive for _, port in listening(psutil.Process(r.pid))]
+    others = asked(str(NOBODY), CALLS + STREAMS, taken)
+    assert others.keys() == set(taken)
+    assert {answer for _, answer in others.values()} == {"b''"}
+    # No such method here; not for you; not without TLS.
+    known = {"UNIMPLEMENTED", "PERMISSION_DENIED", "UNAVAILABLE"}
+    assert {word for said, _ in others.values() for word in said} == known
+    # Each of Beam's servers has a method of these: it refuses it, and answers its owner.
+    beams = {port for port, (said, _) in others.items() if "UNIMPLEMENTED" in said}
+    assert all("PERMISSION_DENIED" in others[port][0] for port in beams)
+    own = asked("", CALLS, taken)
+    assert {answer for _, answer in own.values()} == {"b''"}
+    # The jobs', the expansions', the pool's, and where each TaskManager tells of a job.
+    assert sum("OK" in said for said, _ in own.values()) == 5
+    assert not any("PERMISSION_DENIED" in said for said, _ in own.values())
+    flink.cancel(settings, job)
 
 
 def test_down_leaves_nothing(records: dict[str, state.Record]) -> None:
