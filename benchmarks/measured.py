@@ -12,7 +12,8 @@ import polars as pl
 
 from spotify_mlops.config.params import Params
 from spotify_mlops.domain.windows import Windowing
-from spotify_mlops.pipeline import checkpoint
+from spotify_mlops.pipeline import clock
+from spotify_mlops.pipeline.job import Job
 from spotify_mlops.pipeline.sinks import rows
 from spotify_mlops.pipeline.transforms import PredictedRows
 
@@ -54,8 +55,8 @@ class Count(beam.DoFn):
 
 
 class _CountRawDoFn(beam.DoFn):
-    def __init__(self, job: str, params: Params) -> None:
-        self._job = job
+    def __init__(self, job: Job, params: Params) -> None:
+        self._job = job.name
         self._topic = params.kafka.topic
         self._windowing = Windowing.of(params.windows)
 
@@ -76,26 +77,26 @@ class CountRaw:
     params: Params
     name: str = "Count"
 
-    def dofn(self, job: str) -> beam.DoFn:
+    def dofn(self, job: Job) -> beam.DoFn:
         """Return the DoFn that counts."""
         return _CountRawDoFn(job, self.params)
 
 
 class _CountWindowsDoFn(beam.DoFn):
-    def __init__(self, job: str) -> None:
+    def __init__(self, job: Job) -> None:
         self._job = job
 
     def process(self, element: PredictedRows) -> None:
         shard, end, features, counters, predictions = element
-        now = checkpoint.now()
+        now = clock.now()
         _add(
-            self._job,
+            self._job.name,
             features=rows.stamped(features, now).height,
             predictions=rows.stamped(predictions, now).height,
             counted=int(rows.counter_rows(counters)["counted"].sum()),
             duplicates=int(counters["duplicates"].sum()),
         )
-        job = checkpoint.of(self._job)
+        job = self._job
         job.acknowledge_windows(shard, job.pending(shard, end.min.replace(tzinfo=end.tzinfo), end))
 
 
@@ -103,6 +104,6 @@ class _CountWindowsDoFn(beam.DoFn):
 class CountWindows:
     """Makes the rows of closed windows, counts them and acknowledges the windows."""
 
-    def dofn(self, job: str) -> beam.DoFn:
+    def dofn(self, job: Job) -> beam.DoFn:
         """Return the DoFn that counts."""
         return _CountWindowsDoFn(job)

@@ -154,14 +154,14 @@ def _alone(
     job = f"{params.bigquery.dataset}-{name}"
     shape = Shape.of(params.windows)
     kept = checkpoint.Tracker(
+        job,
         checkpoint.start_of_log(dict.fromkeys(range(params.kafka.partitions), 0)),
         shape.windowing,
         shape.lags,
         shape.shards,
         raw=1,
     )
-    checkpoint.register(job, kept)
-    dofn: beam.DoFn = sink.dofn(job)
+    dofn: beam.DoFn = sink.dofn(kept)
     dofn.setup()
     written = 0
     began = time.perf_counter()

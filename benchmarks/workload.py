@@ -204,15 +204,13 @@ def _run(
     start = checkpoint.start_of_log({p: low for p, (low, _) in extents.items()})
     ends = {p: high for p, (_, high) in extents.items()}
     job = f"bench-{time.monotonic_ns()}"
-    checkpoint.register(
-        job, checkpoint.Tracker(start, shape.windowing, shape.lags, shape.shards, raw=0)
-    )
+    tracked = checkpoint.Tracker(job, start, shape.windowing, shape.lags, shape.shards, raw=0)
     measured.reset(job)
     sinks = graph.Sinks([measured.CountRaw(params)], measured.CountWindows())
 
     def work() -> dict[str, int]:
         pipeline = beam.Pipeline(runner, options)
-        graph.build(pipeline, source(job, params, shape, archive), start, sinks, ends)
+        graph.build(pipeline, source(tracked, params, shape, archive), start, sinks, ends)
         pipeline.run().wait_until_finish()
         return measured.counts(job)
 

@@ -31,8 +31,9 @@ def settings_of(rules: Rules, batch: int) -> Params:
     )
 
 
-def shape_of(rules: Rules, shards: int, bucket: int) -> steps.Shape:
-    return steps.Shape(Windowing(rules.window, rules.window_offset), rules.lags, shards, bucket)
+def shape_of(rules: Rules, shards: int, bucket: int, sources: int = 1) -> steps.Shape:
+    windowing = Windowing(rules.window, rules.window_offset)
+    return steps.Shape(windowing, rules.lags, shards, bucket, sources)
 
 
 def assert_tables(run: Run, tables: Tables, rules: Rules) -> None:

@@ -17,6 +17,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from spotify_mlops.domain.events import LOG_COLUMNS, Ahead, decode, encode, encode_heartbeat
 from spotify_mlops.pipeline import checkpoint, graph, steps
+from spotify_mlops.pipeline.job import Detached, Job
 from spotify_mlops.pipeline.source import LogSource
 from spotify_mlops.pipeline.watermark import mark
 
@@ -83,8 +84,9 @@ class LogReader:
     """Reads a log that is in memory."""
 
     def __init__(self, log: pl.DataFrame, offsets: Mapping[int, int], size: int) -> None:
+        own = log.filter(pl.col("partition").is_in(list(offsets)))
         first = pl.col("partition").replace_strict(list(offsets), list(offsets.values()))
-        self._left = log.filter(pl.col("offset") >= first)
+        self._left = own.filter(pl.col("offset") >= first)
         self._size = size
 
     def poll(self) -> pl.DataFrame:
@@ -100,12 +102,12 @@ class MemorySource(LogSource):
     """Reads the log registered under the job's name."""
 
     def open(self, offsets: Mapping[int, int]) -> LogReader:
-        return LogReader(_logs[self.job], offsets, self.params.stream.batch_records)
+        return LogReader(_logs[self.job.name], offsets, self.params.stream.batch_records)
 
 
 class _CollectRawDoFn(beam.DoFn):
-    def __init__(self, job: str) -> None:
-        self._job = job
+    def __init__(self, job: Job) -> None:
+        self._job = job.name
 
     def process(self, marked: pl.DataFrame) -> None:
         _batches[self._job].append(marked)
@@ -117,13 +119,13 @@ class CollectRaw:
 
     name: str = "Collect"
 
-    def dofn(self, job: str) -> beam.DoFn:
+    def dofn(self, job: Job) -> beam.DoFn:
         return _CollectRawDoFn(job)
 
 
 class _CollectDoFn(beam.DoFn):
-    def __init__(self, job: str) -> None:
-        self._job = job
+    def __init__(self, job: Job) -> None:
+        self._job = job.name
 
     def process(self, element: Any) -> None:
         shard, end, features, counters, _ = element
@@ -134,7 +136,7 @@ class _CollectDoFn(beam.DoFn):
 class Collect:
     """A window sink that keeps what it gets and acknowledges nothing."""
 
-    def dofn(self, job: str) -> beam.DoFn:
+    def dofn(self, job: Job) -> beam.DoFn:
         return _CollectDoFn(job)
 
 
@@ -199,14 +201,14 @@ def collecting(
 ) -> Iterator[tuple[MemorySource, graph.Sinks, Run]]:
     """Give a source of a log, sinks for a pipeline that reads it, and what they have got so far."""
     job = f"job-{next(_numbers)}"
-    kept = checkpoint.Tracker(start, shape.windowing, shape.lags, shape.shards, raw=1)
-    checkpoint.register(job, kept)
+    kept = checkpoint.Tracker(job, start, shape.windowing, shape.lags, shape.shards, raw=1)
     nothing = Output(0, BASE, *(frame.clear() for frame in steps.build([], shape)))
     empty = mark(
         decode(log.clear(), Ahead.of(params.windows)), kept.marks, params.windows.allowed_lateness
     )[0]
     _logs[job], _batches[job], _outputs[job] = log, [empty], [nothing]
-    source = MemorySource(job, params, shape)
+    listens = kept if shape.sources == 1 else Detached(job)
+    source = MemorySource(listens, params, shape)
     sinks = graph.Sinks([CollectRaw()], Collect())
     try:
         yield source, sinks, Run(_batches[job], _outputs[job], kept)

@@ -24,7 +24,7 @@ from spotify_mlops.io import files
 from spotify_mlops.io.archive import compaction
 from spotify_mlops.io.bigquery import appending
 from spotify_mlops.operations import housekeeping
-from spotify_mlops.pipeline import checkpoint
+from spotify_mlops.pipeline import clock
 from spotify_mlops.pipeline.sinks import dead_letters, mongo
 
 WRITERS: dict[str, tuple[Any, str]] = {
@@ -43,7 +43,7 @@ def install(switches: Switches) -> None:
     compaction.FRESH_FILES = 2
     for sink, (owner, name) in WRITERS.items():
         setattr(owner, name, _faulty(switches, sink, getattr(owner, name)))
-    fsync, now = os.fsync, checkpoint.now
+    fsync, now = os.fsync, clock.now
 
     def full(descriptor: int) -> None:
         if switches.value("disk") is not None:
@@ -51,7 +51,7 @@ def install(switches: Switches) -> None:
         fsync(descriptor)
 
     os.fsync = full
-    checkpoint.now = lambda: now() + timedelta(seconds=switches.value("clock") or 0.0)
+    clock.now = lambda: now() + timedelta(seconds=switches.value("clock") or 0.0)
 
 
 def _faulty(switches: Switches, sink: str, write: Callable[..., Any]) -> Callable[..., Any]:

@@ -35,7 +35,7 @@ from ..io.bigquery import tables, warehouse
 from ..io.local import state
 from ..io.mongo.clients import database as mongo_database
 from ..model.promotions import PromotionHistory
-from ..pipeline import checkpoint, graph
+from ..pipeline import checkpoint, clock, graph
 from ..pipeline.sinks import archive, mongo, positions, rows, same_log
 from ..pipeline.sinks.dead_letters import DeadLettersSink
 from ..pipeline.sinks.staging import StageRaw, StageWindows, Staging
@@ -218,13 +218,12 @@ def _compute(
     start = replace(start, log=log)
     job = staging.folder.name
     shape = Shape.of(params.windows, params.stream.windows_per_element)
-    tracked = checkpoint.Tracker(start, shape.windowing, shape.lags, shape.shards, raw=0)
-    checkpoint.register(job, tracked)
+    tracked = checkpoint.Tracker(job, start, shape.windowing, shape.lags, shape.shards, raw=0)
     total = sum(ends.values()) - sum(start.offsets.values())
     say(f"Procesando {number(total)} registros")
     if total:
         known = dead_letters.answered(params, start.offsets) if keep_dead_letters else None
-        source = LogSource(job, params, shape, from_archive, known, final_lateness)
+        source = LogSource(tracked, params, shape, from_archive, known, final_lateness)
         pipeline = _pipeline(runner)
         graph.build(pipeline, source, start, sinks, ends)
         try:
@@ -235,7 +234,8 @@ def _compute(
             if isinstance(pipeline.runner, prism.OwnPrismRunner):
                 pipeline.runner.stop()
     lateness = params.windows.allowed_lateness if final_lateness is None else final_lateness
-    return Computed(staging, tracked, total, ends, watermark(tracked.marks, lateness))
+    reached = watermark(staging.marks(ends), lateness)
+    return Computed(staging, tracked, total, ends, reached)
 
 
 def _pipeline(runner: Runner) -> beam.Pipeline:
@@ -333,7 +333,7 @@ def _sinks(params: Params, staging: Staging, replay: bool) -> graph.Sinks:
 
 
 def _load(params: Params, staging: Staging, reached: datetime | None) -> dict[str, int]:
-    staging.write(tables.CLOSED.name, "closed", rows.closed_rows(reached, checkpoint.now()))
+    staging.write(tables.CLOSED.name, "closed", rows.closed_rows(reached, clock.now()))
     counts = {}
     for table in tables.log_tables(params.windows):
         counts[table.name] = warehouse.load(params, table, staging.files(table.name), replace=True)

@@ -23,12 +23,11 @@ from ..config import paths
 from ..config.errors import IntegrityError, ServiceError, is_full_disk, is_outage
 from ..config.params import Params
 from ..config.progress import Progress, silent
-from ..domain.windows import Windowing
 from ..io import answering, kafka
 from ..io.bigquery import appending, tables, warehouse
 from ..io.local import health
 from ..model.promotions import PromotionHistory
-from ..pipeline import checkpoint, graph
+from ..pipeline import checkpoint, clock, graph
 from ..pipeline.sinks import positions, rows, same_log
 from ..pipeline.sinks.archive import ArchiveSink
 from ..pipeline.sinks.dead_letters import DeadLettersSink
@@ -142,9 +141,7 @@ def _run(
 ) -> StreamSummary:
     began = time.monotonic()
     start = _starting_position(params)
-    reached = checkpoint.Tracker(
-        start, Windowing.of(params.windows), params.windows.lags, params.windows.shards, raw=0
-    )
+    offsets, marks = start.offsets, start.marks
     stop = threading.Event()
     windows = restarts = failures = 0
     while not stop.is_set():
@@ -173,11 +170,12 @@ def _run(
             stop.wait(min(2.0**failures / 4, BACKOFF_SECONDS))
         finally:
             windows += attempt.windows
-            reached = attempt.progress or reached
+            if attempt.progress is not None:
+                offsets, marks = attempt.progress.offsets, attempt.progress.marks
     return StreamSummary(
         windows,
-        sum(reached.offsets.values()) - sum(start.offsets.values()),
-        watermark(reached.marks, params.windows.allowed_lateness),
+        sum(offsets.values()) - sum(start.offsets.values()),
+        watermark(marks, params.windows.allowed_lateness),
         restarts,
         time.monotonic() - began,
     )
@@ -210,7 +208,7 @@ class _Attempt:
         self._params = params
         self._sinks = sinks
         self._ends = ends
-        self._job = f"stream-{params.kafka.topic}-{params.bigquery.dataset}-{number}"
+        self._name = f"stream-{params.kafka.topic}-{params.bigquery.dataset}-{number}"
         self.progress: checkpoint.Tracker | None = None
 
     @property
@@ -222,15 +220,14 @@ class _Attempt:
         answering.require(self._params)
         shape = Shape.of(self._params.windows)
         tracked = checkpoint.Tracker(
-            start, shape.windowing, shape.lags, shape.shards, raw=len(self._sinks.raw)
+            self._name, start, shape.windowing, shape.lags, shape.shards, raw=len(self._sinks.raw)
         )
         self.progress = tracked
-        checkpoint.register(self._job, tracked)
         runner = prism.runner()
         try:
             pipeline = beam.Pipeline(runner, prism.options())
             known = dead_letters.answered(self._params, start.offsets)
-            source = LogSource(self._job, self._params, shape, dead_letters=known, credit=CREDIT)
+            source = LogSource(tracked, self._params, shape, dead_letters=known, credit=CREDIT)
             graph.build(pipeline, source, start, self._sinks, self._ends)
             try:
                 result = pipeline.run()
@@ -240,8 +237,7 @@ class _Attempt:
                 self._wait(result, tracked, stop, say)
         finally:
             runner.stop()
-            forget(self._job)
-            checkpoint.forget(self._job)
+            forget(tracked)
 
     def _wait(
         self, result: Any, tracked: checkpoint.Tracker, stop: threading.Event, say: Progress
@@ -285,7 +281,7 @@ class _Attempt:
         if outcome[0] is not None and not stop.is_set():
             raise _job_error(outcome[0])
         positions.save(self._params, tracked.position())
-        closed = rows.closed_rows(tracked.written_until, checkpoint.now())
+        closed = rows.closed_rows(tracked.written_until, clock.now())
         appending.append(self._params, tables.CLOSED, closed)
 
     def _stop_on_signals(self, stop: threading.Event) -> None:

@@ -14,6 +14,9 @@ from ..config.params import Params
 from ..domain.events import LOG_COLUMNS, withheld
 from ..io.archive.archived import ArchivedFile, archived_files, missing, take_next
 
+_OTHERS = 2**63 - 1
+"""As the next record of a partition that another source reads: nothing of it is left here."""
+
 
 class ArchiveReader:
     """Reads the archive's Parquet files in offset order, each record once.
@@ -23,7 +26,7 @@ class ArchiveReader:
     """
 
     def __init__(self, params: Params, offsets: Mapping[int, int]) -> None:
-        """List the files under ``raw/``; ``offsets`` is the first record of each partition."""
+        """List the files under ``raw/``; ``offsets`` is where each partition begins."""
         self._params = params
         self._next = dict(offsets)
         self._list()
@@ -31,6 +34,8 @@ class ArchiveReader:
 
     def _list(self) -> None:
         self._waiting = archived_files(self._params)[::-1]
+        held = {p for file in self._waiting for p, _, _ in file.spans}
+        self._next |= dict.fromkeys(held - self._next.keys(), _OTHERS)
 
     def _read(self) -> Iterator[pl.DataFrame]:
         while (file := take_next(self._waiting, self._next)) is not None:

@@ -2,22 +2,24 @@
 
 The log is the state: a job keeps nothing across a restart but a `Position`. The source, the
 sinks and the saved position meet here, in the process that runs them (Prism's LOOPBACK workers
-are threads of it). Dataflow keeps its own state and does not need this.
+are threads of it). On an engine that keeps its own state a job is `job.Detached`.
 """
 
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar, cast
 
 import msgspec
 import polars as pl
 
 from ..domain.windows import Windowing
+from . import clock
 from .watermark import Marks
 
 _T = TypeVar("_T")
@@ -73,13 +75,31 @@ class WrittenWindow:
 
 
 class Tracker:
-    """The acknowledgements of one run of a job. Safe to use from several threads."""
+    """The acknowledgements of one run of a job. Safe to use from several threads.
+
+    It is a `job.Job` that travels with the graph by its name: a step finds it again in the process
+    that made it, and nowhere else.
+    """
+
+    holds = True
 
     def __init__(
-        self, start: Position, windowing: Windowing, lags: Iterable[int], shards: int, raw: int
+        self,
+        name: str,
+        start: Position,
+        windowing: Windowing,
+        lags: Iterable[int],
+        shards: int,
+        raw: int,
     ) -> None:
-        """Begin at ``start``, with ``raw`` raw sinks that will acknowledge records."""
+        """Begin at ``start``, with ``raw`` raw sinks that will acknowledge records.
+
+        ``name`` is that of this run alone: threads that a failed one left behind may still write,
+        and must not acknowledge for the next.
+        """
+        self.name = name
         self._lock = threading.Lock()
+        self._saving = threading.Lock()
         self._windowing = windowing
         self._reach = windowing.length * max(lags, default=0)
         self._shards = shards
@@ -109,6 +129,11 @@ class Tracker:
         """Set by the source with its last batch: buffered sinks must write all they hold."""
         self.stopping = threading.Event()
         """Set by whoever wants the job to end: the log then ends for the source where it is."""
+        _trackers[name] = self
+
+    def __reduce__(self) -> tuple[Callable[[str], Tracker], tuple[str]]:
+        """Travel by name."""
+        return of, (self.name,)
 
     def shared(self, name: str, made: _T) -> _T:
         """Return what the first caller made under this name: one for all instances of a DoFn."""
@@ -160,7 +185,7 @@ class Tracker:
                 # Earlier ones are written; they are read again for the windows that look back.
                 if self._write_from is None or window >= self._write_from:
                     self._pending[window] = set(range(self._shards))
-                    self._closed_at[window] = now()
+                    self._closed_at[window] = clock.now()
             return closed
 
     def acknowledge_raw(self, sink: str, offsets: Mapping[int, int]) -> None:
@@ -168,8 +193,24 @@ class Tracker:
         with self._lock:
             self._acknowledged[sink] = dict(offsets)
 
-    def acknowledge_windows(self, shard: int, windows: Iterable[datetime]) -> bool:
-        """Say that the rows of a shard's windows are written; True if a window is now whole."""
+    def acknowledge_windows(
+        self,
+        shard: int,
+        windows: Iterable[datetime],
+        save: Callable[[Position], None] | None = None,
+    ) -> None:
+        """Say that the rows of a shard's windows are written.
+
+        Args:
+            shard: of the rows.
+            windows: their starts.
+            save: is given the position where that made a window whole, one at a time, in order.
+        """
+        if self._complete(shard, windows) and save is not None:
+            with self._saving:
+                save(self.position())
+
+    def _complete(self, shard: int, windows: Iterable[datetime]) -> bool:
         with self._lock:
             whole = False
             for window in windows:
@@ -179,7 +220,8 @@ class Tracker:
                 missing.discard(shard)
                 if not missing:
                     del self._pending[window]
-                    self._written.append(WrittenWindow(window, self._closed_at.pop(window), now()))
+                    closed_at = self._closed_at.pop(window)
+                    self._written.append(WrittenWindow(window, closed_at, clock.now()))
                     self.acknowledged_windows += 1
                     whole = True
             return whole
@@ -339,34 +381,19 @@ def _witness(snapshots: deque[_Snapshot], offset: int) -> tuple[int, datetime] |
     return None
 
 
-_jobs: dict[str, Tracker] = {}
-"""The progress of the jobs that this process runs, by name: how DoFns find it."""
+_trackers: weakref.WeakValueDictionary[str, Tracker] = weakref.WeakValueDictionary()
+"""The trackers of this process by name, each for as long as somebody holds it."""
 
 
-def register(job: str, progress: Tracker) -> None:
-    """Make a job's progress known to the DoFns of this process."""
-    _jobs[job] = progress
-
-
-def forget(job: str) -> None:
-    """Let go of a job that ended; threads that it left behind fail when they ask for it."""
-    _jobs.pop(job, None)
-
-
-def of(job: str) -> Tracker:
-    """Return the progress of a job of this process.
+def of(name: str) -> Tracker:
+    """Return the tracker of a job of this process.
 
     Raises:
         KeyError: the worker does not run in the process that started the job, or it has ended.
     """
-    return _jobs[job]
+    return _trackers[name]
 
 
 def start_of_log(lows: Mapping[int, int], log: str | None = None) -> Position:
     """Return the position before the first record of each partition; ``log`` names the topic."""
     return Position(dict(lows), {partition: None for partition in lows}, log=log)
-
-
-def now() -> datetime:
-    """Return the wall clock, UTC: for ``written_at`` columns alone."""
-    return datetime.now(UTC)

@@ -12,7 +12,8 @@ import polars as pl
 from ..io.patches import beam as beam_patch
 from ..io.patches import malloc
 from . import checkpoint, steps
-from .source import CLOSED, LogSource, ReadLog
+from .job import Job
+from .source import PIECES, LogSource, ReadLog
 from .transforms import ProcessEvents
 
 
@@ -23,14 +24,14 @@ class RawSink(Protocol):
     def name(self) -> str:
         """Name the sink within its job."""
 
-    def dofn(self, job: str) -> beam.DoFn:
+    def dofn(self, job: Job) -> beam.DoFn:
         """Return the DoFn that writes; it is fused with the source."""
 
 
 class WindowSink(Protocol):
     """Takes the rows of closed windows; acknowledges windows."""
 
-    def dofn(self, job: str) -> beam.DoFn:
+    def dofn(self, job: Job) -> beam.DoFn:
         """Return the DoFn that writes (shard, bucket end, features, counters, predictions)."""
 
 
@@ -61,19 +62,19 @@ def build(
     beam_patch.let_go_of_bundles()
     malloc.keep_memory()
     log = pipeline | "ReadLog" >> ReadLog(source, start, ends)
-    process(log.marked, log[CLOSED], source, start, sinks)
+    process(log.marked, log[PIECES], source, start, sinks)
 
 
 def process(
-    marked: Any, closings: Any, source: LogSource, start: checkpoint.Position, sinks: Sinks
+    marked: Any, pieces: Any, source: LogSource, start: checkpoint.Position, sinks: Sinks
 ) -> None:
-    """Put what follows the source into a pipeline; ``marked`` and ``closings`` are its outputs."""
+    """Put what follows the source into a pipeline; ``marked`` and ``pieces`` are its outputs."""
     unwritten = beam.Map(steps.at_or_after, dict(start.acknowledged))
     fresh = marked | "Fresh" >> unwritten.with_output_types(pl.DataFrame)
     for sink in sinks.raw:
         _ = fresh | f"Write{sink.name}" >> beam.ParDo(sink.dofn(source.job))
     processing = ProcessEvents(source.shape, source.params, start.write_from)
-    processed = (marked, closings) | "ProcessEvents" >> processing
+    processed = pieces | "ProcessEvents" >> processing
     writing = beam.ParDo(sinks.windows.dofn(source.job)).with_output_types(tuple[int, int])
     written = processed.rows | "WriteWindows" >> writing
     # Nothing comes out. But while a stage without outputs works, Prism's loop over its bundle

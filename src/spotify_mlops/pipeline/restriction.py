@@ -7,7 +7,7 @@ drop data. So there is one element, and its tracker refuses every split but the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import msgspec
@@ -24,15 +24,24 @@ from .watermark import Marks
 class LogPosition:
     """The restriction: what is left of the log to read.
 
+    Times are microseconds since the epoch.
+
     Attributes:
         offsets: per partition, the next record.
-        marks: per partition, microseconds since the epoch, or None.
+        marks: per partition, or None.
         ends: per partition, where to stop; None reads for ever.
+        source: which of the sources this is; each has partitions of its own.
+        floor: where there are several, all windows that begin before are closed by this one; it
+            closes those that follow too where it has nothing in them, for others may.
+        sent: per window that is not closed, the events that were sent to each shard.
     """
 
     offsets: dict[int, int]
     marks: dict[int, int | None]
     ends: dict[int, int] | None = None
+    source: int = 0
+    floor: int | None = None
+    sent: dict[int, list[int]] = field(default_factory=dict)
 
     @classmethod
     def at(
@@ -41,13 +50,57 @@ class LogPosition:
         """Return the position with these marks."""
         return cls(dict(offsets), _microseconds(marks), None if ends is None else dict(ends))
 
+    def moved(
+        self, offsets: Mapping[int, int], marks: Marks, sent: Mapping[datetime, list[int]]
+    ) -> LogPosition:
+        """Return the position after a batch."""
+        counted = {_micros(window): rows for window, rows in sent.items()}
+        return replace(self, offsets=dict(offsets), marks=_microseconds(marks), sent=counted)
+
+    @property
+    def sent_times(self) -> dict[datetime, list[int]]:
+        """What was sent, by the start of its window."""
+        return {_time(window): rows for window, rows in self.sent.items()}
+
+    def with_sent(self, sent: Mapping[datetime, list[int]]) -> LogPosition:
+        """Return the position with only this still to be closed."""
+        return replace(self, sent={_micros(window): rows for window, rows in sent.items()})
+
+    @property
+    def floor_time(self) -> datetime | None:
+        """The floor."""
+        return None if self.floor is None else _time(self.floor)
+
+    def with_floor(self, floor: datetime) -> LogPosition:
+        """Return the position after all windows before ``floor`` were closed."""
+        return replace(self, floor=_micros(floor))
+
+    def of_sources(self, number: int, floor: datetime | None) -> list[LogPosition]:
+        """Share the partitions out to some sources.
+
+        Raises:
+            ValueError: there are more of them than partitions.
+        """
+        if number > len(self.offsets):
+            raise ValueError(f"{number} sources for {len(self.offsets)} partitions")
+        if number == 1:
+            return [self]
+        parts = [sorted(self.offsets)[first::number] for first in range(number)]
+        return [
+            LogPosition(
+                {p: self.offsets[p] for p in partitions},
+                {p: self.marks[p] for p in partitions},
+                None if self.ends is None else {p: self.ends[p] for p in partitions},
+                source,
+                None if floor is None else _micros(floor),
+            )
+            for source, partitions in enumerate(parts)
+        ]
+
     @property
     def times(self) -> dict[int, datetime | None]:
         """The marks."""
-        return {
-            p: None if m is None else EPOCH + timedelta(microseconds=m)
-            for p, m in self.marks.items()
-        }
+        return {p: None if m is None else _time(m) for p, m in self.marks.items()}
 
     @property
     def done(self) -> bool:
@@ -73,10 +126,16 @@ class LogPosition:
         return sum(e - self.offsets[p] for p, e in (self.ends or {}).items())
 
 
+def _micros(time: datetime) -> int:
+    return (time - EPOCH) // timedelta(microseconds=1)
+
+
+def _time(micros: int) -> datetime:
+    return EPOCH + timedelta(microseconds=micros)
+
+
 def _microseconds(marks: Marks) -> dict[int, int | None]:
-    return {
-        p: None if m is None else (m - EPOCH) // timedelta(microseconds=1) for p, m in marks.items()
-    }
+    return {p: None if m is None else _micros(m) for p, m in marks.items()}
 
 
 class _PositionCoder(Coder):

@@ -1,7 +1,11 @@
-"""The source: one element that reads all partitions and reports the log's own watermark."""
+"""The source: elements that each read some partitions and report the watermark of their log.
+
+On Prism it is one that reads all (see `restriction`).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +26,7 @@ from ..domain.windows import EPOCH
 from ..io.patches import interpreter
 from . import checkpoint, metrics, steps
 from .archive_reader import ArchiveReader
+from .job import Job
 from .kafka_reader import KafkaReader
 from .prefetch import Prefetcher, Reader
 from .restriction import LogPosition, LogProvider
@@ -37,10 +42,12 @@ CREDIT = 2
 """The live job's `LogSource.credit`."""
 
 
-_readers: dict[str, tuple[dict[int, int], Prefetcher]] = {}
-"""Open readers by job and where they are: kept across checkpoints, a fresh consumer costs more."""
+_Name = tuple[str, int]
+_readers: dict[_Name, tuple[dict[int, int], Prefetcher]] = {}
+"""Open readers by job and source, and where they are: kept across checkpoints, a fresh consumer
+costs more. It is a cache: a reader that is elsewhere than the restriction is not used."""
 
-CLOSED = "closed"
+PIECES = "pieces"
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class LogSource:
     """What to read and how.
 
     Attributes:
-        job: whose `checkpoint.Tracker` to keep.
+        job: who is told what was read, and asked whether to go on.
         params: where the log is, and the times.
         shape: how the work is cut.
         archive: read the archive in place of the topic.
@@ -60,7 +67,7 @@ class LogSource:
             None never waits: a runner that reads to the end first would wait for ever.
     """
 
-    job: str
+    job: Job
     params: Params
     shape: steps.Shape
     archive: bool = False
@@ -73,6 +80,34 @@ class LogSource:
         if self.archive:
             return ArchiveReader(self.params, offsets)
         return KafkaReader(self.params, offsets)
+
+    def floor(self, position: LogPosition) -> datetime | None:
+        """Return the start of the first window in which an event of the log can be in time.
+
+        Each partition's events are in time from its mark less the lateness on, and the first
+        record of one without a mark sets it. It waits for that record. None where a bounded log
+        ends before a partition has one: no window of it is ever closed.
+        """
+        firsts = dict(position.times)
+        unknown = {p: position.offsets[p] for p, mark in firsts.items() if mark is None}
+        if unknown:
+            firsts |= self._first_marks(replace(position, offsets=unknown))
+        reached = watermark(firsts, self.params.windows.allowed_lateness)
+        return None if reached is None else self.shape.windowing.start(reached)
+
+    def _first_marks(self, left: LogPosition) -> dict[int, datetime | None]:
+        """Return what the first record that is no dead letter sets the marks to."""
+        found: dict[int, datetime | None] = dict.fromkeys(left.offsets)
+        reader = Prefetcher(self.open(left.offsets), self.params)
+        with contextlib.closing(reader):
+            while any(time is None and not left.ended(p) for p, time in found.items()):
+                batch = reader.poll()
+                read = batch.group_by("partition").agg(pl.col("offset").last() + 1).rows()
+                marking = left.before_end(batch).filter(pl.col("kind") != Kind.DEAD_LETTER)
+                first = marking.group_by("partition").agg(pl.col("event_time").first()).rows()
+                found |= {p: time for p, time in first if found[p] is None}
+                left = replace(left, offsets=left.offsets | dict(read))
+        return found
 
 
 _TRACKER = beam.DoFn.RestrictionParam(LogProvider())
@@ -97,9 +132,10 @@ class _ReadDoFn(beam.DoFn):
 
 
 def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
-    job = checkpoint.of(source.job)
+    job = source.job
     position: LogPosition = tracker.current_restriction()
-    reader = _reader_at(source, position.offsets)
+    name = (job.name, position.source)
+    reader = _reader_at(name, source, position.offsets)
     bounded = position.ends is not None
     began = time.monotonic()
     while True:
@@ -109,38 +145,43 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
             tracker.defer_remainder(Duration.of(CHECKPOINT_SECONDS))
             return
         before = position.times
-        _readers.pop(source.job, None)  # while it is ahead of what is claimed
+        _readers.pop(name, None)  # while it is ahead of what is claimed
         marked, marks = _next_batch(source, reader, position, bounded)
         last = marked.group_by("partition").agg(pl.col("offset", "append_time").last()).rows()
         offsets = position.offsets | {p: offset + 1 for p, offset, _ in last}
-        position = LogPosition.at(offsets, marks, position.ends)
+        timely = _timely(marked, source.shape)
+        pieces = list(steps.by_shard(timely, source.shape))
+        sent = steps.count_sent(pieces, position.sent_times, source.shape)
+        position = position.moved(offsets, marks, sent)
+        reached = _watermark(source, position)
+        position, closings = _closed(position, reached, source.shape)
         if not tracker.try_claim(position):
             reader.close()  # what was polled is read again from the restriction that is left
             return
-        _readers[source.job] = (offsets, reader)
+        _readers[name] = (offsets, reader)
         _align(source, reader, position, before)
+        _count(marked, timely)
         if position.done:
             job.finishing.set()
         if marked.height or position.done:
-            timely = _count(marked, steps.events(marked, source.shape.windowing))
             job.read(timely, offsets, marks, {p: time for p, _, time in last})
             yield TimestampedValue(marked, estimator.current_watermark() or MIN_TIMESTAMP)
-        reached = _watermark(source, position)
-        closed: set[datetime] = set()
+        for element in stamped((*pieces, *closings), source.shape):
+            yield beam.pvalue.TaggedOutput(PIECES, element)
         if reached is not None:
-            closed = job.close(reached)
-            yield from _closings(closed, reached, source.shape)
+            job.close(reached)
             timestamp = Timestamp(micros=(reached - EPOCH) // timedelta(microseconds=1))
             estimator.set_watermark(max(timestamp, estimator.current_watermark() or MIN_TIMESTAMP))
         if position.done:
-            forget(source.job)
+            _forget(name)
             return
-        if bounded:
+        if bounded and job.holds:
             continue
-        _beat(job, reader, position, source.params.stream)
+        if not bounded:
+            _beat(job, reader, position, source.params.stream)
         # What closes a window leaves at once.
-        if closed or time.monotonic() - began >= CHECKPOINT_SECONDS:
-            rests = bool(closed) and reader.caught_up
+        if closings or time.monotonic() - began >= CHECKPOINT_SECONDS:
+            rests = bool(closings) and reader.caught_up
             tracker.defer_remainder(Duration.of(REST_SECONDS if rests else 0))
             return
 
@@ -170,13 +211,48 @@ def _align(source: LogSource, reader: Prefetcher, position: LogPosition, before:
         reader.reader.align(unread, _drift(before, marks, source.credit, source.shape))
 
 
-def _count(marked: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
-    """Count what a batch holds; return its events that are in time."""
-    timely = events.filter(~pl.col("late"))
+def _timely(marked: pl.DataFrame, shape: steps.Shape) -> pl.DataFrame:
+    """Return the events of a batch that are in time."""
+    return steps.events(marked.filter(~pl.col("late")), shape.windowing)
+
+
+def _count(marked: pl.DataFrame, timely: pl.DataFrame) -> None:
+    """Count what a batch holds."""
+    late = int(marked["late"].sum())
     metrics.count("records_read", marked.height)
     metrics.count("dead_letters", int((marked["kind"] == Kind.DEAD_LETTER.value).sum()))
-    metrics.count("late", events.height - timely.height)
-    return timely
+    metrics.count("events", timely.height + late)
+    metrics.count("late", late)
+
+
+def _closed(
+    position: LogPosition, reached: datetime | None, shape: steps.Shape
+) -> tuple[LogPosition, list[steps.Piece]]:
+    """Close what the watermark has passed: the position after it, and what to tell the shards.
+
+    One source alone has nothing to say of windows in which it has nothing; of several each closes
+    every window, for others may have something there.
+    """
+    if reached is None:
+        return position, []
+    sent, length = position.sent_times, shape.windowing.length
+    closed = {window: rows for window, rows in sent.items() if window + length <= reached}
+    quiet: list[datetime] = []
+    following = shape.windowing.start(reached)
+    if position.floor_time is not None and following > position.floor_time:
+        first = shape.buckets.start(position.floor_time)
+        last = shape.buckets.start(following - length)
+        quiet = [first + i * shape.buckets.length for i in range(_steps(first, last, shape) + 1)]
+        position = position.with_floor(following)
+    if not closed and not quiet:
+        return position, []
+    left = {window: rows for window, rows in sent.items() if window not in closed}
+    told = steps.closing(closed, position.source, reached, shape, quiet)
+    return position.with_sent(left), list(told)
+
+
+def _steps(first: datetime, last: datetime, shape: steps.Shape) -> int:
+    return (last - first) // shape.buckets.length
 
 
 def _watermark(source: LogSource, position: LogPosition) -> datetime | None:
@@ -187,9 +263,7 @@ def _watermark(source: LogSource, position: LogPosition) -> datetime | None:
     return watermark(position.times, lateness)
 
 
-def _beat(
-    job: checkpoint.Tracker, reader: Prefetcher, position: LogPosition, stream: Stream
-) -> None:
+def _beat(job: Job, reader: Prefetcher, position: LogPosition, stream: Stream) -> None:
     """Write heartbeats into silent partitions, and take note of those that cannot be read."""
     if isinstance(reader.reader, KafkaReader):
         job.trouble = reader.reader.trouble
@@ -216,26 +290,25 @@ def _drift(before: Marks, marks: Marks, credit: int, shape: steps.Shape) -> time
     return max(credit * shape.windowing.length, 2 * max(strides, default=timedelta(0)))
 
 
-def _closings(windows: set[datetime], reached: datetime, shape: steps.Shape) -> Iterator[Any]:
-    buckets = {shape.buckets.start(window) for window in windows}
-    for element in stamped(steps.closing(sorted(buckets), 0, reached, shape), shape):
-        yield beam.pvalue.TaggedOutput(CLOSED, element)
+def forget(job: Job) -> None:
+    """Close the readers that a job keeps in this process."""
+    for name in [name for name in _readers if name[0] == job.name]:
+        _forget(name)
 
 
-def forget(job: str) -> None:
-    """Close the reader that a job keeps, if it has one."""
-    _, reader = _readers.pop(job, (None, None))
+def _forget(name: _Name) -> None:
+    _, reader = _readers.pop(name, (None, None))
     if reader is not None:
         reader.close()
 
 
-def _reader_at(source: LogSource, offsets: dict[int, int]) -> Prefetcher:
-    at, reader = _readers.get(source.job, (None, None))
+def _reader_at(name: _Name, source: LogSource, offsets: dict[int, int]) -> Prefetcher:
+    at, reader = _readers.get(name, (None, None))
     if reader is not None and at == offsets:
         return reader
-    forget(source.job)
+    _forget(name)
     reader = Prefetcher(source.open(offsets), source.params)
-    _readers[source.job] = (offsets, reader)
+    _readers[name] = (offsets, reader)
     return reader
 
 
@@ -243,8 +316,13 @@ def _reader_at(source: LogSource, offsets: dict[int, int]) -> Prefetcher:
 class ReadLog(beam.PTransform[Any, Any]):
     """Reads, decodes and marks the log from a position.
 
-    Output ``marked``: batches as ``watermark.mark`` gives them. Output ``closed``: pieces of
-    ``steps.closing`` keyed by shard, stamped with the end of their bucket.
+    Output ``marked``: batches as ``watermark.mark`` gives them. Output ``pieces``: those of
+    ``steps.by_shard`` and ``steps.closing`` keyed by shard, stamped with the end of their bucket.
+
+    Attributes:
+        source: what to read, by as many elements as its shape says.
+        start: from where.
+        ends: where to stop; None reads for ever.
     """
 
     source: LogSource
@@ -254,9 +332,9 @@ class ReadLog(beam.PTransform[Any, Any]):
     def expand(self, pbegin: Any) -> DoOutputsTuple:
         """Apply to the beginning of a pipeline."""
         position = LogPosition.at(self.start.offsets, self.start.marks, self.ends or None)
-        outputs = (
-            pbegin
-            | beam.Create([position], reshuffle=False)
-            | beam.ParDo(_ReadDoFn(self.source)).with_outputs(CLOSED, main="marked")
-        )
-        return typed(outputs, marked=pl.DataFrame, closed=ByKey)
+        number = self.source.shape.sources
+        parts = position.of_sources(number, self.source.floor(position) if number > 1 else None)
+        made = pbegin | beam.Create(parts, reshuffle=len(parts) > 1)
+        reading = beam.ParDo(_ReadDoFn(self.source))
+        outputs = made | reading.with_outputs(PIECES, main="marked")
+        return typed(outputs, marked=pl.DataFrame, pieces=ByKey)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from ..config.errors import IntegrityError
 from ..config.sections import Windows
 from ..domain import features
 from ..domain.events import Kind
@@ -41,7 +42,12 @@ _SLIM = (
 SLOTS = 64
 """A shard has the tracks of some slots. Records are counted by slot, so that the counters do not
 depend on the number of shards either."""
-CLOSING_SCHEMA: Schema = {"source": pl.Int32, "closed_until": UTC_MICROSECONDS}
+CLOSING_SCHEMA: Schema = {
+    "source": pl.Int32,
+    "closed_until": UTC_MICROSECONDS,
+    "window_start": UTC_MICROSECONDS,  # null where the source sent nothing
+    "sent": pl.Int64,
+}
 
 
 @dataclass(frozen=True)
@@ -149,14 +155,46 @@ def by_shard(events: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
         yield from _pieces(timely, pl.col("slot") % shape.shards, shape)
 
 
+Sent = Mapping[datetime, Sequence[int]]
+"""Per window, the events that were sent to each shard."""
+
+
+def count_sent(pieces: Iterable[Piece], sent: Sent, shape: Shape) -> dict[datetime, list[int]]:
+    """Add pieces of ``by_shard`` to what was sent before."""
+    counted = {window: list(rows) for window, rows in sent.items()}
+    for shard, bucket, frame in pieces:
+        one = shape.windows_per_element == 1
+        for window, rows in (
+            [(bucket, frame.height)] if one else frame.group_by("window_start").len().iter_rows()
+        ):
+            counted.setdefault(window, [0] * shape.shards)[shard] += rows
+    return counted
+
+
 def closing(
-    buckets: Iterable[datetime], source: int, closed_until: datetime, shape: Shape
+    sent: Sent, source: int, closed_until: datetime, shape: Shape, quiet: Iterable[datetime] = ()
 ) -> Iterator[Piece]:
-    """Tell every shard of some buckets up to when a source has closed the log."""
-    frame = pl.DataFrame({"source": [source], "closed_until": [closed_until]}, CLOSING_SCHEMA)
-    for bucket in buckets:
+    """Tell every shard up to when a source has closed the log, and how much it sent there.
+
+    Args:
+        sent: the windows that it closes now.
+        source: which one.
+        closed_until: the end of the last.
+        shape: how the work is cut.
+        quiet: buckets in which it may have nothing, and closes all the same.
+    """
+    by_bucket: dict[datetime, list[datetime]] = {bucket: [] for bucket in quiet}
+    for window in sent:
+        by_bucket.setdefault(shape.buckets.start(window), []).append(window)
+    for bucket, windows in sorted(by_bucket.items()):
         for shard in range(shape.shards):
-            yield Piece(shard, bucket, frame)
+            said = {
+                "source": source,
+                "closed_until": closed_until,
+                "window_start": windows or pl.Series([None]),
+                "sent": [sent[window][shard] for window in windows] or [0],
+            }
+            yield Piece(shard, bucket, pl.DataFrame(said, CLOSING_SCHEMA))
 
 
 def summarise(frames: Iterable[pl.DataFrame], shape: Shape) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -170,17 +208,23 @@ def summarise(frames: Iterable[pl.DataFrame], shape: Shape) -> tuple[pl.DataFram
         The aggregates (one row a window, country and track) and the counters (one row a window,
         slot and partition: records counted and duplicates). A window that is not closed by all
         sources is in neither.
+
+    Raises:
+        IntegrityError: of a closed window other rows have come than the sources sent.
     """
     parts: list[pl.DataFrame] = []
     closings: list[pl.DataFrame] = []
     for frame in frames:
         (closings if "closed_until" in frame.columns else parts).append(frame)
     closed_until = _closed_until(closings, shape.sources)
-    if closed_until is None or not parts:
-        return pl.DataFrame(schema=features.AGGREGATE_SCHEMA), pl.DataFrame(schema=COUNTED_SCHEMA)
-    closed = pl.concat(parts).filter(
-        pl.col("window_start") + shape.windowing.length <= closed_until
-    )
+    if closed_until is None:
+        return _NOTHING
+    is_closed = pl.col("window_start") + shape.windowing.length <= closed_until
+    said = pl.concat(closings).filter(is_closed)
+    closed = (pl.concat(parts) if parts else said.select("window_start").clear()).filter(is_closed)
+    _check_all_came(closed, said)
+    if closed.is_empty():
+        return _NOTHING
     unique, duplicates = features.dedup(closed)
     counters = (
         pl.concat(
@@ -197,12 +241,28 @@ def summarise(frames: Iterable[pl.DataFrame], shape: Shape) -> tuple[pl.DataFram
     return features.aggregate(unique), counters
 
 
+_NOTHING = (pl.DataFrame(schema=features.AGGREGATE_SCHEMA), pl.DataFrame(schema=COUNTED_SCHEMA))
+
+
 def _closed_until(closings: Sequence[pl.DataFrame], sources: int) -> datetime | None:
     if not closings:
         return None
     last = pl.concat(closings).group_by("source").agg(pl.col("closed_until").max())
     earliest = last["closed_until"].min()
     return earliest if last.height == sources and isinstance(earliest, datetime) else None
+
+
+def _check_all_came(closed: pl.DataFrame, said: pl.DataFrame) -> None:
+    came = closed.group_by("window_start").agg(came=pl.len().cast(pl.Int64))
+    sent = said.group_by("window_start").agg(pl.col("sent").sum())
+    both = sent.join(came, on="window_start", how="full", coalesce=True).fill_null(0)
+    other = both.filter(pl.col("sent") != pl.col("came")).sort("window_start")
+    if other.height:
+        window, sent_rows, came_rows = other.row(0)
+        raise IntegrityError(
+            f"De la ventana {window} llegaron {came_rows} eventos y las fuentes enviaron "
+            f"{sent_rows}: el motor perdió o repitió filas. Reanuda la tarea desde el registro."
+        )
 
 
 def by_bucket(aggregates: pl.DataFrame, shape: Shape) -> Iterator[Piece]:

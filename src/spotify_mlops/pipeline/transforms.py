@@ -52,30 +52,13 @@ def typed(outputs: DoOutputsTuple, **element_types: Any) -> DoOutputsTuple:
 
 
 @dataclass(eq=False)
-class ByShard(beam.PTransform[Any, Any]):
-    """``steps.by_shard``: marked batches to (shard, events in time), one bucket an element."""
-
-    shape: steps.Shape
-
-    def expand(self, marked: Any) -> Any:
-        """Apply to marked batches."""
-        return marked | beam.FlatMap(_by_shard, self.shape).with_output_types(ByKey)
-
-
-def _by_shard(marked: pl.DataFrame, shape: steps.Shape) -> Iterator[TimestampedValue[ByKey]]:
-    events = steps.events(marked, shape.windowing)
-    metrics.count("events", events.height)
-    yield from stamped(steps.by_shard(events, shape), shape)
-
-
-@dataclass(eq=False)
 class Summarise(beam.PTransform[Any, Any]):
     """``steps.summarise``: (shard, pieces) to aggregates by bucket and (shard, counters)."""
 
     shape: steps.Shape
 
     def expand(self, pieces: Any) -> DoOutputsTuple:
-        """Apply to the pieces of ``ByShard`` and of the source's closings."""
+        """Apply to the pieces of ``steps.by_shard`` and ``steps.closing``."""
         outputs = (
             pieces
             | _windowed(self.shape)
@@ -182,11 +165,10 @@ class Processed(NamedTuple):
 
 @dataclass(eq=False)
 class ProcessEvents(beam.PTransform[Any, Any]):
-    """What lies between a source and the sinks: marked batches to rows with predictions.
+    """What lies between the sources and the sinks: events by shard to rows with predictions.
 
-    It knows of no log, no runner and no store. Its input is ``(marked, closings)``: batches as
-    ``watermark.mark`` gives them, and pieces of ``steps.closing`` keyed by shard, from as many
-    sources as ``shape.sources`` says.
+    It knows of no log, no runner and no store. Its input are the pieces of ``steps.by_shard`` and
+    of ``steps.closing`` keyed by shard, from as many sources as ``shape.sources`` says.
 
     Attributes:
         shape: how the work is cut.
@@ -198,11 +180,8 @@ class ProcessEvents(beam.PTransform[Any, Any]):
     params: Params
     write_from: datetime | None = None
 
-    def expand(self, read: tuple[Any, Any]) -> Processed:
-        """Apply to marked batches and closings."""
-        marked, closings = read
-        events = marked | "ByShard" >> ByShard(self.shape)
-        pieces = (events, closings) | "Pieces" >> beam.Flatten()
+    def expand(self, pieces: Any) -> Processed:
+        """Apply to the pieces of all sources."""
         summary = pieces | "Summarise" >> Summarise(self.shape)
         ranked = summary.aggregates | "Rank" >> Rank(self.shape)
         rows = (

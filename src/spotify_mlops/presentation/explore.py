@@ -126,8 +126,11 @@ def _read(records: int, params: Params) -> pl.DataFrame:
     return read_slice(params, records)
 
 
-class Closings(beam.PTransform):
-    """Tells the graph that a slice's windows are closed: all but the last, which it cuts."""
+class ByShard(beam.PTransform):
+    """Cuts a slice by shard, as the source does, and says which of its windows are closed.
+
+    They are all but the last, which the slice cuts.
+    """
 
     def __init__(self, shape: steps.Shape) -> None:
         super().__init__()
@@ -135,14 +138,17 @@ class Closings(beam.PTransform):
 
     def expand(self, marked: beam.PCollection) -> beam.PCollection:
         """Apply to the one element that `DecodeAndMark` gives."""
-        return marked | beam.FlatMap(_closings, self._shape).with_output_types(transforms.ByKey)
+        return marked | beam.FlatMap(_by_shard, self._shape).with_output_types(transforms.ByKey)
 
 
-def _closings(marked: pl.DataFrame, shape: steps.Shape) -> Iterator[TimestampedValue]:
-    starts = steps.events(marked, shape.windowing)["window_start"]
-    last: Any = starts.max()
-    buckets = sorted({shape.buckets.start(start) for start in starts.unique().to_list()})
-    yield from transforms.stamped(steps.closing(buckets, 0, last, shape), shape)
+def _by_shard(marked: pl.DataFrame, shape: steps.Shape) -> Iterator[TimestampedValue]:
+    events = steps.events(marked, shape.windowing)
+    pieces = list(steps.by_shard(events, shape))
+    last: Any = events["window_start"].max()
+    sent = steps.count_sent(pieces, {}, shape)
+    closed = {window: rows for window, rows in sent.items() if window < last}
+    closings = steps.closing(closed, 0, last, shape)
+    yield from transforms.stamped((*pieces, *closings), shape)
 
 
 def look(collection: beam.PCollection, caption: str, columns: list[str], rows: int = 5) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import pickle
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,16 +15,15 @@ from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io import files
 from spotify_mlops.pipeline import checkpoint
+from spotify_mlops.pipeline.job import Detached, Job
 from spotify_mlops.pipeline.sinks.buffered import BufferedDoFn
-
-JOB = "buffered-test"
 
 
 class Sink(BufferedDoFn):
     """Writes into a list, and refuses the batches that have ``bad`` in them."""
 
-    def __init__(self) -> None:
-        super().__init__(JOB, "Sink", 0)
+    def __init__(self, job: Job) -> None:
+        super().__init__(job, "Sink", 0)
         self.written: list[int] = []
 
     def select(self, marked: pl.DataFrame) -> pl.DataFrame:
@@ -37,12 +36,13 @@ class Sink(BufferedDoFn):
 
 
 @pytest.fixture
-def job() -> Iterator[checkpoint.Tracker]:
+def job() -> checkpoint.Tracker:
+    return tracker("buffered-test-0")
+
+
+def tracker(name: str) -> checkpoint.Tracker:
     start = checkpoint.start_of_log({0: 0})
-    tracked = checkpoint.Tracker(start, Windowing(timedelta(hours=1)), [1], shards=1, raw=1)
-    checkpoint.register(JOB, tracked)
-    yield tracked
-    checkpoint.forget(JOB)
+    return checkpoint.Tracker(name, start, Windowing(timedelta(hours=1)), [1], shards=1, raw=1)
 
 
 def batch(first: int, *, bad: bool = False) -> pl.DataFrame:
@@ -50,7 +50,7 @@ def batch(first: int, *, bad: bool = False) -> pl.DataFrame:
 
 
 def test_what_is_written_is_acknowledged(job: checkpoint.Tracker) -> None:
-    sink = Sink()
+    sink = Sink(job)
     sink.process(batch(0))
     sink.process(batch(1))
     job.finishing.set()
@@ -60,7 +60,7 @@ def test_what_is_written_is_acknowledged(job: checkpoint.Tracker) -> None:
 
 
 def test_after_a_failure_nothing_more_is_written_or_acknowledged(job: checkpoint.Tracker) -> None:
-    sink, other = Sink(), Sink()
+    sink, other = Sink(job), Sink(job)
     sink.process(batch(0, bad=True))
     job.finishing.set()
     for _ in range(2):
@@ -74,17 +74,31 @@ def test_after_a_failure_nothing_more_is_written_or_acknowledged(job: checkpoint
 
 
 def test_what_a_job_left_behind_does_not_acknowledge_for_the_next(job: checkpoint.Tracker) -> None:
-    stale = Sink()
+    stale = Sink(pickle.loads(pickle.dumps(job)))
     stale.process(batch(7))
-    checkpoint.forget(JOB)
-    following = checkpoint.Tracker(
-        checkpoint.start_of_log({0: 0}), Windowing(timedelta(hours=1)), [1], shards=1, raw=1
-    )
-    checkpoint.register(JOB, following)
+    following = tracker("buffered-test-1")
     job.finishing.set()
     stale.finish_bundle()
     assert job.raw_acknowledged() == {0: 8}
     assert following.raw_acknowledged() == {0: 0}
+
+
+def test_a_tracker_travels_by_name_and_is_found_by_nobody_else(job: checkpoint.Tracker) -> None:
+    assert pickle.loads(pickle.dumps(job)) is job
+    left = pickle.dumps(tracker("buffered-test-2"))
+    with pytest.raises(KeyError):
+        pickle.loads(left)
+
+
+def test_where_nothing_is_held_a_bundle_ends_with_its_rows_written() -> None:
+    sink = Sink(pickle.loads(pickle.dumps(Detached("elsewhere"))))
+    for first in (0, 1):
+        sink.process(batch(first))
+        sink.finish_bundle()
+        assert sink.written[-1] == first
+    sink.process(batch(2, bad=True))
+    with pytest.raises(ServiceError):
+        sink.finish_bundle()
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from oracle import Rules, expected
 from spotify_mlops.domain.events import Ahead, decode
 from spotify_mlops.domain.windows import EPOCH
 from spotify_mlops.pipeline import checkpoint, graph, steps
-from spotify_mlops.pipeline.source import CLOSED
+from spotify_mlops.pipeline.source import PIECES
 from spotify_mlops.pipeline.transforms import ByKey, typed
 from spotify_mlops.pipeline.watermark import mark, watermark
 from thorough import examples
@@ -38,10 +38,10 @@ _told: Told = []
 class _TellDoFn(beam.DoFn):
     def process(self, place: int) -> Iterator[Any]:
         kind, value = _told[place]
-        if kind == CLOSED:
+        if kind == PIECES:
             stamp = Timestamp(micros=(value.bucket - EPOCH) // timedelta(microseconds=1))
             yield beam.pvalue.TaggedOutput(
-                CLOSED, TimestampedValue((value.key, value.frame), stamp)
+                PIECES, TimestampedValue((value.key, value.frame), stamp)
             )
         else:
             yield value
@@ -60,6 +60,7 @@ def run_stream(
         stream = beam_stream.TestStream()
         marks, offsets = dict(start.marks), dict(start.offsets)
         reached: list[datetime | None] = [None]
+        sent: dict[datetime, list[int]] = {}
         shown = EPOCH
         _told.clear()
 
@@ -73,11 +74,14 @@ def run_stream(
             timely = steps.events(marked, shape.windowing).filter(~pl.col("late"))
             run.progress.read(timely, offsets, marks)
             tell("marked", marked)
+            pieces = list(steps.by_shard(timely, shape))
+            sent = steps.count_sent(pieces, sent, shape)
             reached.append(watermark(marks, rules.lateness))
             if reached[-1] is not None:
-                buckets = {shape.buckets.start(w) for w in run.progress.close(reached[-1])}
-                for piece in steps.closing(sorted(buckets), 0, reached[-1], shape):
-                    tell(CLOSED, piece)
+                closed = {w: sent.pop(w) for w in run.progress.close(reached[-1])}
+                pieces += steps.closing(closed, 0, reached[-1], shape)
+            for piece in pieces:
+                tell(PIECES, piece)
             behind = steps_behind[number % len(steps_behind)]
             visible = reached[max(len(reached) - 1 - behind, 0)]
             if visible is not None and visible > shown:
@@ -86,9 +90,9 @@ def run_stream(
                 stream.advance_watermark_to(Timestamp(micros=milliseconds * 1000))
         stream.advance_watermark_to_infinity()
         pipeline = beam.Pipeline(BundleBasedDirectRunner(), PipelineOptions(["--streaming"]))
-        told = pipeline | stream | beam.ParDo(_TellDoFn()).with_outputs(CLOSED, main="marked")
-        told = typed(told, marked=pl.DataFrame, closed=ByKey)
-        graph.process(told.marked, told[CLOSED], source, start, sinks)
+        told = pipeline | stream | beam.ParDo(_TellDoFn()).with_outputs(PIECES, main="marked")
+        told = typed(told, marked=pl.DataFrame, pieces=ByKey)
+        graph.process(told.marked, told[PIECES], source, start, sinks)
         pipeline.run().wait_until_finish()
         return Run(list(run.batches), list(run.outputs), run.progress)
 

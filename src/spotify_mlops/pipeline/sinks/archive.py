@@ -14,6 +14,7 @@ from ...domain.events import LOG_COLUMNS
 from ...io import files
 from ...io.archive import archived
 from .. import steps
+from ..job import Job
 from . import positions
 from .buffered import BufferedDoFn
 
@@ -64,7 +65,7 @@ def by_append_day(rows: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
 
 
 class _WriteArchiveDoFn(BufferedDoFn):
-    def __init__(self, job: str, params: Params, skip: Mapping[int, int], interval: float) -> None:
+    def __init__(self, job: Job, params: Params, skip: Mapping[int, int], interval: float) -> None:
         super().__init__(job, "Archive", interval)
         self._params = params
         self._skip = dict(skip)
@@ -94,6 +95,6 @@ class ArchiveSink:
     """Per partition, records below this are archived already."""
     name: str = "Archive"
 
-    def dofn(self, job: str) -> BufferedDoFn:
+    def dofn(self, job: Job) -> BufferedDoFn:
         """Return the DoFn that writes."""
         return _WriteArchiveDoFn(job, self.params, self.skip, self.interval)

@@ -10,7 +10,7 @@ import apache_beam as beam
 import polars as pl
 import polars.selectors as cs
 
-from .. import checkpoint
+from ..job import Job
 
 MAX_ROWS = 50_000
 MAX_BYTES = 32 << 20
@@ -21,13 +21,13 @@ PATIENCE = 1.0
 
 @dataclass
 class Buffer:
-    """What one sink of one run of a job holds; kept in its `Tracker`.
+    """What one sink of one run of a job holds.
 
-    A runner may give the bundles of a stage to several instances of a DoFn. They share this, so
-    that none acknowledges records that wait in another.
+    A runner may give the bundles of a stage to several instances of a DoFn. Where they hold rows
+    beyond a bundle they share this, so that none acknowledges records that wait in another.
     """
 
-    job: checkpoint.Tracker
+    job: Job
     due: float
     waiting: list[pl.DataFrame] = field(default_factory=list)
     rows: int = 0
@@ -52,13 +52,15 @@ class Buffer:
 class BufferedDoFn(beam.DoFn):
     """Writes when ``interval`` has passed, many rows wait, or the log has ended.
 
+    Where the job does not hold rows (`Job.holds`) it writes with each bundle, and waits for it.
+
     A subclass says which rows it takes (``select``) and how it writes them (``write``). Writes
     run beside the source, one at a time; rows gather meanwhile, and the source is held up only
     when ``MAX_ROWS`` of them, or ``MAX_BYTES``, wait. When ``write`` raises, the job fails with
     nothing acknowledged, and resumes from the log.
     """
 
-    def __init__(self, job: str, name: str, interval: float) -> None:
+    def __init__(self, job: Job, name: str, interval: float) -> None:
         """Name the job and the sink; ``interval`` is in seconds, 0 gathers all it can."""
         self._job = job
         self._name = name
@@ -72,13 +74,13 @@ class BufferedDoFn(beam.DoFn):
         """Write rows (at least one) durably."""
         raise NotImplementedError
 
-    def advance(self, job: checkpoint.Tracker) -> None:
+    def advance(self, job: Job) -> None:
         """Do what the log's advance asks for, before a write or in its place; here nothing."""
 
     _buffer: Buffer | None = None
 
     def _shared_buffer(self) -> Buffer:
-        job = checkpoint.of(self._job)
+        job = self._job
         return job.shared(self._name, Buffer(job, time.monotonic() + self._interval))
 
     def process(self, marked: pl.DataFrame) -> None:
@@ -99,7 +101,7 @@ class BufferedDoFn(beam.DoFn):
         buffer = self._buffer
         if buffer is None:
             return
-        ending = buffer.job.finishing.is_set()
+        ending = not buffer.job.holds or buffer.job.finishing.is_set()
         if buffer.under_way is not None and (ending or buffer.under_way.done()):
             buffer.await_write()
         if ending or (buffer.under_way is None and self._is_due(buffer)):

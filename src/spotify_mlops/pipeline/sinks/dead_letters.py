@@ -16,6 +16,7 @@ from ...io.bigquery import tables
 from ...io.bigquery.appending import Appender
 from ...io.kafka import DEAD_LETTER_BYTES
 from .. import steps
+from ..job import Job
 from . import rows
 from .buffered import BufferedDoFn
 
@@ -88,7 +89,7 @@ class DeadLetterTopic:
 class _WriteDeadLettersDoFn(BufferedDoFn):
     def __init__(
         self,
-        job: str,
+        job: Job,
         name: str,
         interval: float,
         params: Params,
@@ -131,7 +132,7 @@ class DeadLettersSink:
     table: bool = True
     name: str = "DeadLetters"
 
-    def dofn(self, job: str) -> BufferedDoFn:
+    def dofn(self, job: Job) -> BufferedDoFn:
         """Return the DoFn that writes."""
         return _WriteDeadLettersDoFn(
             job, self.name, self.interval, self.params, self.skip, self.table

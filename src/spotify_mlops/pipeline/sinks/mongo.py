@@ -27,7 +27,7 @@ from ...domain.features import feature_names
 from ...domain.schemas import ANSWER_SCHEMA, NAME_SCHEMA, ROW_KEY
 from ...domain.windows import EPOCH, Windowing
 from ...io import mongo, retry
-from .. import checkpoint
+from ..job import Job
 from .buffered import Buffer, BufferedDoFn
 
 _T = TypeVar("_T")
@@ -256,7 +256,7 @@ def persistently(stream: Stream, write: Callable[[], _T]) -> _T:
 
 
 class _WriteEventsDoFn(BufferedDoFn):
-    def __init__(self, job: str, params: Params, interval: float) -> None:
+    def __init__(self, job: Job, params: Params, interval: float) -> None:
         super().__init__(job, "Operational", interval)
         self._params = params
 
@@ -267,7 +267,7 @@ class _WriteEventsDoFn(BufferedDoFn):
     def select(self, marked: pl.DataFrame) -> pl.DataFrame:
         return marked.filter(pl.col("kind") == Kind.EVENT).select(*DUPLICATE_KEY, "value")
 
-    def advance(self, job: checkpoint.Tracker) -> None:
+    def advance(self, job: Job) -> None:
         oldest = kept_from(job.watermark, self._params.windows.operational_retention)
         if oldest > self._oldest:
             persistently(self._params.stream, lambda: prune_events(self._database, oldest))
@@ -286,7 +286,7 @@ class OperationalSink:
     interval: float
     name: str = "Operational"
 
-    def dofn(self, job: str) -> BufferedDoFn:
+    def dofn(self, job: Job) -> BufferedDoFn:
         """Return the DoFn that writes."""
         return _WriteEventsDoFn(job, self.params, self.interval)
 
@@ -310,7 +310,7 @@ class LatestEventsSink:
     params: Params
     name: str = "Operational"
 
-    def dofn(self, job: str) -> BufferedDoFn:
+    def dofn(self, job: Job) -> BufferedDoFn:
         """Return the DoFn that writes."""
         return _WriteLatestDoFn(job, self.params, 0)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import apache_beam as beam
 import polars as pl
 
 from ...io import files
-from .. import checkpoint
+from .. import clock
+from ..job import Job
 from ..transforms import PredictedRows
 from . import rows
 from .buffered import BufferedDoFn
@@ -36,6 +38,19 @@ class Staging:
         found = self.files(table)
         return pl.read_parquet(found) if found else None
 
+    def marks(self, partitions: Iterable[int]) -> dict[int, datetime | None]:
+        """Return the mark of each partition after all that was staged of it."""
+        times = {"spotify_events": "event_time", "spotify_counters": "heartbeat_time"}
+        staged = [
+            pl.scan_parquet(found).select("log_partition", mark=pl.col(time)).drop_nulls()
+            for table, time in times.items()
+            if (found := self.files(table))
+        ]
+        if not staged:
+            return dict.fromkeys(partitions)
+        last = pl.concat(staged).group_by("log_partition").agg(pl.col("mark").max()).collect()
+        return dict.fromkeys(partitions) | dict(last.iter_rows())
+
     def write(self, table: str, name: str, frame: pl.DataFrame) -> None:
         """Add a file to a table."""
         if frame.height:
@@ -45,7 +60,7 @@ class Staging:
 class _StageRawDoFn(BufferedDoFn):
     def __init__(
         self,
-        job: str,
+        job: Job,
         staging: Staging,
         table: str,
         label: str,
@@ -75,7 +90,7 @@ class StageRaw:
     select: Callable[[pl.DataFrame], pl.DataFrame]
     name: str
 
-    def dofn(self, job: str) -> BufferedDoFn:
+    def dofn(self, job: Job) -> BufferedDoFn:
         """Return the DoFn that writes."""
         return _StageRawDoFn(job, self.staging, self.table, self.name, self.select)
 
@@ -86,7 +101,7 @@ class _StageWindowsDoFn(beam.DoFn):
 
     def process(self, element: PredictedRows) -> None:
         shard, end, features, counters, predictions = element
-        now = checkpoint.now()
+        now = clock.now()
         name = f"windows-{end:%Y%m%dT%H%M%S%f}-{shard:04d}"
         self._staging.write("spotify_features", name, rows.stamped(features, now))
         self._staging.write("spotify_predictions", name, rows.stamped(predictions, now))
@@ -99,6 +114,6 @@ class StageWindows:
 
     staging: Staging
 
-    def dofn(self, job: str) -> beam.DoFn:
+    def dofn(self, job: Job) -> beam.DoFn:
         """Return the DoFn that writes."""
         return _StageWindowsDoFn(self.staging)

@@ -11,6 +11,7 @@ from ...config.params import Params
 from ...domain.windows import Windowing
 from ...io.bigquery import tables
 from ...io.bigquery.appending import Appender
+from ..job import Job
 from . import rows
 from .buffered import BufferedDoFn
 
@@ -18,7 +19,7 @@ from .buffered import BufferedDoFn
 class _AppendDoFn(BufferedDoFn):
     def __init__(
         self,
-        job: str,
+        job: Job,
         name: str,
         interval: float,
         params: Params,
@@ -52,7 +53,7 @@ class EventsSink:
     interval: float
     name: str = "Events"
 
-    def dofn(self, job: str) -> BufferedDoFn:
+    def dofn(self, job: Job) -> BufferedDoFn:
         """Return the DoFn that writes."""
         windowing = Windowing.of(self.params.windows)
         return _AppendDoFn(
@@ -73,7 +74,7 @@ class HeartbeatsSink:
     interval: float
     name: str = "Heartbeats"
 
-    def dofn(self, job: str) -> BufferedDoFn:
+    def dofn(self, job: Job) -> BufferedDoFn:
         """Return the DoFn that writes."""
         return _AppendDoFn(
             job, self.name, self.interval, self.params, tables.COUNTERS, rows.heartbeat_rows

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import apache_beam as beam
 
@@ -12,16 +12,14 @@ from ...config.params import Params
 from ...io.bigquery import tables
 from ...io.bigquery.appending import Appender
 from ...io.mongo.clients import database as mongo_database
-from .. import checkpoint
+from .. import clock
+from ..job import Job
 from ..transforms import PredictedRows
 from . import mongo, positions, rows
 
-_saving = threading.Lock()
-"""One writer of the position file at a time in this process."""
-
 
 class _WriteWindowsDoFn(beam.DoFn):
-    def __init__(self, job: str, params: Params) -> None:
+    def __init__(self, job: Job, params: Params) -> None:
         self._job = job
         self._params = params
 
@@ -32,12 +30,12 @@ class _WriteWindowsDoFn(beam.DoFn):
         tracks = mongo.Tracks(
             mongo_database(self._params), mongo.model_inputs(self._params.windows)
         )
-        self._tracks = checkpoint.of(self._job).shared("tracks", tracks)
+        self._tracks = self._job.shared("tracks", tracks)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="tracks")
 
     def process(self, element: PredictedRows) -> None:
         shard, end, features, counters, predictions = element
-        now = checkpoint.now()
+        now = clock.now()
         if features.height:
             tracks = self._pool.submit(
                 mongo.persistently,
@@ -52,11 +50,10 @@ class _WriteWindowsDoFn(beam.DoFn):
         if counters.height:
             # Last: a window that is counted is written.
             self._counters.append(rows.counter_rows(counters))
-        job = checkpoint.of(self._job)
+        job = self._job
         length = self._params.windows.window
-        if job.acknowledge_windows(shard, job.pending(shard, end - length, end)):
-            with _saving:
-                positions.save(self._params, job.position())
+        pending = job.pending(shard, end - length, end)
+        job.acknowledge_windows(shard, pending, partial(positions.save, self._params))
 
     def teardown(self) -> None:
         self._pool.shutdown()
@@ -70,6 +67,6 @@ class LiveWindows:
 
     params: Params
 
-    def dofn(self, job: str) -> beam.DoFn:
+    def dofn(self, job: Job) -> beam.DoFn:
         """Return the DoFn that writes."""
         return _WriteWindowsDoFn(job, self.params)
