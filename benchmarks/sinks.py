@@ -31,6 +31,7 @@ from spotify_mlops.operations import apps, stream
 from spotify_mlops.pipeline import checkpoint, steps
 from spotify_mlops.pipeline import watermark as marks
 from spotify_mlops.pipeline.kafka_reader import KafkaReader
+from spotify_mlops.pipeline.position import start_of_log
 from spotify_mlops.pipeline.predict import Champions
 from spotify_mlops.pipeline.sinks import positions
 from spotify_mlops.pipeline.steps import Shape
@@ -155,7 +156,7 @@ def _alone(
     shape = Shape.of(params.windows)
     kept = checkpoint.Tracker(
         job,
-        checkpoint.start_of_log(dict.fromkeys(range(params.kafka.partitions), 0)),
+        start_of_log(dict.fromkeys(range(params.kafka.partitions), 0)),
         shape.windowing,
         shape.lags,
         shape.shards,

@@ -34,6 +34,7 @@ from spotify_mlops.model.training import train
 from spotify_mlops.operations import prism
 from spotify_mlops.pipeline import checkpoint, graph, steps, watermark
 from spotify_mlops.pipeline.kafka_reader import KafkaReader
+from spotify_mlops.pipeline.position import start_of_log
 from spotify_mlops.pipeline.source import LogSource
 from spotify_mlops.presentation.es import card
 
@@ -201,7 +202,7 @@ def _run(
     source: type[LogSource],
     archive: bool,
 ) -> Run:
-    start = checkpoint.start_of_log({p: low for p, (low, _) in extents.items()})
+    start = start_of_log({p: low for p, (low, _) in extents.items()})
     ends = {p: high for p, (_, high) in extents.items()}
     job = f"bench-{time.monotonic_ns()}"
     tracked = checkpoint.Tracker(job, start, shape.windowing, shape.lags, shape.shards, raw=0)

@@ -18,6 +18,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from spotify_mlops.domain.events import LOG_COLUMNS, Ahead, decode, encode, encode_heartbeat
 from spotify_mlops.pipeline import checkpoint, graph, steps
 from spotify_mlops.pipeline.job import Detached, Job
+from spotify_mlops.pipeline.position import Position, start_of_log
 from spotify_mlops.pipeline.source import LogSource
 from spotify_mlops.pipeline.watermark import mark
 
@@ -197,7 +198,7 @@ def counters_of(outputs: list[Output]) -> pl.DataFrame:
 
 @contextmanager
 def collecting(
-    log: pl.DataFrame, params: Any, shape: steps.Shape, start: checkpoint.Position
+    log: pl.DataFrame, params: Any, shape: steps.Shape, start: Position
 ) -> Iterator[tuple[MemorySource, graph.Sinks, Run]]:
     """Give a source of a log, sinks for a pipeline that reads it, and what they have got so far."""
     job = f"job-{next(_numbers)}"
@@ -221,11 +222,11 @@ def run_graph(
     params: Any,
     shape: steps.Shape,
     partitions: int = 4,
-    start: checkpoint.Position | None = None,
+    start: Position | None = None,
     ends: Mapping[int, int] | None = None,
 ) -> Run:
     """Run the graph over a log, from ``start`` to ``ends`` (of all of it)."""
-    start = start or checkpoint.start_of_log(dict.fromkeys(range(partitions), 0))
+    start = start or start_of_log(dict.fromkeys(range(partitions), 0))
     ends = dict(ends or ends_of(log, partitions))
     with collecting(log, params, shape, start) as (source, sinks, run):
         pipeline = beam.Pipeline(FnApiRunner(), PipelineOptions([]))

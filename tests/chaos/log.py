@@ -17,7 +17,7 @@ from spotify_mlops.model import dataset
 from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import train
 from spotify_mlops.operations import bounded
-from spotify_mlops.pipeline.checkpoint import Position
+from spotify_mlops.pipeline.position import Position
 from spotify_mlops.presentation.es import card
 
 _BOTH = {

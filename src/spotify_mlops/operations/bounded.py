@@ -36,6 +36,7 @@ from ..io.local import state
 from ..io.mongo.clients import database as mongo_database
 from ..model.promotions import PromotionHistory
 from ..pipeline import checkpoint, clock, graph
+from ..pipeline.position import Position, start_of_log
 from ..pipeline.sinks import archive, mongo, positions, rows, same_log
 from ..pipeline.sinks.dead_letters import DeadLettersSink
 from ..pipeline.sinks.staging import StageRaw, StageWindows, Staging
@@ -294,14 +295,14 @@ def _is_loaded(params: Params, summary: BoundedSummary, say: Progress) -> bool:
     return bool(found >= summary.rows["spotify_features"])
 
 
-def _extent(params: Params, from_archive: bool) -> tuple[checkpoint.Position, dict[int, int]]:
+def _extent(params: Params, from_archive: bool) -> tuple[Position, dict[int, int]]:
     if from_archive:
         lows, ends = archive.extent(params)
     else:
         offsets = kafka.offsets(params)
         lows = {p: low for p, (low, _) in offsets.items()}
         ends = {p: high for p, (_, high) in offsets.items()}
-    return checkpoint.start_of_log(lows), ends
+    return start_of_log(lows), ends
 
 
 def _sinks(params: Params, staging: Staging, replay: bool) -> graph.Sinks:

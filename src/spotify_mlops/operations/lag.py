@@ -24,7 +24,8 @@ from ..config.params import Params
 from ..domain.events import LOG_COLUMNS, Ahead, Kind, decode
 from ..io import files, kafka
 from ..io.local import processes, state
-from ..pipeline.checkpoint import Position, Tracker
+from ..pipeline.checkpoint import Tracker
+from ..pipeline.position import Position
 from ..pipeline.sinks import positions
 
 REPORT_SECONDS = 1.0

@@ -8,7 +8,7 @@ from ..config.errors import ServiceError
 from ..config.params import Params
 from ..io import bigquery
 from ..io.bigquery import log
-from ..pipeline.checkpoint import Position
+from ..pipeline.position import Position
 from ..pipeline.sinks import positions
 
 

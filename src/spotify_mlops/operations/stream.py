@@ -28,6 +28,7 @@ from ..io.bigquery import appending, tables, warehouse
 from ..io.local import health
 from ..model.promotions import PromotionHistory
 from ..pipeline import checkpoint, clock, graph
+from ..pipeline.position import Position, start_of_log
 from ..pipeline.sinks import positions, rows, same_log
 from ..pipeline.sinks.archive import ArchiveSink
 from ..pipeline.sinks.dead_letters import DeadLettersSink
@@ -181,12 +182,12 @@ def _run(
     )
 
 
-def _starting_position(params: Params) -> checkpoint.Position:
+def _starting_position(params: Params) -> Position:
     log = same_log.check(params)
     lows = {p: low for p, (low, _) in kafka.offsets(params).items()}
     saved = positions.load(params)
     if saved is None:
-        return checkpoint.start_of_log(lows, log)
+        return start_of_log(lows, log)
     if set(saved.offsets) != set(lows):
         raise ServiceError(
             f"El tema {params.kafka.topic} tiene {len(lows)} particiones y la posición "
@@ -216,7 +217,7 @@ class _Attempt:
         """How many windows the sinks have acknowledged."""
         return self.progress.acknowledged_windows if self.progress is not None else 0
 
-    def run(self, start: checkpoint.Position, stop: threading.Event, say: Progress) -> None:
+    def run(self, start: Position, stop: threading.Event, say: Progress) -> None:
         answering.require(self._params)
         shape = Shape.of(self._params.windows)
         tracked = checkpoint.Tracker(

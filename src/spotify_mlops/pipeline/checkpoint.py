@@ -11,15 +11,15 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar, cast
 
-import msgspec
 import polars as pl
 
 from ..domain.windows import Windowing
 from . import clock
+from .position import Position
 from .watermark import Marks
 
 _T = TypeVar("_T")
@@ -27,42 +27,6 @@ _RECENT = 200
 """Snapshots that are kept whatever they hold, so that a restart need not go far back."""
 _MOST_WRITTEN = 10_000
 """Written windows that are kept for whoever asks; a job that nobody asks keeps no more."""
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where a job resumes.
-
-    Attributes:
-        offsets: per partition, the first record to read.
-        marks: the marks as they were there, so that lateness comes out the same.
-        acknowledged: per partition, records below this are in all the raw sinks already.
-        acknowledged_marks: the marks as they were there, or a little before.
-        write_from: windows that start earlier are written already; None writes all.
-    """
-
-    offsets: Mapping[int, int]
-    marks: Mapping[int, datetime | None]
-    acknowledged: Mapping[int, int] = field(default_factory=dict)
-    write_from: datetime | None = None
-    acknowledged_marks: Mapping[int, datetime | None] = field(default_factory=dict)
-    log: str | None = None
-    """The identity of the topic; None in a position of an older version."""
-    witnesses: Mapping[int, tuple[int, datetime]] = field(default_factory=dict)
-    """Per partition, a record (offset, append time) that was acknowledged: one of the last."""
-
-    def to_json(self) -> bytes:
-        """Return the position as a JSON document."""
-        return msgspec.json.encode(self)
-
-    @classmethod
-    def from_json(cls, content: bytes) -> Position:
-        """Read what ``to_json`` wrote.
-
-        Raises:
-            msgspec.DecodeError: it is something else.
-        """
-        return msgspec.json.decode(content, type=cls)
 
 
 @dataclass(frozen=True)
@@ -392,8 +356,3 @@ def of(name: str) -> Tracker:
         KeyError: the worker does not run in the process that started the job, or it has ended.
     """
     return _trackers[name]
-
-
-def start_of_log(lows: Mapping[int, int], log: str | None = None) -> Position:
-    """Return the position before the first record of each partition; ``log`` names the topic."""
-    return Position(dict(lows), {partition: None for partition in lows}, log=log)

@@ -11,8 +11,9 @@ import polars as pl
 
 from ..io.patches import beam as beam_patch
 from ..io.patches import malloc
-from . import checkpoint, steps
+from . import steps
 from .job import Job
+from .position import Position
 from .source import PIECES, LogSource, ReadLog
 from .transforms import ProcessEvents
 
@@ -46,7 +47,7 @@ class Sinks:
 def build(
     pipeline: Any,
     source: LogSource,
-    start: checkpoint.Position,
+    start: Position,
     sinks: Sinks,
     ends: Mapping[int, int] | None = None,
 ) -> None:
@@ -65,9 +66,7 @@ def build(
     process(log.marked, log[PIECES], source, start, sinks)
 
 
-def process(
-    marked: Any, pieces: Any, source: LogSource, start: checkpoint.Position, sinks: Sinks
-) -> None:
+def process(marked: Any, pieces: Any, source: LogSource, start: Position, sinks: Sinks) -> None:
     """Put what follows the source into a pipeline; ``marked`` and ``pieces`` are its outputs."""
     unwritten = beam.Map(steps.at_or_after, dict(start.acknowledged))
     fresh = marked | "Fresh" >> unwritten.with_output_types(pl.DataFrame)

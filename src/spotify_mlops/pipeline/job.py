@@ -16,7 +16,7 @@ import polars as pl
 from .watermark import Marks
 
 if TYPE_CHECKING:
-    from .checkpoint import Position
+    from .position import Position
 
 _T = TypeVar("_T")
 

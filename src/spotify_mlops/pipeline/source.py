@@ -24,10 +24,11 @@ from ..config.sections import Stream
 from ..domain.events import Kind
 from ..domain.windows import EPOCH
 from ..io.patches import interpreter
-from . import checkpoint, metrics, steps
+from . import metrics, steps
 from .archive_reader import ArchiveReader
 from .job import Job
 from .kafka_reader import KafkaReader
+from .position import Position
 from .prefetch import Prefetcher, Reader
 from .restriction import LogPosition, LogProvider
 from .transforms import ByKey, stamped, typed
@@ -326,7 +327,7 @@ class ReadLog(beam.PTransform[Any, Any]):
     """
 
     source: LogSource
-    start: checkpoint.Position
+    start: Position
     ends: Mapping[int, int] | None = None
 
     def expand(self, pbegin: Any) -> DoOutputsTuple:

@@ -14,7 +14,7 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.io import files
 from spotify_mlops.io.archive import archived
 from spotify_mlops.pipeline.archive_reader import ArchiveReader
-from spotify_mlops.pipeline.checkpoint import Position
+from spotify_mlops.pipeline.position import Position
 from spotify_mlops.pipeline.sinks import archive, positions
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)

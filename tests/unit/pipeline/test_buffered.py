@@ -16,6 +16,7 @@ from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io import files
 from spotify_mlops.pipeline import checkpoint
 from spotify_mlops.pipeline.job import Detached, Job
+from spotify_mlops.pipeline.position import start_of_log
 from spotify_mlops.pipeline.sinks.buffered import BufferedDoFn
 
 
@@ -41,7 +42,7 @@ def job() -> checkpoint.Tracker:
 
 
 def tracker(name: str) -> checkpoint.Tracker:
-    start = checkpoint.start_of_log({0: 0})
+    start = start_of_log({0: 0})
     return checkpoint.Tracker(name, start, Windowing(timedelta(hours=1)), [1], shards=1, raw=1)
 
 

@@ -26,7 +26,8 @@ from logs import (
 )
 from oracle import Rules, expected
 from spotify_mlops.domain.events import encode
-from spotify_mlops.pipeline import checkpoint, steps
+from spotify_mlops.pipeline import steps
+from spotify_mlops.pipeline.position import Position, start_of_log
 from spotify_mlops.pipeline.watermark import watermark
 from thorough import examples
 
@@ -87,7 +88,7 @@ def test_any_restarts_leave_the_tables_of_an_undisturbed_run(
     settings, cut = settings_of(rules, batch), shape_of(rules, shards, bucket)
     whole = run_graph(log, settings, cut, partitions)
     ends = ends_of(log, partitions)
-    position = checkpoint.start_of_log(dict.fromkeys(ends, 0))
+    position = start_of_log(dict.fromkeys(ends, 0))
     batches: list[pl.DataFrame] = []
     outputs: list[Output] = []
     for _ in range(stops):
@@ -115,7 +116,7 @@ def interrupt(
     cut: steps.Shape,
     batches: list[pl.DataFrame],
     outputs: list[Output],
-) -> checkpoint.Position:
+) -> Position:
     """Kill a run: some of what it gave is written, some of that acknowledged; the rest is lost."""
     written = data.draw(up_to(len(run.batches)), "batches written")
     batches += run.batches[:written]
@@ -130,7 +131,7 @@ def interrupt(
         begin = output.end - cut.buckets.length
         pending = run.progress.pending(output.shard, begin, output.end)
         run.progress.acknowledge_windows(output.shard, pending)
-    return checkpoint.Position.from_json(run.progress.position().to_json())
+    return Position.from_json(run.progress.position().to_json())
 
 
 @pytest.fixture(scope="module")

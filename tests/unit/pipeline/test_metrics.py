@@ -14,7 +14,8 @@ from hostile import BAD
 from logs import BASE, collecting, ends_of, random_events, to_log
 from oracle import Rules
 from spotify_mlops.domain.events import encode
-from spotify_mlops.pipeline import checkpoint, graph, metrics
+from spotify_mlops.pipeline import graph, metrics
+from spotify_mlops.pipeline.position import start_of_log
 
 RULES = Rules()
 
@@ -26,7 +27,7 @@ def test_each_step_counts_what_goes_through_it() -> None:
     values = [*encode(events), *encode(events[280:]), *bad, *encode(early)]
     log = to_log(values, [0] * len(values), BASE + timedelta(hours=2), 1)
     shape = shape_of(RULES, shards=2, bucket=3)
-    start = checkpoint.start_of_log({0: 0})
+    start = start_of_log({0: 0})
     settings = settings_of(RULES, 50)
     with collecting(log, settings, shape, start) as (source, sinks, run):
         pipeline = beam.Pipeline(FnApiRunner(), PipelineOptions([]))

@@ -23,7 +23,8 @@ from logs import Run, collecting, event_log, random_events
 from oracle import Rules, expected
 from spotify_mlops.domain.events import Ahead, decode
 from spotify_mlops.domain.windows import EPOCH
-from spotify_mlops.pipeline import checkpoint, graph, steps
+from spotify_mlops.pipeline import graph, steps
+from spotify_mlops.pipeline.position import start_of_log
 from spotify_mlops.pipeline.source import PIECES
 from spotify_mlops.pipeline.transforms import ByKey, typed
 from spotify_mlops.pipeline.watermark import mark, watermark
@@ -55,7 +56,7 @@ def run_stream(
     The watermark that Beam sees is behind the log's by the number of batches in ``steps_behind``.
     """
     settings = settings_of(rules, 7)
-    start = checkpoint.start_of_log(dict.fromkeys(range(partitions), 0))
+    start = start_of_log(dict.fromkeys(range(partitions), 0))
     with collecting(log, settings, shape, start) as (source, sinks, run):
         stream = beam_stream.TestStream()
         marks, offsets = dict(start.marks), dict(start.offsets)

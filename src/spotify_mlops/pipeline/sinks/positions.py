@@ -12,7 +12,7 @@ from ...config.params import Params
 from ...io import files
 from ...io.archive.location import archive_root
 from ...io.local import state
-from ..checkpoint import Position
+from ..position import Position
 
 
 def position_file(params: Params) -> str:

@@ -10,7 +10,7 @@ from ...config.params import Params
 from ...io import files, kafka
 from ...io.archive import archived
 from ...io.archive.location import archive_root
-from ..checkpoint import Position
+from ..position import Position
 from . import archive, positions
 
 

@@ -1,0 +1,50 @@
+"""From where to read the log again: all that a job keeps across a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a job resumes.
+
+    Attributes:
+        offsets: per partition, the first record to read.
+        marks: the marks as they were there, so that lateness comes out the same.
+        acknowledged: per partition, records below this are in all the raw sinks already.
+        acknowledged_marks: the marks as they were there, or a little before.
+        write_from: windows that start earlier are written already; None writes all.
+    """
+
+    offsets: Mapping[int, int]
+    marks: Mapping[int, datetime | None]
+    acknowledged: Mapping[int, int] = field(default_factory=dict)
+    write_from: datetime | None = None
+    acknowledged_marks: Mapping[int, datetime | None] = field(default_factory=dict)
+    log: str | None = None
+    """The identity of the topic; None in a position of an older version."""
+    witnesses: Mapping[int, tuple[int, datetime]] = field(default_factory=dict)
+    """Per partition, a record (offset, append time) that was acknowledged: one of the last."""
+
+    def to_json(self) -> bytes:
+        """Return the position as a JSON document."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Position:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            msgspec.DecodeError: it is something else.
+        """
+        return msgspec.json.decode(content, type=cls)
+
+
+def start_of_log(lows: Mapping[int, int], log: str | None = None) -> Position:
+    """Return the position before the first record of each partition; ``log`` names the topic."""
+    return Position(dict(lows), {partition: None for partition in lows}, log=log)
