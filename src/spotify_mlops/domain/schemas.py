@@ -165,6 +165,14 @@ COUNTED_SCHEMA = COUNTER_SCHEMA.only(
 )
 """Of the counters, those of a closed window."""
 
+CROSSING_SCHEMA = Columns(
+    KEY_SCHEMA.only("window_start"),
+    LOG_POSITION_SCHEMA.only("log_partition", "log_offset"),
+    {"mark": UTC_MICROSECONDS},  # of the partition, before the record
+    nullable=["mark"],
+)
+"""Where a partition's mark moves into a window."""
+
 CLOSED_SCHEMA = Columns({"closed_until": UTC_MICROSECONDS}, WRITTEN_SCHEMA)
 """Windows that end by ``closed_until`` are closed and written."""
 

@@ -36,6 +36,7 @@ from ..io.local import state
 from ..io.mongo.clients import database as mongo_database
 from ..model.promotions import PromotionHistory
 from ..pipeline import checkpoint, clock, graph
+from ..pipeline.crossings import crossings
 from ..pipeline.position import Position, start_of_log
 from ..pipeline.sinks import archive, mongo, positions, rows, same_log
 from ..pipeline.sinks.dead_letters import DeadLettersSink
@@ -321,6 +322,9 @@ def _sinks(params: Params, staging: Staging, replay: bool) -> graph.Sinks:
             "DeadLetterRows",
         ),
         StageRaw(staging, tables.COUNTERS.name, rows.heartbeat_rows, "Heartbeats"),
+        StageRaw(
+            staging, tables.CROSSINGS.name, lambda marked: crossings(marked, windowing), "Crossings"
+        ),
     ]
     if not replay:
         saved = positions.load(params)

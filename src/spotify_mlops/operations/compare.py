@@ -100,6 +100,7 @@ def compared_tables(params: Params) -> tuple[Table, ...]:
         tables.PREDICTIONS,
         tables.DEAD_LETTERS,
         tables.COUNTERS,
+        tables.CROSSINGS,
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from ..config.errors import ServiceError
 from ..config.params import Params
-from ..io import bigquery
 from ..io.bigquery import log
+from ..pipeline.crossings import places
 from ..pipeline.position import Position
 from ..pipeline.sinks import positions
 
@@ -24,8 +25,8 @@ def rewind(params: Params, start: datetime) -> Position:
         start: of a window, UTC.
 
     Raises:
-        ServiceError: the log has never been processed, a service does not answer, or the
-            streaming job is running.
+        ServiceError: the log has never been processed, or by an earlier version, a service does
+            not answer, or the streaming job is running.
     """
     with positions.exclusive(params):
         saved = positions.load(params)
@@ -43,25 +44,13 @@ def rewind(params: Params, start: datetime) -> Position:
 
 def _position(params: Params, saved: Position, start: datetime) -> Position:
     needed = start - params.windows.window * max(params.windows.lags, default=0)
-    firsts = bigquery.query(
-        params,
-        """
-        SELECT log_partition, MIN(log_offset) AS log_offset
-        FROM `{dataset}.spotify_events_rows`
-        WHERE NOT late AND window_start >= @needed
-        GROUP BY 1
-        """,
-        needed=needed,
-    )
-    # What comes after is not in the warehouse, or not all of it.
     held = dict(saved.acknowledged) or dict(saved.offsets)
-    found = dict(firsts.iter_rows())
-    offsets = {p: min(following, found.get(p, following)) for p, following in held.items()}
-    return Position(
-        offsets,
-        log.marks(params, offsets),
-        acknowledged=held,
-        write_from=start,
-        log=saved.log,
-        witnesses=saved.witnesses,
-    )
+    before = log.last_crossings(params, held)
+    known = set(before["log_partition"])
+    if any(mark is not None and p not in known for p, mark in saved.marks.items()):
+        raise ServiceError(
+            f"Las tablas de {params.kafka.topic} son de una versión anterior y no dicen dónde "
+            "empieza cada ventana (spotify_crossings): ejecuta antes el cuaderno 03."
+        )
+    offsets, marks = places(log.first_crossings(params, needed), held, before)
+    return replace(saved, offsets=offsets, marks=marks, acknowledged=held, write_from=start)

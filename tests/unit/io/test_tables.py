@@ -38,6 +38,9 @@ DECLARED = {
         "window_start TIMESTAMP, shard INT64, log_partition INT64!, log_offset INT64, "
         "counted INT64!, duplicates INT64!, heartbeats INT64!, heartbeat_time TIMESTAMP"
     ),
+    "spotify_crossings": (
+        "window_start TIMESTAMP!, log_partition INT64!, log_offset INT64!, mark TIMESTAMP"
+    ),
     "spotify_closed": "closed_until TIMESTAMP!, written_at TIMESTAMP!",
     "spotify_model_metrics": (
         "written_at TIMESTAMP!, run_id STRING!, model STRING!, family STRING!, horizon INT64!, "

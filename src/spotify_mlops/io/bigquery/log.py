@@ -6,11 +6,15 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Literal
 
+import polars as pl
+
 from ...config.params import Params
 from .clients import query
 
 
-def where(places: Iterable[tuple[int, int]], relation: Literal["<", "=", ">", ">="] = "=") -> str:
+def where(
+    places: Iterable[tuple[int, int]], relation: Literal["<", "<=", "=", ">", ">="] = "="
+) -> str:
     """Return the condition of the rows that stand so to one of the places.
 
     Args:
@@ -33,3 +37,25 @@ def marks(params: Params, offsets: Mapping[int, int]) -> dict[int, datetime | No
         f"WHERE {where(offsets.items(), '<')} GROUP BY 1",
     )
     return dict.fromkeys(offsets) | dict(found.iter_rows())
+
+
+def first_crossings(params: Params, needed: datetime) -> pl.DataFrame:
+    """Return of each partition the first crossing into a window at or after ``needed``.
+
+    Returns:
+        ``CROSSING_SCHEMA``; none of a partition that has not come so far.
+    """
+    return query(params, _CROSSING.format(where="window_start >= @needed", order=""), needed=needed)
+
+
+def last_crossings(params: Params, offsets: Mapping[int, int]) -> pl.DataFrame:
+    """Return of each partition the last crossing at or before its offset (``CROSSING_SCHEMA``)."""
+    before = where(offsets.items(), "<=")
+    return query(params, _CROSSING.format(where=before, order="DESC"))
+
+
+_CROSSING = (
+    "SELECT window_start, log_partition, log_offset, mark "
+    "FROM `{{dataset}}.spotify_crossings_rows` WHERE {where} "
+    "QUALIFY ROW_NUMBER() OVER (PARTITION BY log_partition ORDER BY log_offset {order}) = 1"
+)

@@ -114,6 +114,14 @@ COUNTERS = Table(
     order="counted",  # all rows of a key are equal
     day=None,
 )
+CROSSINGS = Table(
+    "spotify_crossings",
+    _fields(schemas.CROSSING_SCHEMA),
+    key=("log_partition", "window_start"),
+    order="log_offset",  # all rows of a key are equal
+    day="window_start",
+)
+"""Where each partition reaches a window: from there it can be read again."""
 CLOSED = Table(
     "spotify_closed",
     _fields(schemas.CLOSED_SCHEMA),
@@ -222,7 +230,10 @@ OBSERVED = (MODEL_METRICS, DECISIONS, LAG, FRESHNESS, AUDITS)
 
 def log_tables(windows: Windows) -> tuple[Table, ...]:
     """Return the tables that are functions of the log: a bounded run makes them anew."""
-    return (EVENTS, features(windows), PREDICTIONS, DEAD_LETTERS, COUNTERS, CLOSED)
+    return (
+        *(EVENTS, features(windows), PREDICTIONS, DEAD_LETTERS, COUNTERS, CROSSINGS),
+        CLOSED,
+    )
 
 
 def all_tables(windows: Windows) -> tuple[Table, ...]:

@@ -11,6 +11,7 @@ from ...config.params import Params
 from ...domain.windows import Windowing
 from ...io.bigquery import tables
 from ...io.bigquery.appending import Appender
+from ..crossings import crossings
 from ..job import Job
 from . import rows
 from .buffered import BufferedDoFn
@@ -78,4 +79,25 @@ class HeartbeatsSink:
         """Return the DoFn that writes."""
         return _AppendDoFn(
             job, self.name, self.interval, self.params, tables.COUNTERS, rows.heartbeat_rows
+        )
+
+
+@dataclass(frozen=True)
+class CrossingsSink:
+    """Appends a row of ``spotify_crossings`` where a partition reaches a window."""
+
+    params: Params
+    interval: float
+    name: str = "Crossings"
+
+    def dofn(self, job: Job) -> BufferedDoFn:
+        """Return the DoFn that writes."""
+        windowing = Windowing.of(self.params.windows)
+        return _AppendDoFn(
+            job,
+            self.name,
+            self.interval,
+            self.params,
+            tables.CROSSINGS,
+            lambda marked: crossings(marked, windowing),
         )
