@@ -11,6 +11,8 @@ from pathlib import Path
 import apache_beam as beam
 import polars as pl
 
+from ...domain.events.schema import UTC_MICROSECONDS
+from ...domain.schemas import LOG_POSITION_SCHEMA
 from ...io import files
 from .. import clock
 from ..job import Job
@@ -42,7 +44,14 @@ class Staging:
         """Return the mark of each partition after all that was staged of it."""
         times = {"spotify_events": "event_time", "spotify_counters": "heartbeat_time"}
         staged = [
-            pl.scan_parquet(found).select("log_partition", mark=pl.col(time)).drop_nulls()
+            pl.scan_parquet(
+                found,
+                schema=LOG_POSITION_SCHEMA.only("log_partition") | {time: UTC_MICROSECONDS},
+                missing_columns="insert",  # a file of windows' counters has no heartbeats
+                extra_columns="ignore",
+            )
+            .select("log_partition", mark=pl.col(time))
+            .drop_nulls()
             for table, time in times.items()
             if (found := self.files(table))
         ]
