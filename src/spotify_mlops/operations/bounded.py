@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -37,6 +38,7 @@ from ..io.mongo.clients import database as mongo_database
 from ..model.promotions import PromotionHistory
 from ..pipeline import checkpoint, clock, graph
 from ..pipeline.crossings import crossings
+from ..pipeline.job import Detached
 from ..pipeline.position import Position, start_of_log
 from ..pipeline.sinks import archive, mongo, positions, rows, same_log
 from ..pipeline.sinks.dead_letters import DeadLettersSink
@@ -45,8 +47,9 @@ from ..pipeline.source import LogSource
 from ..pipeline.steps import Shape
 from ..pipeline.watermark import watermark
 from . import dead_letters, prism
+from .engines import flink
 
-Runner = Literal["fnapi", "prism"]
+Runner = Literal["fnapi", "prism", "flink"]
 _ERROR_LINE = re.compile(
     rf"{re.escape(errors.__name__)}\.(?P<kind>\w+): (?P<message>.*?)(?: \[while running .*)?$"
 )
@@ -158,8 +161,9 @@ def _run(
         if not replay:
             say("Actualizando MongoDB")
             _latest_tracks(params, staging)
-            made.progress.acknowledge_all()
-            positions.save(params, made.progress.position())
+            assert isinstance(made.job, checkpoint.Tracker)  # only a replay runs elsewhere
+            made.job.acknowledge_all()
+            positions.save(params, made.job.position())
     seconds = time.monotonic() - began
     summary = BoundedSummary(
         made.records, counts, made.watermark, seconds, params.bigquery.dataset, made.ends
@@ -175,7 +179,7 @@ class Computed:
     """What the graph made of a log, in files, before it is loaded anywhere."""
 
     staging: Staging
-    progress: checkpoint.Tracker
+    job: checkpoint.Tracker | Detached
     records: int
     ends: dict[int, int]
     watermark: datetime | None
@@ -218,32 +222,57 @@ def _compute(
 ) -> Computed:
     start, ends = _extent(params, from_archive)
     start = replace(start, log=log)
-    job = staging.folder.name
-    shape = Shape.of(params.windows, params.stream.windows_per_element)
-    tracked = checkpoint.Tracker(job, start, shape.windowing, shape.lags, shape.shards, raw=0)
+    name = staging.folder.name
+    sources = min(params.engine.sources, len(ends)) if runner == "flink" else 1
+    shape = replace(
+        Shape.of(params.windows, params.stream.windows_per_element), sources=max(sources, 1)
+    )
+    job: checkpoint.Tracker | Detached
+    if runner == "flink":
+        job = Detached(name)
+    else:
+        job = checkpoint.Tracker(name, start, shape.windowing, shape.lags, shape.shards, raw=0)
     total = sum(ends.values()) - sum(start.offsets.values())
     say(f"Procesando {number(total)} registros")
     if total:
         known = dead_letters.answered(params, start.offsets) if keep_dead_letters else None
-        source = LogSource(tracked, params, shape, from_archive, known, final_lateness)
-        pipeline = _pipeline(runner)
-        graph.build(pipeline, source, start, sinks, ends)
+        source = LogSource(job, params, shape, from_archive, known, final_lateness)
+        build = partial(graph.build, source=source, start=start, sinks=sinks, ends=ends)
         try:
-            pipeline.run().wait_until_finish()
+            _execute(params, runner, name, build, say)
         except RuntimeError as failure:
             raise _raised(failure) from failure
-        finally:
-            if isinstance(pipeline.runner, prism.OwnPrismRunner):
-                pipeline.runner.stop()
     lateness = params.windows.allowed_lateness if final_lateness is None else final_lateness
     reached = watermark(staging.marks(ends), lateness)
-    return Computed(staging, tracked, total, ends, reached)
+    return Computed(staging, job, total, ends, reached)
 
 
-def _pipeline(runner: Runner) -> beam.Pipeline:
+def _execute(
+    params: Params,
+    runner: Runner,
+    name: str,
+    build: Callable[[beam.Pipeline], object],
+    say: Progress,
+) -> None:
+    """Run a graph to its end."""
+    if runner == "flink":
+        flink.run(params, name, build, _is_final, say)
+        return
     if runner == "prism":
-        return beam.Pipeline(prism.runner(), prism.options())
-    return beam.Pipeline(FnApiRunner(), PipelineOptions([]))
+        pipeline = beam.Pipeline(prism.runner(), prism.options())
+    else:
+        pipeline = beam.Pipeline(FnApiRunner(), PipelineOptions([]))
+    build(pipeline)
+    try:
+        pipeline.run().wait_until_finish()
+    finally:
+        if isinstance(pipeline.runner, prism.OwnPrismRunner):
+            pipeline.runner.stop()
+
+
+def _is_final(failure: str) -> bool:
+    """Tell whether a step refused the log itself: it would again."""
+    return isinstance(_raised(RuntimeError(failure)), errors.IntegrityError)
 
 
 def _raised(failure: RuntimeError) -> Exception:

@@ -20,7 +20,7 @@ import apache_beam as beam
 import grpc
 
 from ..config import paths
-from ..config.errors import IntegrityError, ServiceError, is_full_disk, is_outage
+from ..config.errors import IntegrityError, ParamsError, ServiceError, is_full_disk, is_outage
 from ..config.params import Params
 from ..config.progress import Progress, silent
 from ..io import answering, kafka
@@ -110,11 +110,18 @@ def run(
     being caught up, is tried ``ATTEMPTS`` times without headway.
 
     Raises:
+        ParamsError: the params ask for another engine than Prism.
         ServiceError: a service does not answer at the start, the job failed as said, or another
             process writes the same tables.
         IntegrityError: the log has lost records that are still to be read, or is another one
             than the position and the archive speak of.
     """
+    if params.engine.runner != "prism":
+        raise ParamsError(
+            f"engine_runner es «{params.engine.runner}», y la tarea en directo corre por ahora "
+            "solo en Prism: usa «--set engine_runner=prism». En Flink corren las repeticiones "
+            "(«spotify-mlops replay --runner flink»)."
+        )
     with positions.exclusive(params):
         kafka.ensure_topic(params)
         warehouse.ensure_dataset(params, fills=True)

@@ -9,6 +9,7 @@ from apache_beam.options.pipeline_options import PortableOptions, StandardOption
 
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import ParamsError, ServiceError
+from spotify_mlops.operations import stream
 from spotify_mlops.operations.engines import flink
 
 ENDS = {
@@ -73,3 +74,64 @@ def test_cancelling_waits_for_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = flink.cancel(settings, flink.Job("a", "one", "RUNNING", 1))
     assert ended.state == "CANCELED"
     assert asked.count(("PATCH", "/jobs/a?mode=cancel")) == 1
+
+
+@pytest.mark.parametrize("runner", ["flink", "dataflow"])
+def test_the_live_job_runs_on_no_other_engine_and_says_so(runner: str) -> None:
+    with pytest.raises(ParamsError, match=f"engine_runner es «{runner}»"):
+        stream.run(params.load("local", engine_runner=runner))
+
+
+def test_a_job_that_has_too_few_slots_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flink, "_check_server", lambda params: None)
+    monkeypatch.setattr(flink, "_ask", lambda params, method, path: {"slots-total": 1})
+    with pytest.raises(ServiceError, match="1 huecos y la tarea «one» pide 2"):
+        flink.submit(params.load("flink", **ENDS, parallelism=2), "one", lambda pipeline: None)
+
+
+def test_a_job_that_ends_makes_no_checkpoints() -> None:
+    settings = params.load("flink", **ENDS)
+    makes = [
+        any(flag.startswith("--checkpointing_interval") for flag in found._flags)
+        for found in (flink.options(settings, "one", bounded=bounded) for bounded in (False, True))
+    ]
+    assert makes == [True, False]
+
+
+def play(monkeypatch: pytest.MonkeyPatch, failures: list[list[str]], end: str) -> list[str]:
+    """Play a job that has failed so at each look; return the requests that change something."""
+    changes: list[str] = []
+
+    def ask(params: Any, method: str, path: str) -> dict[str, Any]:
+        if method == "PATCH":
+            changes.append(path)
+        if path.endswith("/exceptions"):
+            texts = failures.pop(0) if len(failures) > 1 else failures[0]
+            return {"exceptionHistory": {"entries": [{"stacktrace": text} for text in texts]}}
+        state = "RUNNING" if len(failures) > 1 and not changes else end
+        return {"jobs": [{"jid": "a", "name": "one", "state": state, "start-time": 1}]}
+
+    job = flink.Job("a", "one", "RUNNING", 1)
+    monkeypatch.setattr(flink, "submit", lambda *given, **options: job)
+    monkeypatch.setattr(flink, "_ask", ask)
+    return changes
+
+
+def test_a_job_that_begins_again_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    play(monkeypatch, [[], ["one"], ["one"], ["two", "one"], ["two", "one"]], "FINISHED")
+    told: list[str] = []
+    flink.run(params.load("flink", **ENDS), "one", lambda _: None, lambda _: False, told.append)
+    assert len(told) == 2
+
+
+def test_what_would_fail_again_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = play(monkeypatch, [[], ["torn"], [], []], "CANCELED")
+    with pytest.raises(RuntimeError, match="torn"):
+        flink.run(params.load("flink", **ENDS), "one", lambda _: None, lambda text: text == "torn")
+    assert changes == ["/jobs/a?mode=cancel"]
+
+
+def test_a_job_that_failed_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    play(monkeypatch, [[], ["no room"], ["no room"]], "FAILED")
+    with pytest.raises(RuntimeError, match="no room"):
+        flink.run(params.load("flink", **ENDS), "one", lambda _: None, lambda _: False)

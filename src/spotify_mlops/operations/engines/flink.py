@@ -10,6 +10,7 @@ import http.client
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from ...config.errors import ServiceError, one_line
 from ...config.params import Params
+from ...config.progress import Progress, silent
 from ...config.references import LOCAL
 from ...io import addresses
 from ...io.http import peers
@@ -30,6 +32,10 @@ JOB_MANAGER, JOB_SERVER, WORKERS = "flink", "flink-jobs", "flink-workers"
 """The local services, as ``up`` names them."""
 ENDED = frozenset({"FINISHED", "CANCELED", "FAILED"})
 _CHECKPOINT_MS = 2000
+_CHECKPOINTS = (
+    f"--checkpointing_interval={_CHECKPOINT_MS}",
+    "--finish_bundle_before_checkpointing",
+)
 _BUNDLE_MS = 500
 _PATIENCE = 30.0
 _POLL = 0.1
@@ -52,11 +58,13 @@ class Job:
         return self.state in ENDED
 
 
-def options(params: Params, name: str) -> PipelineOptions:
-    """Return the options of a streaming job.
+def options(params: Params, name: str, *, bounded: bool = False) -> PipelineOptions:
+    """Return the options of a job that goes on for ever, or of one that ends with its log.
 
     ``finish_bundle_before_checkpointing``: without it a checkpoint may begin within a bundle, and
     Flink lets the watermark pass what the bundle gives out; those rows vanish, and no error tells.
+    A job that makes checkpoints never ends by itself, so one that is to end makes none: it is run
+    again from its beginning.
 
     Raises:
         ServiceError: an address is ``local`` and the cluster is not up.
@@ -68,22 +76,35 @@ def options(params: Params, name: str) -> PipelineOptions:
             *("--streaming", f"--job_name={name}", f"--parallelism={engine.parallelism}"),
             f"--job_endpoint={addresses.address(engine.flink_job_server, JOB_SERVER, 'jobs')}",
             *("--environment_type=EXTERNAL", f"--environment_config={workers}"),
-            f"--checkpointing_interval={_CHECKPOINT_MS}",
-            "--finish_bundle_before_checkpointing",
+            *(() if bounded else _CHECKPOINTS),
             f"--max_bundle_time_mills={_BUNDLE_MS}",
         ]
     )
 
 
-def submit(params: Params, name: str, build: Callable[[beam.Pipeline], object]) -> Job:
+def submit(
+    params: Params, name: str, build: Callable[[beam.Pipeline], object], *, bounded: bool = False
+) -> Job:
     """Submit what ``build`` makes of a pipeline, and return it once Flink has it.
+
+    Args:
+        params: where the cluster is, and how much of it the job takes.
+        name: of the job.
+        build: puts the graph into a pipeline.
+        bounded: whether the job ends by itself.
 
     Raises:
         ServiceError: the cluster is not up, or does not take the job.
     """
     _check_server(params)
+    slots = _ask(params, "GET", "/overview")["slots-total"]
+    if slots < params.engine.parallelism:
+        raise ServiceError(
+            f"Flink tiene {slots} huecos y la tarea «{name}» pide {params.engine.parallelism} "
+            "(parallelism): «spotify-mlops up» arranca los TaskManagers que falten."
+        )
     before = {job.id for job in jobs(params)}
-    pipeline = beam.Pipeline(PortableRunner(), options=options(params, name))
+    pipeline = beam.Pipeline(PortableRunner(), options=options(params, name, bounded=bounded))
     build(pipeline)
     result = pipeline.run()
     deadline = time.monotonic() + _PATIENCE
@@ -106,6 +127,50 @@ def _told(result: PipelineResult) -> str:
     except RuntimeError as error:
         return one_line(error, 300)
     return "no dice por qué"
+
+
+def run(
+    params: Params,
+    name: str,
+    build: Callable[[beam.Pipeline], object],
+    is_final: Callable[[str], bool],
+    say: Progress = silent,
+) -> None:
+    """Run a job that ends by itself, and wait for it. It is cancelled when the wait is interrupted.
+
+    Flink begins it again when a process dies, as soon as it has what it needs.
+
+    Args:
+        params: where the cluster is.
+        name: of the job.
+        build: puts the graph into a pipeline.
+        is_final: whether beginning again would not help, by the text of a failure.
+        say: takes a line of progress in Spanish.
+
+    Raises:
+        RuntimeError: the job failed; the text holds the traceback of the step.
+        ServiceError: the cluster is not up, does not take the job or loses it.
+    """
+    job = submit(params, name, build, bounded=True)
+    failures = 0
+    try:
+        while not job.is_over:
+            time.sleep(_POLL)
+            found = next((other for other in jobs(params) if other.id == job.id), None)
+            if found is None:
+                raise ServiceError(f"Flink ya no sabe de la tarea «{name}»: repite la orden.")
+            job, reasons = found, _failures(params, found)
+            if len(reasons) > failures and not job.is_over:
+                if is_final(reasons[0]):
+                    raise RuntimeError(reasons[0])
+                say("Flink empieza otra vez la tarea; si le falta un proceso, lo arranca «up»")
+            failures = len(reasons)
+    except BaseException:
+        with suppress(ServiceError):
+            cancel(params, job)
+        raise
+    if job.state != "FINISHED":
+        raise RuntimeError(failure(params, job) or f"Flink: la tarea «{name}» acabó en {job.state}")
 
 
 def jobs(params: Params) -> list[Job]:
@@ -154,8 +219,13 @@ def failure(params: Params, job: Job) -> str:
     Raises:
         ServiceError: it does not answer.
     """
+    return next(iter(_failures(params, job)), "")
+
+
+def _failures(params: Params, job: Job) -> list[str]:
+    """Return why a job failed each time, the last time first."""
     history = _ask(params, "GET", f"/jobs/{job.id}/exceptions")["exceptionHistory"]["entries"]
-    return str(history[0]["stacktrace"]) if history else ""
+    return [str(entry["stacktrace"]) for entry in history]
 
 
 def _check_server(params: Params) -> None:
