@@ -113,7 +113,9 @@ class DecodeAndMark(beam.PTransform):
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
         """Apply to the one batch that `ReadSlice` gives."""
-        return batches | beam.Map(_decode_and_mark, self._params.windows).with_output_types(pl.DataFrame)
+        return batches | beam.Map(_decode_and_mark, self._params.windows).with_output_types(
+            pl.DataFrame
+        )
 
 
 def _decode_and_mark(batch: pl.DataFrame, windows: Windows) -> pl.DataFrame:
