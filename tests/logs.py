@@ -17,7 +17,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from spotify_mlops.domain.events import LOG_COLUMNS, Ahead, decode, encode, encode_heartbeat
 from spotify_mlops.pipeline import checkpoint, graph, steps
-from spotify_mlops.pipeline.job import Detached, Job
+from spotify_mlops.pipeline.job import Job
 from spotify_mlops.pipeline.position import Position, start_of_log
 from spotify_mlops.pipeline.source import LogSource
 from spotify_mlops.pipeline.watermark import mark
@@ -208,7 +208,7 @@ def collecting(
         decode(log.clear(), Ahead.of(params.windows)), kept.marks, params.windows.allowed_lateness
     )[0]
     _logs[job], _batches[job], _outputs[job] = log, [empty], [nothing]
-    listens = kept if shape.sources == 1 else Detached(job)
+    listens = kept if shape.sources == 1 else Job(job)
     source = MemorySource(listens, params, shape)
     sinks = graph.Sinks([CollectRaw()], Collect())
     try:

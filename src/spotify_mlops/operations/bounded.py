@@ -38,7 +38,7 @@ from ..io.mongo.clients import database as mongo_database
 from ..model.promotions import PromotionHistory
 from ..pipeline import checkpoint, clock, graph
 from ..pipeline.crossings import crossings
-from ..pipeline.job import Detached
+from ..pipeline.job import Job
 from ..pipeline.position import Position, start_of_log
 from ..pipeline.sinks import archive, mongo, positions, rows, same_log
 from ..pipeline.sinks.dead_letters import DeadLettersSink
@@ -179,7 +179,7 @@ class Computed:
     """What the graph made of a log, in files, before it is loaded anywhere."""
 
     staging: Staging
-    job: checkpoint.Tracker | Detached
+    job: Job
     records: int
     ends: dict[int, int]
     watermark: datetime | None
@@ -224,13 +224,9 @@ def _compute(
     start = replace(start, log=log)
     name = staging.folder.name
     sources = min(params.engine.sources, len(ends)) if runner == "flink" else 1
-    shape = replace(
-        Shape.of(params.windows, params.stream.windows_per_element), sources=max(sources, 1)
-    )
-    job: checkpoint.Tracker | Detached
-    if runner == "flink":
-        job = Detached(name)
-    else:
+    shape = Shape.of(params.windows, params.stream.windows_per_element, sources)
+    job = Job(name)
+    if runner != "flink":
         job = checkpoint.Tracker(name, start, shape.windowing, shape.lags, shape.shards, raw=0)
     total = sum(ends.values()) - sum(start.offsets.values())
     say(f"Procesando {number(total)} registros")
@@ -241,7 +237,7 @@ def _compute(
         try:
             _execute(params, runner, name, build, say)
         except RuntimeError as failure:
-            raise _raised(failure) from failure
+            raise _told(str(failure)) or failure from failure
     lateness = params.windows.allowed_lateness if final_lateness is None else final_lateness
     reached = watermark(staging.marks(ends), lateness)
     return Computed(staging, job, total, ends, reached)
@@ -272,17 +268,17 @@ def _execute(
 
 def _is_final(failure: str) -> bool:
     """Tell whether a step refused the log itself: it would again."""
-    return isinstance(_raised(RuntimeError(failure)), errors.IntegrityError)
+    return isinstance(_told(failure), errors.IntegrityError)
 
 
-def _raised(failure: RuntimeError) -> Exception:
-    """Return the error that a step raised for the user; a runner tells it as text."""
-    for line in reversed(str(failure).splitlines()):
+def _told(failure: str) -> Exception | None:
+    """Return the error that a step raised for the user, if it did; a runner tells it as text."""
+    for line in reversed(failure.splitlines()):
         found = _ERROR_LINE.search(line)
         kind = getattr(errors, found["kind"], None) if found else None
         if found and kind is not None:
             return cast(Exception, kind(found["message"]))
-    return failure
+    return None
 
 
 @dataclass(frozen=True)

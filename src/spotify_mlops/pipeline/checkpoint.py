@@ -2,7 +2,7 @@
 
 The log is the state: a job keeps nothing across a restart but a `Position`. The source, the
 sinks and the saved position meet here, in the process that runs them (Prism's LOOPBACK workers
-are threads of it). On an engine that keeps its own state a job is `job.Detached`.
+are threads of it).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import polars as pl
 
 from ..domain.windows import Windowing
 from . import clock
+from .job import Job
 from .position import Position
 from .watermark import Marks
 
@@ -38,11 +39,11 @@ class WrittenWindow:
     written_at: datetime
 
 
-class Tracker:
+class Tracker(Job):
     """The acknowledgements of one run of a job. Safe to use from several threads.
 
-    It is a `job.Job` that travels with the graph by its name: a step finds it again in the process
-    that made it, and nowhere else.
+    It travels with the graph by its name: a step finds it again in the process that made it, and
+    nowhere else.
     """
 
     holds = True
@@ -61,7 +62,7 @@ class Tracker:
         ``name`` is that of this run alone: threads that a failed one left behind may still write,
         and must not acknowledge for the next.
         """
-        self.name = name
+        super().__init__(name)
         self._lock = threading.Lock()
         self._saving = threading.Lock()
         self._windowing = windowing
@@ -87,12 +88,8 @@ class Tracker:
         self._watermark: datetime | None = None
         self.acknowledged_windows = 0
         self._shared: dict[str, object] = {}
-        self.trouble: str | None = None
-        """What the source says of partitions that it cannot read for now."""
         self.finishing = threading.Event()
-        """Set by the source with its last batch: buffered sinks must write all they hold."""
         self.stopping = threading.Event()
-        """Set by whoever wants the job to end: the log then ends for the source where it is."""
         _trackers[name] = self
 
     def __reduce__(self) -> tuple[Callable[[str], Tracker], tuple[str]]:
@@ -100,7 +97,6 @@ class Tracker:
         return of, (self.name,)
 
     def shared(self, name: str, made: _T) -> _T:
-        """Return what the first caller made under this name: one for all instances of a DoFn."""
         return cast(_T, self._shared.setdefault(name, made))
 
     def read(
@@ -110,15 +106,6 @@ class Tracker:
         marks: Marks,
         appended: Mapping[int, datetime] | None = None,
     ) -> None:
-        """Take note of a batch that the source has claimed.
-
-        Args:
-            timely: ``window_start``, ``partition``, ``offset`` and ``mark`` of its events that
-                are in time.
-            offsets: the next record of each partition.
-            marks: after the batch.
-            appended: the append time of the last record of each partition in the batch.
-        """
         firsts = (
             timely.group_by("window_start", "partition")
             .agg(pl.col("offset", "mark").sort_by("offset").first())
@@ -140,7 +127,6 @@ class Tracker:
             self._offsets, self._marks = dict(offsets), dict(marks)
 
     def close(self, watermark: datetime) -> set[datetime]:
-        """Move the watermark; return the windows with events that it closes."""
         with self._lock:
             self._watermark = watermark
             closed = {w for w in self._open if w + self._windowing.length <= watermark}
@@ -153,7 +139,6 @@ class Tracker:
             return closed
 
     def acknowledge_raw(self, sink: str, offsets: Mapping[int, int]) -> None:
-        """Say that a raw sink holds durably all records below ``offsets``."""
         with self._lock:
             self._acknowledged[sink] = dict(offsets)
 
@@ -163,13 +148,6 @@ class Tracker:
         windows: Iterable[datetime],
         save: Callable[[Position], None] | None = None,
     ) -> None:
-        """Say that the rows of a shard's windows are written.
-
-        Args:
-            shard: of the rows.
-            windows: their starts.
-            save: is given the position where that made a window whole, one at a time, in order.
-        """
         if self._complete(shard, windows) and save is not None:
             with self._saving:
                 save(self.position())
@@ -223,7 +201,6 @@ class Tracker:
 
     @property
     def watermark(self) -> datetime | None:
-        """The watermark; None while a partition has no mark."""
         with self._lock:
             return self._watermark
 
@@ -235,12 +212,10 @@ class Tracker:
 
     @property
     def backlog(self) -> int:
-        """Windows closed by the watermark and not yet acknowledged."""
         with self._lock:
             return len(self._pending)
 
     def pending(self, shard: int, start: datetime, end: datetime) -> list[datetime]:
-        """Return the closed windows in [start, end) that a shard has not acknowledged."""
         with self._lock:
             return [
                 window

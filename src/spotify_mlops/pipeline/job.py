@@ -1,9 +1,4 @@
-"""What the source and the sinks of a job tell of their work, and what they ask about it.
-
-On Prism all of them are threads of one process, and a `checkpoint.Tracker` listens. On an engine
-with workers of its own nobody does: it keeps state and flow control itself, and what steps have to
-tell each other travels as rows.
-"""
+"""What the source and the sinks of a job tell of their work, and what they ask about it."""
 
 from __future__ import annotations
 
@@ -31,63 +26,6 @@ class Flag(Protocol):
         """Say it."""
 
 
-class Job(Protocol):
-    """A run of the graph, as its steps see it. It travels to them with the graph."""
-
-    name: str
-    trouble: str | None
-    """What the source says of partitions that it cannot read for now."""
-
-    @property
-    def holds(self) -> bool:
-        """Whether a sink may keep rows beyond a bundle; else an engine's checkpoint loses them."""
-
-    @property
-    def stopping(self) -> Flag:
-        """Set by whoever wants the job to end: the log then ends for the source where it is."""
-
-    @property
-    def finishing(self) -> Flag:
-        """Set by the source with its last batch: sinks must write all they hold."""
-
-    @property
-    def backlog(self) -> int:
-        """Windows closed by the watermark and not yet acknowledged."""
-
-    @property
-    def watermark(self) -> datetime | None:
-        """The watermark of the log; None where it is not known."""
-
-    def shared(self, name: str, made: _T) -> _T:
-        """Return what the first caller made under this name, or ``made``."""
-
-    def read(
-        self,
-        timely: pl.DataFrame,
-        offsets: Mapping[int, int],
-        marks: Marks,
-        appended: Mapping[int, datetime] | None = None,
-    ) -> None:
-        """Take note of a batch that the source has claimed; see `checkpoint.Tracker.read`."""
-
-    def close(self, watermark: datetime) -> object:
-        """Take note of the watermark."""
-
-    def acknowledge_raw(self, sink: str, offsets: Mapping[int, int]) -> None:
-        """Take note that a raw sink holds durably all records below ``offsets``."""
-
-    def acknowledge_windows(
-        self,
-        shard: int,
-        windows: Iterable[datetime],
-        save: Callable[[Position], None] | None = None,
-    ) -> None:
-        """Take note that a shard's windows are written; save the position if that moves it."""
-
-    def pending(self, shard: int, start: datetime, end: datetime) -> list[datetime]:
-        """Return the closed windows in [start, end) that a shard has not acknowledged."""
-
-
 class _Never:
     """A flag that nobody sets."""
 
@@ -98,21 +36,39 @@ class _Never:
         """Nobody asks."""
 
 
-class Detached:
-    """A job whose steps run in processes that share nothing: nobody is told, nothing is held."""
+class Job:
+    """A run of the graph, as its steps see it. It travels to them with the graph.
 
-    holds = False
-    stopping = finishing = _Never()
-    backlog = 0
-    watermark: datetime | None = None
+    This is one on an engine with workers of its own: it keeps state and flow control itself, what
+    steps have to tell each other travels as rows, and nobody listens here. On Prism all steps are
+    threads of one process, and a `checkpoint.Tracker` does.
+    """
+
+    holds: bool = False
+    """Whether a sink may keep rows beyond a bundle; else an engine's checkpoint loses them."""
+    stopping: Flag = _Never()
+    """Set by whoever wants the job to end: the log then ends for the source where it is."""
+    finishing: Flag = _Never()
+    """Set by the source with its last batch: sinks must write all they hold."""
     trouble: str | None = None
+    """What the source says of partitions that it cannot read for now."""
 
     def __init__(self, name: str) -> None:
         """Name the job: its sources keep their readers under this name."""
         self.name = name
 
+    @property
+    def backlog(self) -> int:
+        """Windows closed by the watermark and not yet acknowledged."""
+        return 0
+
+    @property
+    def watermark(self) -> datetime | None:
+        """The watermark of the log; None where it is not known."""
+        return None
+
     def shared(self, name: str, made: _T) -> _T:
-        """Return ``made``: each instance of a step has its own."""
+        """Return what the first caller made under this name, where steps share a process."""
         return made
 
     def read(
@@ -122,13 +78,22 @@ class Detached:
         marks: Marks,
         appended: Mapping[int, datetime] | None = None,
     ) -> None:
-        """The restriction of the source says it already."""
+        """Take note of a batch that the source has claimed.
 
-    def close(self, watermark: datetime) -> None:
-        """The closings say it already."""
+        Args:
+            timely: ``window_start``, ``partition``, ``offset`` and ``mark`` of its events that
+                are in time.
+            offsets: the next record of each partition.
+            marks: after the batch.
+            appended: the append time of the last record of each partition in the batch.
+        """
+
+    def close(self, watermark: datetime) -> set[datetime]:
+        """Move the watermark; return the windows with events that it closes, as far as known."""
+        return set()
 
     def acknowledge_raw(self, sink: str, offsets: Mapping[int, int]) -> None:
-        """The engine knows that the bundle was finished."""
+        """Take note that a raw sink holds durably all records below ``offsets``."""
 
     def acknowledge_windows(
         self,
@@ -136,8 +101,14 @@ class Detached:
         windows: Iterable[datetime],
         save: Callable[[Position], None] | None = None,
     ) -> None:
-        """The rows that were written say it already."""
+        """Take note that the rows of a shard's windows are written.
+
+        Args:
+            shard: of the rows.
+            windows: their starts.
+            save: is given the position where that made a window whole, one at a time, in order.
+        """
 
     def pending(self, shard: int, start: datetime, end: datetime) -> list[datetime]:
-        """Nobody waits for a window."""
+        """Return the closed windows in [start, end) that a shard has not acknowledged."""
         return []

@@ -63,12 +63,10 @@ class Shape:
     """Source elements, each with partitions of its own."""
 
     @classmethod
-    def of(cls, windows_params: Windows, windows_per_element: int = 1) -> Shape:
+    def of(cls, windows: Windows, windows_per_element: int = 1, sources: int = 1) -> Shape:
         """Return how the params cut the work."""
-        windows = windows_params
-        return cls(
-            Windowing.of(windows_params), tuple(windows.lags), windows.shards, windows_per_element
-        )
+        windowing, lags = Windowing.of(windows), tuple(windows.lags)
+        return cls(windowing, lags, windows.shards, windows_per_element, sources)
 
     @property
     def buckets(self) -> Windowing:

@@ -15,7 +15,7 @@ from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io import files
 from spotify_mlops.pipeline import checkpoint
-from spotify_mlops.pipeline.job import Detached, Job
+from spotify_mlops.pipeline.job import Job
 from spotify_mlops.pipeline.position import start_of_log
 from spotify_mlops.pipeline.sinks.buffered import BufferedDoFn
 
@@ -92,7 +92,7 @@ def test_a_tracker_travels_by_name_and_is_found_by_nobody_else(job: checkpoint.T
 
 
 def test_where_nothing_is_held_a_bundle_ends_with_its_rows_written() -> None:
-    sink = Sink(pickle.loads(pickle.dumps(Detached("elsewhere"))))
+    sink = Sink(pickle.loads(pickle.dumps(Job("elsewhere"))))
     for first in (0, 1):
         sink.process(batch(first))
         sink.finish_bundle()

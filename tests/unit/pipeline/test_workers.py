@@ -19,7 +19,7 @@ from oracle import Rules
 from spotify_mlops.domain.events import Ahead, decode
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.operations.stream import live_sinks
-from spotify_mlops.pipeline.job import Detached
+from spotify_mlops.pipeline.job import Job
 from spotify_mlops.pipeline.sinks import rows
 from spotify_mlops.pipeline.sinks.mongo import LatestEventsSink
 from spotify_mlops.pipeline.sinks.staging import StageRaw, StageWindows, Staging
@@ -85,7 +85,7 @@ def test_modules_keep_nothing_in_a_process_but_caches() -> None:
 def dofns(folder: Path) -> dict[str, object]:
     """Return every step that does more than call a function, by name."""
     settings, shape = settings_of(RULES, 7), shape_of(RULES, 2, 1)
-    job = Detached("elsewhere")
+    job = Job("elsewhere")
     windowing = Windowing.of(settings.windows)
     staging = Staging(folder)
     live = live_sinks(settings)
