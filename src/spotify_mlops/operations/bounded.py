@@ -29,7 +29,6 @@ from ..config.params import Params
 from ..config.progress import Progress, silent
 from ..config.spanish import number
 from ..domain.schemas import PREDICTION_SCHEMA, ROW_KEY
-from ..domain.windows import Windowing
 from ..io import bigquery, files, kafka
 from ..io.archive.location import archive_root
 from ..io.bigquery import tables, warehouse
@@ -37,7 +36,6 @@ from ..io.local import state
 from ..io.mongo.clients import database as mongo_database
 from ..model.promotions import PromotionHistory
 from ..pipeline import checkpoint, clock, graph
-from ..pipeline.crossings import crossings
 from ..pipeline.job import Job
 from ..pipeline.position import Position, start_of_log
 from ..pipeline.sinks import archive, mongo, positions, rows, same_log
@@ -332,25 +330,12 @@ def _extent(params: Params, from_archive: bool) -> tuple[Position, dict[int, int
 
 
 def _sinks(params: Params, staging: Staging, replay: bool) -> graph.Sinks:
-    windowing = Windowing.of(params.windows)
-    raw: list[graph.RawSink] = [
-        StageRaw(
-            staging,
-            tables.EVENTS.name,
-            lambda marked: rows.event_rows(marked, windowing),
-            "Events",
-        ),
-        StageRaw(
-            staging,
-            tables.DEAD_LETTERS.name,
-            lambda marked: rows.dead_letter_rows(marked, params.kafka.topic),
-            "DeadLetterRows",
-        ),
-        StageRaw(staging, tables.COUNTERS.name, rows.heartbeat_rows, "Heartbeats"),
-        StageRaw(
-            staging, tables.CROSSINGS.name, lambda marked: crossings(marked, windowing), "Crossings"
-        ),
-    ]
+    letters = partial(rows.dead_letter_rows, topic=params.kafka.topic)
+    staged = (
+        *rows.of_records(params.windows),
+        rows.RecordRows("DeadLetterRows", tables.DEAD_LETTERS, letters),
+    )
+    raw: list[graph.RawSink] = [StageRaw(staging, each) for each in staged]
     if not replay:
         saved = positions.load(params)
         published = saved.acknowledged if saved is not None else {}

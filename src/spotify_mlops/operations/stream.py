@@ -33,7 +33,7 @@ from ..pipeline.sinks import positions, rows, same_log
 from ..pipeline.sinks.archive import ArchiveSink
 from ..pipeline.sinks.dead_letters import DeadLettersSink
 from ..pipeline.sinks.mongo import OperationalSink
-from ..pipeline.sinks.warehouse import CrossingsSink, EventsSink, HeartbeatsSink
+from ..pipeline.sinks.warehouse import AppendSink
 from ..pipeline.sinks.windows import LiveWindows
 from ..pipeline.source import CREDIT, LogSource, forget
 from ..pipeline.steps import Shape
@@ -87,9 +87,7 @@ def live_sinks(params: Params) -> graph.Sinks:
         [
             ArchiveSink(params, FLUSH_SECONDS),
             DeadLettersSink(params, FLUSH_SECONDS),
-            EventsSink(params, FLUSH_SECONDS),
-            HeartbeatsSink(params, FLUSH_SECONDS),
-            CrossingsSink(params, FLUSH_SECONDS),
+            *(AppendSink(params, FLUSH_SECONDS, each) for each in rows.of_records(params.windows)),
             OperationalSink(params, FLUSH_SECONDS),
         ],
         LiveWindows(params),

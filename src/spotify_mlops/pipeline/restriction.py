@@ -50,12 +50,9 @@ class LogPosition:
         """Return the position with these marks."""
         return cls(dict(offsets), _microseconds(marks), None if ends is None else dict(ends))
 
-    def moved(
-        self, offsets: Mapping[int, int], marks: Marks, sent: Mapping[datetime, list[int]]
-    ) -> LogPosition:
-        """Return the position after a batch."""
-        counted = {_micros(window): rows for window, rows in sent.items()}
-        return replace(self, offsets=dict(offsets), marks=_microseconds(marks), sent=counted)
+    def moved(self, offsets: Mapping[int, int], marks: Marks) -> LogPosition:
+        """Return the position after a batch, with nothing told of it yet."""
+        return replace(self, offsets=dict(offsets), marks=_microseconds(marks))
 
     @property
     def sent_times(self) -> dict[datetime, list[int]]:

@@ -153,9 +153,9 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
         timely = _timely(marked, source.shape)
         pieces = list(steps.by_shard(timely, source.shape))
         sent = steps.count_sent(pieces, position.sent_times, source.shape)
-        position = position.moved(offsets, marks, sent)
+        position = position.moved(offsets, marks)
         reached = _watermark(source, position)
-        position, closings = _closed(position, reached, source.shape)
+        position, closings = _closed(position, sent, reached, source.shape)
         if not tracker.try_claim(position):
             reader.close()  # what was polled is read again from the restriction that is left
             return
@@ -227,7 +227,10 @@ def _count(marked: pl.DataFrame, timely: pl.DataFrame) -> None:
 
 
 def _closed(
-    position: LogPosition, reached: datetime | None, shape: steps.Shape
+    position: LogPosition,
+    sent: Mapping[datetime, list[int]],
+    reached: datetime | None,
+    shape: steps.Shape,
 ) -> tuple[LogPosition, list[steps.Piece]]:
     """Close what the watermark has passed: the position after it, and what to tell the shards.
 
@@ -235,25 +238,20 @@ def _closed(
     every window, for others may have something there.
     """
     if reached is None:
-        return position, []
-    sent, length = position.sent_times, shape.windowing.length
+        return position.with_sent(sent), []
+    length = shape.windowing.length
     closed = {window: rows for window, rows in sent.items() if window + length <= reached}
     quiet: list[datetime] = []
     following = shape.windowing.start(reached)
     if position.floor_time is not None and following > position.floor_time:
         first = shape.buckets.start(position.floor_time)
         last = shape.buckets.start(following - length)
-        quiet = [first + i * shape.buckets.length for i in range(_steps(first, last, shape) + 1)]
+        passed = (last - first) // shape.buckets.length
+        quiet = [first + i * shape.buckets.length for i in range(passed + 1)]
         position = position.with_floor(following)
-    if not closed and not quiet:
-        return position, []
     left = {window: rows for window, rows in sent.items() if window not in closed}
     told = steps.closing(closed, position.source, reached, shape, quiet)
     return position.with_sent(left), list(told)
-
-
-def _steps(first: datetime, last: datetime, shape: steps.Shape) -> int:
-    return (last - first) // shape.buckets.length
 
 
 def _watermark(source: LogSource, position: LogPosition) -> datetime | None:

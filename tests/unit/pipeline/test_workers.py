@@ -17,7 +17,6 @@ from agreement import settings_of, shape_of
 from logs import event_log, random_events
 from oracle import Rules
 from spotify_mlops.domain.events import Ahead, decode
-from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.operations.stream import live_sinks
 from spotify_mlops.pipeline.job import Job
 from spotify_mlops.pipeline.sinks import rows
@@ -86,10 +85,9 @@ def dofns(folder: Path) -> dict[str, object]:
     """Return every step that does more than call a function, by name."""
     settings, shape = settings_of(RULES, 7), shape_of(RULES, 2, 1)
     job = Job("elsewhere")
-    windowing = Windowing.of(settings.windows)
     staging = Staging(folder)
     live = live_sinks(settings)
-    stage = StageRaw(staging, "events", lambda marked: rows.event_rows(marked, windowing), "Events")
+    stage = StageRaw(staging, rows.of_records(settings.windows)[0])
     sinks = {sink.name: sink.dofn(job) for sink in (*live.raw, LatestEventsSink(settings))}
     return sinks | {
         "read": _ReadDoFn(LogSource(job, settings, shape)),
@@ -136,7 +134,7 @@ def test_a_bundle_of_another_process_is_written_when_it_ends(tmp_path: Path) -> 
     decoded = decode(event_log(random_events(40, 600, seed=3), None, 1), Ahead.of(settings.windows))
     marked, _ = mark(decoded, {0: None}, RULES.lateness)
     elsewhere(tmp_path, [dofns(tmp_path)["stage"]], marked)
-    (written,) = Staging(tmp_path).files("events")
+    (written,) = Staging(tmp_path).files("spotify_events")
     assert pl.read_parquet(written)["log_offset"].to_list() == list(range(40))
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import polars as pl
 
+from ...config.sections import Windows
 from ...domain import schemas
 from ...domain.events import Kind, withheld
 from ...domain.windows import Windowing
+from ...io.bigquery import tables
+from ...io.bigquery.tables import Table
+from ..crossings import crossings
 
 _POSITION = (
     pl.col("partition").cast(pl.Int64).alias("log_partition"),
@@ -65,3 +72,28 @@ def closed_rows(until: datetime | None, written_at: datetime) -> pl.DataFrame:
 def stamped(rows: pl.DataFrame, written_at: datetime) -> pl.DataFrame:
     """Add the wall-clock column ``written_at``, which comparisons leave out."""
     return rows.with_columns(written_at=pl.lit(written_at, schemas.WRITTEN_SCHEMA["written_at"]))
+
+
+@dataclass(frozen=True)
+class RecordRows:
+    """What one table has of the records of the log.
+
+    Attributes:
+        name: of the sink that writes it.
+        table: which one.
+        of: the rows of a marked batch.
+    """
+
+    name: str
+    table: Table
+    of: Callable[[pl.DataFrame], pl.DataFrame]
+
+
+def of_records(windows: Windows) -> tuple[RecordRows, ...]:
+    """Return what every run writes of the records; dead letters go to their topic too."""
+    windowing = Windowing.of(windows)
+    return (
+        RecordRows("Events", tables.EVENTS, partial(event_rows, windowing=windowing)),
+        RecordRows("Heartbeats", tables.COUNTERS, heartbeat_rows),
+        RecordRows("Crossings", tables.CROSSINGS, partial(crossings, windowing=windowing)),
+    )

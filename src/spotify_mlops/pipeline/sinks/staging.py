@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from ..job import Job
 from ..transforms import PredictedRows
 from . import rows
 from .buffered import BufferedDoFn
+from .rows import RecordRows
 
 
 @dataclass(frozen=True)
@@ -67,41 +68,36 @@ class Staging:
 
 
 class _StageRawDoFn(BufferedDoFn):
-    def __init__(
-        self,
-        job: Job,
-        staging: Staging,
-        table: str,
-        label: str,
-        select: Callable[[pl.DataFrame], pl.DataFrame],
-    ) -> None:
-        super().__init__(job, label, 0)
+    def __init__(self, job: Job, staging: Staging, rows: RecordRows) -> None:
+        super().__init__(job, rows.name, 0)
         self._staging = staging
-        self._table = table
-        self._label = label
-        self._rows_of = select
+        self._rows = rows
 
     def select(self, marked: pl.DataFrame) -> pl.DataFrame:
-        return self._rows_of(marked)
+        return self._rows.of(marked)
 
     def write(self, rows: pl.DataFrame) -> None:
         # By the first record in it: a runner may use several instances of this DoFn.
         partition, offset = rows.select("log_partition", "log_offset").row(0)
-        self._staging.write(self._table, f"{self._label}-{partition}-{offset:012d}", rows)
+        name = f"{self._rows.name}-{partition}-{offset:012d}"
+        self._staging.write(self._rows.table.name, name, rows)
 
 
 @dataclass(frozen=True)
 class StageRaw:
-    """Stages rows of marked batches for one table."""
+    """Stages rows of records for their table."""
 
     staging: Staging
-    table: str
-    select: Callable[[pl.DataFrame], pl.DataFrame]
-    name: str
+    rows: RecordRows
+
+    @property
+    def name(self) -> str:
+        """Name the sink within its job."""
+        return self.rows.name
 
     def dofn(self, job: Job) -> BufferedDoFn:
         """Return the DoFn that writes."""
-        return _StageRawDoFn(job, self.staging, self.table, self.name, self.select)
+        return _StageRawDoFn(job, self.staging, self.rows)
 
 
 class _StageWindowsDoFn(beam.DoFn):
