@@ -82,6 +82,10 @@ class LogSource:
             return ArchiveReader(self.params, offsets)
         return KafkaReader(self.params, offsets)
 
+    def poll(self, reader: Prefetcher, position: LogPosition) -> pl.DataFrame:
+        """Return what a reader gives next of what is to be read, decoded."""
+        return steps.keep_dead_letters(position.before_end(reader.poll()), self.dead_letters)
+
     def floor(self, position: LogPosition) -> datetime | None:
         """Return the start of the first window in which an event of the log can be in time.
 
@@ -102,9 +106,9 @@ class LogSource:
         reader = Prefetcher(self.open(left.offsets), self.params)
         with contextlib.closing(reader):
             while any(time is None and not left.ended(p) for p, time in found.items()):
-                batch = reader.poll()
+                batch = self.poll(reader, left)
                 read = batch.group_by("partition").agg(pl.col("offset").last() + 1).rows()
-                marking = left.before_end(batch).filter(pl.col("kind") != Kind.DEAD_LETTER)
+                marking = batch.filter(pl.col("kind") != Kind.DEAD_LETTER)
                 first = marking.group_by("partition").agg(pl.col("event_time").first()).rows()
                 found |= {p: time for p, time in first if found[p] is None}
                 left = replace(left, offsets=left.offsets | dict(read))
@@ -192,7 +196,7 @@ def _next_batch(
 ) -> tuple[pl.DataFrame, dict[int, datetime | None]]:
     """Return the next batch, no more than the credit allows, marked; and the marks after it."""
     before, lateness = position.times, source.params.windows.allowed_lateness
-    batch = steps.keep_dead_letters(position.before_end(reader.poll()), source.dead_letters)
+    batch = source.poll(reader, position)
     if not bounded:
         caught_up = reader.caught_up
         interpreter.take_turns(interpreter.SHORT_TURN if caught_up else interpreter.LONG_TURN)
