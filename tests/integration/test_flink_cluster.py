@@ -40,19 +40,13 @@ def up_again() -> Iterator[Callable[[], dict[str, state.Record]]]:
 def records(
     up_again: Callable[[], dict[str, state.Record]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, state.Record]]:
-    before = os.environ.get("SPOTIFY_MLOPS_STATE")
-    os.environ["SPOTIFY_MLOPS_STATE"] = str(tmp_path_factory.mktemp("flink") / "state")
-    paths = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # the workers import the steps
-    try:
-        yield up_again()
-    finally:
-        services.down()
-        for name, value in (("SPOTIFY_MLOPS_STATE", before), ("PYTHONPATH", paths)):
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path_factory.mktemp("flink") / "state"))
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # the workers import the steps
+        try:
+            yield up_again()
+        finally:
+            services.down()
 
 
 @pytest.fixture
