@@ -15,6 +15,7 @@ from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.pipeline import clock
 from spotify_mlops.pipeline.job import Job
 from spotify_mlops.pipeline.sinks import rows
+from spotify_mlops.pipeline.sinks.buffered import BufferedDoFn
 from spotify_mlops.pipeline.transforms import PredictedRows
 
 _counts: dict[str, Counter[str]] = {}
@@ -54,15 +55,15 @@ class Count(beam.DoFn):
         self._seen = 0
 
 
-class _CountRawDoFn(beam.DoFn):
+class _CountRawDoFn(BufferedDoFn):
     def __init__(self, job: Job, params: Params) -> None:
-        self._job = job.name
+        super().__init__(job, "Count", 0)
         self._topic = params.kafka.topic
         self._windowing = Windowing.of(params.windows)
 
     def process(self, marked: pl.DataFrame) -> None:
         _add(
-            self._job,
+            self._job.name,
             records=marked.height,
             events=rows.event_rows(marked, self._windowing).height,
             dead_letters=rows.dead_letter_rows(marked, self._topic).height,
@@ -77,7 +78,7 @@ class CountRaw:
     params: Params
     name: str = "Count"
 
-    def dofn(self, job: Job) -> beam.DoFn:
+    def dofn(self, job: Job) -> BufferedDoFn:
         """Return the DoFn that counts."""
         return _CountRawDoFn(job, self.params)
 

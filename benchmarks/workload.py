@@ -31,7 +31,7 @@ from spotify_mlops.io import bigquery, kafka, mongo
 from spotify_mlops.io.bigquery import warehouse
 from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import train
-from spotify_mlops.operations import prism
+from spotify_mlops.operations.engines import prism
 from spotify_mlops.pipeline import checkpoint, graph, steps, watermark
 from spotify_mlops.pipeline.kafka_reader import KafkaReader
 from spotify_mlops.pipeline.position import start_of_log

@@ -17,7 +17,7 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.io import files, kafka
 from spotify_mlops.io.bigquery import tables
 from spotify_mlops.io.local import state
-from spotify_mlops.operations import apps, audit, bounded, compare, stream
+from spotify_mlops.operations import apps, audit, bounded, compare
 from spotify_mlops.pipeline.sinks import positions, same_log
 
 END = datetime(2026, 1, 6, tzinfo=UTC)
@@ -136,7 +136,7 @@ def test_a_topic_made_again_while_the_job_runs_ends_it(services: dict[str, state
         text=True,
     )
     try:
-        while not stream.ready_file().exists():
+        while not apps.ready_file().exists():
             assert job.poll() is None
         remake(settings)
         publish(settings, 1000, 1400)

@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from typing import Any
 
 import click
 
+from ..config import params as parameters
 from ..config.params import Params
 from ..config.spanish import number
 from . import usage
-from .options import answer, json_option, require, say, with_params
+from .options import answer, json_option, require, say, with_params, with_params_file
 
 
 @click.command(cls=usage.Command)
 @click.option("--until-caught-up", is_flag=True, help="Termina cuando responde de todo lo que hay.")
-@with_params
+@click.option(
+    "--runner",
+    type=click.Choice(["prism", "flink"]),
+    help="Quién ejecuta el grafo; las tablas no dependen de ello. [por defecto: engine_runner]",
+)
+@with_params_file
 @json_option
-def stream(until_caught_up: bool, params: Params, as_json: bool) -> None:
+def stream(
+    until_caught_up: bool,
+    runner: str | None,
+    params_file: str,
+    overrides: dict[str, Any],
+    as_json: bool,
+) -> None:
     """La tarea en directo: Kafka a BigQuery, MongoDB y archivo, con predicciones."""
+    chosen = {} if runner is None else {"engine_runner": runner}
+    params = parameters.load(params_file, **overrides | chosen)
     require(params)
     # After the check: it brings Beam, which takes seconds.
     from ..io.local import processes

@@ -176,6 +176,14 @@ CROSSING_SCHEMA = Columns(
 CLOSED_SCHEMA = Columns({"closed_until": UTC_MICROSECONDS}, WRITTEN_SCHEMA)
 """Windows that end by ``closed_until`` are closed and written."""
 
+WRITTEN_WINDOW_SCHEMA = Columns(
+    {"job": pl.String},  # one run of it: where it began is known
+    KEY_SCHEMA.only("window_start"),
+    {"shard": pl.Int64, "shards": pl.Int64},
+    WRITTEN_SCHEMA,
+)
+"""A shard's rows of a window are all written; ``shards`` are those that the window has."""
+
 # What was seen of models and jobs
 
 METRIC_SCHEMA = Columns(

@@ -13,7 +13,7 @@ from ..config.spanish import exact
 from ..io import bigquery, retry
 from ..io.http import ports
 from ..io.local import environment, processes, state
-from .stream import ready_file
+from .engines.attempt import ready_file
 
 STREAM, SIMULATOR, OBSERVER, DASHBOARD = "stream", "simulator", "observer", "dashboard"
 _OBSERVE_SECONDS = 30

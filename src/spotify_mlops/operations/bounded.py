@@ -7,7 +7,6 @@ replaced, so a run can be repeated.
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -15,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import apache_beam as beam
 import msgspec
@@ -24,7 +23,8 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from ..config import errors, paths
+from ..config import paths
+from ..config.errors import IntegrityError
 from ..config.params import Params
 from ..config.progress import Progress, silent
 from ..config.spanish import number
@@ -44,13 +44,11 @@ from ..pipeline.sinks.staging import StageRaw, StageWindows, Staging
 from ..pipeline.source import LogSource
 from ..pipeline.steps import Shape
 from ..pipeline.watermark import watermark
-from . import dead_letters, prism
-from .engines import flink
+from . import dead_letters
+from .engines import flink, prism
+from .engines.attempt import told
 
 Runner = Literal["fnapi", "prism", "flink"]
-_ERROR_LINE = re.compile(
-    rf"{re.escape(errors.__name__)}\.(?P<kind>\w+): (?P<message>.*?)(?: \[while running .*)?$"
-)
 _DECISIVE_PARAMS = (
     "project", "archive", "kafka_bootstrap", "topic", "model_name", "horizon", "level_alta",
     "level_media",
@@ -235,7 +233,7 @@ def _compute(
         try:
             _execute(params, runner, name, build, say)
         except RuntimeError as failure:
-            raise _told(str(failure)) or failure from failure
+            raise told(failure) or failure from failure
     lateness = params.windows.allowed_lateness if final_lateness is None else final_lateness
     reached = watermark(staging.marks(ends), lateness)
     return Computed(staging, job, total, ends, reached)
@@ -266,17 +264,7 @@ def _execute(
 
 def _is_final(failure: str) -> bool:
     """Tell whether a step refused the log itself: it would again."""
-    return isinstance(_told(failure), errors.IntegrityError)
-
-
-def _told(failure: str) -> Exception | None:
-    """Return the error that a step raised for the user, if it did; a runner tells it as text."""
-    for line in reversed(failure.splitlines()):
-        found = _ERROR_LINE.search(line)
-        kind = getattr(errors, found["kind"], None) if found else None
-        if found and kind is not None:
-            return cast(Exception, kind(found["message"]))
-    return None
+    return isinstance(told(failure), IntegrityError)
 
 
 @dataclass(frozen=True)

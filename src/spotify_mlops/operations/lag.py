@@ -134,17 +134,17 @@ def measure(params: Params) -> Lag:
     """
     report = _running(params)
     ends = {p: high for p, (_, high) in kafka.offsets(params).items()}
-    newest = _newest(params, ends)
+    last = newest(params, ends)
     now = datetime.now(UTC)
     if report is not None:
         age = (now - report.written_at).total_seconds()
-        return _lag("job", max(age, 0.0), report.position, ends, newest, report)
+        return _lag("job", max(age, 0.0), report.position, ends, last, report)
     position = positions.load(params)
     if position is None:
-        return _lag("none", None, Position({}, {}), ends, newest)
+        return _lag("none", None, Position({}, {}), ends, last)
     written = files.modified(positions.position_file(params)) or now.timestamp()
     age = now.timestamp() - written
-    return _lag("position", max(age, 0.0), position, ends, newest)
+    return _lag("position", max(age, 0.0), position, ends, last)
 
 
 def _lag(
@@ -152,14 +152,14 @@ def _lag(
     age: float | None,
     position: Position,
     ends: Mapping[int, int],
-    newest: Mapping[int, datetime],
+    tails: Mapping[int, datetime],
     report: LagReport | None = None,
 ) -> Lag:
     partitions = []
     for partition, end in sorted(ends.items()):
         records = max(end - position.acknowledged.get(partition, 0), 0)
         unread = max(end - report.read.get(partition, 0), 0) if report else None
-        mark, last = position.acknowledged_marks.get(partition), newest.get(partition)
+        mark, last = position.acknowledged_marks.get(partition), tails.get(partition)
         seconds = None if mark is None or last is None else max((last - mark).total_seconds(), 0.0)
         partitions.append(
             PartitionLag(partition, end, records, unread, last, mark, seconds if records else 0.0)
@@ -183,7 +183,7 @@ def _report_file(params: Params) -> Path:
     return paths.state_dir() / "run" / f"{params.kafka.topic}-{params.bigquery.dataset}.report.json"
 
 
-def _newest(params: Params, ends: Mapping[int, int]) -> dict[int, datetime]:
+def newest(params: Params, ends: Mapping[int, int]) -> dict[int, datetime]:
     """Return the newest event time among the last records of each partition."""
     first = {p: max(end - _LAST_RECORDS, 0) for p, end in ends.items()}
     rows = [

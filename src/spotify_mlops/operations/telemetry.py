@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import polars as pl
 
@@ -18,7 +19,7 @@ from ..config.errors import UserError
 from ..config.params import Params
 from ..io.bigquery import frames, tables
 from ..io.bigquery.appending import Appender
-from ..pipeline.checkpoint import Tracker, WrittenWindow
+from ..pipeline.checkpoint import WrittenWindow
 from ..pipeline.sinks import rows
 from . import lag
 from .lag import Lag
@@ -30,8 +31,19 @@ _DEADLINE = timedelta(seconds=5)
 _log = logging.getLogger(__name__)
 
 
+class Written(Protocol):
+    """What is asked of a job."""
+
+    @property
+    def written_until(self) -> datetime | None:
+        """All windows that end by then are written, those without a row too; None if unknown."""
+
+    def take_written(self) -> Sequence[WrittenWindow]:
+        """Return the windows that were written whole since the last time this was asked."""
+
+
 @contextmanager
-def told(params: Params, progress: Tracker) -> Iterator[None]:
+def told(params: Params, progress: Written) -> Iterator[None]:
     """Tell of a job for as long as the block runs, and once more at its end."""
     ended = threading.Event()
     teller = threading.Thread(
@@ -70,7 +82,7 @@ def freshness_rows(written: Sequence[WrittenWindow]) -> pl.DataFrame:
     return frames.frame(tables.FRESHNESS, rows)
 
 
-def _tell(params: Params, progress: Tracker, ended: threading.Event) -> None:
+def _tell(params: Params, progress: Written, ended: threading.Event) -> None:
     patient = params.replace(sink_deadline=_DEADLINE)
     with (
         Appender(patient, tables.LAG) as lags,

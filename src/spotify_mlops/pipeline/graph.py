@@ -14,6 +14,7 @@ from ..io.patches import malloc
 from . import steps
 from .job import Job
 from .position import Position
+from .sinks.buffered import BufferedDoFn, InOrderDoFn
 from .source import PIECES, LogSource, ReadLog
 from .transforms import ProcessEvents
 
@@ -25,7 +26,7 @@ class RawSink(Protocol):
     def name(self) -> str:
         """Name the sink within its job."""
 
-    def dofn(self, job: Job) -> beam.DoFn:
+    def dofn(self, job: Job) -> BufferedDoFn:
         """Return the DoFn that writes; it is fused with the source."""
 
 
@@ -38,7 +39,11 @@ class WindowSink(Protocol):
 
 @dataclass(frozen=True)
 class Sinks:
-    """Where the results go."""
+    """Where the results go.
+
+    Where the job does not hold rows, each bundle's records go to the last of the raw sinks when
+    the others have them.
+    """
 
     raw: Sequence[RawSink]
     windows: WindowSink
@@ -70,8 +75,12 @@ def process(marked: Any, pieces: Any, source: LogSource, start: Position, sinks:
     """Put what follows the source into a pipeline; ``marked`` and ``pieces`` are its outputs."""
     unwritten = beam.Map(steps.at_or_after, dict(start.acknowledged))
     fresh = marked | "Fresh" >> unwritten.with_output_types(pl.DataFrame)
-    for sink in sinks.raw:
-        _ = fresh | f"Write{sink.name}" >> beam.ParDo(sink.dofn(source.job))
+    if source.job.holds:
+        for sink in sinks.raw:
+            _ = fresh | f"Write{sink.name}" >> beam.ParDo(sink.dofn(source.job))
+    else:
+        raw = InOrderDoFn([sink.dofn(source.job) for sink in sinks.raw])
+        _ = fresh | "WriteRecords" >> beam.ParDo(raw)
     processing = ProcessEvents(source.shape, source.params, start.write_from)
     processed = pieces | "ProcessEvents" >> processing
     writing = beam.ParDo(sinks.windows.dofn(source.job)).with_output_types(tuple[int, int])

@@ -30,6 +30,8 @@ class Position:
     """The identity of the topic; None in a position of an older version."""
     witnesses: Mapping[int, tuple[int, datetime]] = field(default_factory=dict)
     """Per partition, a record (offset, append time) that was acknowledged: one of the last."""
+    job: str | None = None
+    """The run that goes on from here, where what it writes says how far it came."""
 
     def to_json(self) -> bytes:
         """Return the position as a JSON document."""

@@ -31,8 +31,8 @@ class LogPosition:
         marks: per partition, or None.
         ends: per partition, where to stop; None reads for ever.
         source: which of the sources this is; each has partitions of its own.
-        floor: where there are several, all windows that begin before are closed by this one; it
-            closes those that follow too where it has nothing in them, for others may.
+        floor: all windows that begin before are closed by this one; it closes those that follow
+            too where it has nothing in them. Without, it says nothing of such windows.
         sent: per window that is not closed, the events that were sent to each shard.
     """
 
@@ -80,8 +80,6 @@ class LogPosition:
         """
         if number > len(self.offsets):
             raise ValueError(f"{number} sources for {len(self.offsets)} partitions")
-        if number == 1:
-            return [self]
         parts = [sorted(self.offsets)[first::number] for first in range(number)]
         return [
             LogPosition(

@@ -182,7 +182,7 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
             return
         if bounded and job.holds:
             continue
-        if not bounded:
+        if not bounded and job.holds:
             _beat(job, reader, position, source.params.stream)
         # What closes a window leaves at once.
         if closings or time.monotonic() - began >= CHECKPOINT_SECONDS:
@@ -238,8 +238,8 @@ def _closed(
 ) -> tuple[LogPosition, list[steps.Piece]]:
     """Close what the watermark has passed: the position after it, and what to tell the shards.
 
-    One source alone has nothing to say of windows in which it has nothing; of several each closes
-    every window, for others may have something there.
+    With a floor it closes every window: other sources may have something there, and whoever
+    asks up to where all is written finds no gap.
     """
     if reached is None:
         return position.with_sent(sent), []
@@ -336,7 +336,8 @@ class ReadLog(beam.PTransform[Any, Any]):
         """Apply to the beginning of a pipeline."""
         position = LogPosition.at(self.start.offsets, self.start.marks, self.ends or None)
         number = self.source.shape.sources
-        parts = position.of_sources(number, self.source.floor(position) if number > 1 else None)
+        closes_all = number > 1 or not self.source.job.holds
+        parts = position.of_sources(number, self.source.floor(position) if closes_all else None)
         made = pbegin | beam.Create(parts, reshuffle=len(parts) > 1)
         reading = beam.ParDo(_ReadDoFn(self.source))
         outputs = made | reading.with_outputs(PIECES, main="marked")

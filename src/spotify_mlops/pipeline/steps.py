@@ -195,7 +195,9 @@ def closing(
             yield Piece(shard, bucket, pl.DataFrame(said, CLOSING_SCHEMA))
 
 
-def summarise(frames: Iterable[pl.DataFrame], shape: Shape) -> tuple[pl.DataFrame, pl.DataFrame]:
+def summarise(
+    frames: Iterable[pl.DataFrame], shape: Shape
+) -> tuple[pl.DataFrame, pl.DataFrame] | None:
     """Drop duplicates and aggregate the closed windows of a shard.
 
     Args:
@@ -205,7 +207,7 @@ def summarise(frames: Iterable[pl.DataFrame], shape: Shape) -> tuple[pl.DataFram
     Returns:
         The aggregates (one row a window, country and track) and the counters (one row a window,
         slot and partition: records counted and duplicates). A window that is not closed by all
-        sources is in neither.
+        sources is in neither; None where none is.
 
     Raises:
         IntegrityError: of a closed window other rows have come than the sources sent.
@@ -216,7 +218,7 @@ def summarise(frames: Iterable[pl.DataFrame], shape: Shape) -> tuple[pl.DataFram
         (closings if "closed_until" in frame.columns else parts).append(frame)
     closed_until = _closed_until(closings, shape.sources)
     if closed_until is None:
-        return _NOTHING
+        return None
     is_closed = pl.col("window_start") + shape.windowing.length <= closed_until
     said = pl.concat(closings).filter(is_closed)
     closed = (pl.concat(parts) if parts else said.select("window_start").clear()).filter(is_closed)

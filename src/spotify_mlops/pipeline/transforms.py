@@ -70,10 +70,13 @@ class Summarise(beam.PTransform[Any, Any]):
 
 def _summarise(element: tuple[int, Iterable[pl.DataFrame]], shape: steps.Shape) -> Iterator[Any]:
     shard, frames = element
-    aggregates, counters = steps.summarise(frames, shape)
+    summary = steps.summarise(frames, shape)
+    if summary is None:
+        return
+    aggregates, counters = summary
     metrics.count("duplicates", int(counters["duplicates"].sum()))
     yield from stamped(steps.by_bucket(aggregates, shape), shape)
-    # Even when empty: the last stage acknowledges a shard's windows when it sees this.
+    # Even when empty: a shard's windows are written when the last stage has seen this.
     yield beam.pvalue.TaggedOutput(COUNTERS, (shard, counters))
 
 

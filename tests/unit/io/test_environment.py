@@ -16,7 +16,8 @@ from local_services.vertex import containers
 from spotify_mlops.config import paths
 from spotify_mlops.config.params import load
 from spotify_mlops.io.local import processes, state
-from spotify_mlops.operations import apps, prism
+from spotify_mlops.operations import apps
+from spotify_mlops.operations.engines import prism
 
 TELL = (
     "import json, os, pathlib, sys; "

@@ -22,8 +22,8 @@ from apache_beam.testing.util import assert_that, is_empty
 
 from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.io.http import peers
-from spotify_mlops.operations import prism
-from spotify_mlops.operations.worker_pool import WorkerPool
+from spotify_mlops.operations.engines import prism
+from spotify_mlops.operations.engines.worker_pool import WorkerPool
 
 NOBODY = 65534
 ASK = """

@@ -25,8 +25,20 @@ def where(
     return f"({' OR '.join(each) or 'FALSE'})"
 
 
-def marks(params: Params, offsets: Mapping[int, int]) -> dict[int, datetime | None]:
-    """Return each partition's mark just before its offset: late events never move it."""
+def marks(
+    params: Params, offsets: Mapping[int, int], since: Mapping[int, int] | None = None
+) -> dict[int, datetime | None]:
+    """Return each partition's mark just before its offset: late events never move it.
+
+    Args:
+        params: whose tables.
+        offsets: by partition.
+        since: spares the reading of what comes before: a record of each partition that has a
+            mark which moved it.
+    """
+    wanted = where(offsets.items(), "<")
+    if since is not None:
+        wanted += f" AND {where(since.items(), '>=')}"
     found = query(
         params,
         "SELECT log_partition, MAX(mark) AS mark FROM ("
@@ -34,9 +46,25 @@ def marks(params: Params, offsets: Mapping[int, int]) -> dict[int, datetime | No
         "FROM `{dataset}.spotify_events_rows` UNION ALL "
         "SELECT log_partition, log_offset, heartbeat_time "
         "FROM `{dataset}.spotify_counters_rows` WHERE heartbeat_time IS NOT NULL) "
-        f"WHERE {where(offsets.items(), '<')} GROUP BY 1",
+        f"WHERE {wanted} GROUP BY 1",
     )
     return dict.fromkeys(offsets) | dict(found.iter_rows())
+
+
+def last_records(
+    params: Params, offsets: Mapping[int, int], since: Mapping[int, int]
+) -> dict[int, tuple[int, datetime]]:
+    """Return the last event before each partition's offset (offset, append time), from ``since``.
+
+    There is none of a partition that has no event there.
+    """
+    found = query(
+        params,
+        "SELECT log_partition, log_offset, append_time FROM `{dataset}.spotify_events_rows` "
+        f"WHERE {where(offsets.items(), '<')} AND {where(since.items(), '>=')} "
+        "QUALIFY ROW_NUMBER() OVER (PARTITION BY log_partition ORDER BY log_offset DESC) = 1",
+    )
+    return {partition: (offset, time) for partition, offset, time in found.iter_rows()}
 
 
 def first_crossings(params: Params, needed: datetime) -> pl.DataFrame:

@@ -130,6 +130,14 @@ CLOSED = Table(
     day="written_at",
 )
 """Until when all windows are closed and written, those without a row too; the latest counts."""
+WRITTEN = Table(
+    "spotify_written",
+    _fields(schemas.WRITTEN_WINDOW_SCHEMA),
+    key=("job", "window_start", "shard"),
+    order="written_at",
+    day="written_at",
+)
+"""The windows that a job on an engine with workers of its own has written, by shard."""
 MODEL_METRICS = Table(
     "spotify_model_metrics",
     _fields(schemas.METRIC_SCHEMA),
@@ -224,8 +232,8 @@ def views(params: Params) -> tuple[Table, ...]:
     return (LATE_EVENTS, labels(params))
 
 
-OBSERVED = (MODEL_METRICS, DECISIONS, LAG, FRESHNESS, AUDITS)
-"""What was seen of models and jobs at some instant: no function of the log."""
+OBSERVED = (MODEL_METRICS, DECISIONS, LAG, FRESHNESS, AUDITS, WRITTEN)
+"""What was seen of models, or told by jobs, at some instant: no function of the log."""
 
 
 def log_tables(windows: Windows) -> tuple[Table, ...]:

@@ -154,19 +154,19 @@ def run(
         ServiceError: the cluster is not up, does not take the job or loses it.
     """
     job = submit(params, name, build, bounded=True)
-    failures = 0
+    seen = 0
     try:
         while not job.is_over:
             time.sleep(_LOOK)
-            found = _now(params, job)
+            found = now(params, job)
             if found is None:
                 raise ServiceError(f"Flink ya no sabe de la tarea «{name}»: repite la orden.")
-            job, reasons = found, _failures(params, found)
-            if len(reasons) > failures and not job.is_over:
+            job, reasons = found, failures(params, found)
+            if len(reasons) > seen and not job.is_over:
                 if is_final(reasons[0]):
                     raise RuntimeError(reasons[0])
                 say("Flink empieza otra vez la tarea; si le falta un proceso, lo arranca «up»")
-            failures = len(reasons)
+            seen = len(reasons)
     except BaseException:
         with suppress(ServiceError):
             cancel(params, job)
@@ -188,7 +188,7 @@ def jobs(params: Params) -> list[Job]:
     return sorted(found, key=lambda job: job.started, reverse=True)
 
 
-def _now(params: Params, job: Job) -> Job | None:
+def now(params: Params, job: Job) -> Job | None:
     """Return a job as it is now; None when the JobManager knows it no more."""
     return next((other for other in jobs(params) if other.id == job.id), None)
 
@@ -212,11 +212,11 @@ def cancel(params: Params, job: Job, timeout: float = 60.0) -> Job:
     if not job.is_over:
         _ask(params, "PATCH", f"/jobs/{job.id}?mode=cancel")
     while True:
-        now = _now(params, job)
-        if now is None or now.is_over:
-            return now or job
+        found = now(params, job)
+        if found is None or found.is_over:
+            return found or job
         if time.monotonic() > deadline:
-            raise ServiceError(f"La tarea «{job.name}» no termina en Flink: está en {now.state}.")
+            raise ServiceError(f"La tarea «{job.name}» no termina en Flink: está en {found.state}.")
         time.sleep(_POLL)
 
 
@@ -226,10 +226,10 @@ def failure(params: Params, job: Job) -> str:
     Raises:
         ServiceError: it does not answer.
     """
-    return next(iter(_failures(params, job)), "")
+    return next(iter(failures(params, job)), "")
 
 
-def _failures(params: Params, job: Job) -> list[str]:
+def failures(params: Params, job: Job) -> list[str]:
     """Return why a job failed each time, the last time first."""
     history = _ask(params, "GET", f"/jobs/{job.id}/exceptions")["exceptionHistory"]["entries"]
     return [str(entry["stacktrace"]) for entry in history]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -66,6 +67,9 @@ class BufferedDoFn(beam.DoFn):
         self._name = name
         self._interval = interval
 
+    def setup(self) -> None:
+        """Open what ``write`` needs; here nothing."""
+
     def select(self, marked: pl.DataFrame) -> pl.DataFrame:
         """Return the rows of a marked batch that this sink takes."""
         raise NotImplementedError
@@ -84,7 +88,12 @@ class BufferedDoFn(beam.DoFn):
         return job.shared(self._name, Buffer(job, time.monotonic() + self._interval))
 
     def process(self, marked: pl.DataFrame) -> None:
-        """Take a marked batch."""
+        """Take a marked batch; write when enough waits."""
+        if self.gather(marked):
+            self.begin_write()
+
+    def gather(self, marked: pl.DataFrame) -> bool:
+        """Take a marked batch; tell whether enough waits to be written."""
         buffer = self._buffer = self._buffer or self._shared_buffer()
         for partition, last in marked.group_by("partition").agg(pl.col("offset").max()).iter_rows():
             buffer.following[partition] = last + 1
@@ -93,8 +102,17 @@ class BufferedDoFn(beam.DoFn):
             buffer.waiting.append(rows)
             buffer.rows += rows.height
             buffer.bytes += _size(rows)
-        if buffer.rows >= MAX_ROWS or buffer.bytes >= MAX_BYTES:
-            self._flush(buffer)
+        return buffer.rows >= MAX_ROWS or buffer.bytes >= MAX_BYTES
+
+    def begin_write(self) -> None:
+        """Begin to write what waits, after the write under way; raise what that one raised."""
+        if self._buffer is not None:
+            self._flush(self._buffer)
+
+    def await_write(self) -> None:
+        """Wait for the write under way; raise what it raised."""
+        if self._buffer is not None:
+            self._buffer.await_write()
 
     def finish_bundle(self) -> None:
         """Write if it is time to; raise what an earlier write raised."""
@@ -132,6 +150,39 @@ class BufferedDoFn(beam.DoFn):
         if rows is not None:
             self.write(rows)
         buffer.job.acknowledge_raw(self._name, following)
+
+
+class InOrderDoFn(beam.DoFn):
+    """Writes each bundle to several sinks, and to the last only when the others have it.
+
+    Where nothing is kept beyond a bundle, what the last one has is then in all of them.
+    """
+
+    def __init__(self, dofns: Sequence[BufferedDoFn]) -> None:
+        """Take the DoFns of the sinks; the last one's rows are the commit record."""
+        self._first, self._last = dofns[:-1], dofns[-1]
+
+    def setup(self) -> None:
+        for dofn in (*self._first, self._last):
+            dofn.setup()
+
+    def process(self, marked: pl.DataFrame) -> None:
+        """Take a marked batch; write when enough waits."""
+        if any([dofn.gather(marked) for dofn in (*self._first, self._last)]):
+            self.finish_bundle()
+
+    def finish_bundle(self) -> None:
+        """Write what waits."""
+        for dofn in self._first:
+            dofn.begin_write()
+        for dofn in self._first:
+            dofn.await_write()
+        self._last.begin_write()
+        self._last.await_write()
+
+    def teardown(self) -> None:
+        for dofn in (*self._first, self._last):
+            dofn.teardown()
 
 
 def _size(rows: pl.DataFrame) -> int:

@@ -185,12 +185,15 @@ def track_documents(
 class Tracks:
     """The online feature store: the latest features and prediction of each track.
 
-    Safe to use from several threads. A run of a job has one, so that it knows which windows are
-    stored without asking for a track twice; only one process writes a topic's tracks at a time.
+    Safe to use from several threads. Where a run of a job has one alone, it knows which windows
+    are stored without asking for a track twice.
     """
 
-    def __init__(self, database: Database[dict[str, Any]], inputs: Sequence[str]) -> None:
-        """Write to ``tracks`` of a database, with these features."""
+    def __init__(
+        self, database: Database[dict[str, Any]], inputs: Sequence[str], *, alone: bool = True
+    ) -> None:
+        """Write to ``tracks`` of a database, with these features; ``alone``: nobody else does."""
+        self._alone = alone
         self._collection = database["tracks"]
         self._inputs = inputs
         self._stored: dict[str, datetime] = {}
@@ -203,6 +206,9 @@ class Tracks:
         look at every document for each one.
         """
         documents = list(track_documents(features, predictions, self._inputs))
+        if not self._alone:
+            with self._lock:
+                self._stored.clear()
         for start in range(0, len(documents), _BULK):
             part = documents[start : start + _BULK]
             with self._lock:

@@ -69,6 +69,14 @@ def closed_rows(until: datetime | None, written_at: datetime) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schemas.CLOSED_SCHEMA, orient="row")
 
 
+def written_row(
+    job: str, start: datetime, shard: int, shards: int, written_at: datetime
+) -> pl.DataFrame:
+    """Return the row of ``spotify_written`` of a shard's window."""
+    row = (job, start, shard, shards, written_at)
+    return pl.DataFrame([row], schema=schemas.WRITTEN_WINDOW_SCHEMA, orient="row")
+
+
 def stamped(rows: pl.DataFrame, written_at: datetime) -> pl.DataFrame:
     """Add the wall-clock column ``written_at``, which comparisons leave out."""
     return rows.with_columns(written_at=pl.lit(written_at, schemas.WRITTEN_SCHEMA["written_at"]))

@@ -1,4 +1,8 @@
-"""The rows of closed windows, live: features, predictions and counters, then the position."""
+"""The rows of closed windows, live: features, predictions and counters; then that they are written.
+
+On Prism the job's tracker is told, which knows from where to read again. Elsewhere it is a row of
+``spotify_written``, and that place is a query (`operations.resume`).
+"""
 
 from __future__ import annotations
 
@@ -27,8 +31,11 @@ class _WriteWindowsDoFn(beam.DoFn):
         self._features = Appender(self._params, tables.features(self._params.windows))
         self._predictions = Appender(self._params, tables.PREDICTIONS)
         self._counters = Appender(self._params, tables.COUNTERS)
+        self._written = Appender(self._params, tables.WRITTEN)
         tracks = mongo.Tracks(
-            mongo_database(self._params), mongo.model_inputs(self._params.windows)
+            mongo_database(self._params),
+            mongo.model_inputs(self._params.windows),
+            alone=self._job.holds,
         )
         self._tracks = self._job.shared("tracks", tracks)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="tracks")
@@ -51,13 +58,16 @@ class _WriteWindowsDoFn(beam.DoFn):
             # Last: a window that is counted is written.
             self._counters.append(rows.counter_rows(counters))
         job = self._job
-        length = self._params.windows.window
-        pending = job.pending(shard, end - length, end)
+        start = end - self._params.windows.window
+        if not job.holds:
+            shards = self._params.windows.shards
+            self._written.append(rows.written_row(job.name, start, shard, shards, clock.now()))
+        pending = job.pending(shard, start, end)
         job.acknowledge_windows(shard, pending, partial(positions.save, self._params))
 
     def teardown(self) -> None:
         self._pool.shutdown()
-        for appender in (self._features, self._predictions, self._counters):
+        for appender in (self._features, self._predictions, self._counters, self._written):
             appender.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apache_beam.options.pipeline_options import PipelineOptions, WorkerOptions
 
-from ..io.workers import OwnersWorkers
+from ...io.workers import OwnersWorkers
 
 
 class WorkerPool:

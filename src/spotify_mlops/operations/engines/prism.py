@@ -20,9 +20,9 @@ from apache_beam.utils.subprocess_server import SubprocessServer
 
 from local_services import tools
 
-from ..config.errors import ServiceError
-from ..io.http import peers, ports
-from ..io.local import processes, tied
+from ...config.errors import ServiceError
+from ...io.http import peers, ports
+from ...io.local import processes, tied
 from .worker_pool import WorkerPool
 
 _GIVEN = ("PATH", "HOME", "TMPDIR", processes.OWNER)

@@ -1,0 +1,195 @@
+"""The streaming job on Flink: sent to the cluster and watched from here.
+
+It goes on there whatever happens to this process, and Flink takes it up again at its last
+checkpoint when a TaskManager or a worker dies. When Flink has lost it, or nobody watches it, it is
+sent again, and the log says from where.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+
+from ...config.errors import IntegrityError
+from ...config.progress import Progress
+from ...domain.windows import Windowing
+from ...io import answering, kafka
+from ...io.bigquery import appending, tables
+from ...io.mongo.clients import database as mongo_database
+from ...pipeline import clock, graph
+from ...pipeline.checkpoint import WrittenWindow
+from ...pipeline.job import Job
+from ...pipeline.position import Position
+from ...pipeline.restriction import LogPosition
+from ...pipeline.sinks import mongo, positions, rows, same_log
+from ...pipeline.source import LogSource
+from ...pipeline.steps import Shape
+from ...pipeline.watermark import Marks, watermark
+from .. import dead_letters, heartbeats, housekeeping, telemetry
+from ..resume import resumed
+from . import flink
+from .attempt import JobError, Order, job_error, ready, told
+
+LOOK_SECONDS = 0.5
+"""Between two looks at the job: each is a handshake with the JobManager."""
+SAVE_SECONDS = 2.0
+"""Between two looks at what it has written."""
+
+
+class FlinkAttempt:
+    """One run of the job on Flink."""
+
+    def __init__(self, order: Order) -> None:
+        self._params = order.params
+        self._sinks = order.sinks
+        self._ends = order.ends
+        self._start: Position | None = None
+        self._position: Position | None = None
+        self._pruned: datetime | None = None
+
+    @property
+    def windows(self) -> int:
+        """How many windows it has written, those without a row too."""
+        if self._start is None or self._position is None:
+            return 0
+        first, following = self._start.write_from, self._position.write_from
+        return 0 if not first or not following else (following - first) // self._windowing.length
+
+    @property
+    def reached(self) -> tuple[Mapping[int, int], Marks] | None:
+        """How far the raw sinks have come."""
+        found = self._position
+        return None if found is None else (found.acknowledged, found.acknowledged_marks)
+
+    @property
+    def written_until(self) -> datetime | None:
+        """All windows that end by then are written; None if unknown."""
+        return None if self._position is None else self._position.write_from
+
+    def take_written(self) -> Sequence[WrittenWindow]:
+        """Nothing: when a window was closed is known to the workers alone."""
+        return ()
+
+    @property
+    def _windowing(self) -> Windowing:
+        return Windowing.of(self._params.windows)
+
+    def run(self, start: Position, stop: threading.Event, say: Progress) -> None:
+        """Run as `attempt.Attempt` says."""
+        answering.require(self._params)
+        name = f"stream-{self._params.kafka.topic}-{self._params.bigquery.dataset}"
+        earlier = flink.status(self._params, name)
+        if earlier is not None and not earlier.is_over:
+            say("En Flink sigue una tarea que nadie vigila: se cancela y se envía otra")
+            flink.cancel(self._params, earlier)
+        start = resumed(self._params, start)
+        with ExitStack() as beside:
+            if self._ends is None:
+                beside.enter_context(heartbeats.kept_up(self._params))
+            source = self._source(start)
+            start = self._begin(source, start)
+            if self._is_complete(start):
+                return
+            say("Enviando la tarea a Flink")
+            build = partial(
+                graph.build, source=source, start=start, sinks=self._sinks, ends=self._ends
+            )
+            job = flink.submit(self._params, name, build)
+            try:
+                beside.enter_context(telemetry.told(self._params, self))
+                beside.enter_context(housekeeping.kept(self._params))
+                with ready(stop, say):
+                    self._watch(job, stop, say)
+            finally:
+                flink.cancel(self._params, job)
+                self._advance()
+        closed = rows.closed_rows(self.written_until, clock.now())
+        appending.append(self._params, tables.CLOSED, closed)
+
+    def _source(self, start: Position) -> LogSource:
+        sources = min(self._params.engine.sources, len(start.offsets))
+        known = dead_letters.answered(self._params, start.offsets)
+        job = Job(f"stream-{uuid.uuid4().hex[:12]}")
+        shape = Shape.of(self._params.windows, sources=sources)
+        return LogSource(job, self._params, shape, dead_letters=known)
+
+    def _begin(self, source: LogSource, start: Position) -> Position:
+        """Save where the run begins: what it writes goes on from there."""
+        if start.write_from is None:
+            whole = LogPosition.at(start.offsets, start.marks, self._ends)
+            start = replace(start, write_from=source.floor(whole))
+        start = replace(
+            start,
+            job=source.job.name,
+            acknowledged=dict(start.acknowledged) or dict(start.offsets),
+            acknowledged_marks=dict(start.acknowledged_marks) or dict(start.marks),
+        )
+        self._start = self._position = start
+        positions.save(self._params, start)
+        return start
+
+    def _watch(self, job: flink.Job, stop: threading.Event, say: Progress) -> None:
+        watch = kafka.Watch(self._params)
+        failures = 0
+        saved = time.monotonic()
+        while not stop.wait(LOOK_SECONDS):
+            found = flink.now(self._params, job)
+            if found is None:
+                raise JobError("Flink ya no sabe de la tarea", outage=True)
+            reasons = flink.failures(self._params, found)
+            if len(reasons) > failures:
+                failures = len(reasons)
+                self._check(reasons[0])
+                say("Flink reanuda la tarea en su último punto de control")
+            if found.is_over and found.state != "FINISHED":
+                raise job_error(next(iter(reasons), f"Flink: la tarea acabó en {found.state}"))
+            if time.monotonic() - saved >= SAVE_SECONDS:
+                self._advance()
+                saved = time.monotonic()
+                self._check_log(watch)
+                if self._position is not None and self._is_complete(self._position):
+                    return
+
+    def _check(self, failure: str) -> None:
+        """Refuse to go on where beginning again would not help."""
+        error = told(failure)
+        if isinstance(error, IntegrityError):
+            raise error
+
+    def _check_log(self, watch: kafka.Watch) -> None:
+        log = watch.identity()
+        if log is not None and self._position is not None and log != self._position.log:
+            causes = same_log.changes(self._params, log)
+            raise IntegrityError(same_log.explanation(self._params, causes))
+
+    def _advance(self) -> None:
+        """Look at what the job has written, and do what that allows."""
+        assert self._position is not None
+        self._position = resumed(self._params, self._position)
+        positions.save(self._params, self._position)
+        reached = watermark(
+            self._position.acknowledged_marks, self._params.windows.allowed_lateness
+        )
+        oldest = mongo.kept_from(reached, self._params.windows.operational_retention)
+        if oldest != self._pruned:
+            mongo.prune_events(mongo_database(self._params), oldest)
+            self._pruned = oldest
+
+    def _is_complete(self, position: Position) -> bool:
+        """Tell whether all that there is up to the ends is answered for."""
+        if self._ends is None:
+            return False
+        if any(position.acknowledged.get(p, 0) < end for p, end in self._ends.items()):
+            return False
+        marks = {p: position.acknowledged_marks.get(p) for p in self._ends}
+        reached = watermark(marks, self._params.windows.allowed_lateness)
+        following = None if reached is None else self._windowing.start(reached)
+        return following is None or (
+            position.write_from is not None and position.write_from >= following
+        )
