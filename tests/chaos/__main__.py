@@ -19,6 +19,13 @@ from spotify_mlops.config.progress import Progress
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--seed", default=7, show_default=True, metavar="N", help="Decide qué, cuándo.")
+@click.option(
+    "--engine",
+    type=click.Choice(["prism", "flink"]),
+    default="prism",
+    show_default=True,
+    help="Qué ejecuta la tarea.",
+)
 @click.option("--events", default=520_000, show_default=True, metavar="N", help="Eventos.")
 @click.option("--runs", default=2, show_default=True, metavar="N", help="Ejecuciones perturbadas.")
 @click.option("--kills", default=64, show_default=True, metavar="N", help="Muertes en total.")
@@ -37,7 +44,14 @@ from spotify_mlops.config.progress import Progress
     help="Dónde queda el informe.",
 )
 def main(
-    seed: int, events: int, runs: int, kills: int, notebooks: int, outage: float, folder: str
+    seed: int,
+    engine: str,
+    events: int,
+    runs: int,
+    kills: int,
+    notebooks: int,
+    outage: float,
+    folder: str,
 ) -> None:
     """Mata y estropea la tarea de streaming, y comprueba que el resultado es el mismo."""
     began = time.monotonic()
@@ -51,11 +65,13 @@ def main(
         work = Path(temporary)
         checkout.own(work)
         try:
-            services.up(progress=say)
+            services.up(progress=say, task_managers=2 if engine == "flink" else 0)
             say(f"Publicando {events} eventos y entrenando el campeón")
             fixed = log.publish(work, simulator_events=events, simulator_seed=seed, **log.LONG)
             outcomes: list[campaign.Outcome] = []
-            for outcome in _outcomes(fixed, work, random, runs, kills, notebooks, outage, say):
+            for outcome in _outcomes(
+                fixed, work, random, engine, runs, kills, notebooks, outage, say
+            ):
                 say(f"{outcome.name}: {'igual' if outcome.equal else outcome.differences}")
                 outcomes.append(outcome)
                 # After each: a campaign that is cut off has a report too.
@@ -72,6 +88,7 @@ def _outcomes(
     fixed: log.FixedLog,
     work: Path,
     random: Random,
+    engine: str,
     runs: int,
     kills: int,
     notebooks: int,
@@ -81,8 +98,10 @@ def _outcomes(
     runner = campaign.Campaign(fixed, work / "runs", say)
     say("Ejecución sin perturbar")
     yield runner.undisturbed()
+    if engine == "flink":  # compared with what Prism leaves
+        runner = runner.on(campaign.FLINK)
     for number in range(runs):
-        plan = faults.plan(random, -(-kills // runs), outage, tuple(injected.WRITERS))
+        plan = faults.plan(random, engine, -(-kills // runs), outage, tuple(injected.WRITERS))
         say(f"run-{number + 1}: {len(plan)} fallos")
         yield runner.disturbed(f"run-{number + 1}", plan)
     if notebooks:

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from local_services import services as local_services
@@ -23,7 +24,7 @@ from spotify_mlops.operations import apps
 from spotify_mlops.pipeline.sinks import positions
 
 from . import contents
-from .faults import KILLED, SERVICES, SWITCHED, Fault, Switches, kill
+from .faults import SERVICES, SWITCHED, Fault, Switches, kill
 from .log import FixedLog
 
 STALLED_SECONDS = 600.0
@@ -31,6 +32,10 @@ STALLED_SECONDS = 600.0
 _EXPECTED_EXITS = (0, -signal.SIGKILL, ServiceError.exit_code)
 """Done, killed, or a service that stayed away; it is then started again."""
 _TESTS = Path(__file__).parents[1]
+PRISM: Mapping[str, Any] = MappingProxyType({"engine_runner": "prism"})
+FLINK: Mapping[str, Any] = MappingProxyType(
+    {"engine_runner": "flink", "engine_sources": 4, "parallelism": 2}
+)
 
 
 @dataclass
@@ -64,12 +69,21 @@ class Outcome:
 class Campaign:
     """Streams one log undisturbed, then as often as asked with faults."""
 
-    def __init__(self, log: FixedLog, folder: Path, say: Progress = silent) -> None:
-        """Keep logs and switches in ``folder``."""
+    def __init__(
+        self, log: FixedLog, folder: Path, say: Progress = silent, engine: Mapping[str, Any] = PRISM
+    ) -> None:
+        """Keep logs and switches in ``folder``; ``engine``: the params of what runs the job."""
         self._log = log
+        self._engine = engine
         self._folder = folder
         self._say = say
         self.reference: dict[str, contents.Content] = {}
+
+    def on(self, engine: Mapping[str, Any]) -> Campaign:
+        """Return this campaign on another engine, compared with the same run."""
+        other = Campaign(self._log, self._folder, self._say, engine)
+        other.reference = self.reference
+        return other
 
     def undisturbed(self) -> Outcome:
         """Stream the log without a fault: what the other runs are compared with."""
@@ -85,7 +99,7 @@ class Campaign:
     def _run(
         self, name: str, faults: Sequence[Fault]
     ) -> tuple[Outcome, dict[str, contents.Content]]:
-        settings = self._log.fresh(name)
+        settings = self._log.fresh(name, **self._engine)
         began = time.monotonic()
         run = _Run(settings, self._log, faults, self._folder / name, self._say)
         outcome = Outcome(name, run.done, run.exits)
@@ -174,10 +188,10 @@ class _Run:
     def _execute(self, fault: Fault) -> None:
         self._last = time.monotonic()
         done = True
-        if fault.what in KILLED:
-            done = kill(fault.what, self._process)
-        else:
+        if fault.what in SWITCHED:
             self._switches.on(fault)
+        else:
+            done = kill(fault.what, self._process)
         if fault.what in SERVICES or fault.what in ("refuse", "disk"):
             self._ending.append((time.monotonic() + fault.seconds, fault))
         self.done.append(fault.to_dict() | {"done": done, "reached": round(self._reached, 4)})

@@ -12,12 +12,24 @@ import psutil
 
 from spotify_mlops.io.local import processes, state
 
-SERVICES = ("kafka", "bigquery", "mongo")
-KILLED = ("stream", "prism", *SERVICES)
-"""Ended by kill -9. A Beam worker is LOOPBACK, threads of the streaming process: killing that
-process kills the worker."""
+STORES = ("kafka", "bigquery", "mongo")
+CLUSTER = {
+    "task-manager": "flink-task-1",
+    "pool": "flink-workers",
+    "job-server": "flink-jobs",
+    "job-manager": "flink",
+}
+"""What of Flink's is killed, and its name as a service."""
+SERVICES = (*STORES, *CLUSTER)
+"""What ``up`` starts again."""
+KILLED = {
+    "prism": ("stream", "prism", *STORES),
+    "flink": ("stream", "worker", *CLUSTER, *STORES),
+}
+"""Ended by kill -9, by engine. On Prism a Beam worker is threads of the streaming process: killing
+that process kills the worker."""
 SWITCHED = ("refuse", "ambiguous", "disk", "clock")
-"""Injected into the streaming process, see ``injected``."""
+"""Injected into the streaming process, see ``injected``: on Prism, where sinks run in it."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +57,21 @@ class Fault:
         return asdict(self)
 
 
-def plan(random: Random, kills: int, outage: float, sinks: tuple[str, ...]) -> list[Fault]:
+def plan(
+    random: Random, engine: str, kills: int, outage: float, sinks: tuple[str, ...]
+) -> list[Fault]:
     """Plan a run: so many kills of all kinds, some in a row, and each injected fault once.
 
     Args:
         random: decides all.
+        engine: what runs the job.
         kills: how many processes are killed.
         outage: the longest time in seconds that something is away or refuses.
         sinks: the writers that an injected fault may meet.
     """
-    kinds = [KILLED[number % len(KILLED)] for number in range(kills)] + list(SWITCHED)
+    killed = KILLED[engine]
+    kinds = [killed[number % len(killed)] for number in range(kills)]
+    kinds += SWITCHED if engine == "prism" else ()
     random.shuffle(kinds)
     faults: list[Fault] = []
     for number, what in enumerate(kinds):
@@ -84,13 +101,20 @@ def _seconds(random: Random, what: str, outage: float) -> float:
 def kill(what: str, stream: subprocess.Popen[bytes] | None) -> bool:
     """End a process with kill -9; False when it does not run."""
     if what in SERVICES:
-        record = state.get(what)
+        record = state.get(CLUSTER.get(what, what))
         if record is None or not processes.is_alive(record):
             return False
         service = psutil.Process(record.pid)
         service.kill()
         service.wait(60)
         return True
+    if what == "worker":
+        pool = state.get("flink-workers")
+        alive = pool is not None and processes.is_alive(pool)
+        workers = psutil.Process(pool.pid).children(recursive=True) if alive else []
+        for worker in workers[:1]:
+            worker.kill()
+        return bool(workers)
     if stream is None or stream.poll() is not None:
         return False
     if what == "stream":

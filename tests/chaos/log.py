@@ -69,7 +69,7 @@ class FixedLog:
         start, end = _days(self.params)
         return max(0.0, (position.write_from - start) / (end - start))
 
-    def fresh(self, name: str) -> Params:
+    def fresh(self, name: str, **engine: Any) -> Params:
         """Return params of the same log with empty sinks of their own, and its champion."""
         own = {
             "profile": f"{self.params.profile}-{name}",
@@ -78,7 +78,7 @@ class FixedLog:
             "service_timeout": _PATIENCE,
             "sink_deadline": _PATIENCE,
         }
-        settings = self.params.replace(**own)
+        settings = self.params.replace(**own, **engine)
         # From the middle of the log on: windows before it have no predictions.
         start, end = _days(settings)
         middle = Windowing.of(settings.windows).start(start + (end - start) / 2)

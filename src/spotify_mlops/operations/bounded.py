@@ -28,7 +28,7 @@ from ..config.errors import IntegrityError
 from ..config.params import Params
 from ..config.progress import Progress, silent
 from ..config.spanish import number
-from ..domain.schemas import PREDICTION_SCHEMA, ROW_KEY
+from ..domain.schemas import PREDICTION_SCHEMA
 from ..io import bigquery, files, kafka
 from ..io.archive.location import archive_root
 from ..io.bigquery import tables, warehouse
@@ -349,12 +349,8 @@ def _latest_tracks(params: Params, staging: Staging) -> None:
     features = staging.read("spotify_features")
     if features is None:
         return
-    latest = features.sort("window_start").unique(
-        ["country", "track_id"], keep="last", maintain_order=True
-    )
     predictions = staging.read("spotify_predictions")
     if predictions is None:
         predictions = pl.DataFrame(schema=PREDICTION_SCHEMA)
-    wanted = predictions.join(latest, on=ROW_KEY, how="semi")
     tracks = mongo.Tracks(mongo_database(params), mongo.model_inputs(params.windows))
-    tracks.replace(latest, wanted)
+    tracks.replace(features, predictions)

@@ -11,12 +11,12 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from ...config.errors import IntegrityError
+from ...config.errors import IntegrityError, ServiceError, is_outage, one_line
 from ...config.progress import Progress
 from ...domain.windows import Windowing
 from ...io import answering, kafka
@@ -39,7 +39,8 @@ from .attempt import JobError, Order, job_error, ready, told
 LOOK_SECONDS = 0.5
 """Between two looks at the job: each is a handshake with the JobManager."""
 SAVE_SECONDS = 2.0
-"""Between two looks at what it has written."""
+"""Between two looks at what it has written, and at least ``_REST`` times as long as one took."""
+_REST = 3.0
 
 
 class FlinkAttempt:
@@ -107,8 +108,9 @@ class FlinkAttempt:
                 with ready(stop, say):
                     self._watch(job, stop, say)
             finally:
-                flink.cancel(self._params, job)
-                self._advance()
+                with suppress(ServiceError):  # of a Flink that is away nothing goes on
+                    flink.cancel(self._params, job)
+                self._try_to_advance(say)
         closed = rows.closed_rows(self.written_until, clock.now())
         appending.append(self._params, tables.CLOSED, closed)
 
@@ -137,7 +139,7 @@ class FlinkAttempt:
     def _watch(self, job: flink.Job, stop: threading.Event, say: Progress) -> None:
         watch = kafka.Watch(self._params)
         failures = 0
-        saved = time.monotonic()
+        due = time.monotonic() + SAVE_SECONDS
         while not stop.wait(LOOK_SECONDS):
             found = flink.now(self._params, job)
             if found is None:
@@ -149,9 +151,9 @@ class FlinkAttempt:
                 say("Flink reanuda la tarea en su último punto de control")
             if found.is_over and found.state != "FINISHED":
                 raise job_error(next(iter(reasons), f"Flink: la tarea acabó en {found.state}"))
-            if time.monotonic() - saved >= SAVE_SECONDS:
-                self._advance()
-                saved = time.monotonic()
+            if (began := time.monotonic()) >= due:
+                self._try_to_advance(say)
+                due = time.monotonic() + max(SAVE_SECONDS, _REST * (time.monotonic() - began))
                 self._check_log(watch)
                 if self._position is not None and self._is_complete(self._position):
                     return
@@ -167,6 +169,15 @@ class FlinkAttempt:
         if log is not None and self._position is not None and log != self._position.log:
             causes = same_log.changes(self._params, log)
             raise IntegrityError(same_log.explanation(self._params, causes))
+
+    def _try_to_advance(self, say: Progress) -> None:
+        """Look at what the job has written, if the stores answer: it waits for them itself."""
+        try:
+            self._advance()
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            say(f"No se sabe cuánto ha escrito la tarea: {one_line(error)}")
 
     def _advance(self) -> None:
         """Look at what the job has written, and do what that allows."""

@@ -202,10 +202,12 @@ class Tracks:
     def replace(self, features: pl.DataFrame, predictions: pl.DataFrame) -> None:
         """Replace each track's document unless a later window is there already.
 
-        The filter is the ``_id`` alone: with the window in it as well, the local server would
-        look at every document for each one.
+        Of several windows of a track the latest counts. The filter is the ``_id`` alone: with the
+        window in it as well, the local server would look at every document for each one.
         """
-        documents = list(track_documents(features, predictions, self._inputs))
+        latest = features.sort("window_start").unique(ROW_KEY[1:], keep="last", maintain_order=True)
+        wanted = predictions.join(latest, on=ROW_KEY, how="semi")
+        documents = list(track_documents(latest, wanted, self._inputs))
         if not self._alone:
             with self._lock:
                 self._stored.clear()

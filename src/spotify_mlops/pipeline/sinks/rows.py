@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -69,12 +69,12 @@ def closed_rows(until: datetime | None, written_at: datetime) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schemas.CLOSED_SCHEMA, orient="row")
 
 
-def written_row(
-    job: str, start: datetime, shard: int, shards: int, written_at: datetime
+def written_rows(
+    job: str, starts: Sequence[datetime], shards: Sequence[int], of: int, written_at: datetime
 ) -> pl.DataFrame:
-    """Return the row of ``spotify_written`` of a shard's window."""
-    row = (job, start, shard, shards, written_at)
-    return pl.DataFrame([row], schema=schemas.WRITTEN_WINDOW_SCHEMA, orient="row")
+    """Return the rows of ``spotify_written`` of windows, each of a shard, of so many."""
+    written = [(job, *window, of, written_at) for window in zip(starts, shards, strict=True)]
+    return pl.DataFrame(written, schema=schemas.WRITTEN_WINDOW_SCHEMA, orient="row")
 
 
 def stamped(rows: pl.DataFrame, written_at: datetime) -> pl.DataFrame:

@@ -6,11 +6,13 @@ On Prism the job's tracker is told, which knows from where to read again. Elsewh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 import apache_beam as beam
+import polars as pl
 
 from ...config.params import Params
 from ...io.bigquery import tables
@@ -40,8 +42,22 @@ class _WriteWindowsDoFn(beam.DoFn):
         self._tracks = self._job.shared("tracks", tracks)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="tracks")
 
+        self._waiting: list[PredictedRows] = []
+
     def process(self, element: PredictedRows) -> None:
-        shard, end, features, counters, predictions = element
+        if self._job.holds:
+            self._write([element])
+        else:
+            self._waiting.append(element)
+
+    def finish_bundle(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._write(waiting)
+
+    def _write(self, elements: Sequence[PredictedRows]) -> None:
+        shards, ends, *frames = zip(*elements, strict=True)
+        features, counters, predictions = (pl.concat(each) for each in frames)
         now = clock.now()
         if features.height:
             tracks = self._pool.submit(
@@ -57,13 +73,14 @@ class _WriteWindowsDoFn(beam.DoFn):
         if counters.height:
             # Last: a window that is counted is written.
             self._counters.append(rows.counter_rows(counters))
-        job = self._job
-        start = end - self._params.windows.window
+        job, windows = self._job, self._params.windows
+        starts = [end - windows.window for end in ends]
         if not job.holds:
-            shards = self._params.windows.shards
-            self._written.append(rows.written_row(job.name, start, shard, shards, clock.now()))
-        pending = job.pending(shard, start, end)
-        job.acknowledge_windows(shard, pending, partial(positions.save, self._params))
+            written = rows.written_rows(job.name, starts, shards, windows.shards, clock.now())
+            self._written.append(written)
+        for shard, start, end in zip(shards, starts, ends, strict=True):
+            pending = job.pending(shard, start, end)
+            job.acknowledge_windows(shard, pending, partial(positions.save, self._params))
 
     def teardown(self) -> None:
         self._pool.shutdown()
