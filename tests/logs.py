@@ -19,6 +19,7 @@ from spotify_mlops.domain.events import LOG_COLUMNS, Ahead, decode, encode, enco
 from spotify_mlops.pipeline import checkpoint, graph, steps
 from spotify_mlops.pipeline.job import Job
 from spotify_mlops.pipeline.position import Position, start_of_log
+from spotify_mlops.pipeline.sinks.buffered import BufferedDoFn
 from spotify_mlops.pipeline.source import LogSource
 from spotify_mlops.pipeline.watermark import mark
 
@@ -106,12 +107,13 @@ class MemorySource(LogSource):
         return LogReader(_logs[self.job.name], offsets, self.params.stream.batch_records)
 
 
-class _CollectRawDoFn(beam.DoFn):
+class _CollectRawDoFn(BufferedDoFn):
     def __init__(self, job: Job) -> None:
-        self._job = job.name
+        super().__init__(job, "Collect", 0)
 
-    def process(self, marked: pl.DataFrame) -> None:
-        _batches[self._job].append(marked)
+    def gather(self, marked: pl.DataFrame) -> bool:
+        _batches[self._job.name].append(marked)
+        return False
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class CollectRaw:
 
     name: str = "Collect"
 
-    def dofn(self, job: Job) -> beam.DoFn:
+    def dofn(self, job: Job) -> BufferedDoFn:
         return _CollectRawDoFn(job)
 
 

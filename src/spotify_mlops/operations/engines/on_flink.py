@@ -95,24 +95,27 @@ class FlinkAttempt:
                 beside.enter_context(heartbeats.kept_up(self._params))
             source = self._source(start)
             start = self._begin(source, start)
-            if self._is_complete(start):
-                return
-            say("Enviando la tarea a Flink")
-            build = partial(
-                graph.build, source=source, start=start, sinks=self._sinks, ends=self._ends
-            )
-            job = flink.submit(self._params, name, build)
-            try:
+            if not self._is_complete(start):
                 beside.enter_context(telemetry.told(self._params, self))
                 beside.enter_context(housekeeping.kept(self._params))
-                with ready(stop, say):
-                    self._watch(job, stop, say)
-            finally:
-                with suppress(ServiceError):  # of a Flink that is away nothing goes on
-                    flink.cancel(self._params, job)
-                self._try_to_advance(say)
+                self._send(name, source, start, stop, say)
+        self._advance()
         closed = rows.closed_rows(self.written_until, clock.now())
         appending.append(self._params, tables.CLOSED, closed)
+
+    def _send(
+        self, name: str, source: LogSource, start: Position, stop: threading.Event, say: Progress
+    ) -> None:
+        """Have Flink do it, to the end or to a signal."""
+        say("Enviando la tarea a Flink")
+        build = partial(graph.build, source=source, start=start, sinks=self._sinks, ends=self._ends)
+        job = flink.submit(self._params, name, build)
+        try:
+            with ready(stop, say):
+                self._watch(job, stop, say)
+        finally:
+            with suppress(ServiceError):  # of a Flink that is away nothing goes on
+                flink.cancel(self._params, job)
 
     def _source(self, start: Position) -> LogSource:
         sources = min(self._params.engine.sources, len(start.offsets))
