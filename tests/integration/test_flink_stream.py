@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from worlds import closes_what_a_silent_partition_holds_open, make
 
 from chaos import campaign, log
 from chaos.faults import KILLED, Fault
@@ -60,3 +61,9 @@ def test_whatever_is_killed_the_final_content_is_the_same(runner: campaign.Campa
     assert outcome.exits[-1] == 0
     assert outcome.kills.keys() <= set(KILLED["flink"])
     assert outcome.kills["worker"] == outcome.kills["task-manager"] == 1
+
+
+@pytest.mark.usefixtures("runner")
+def test_a_silent_partition_holds_no_window_open() -> None:
+    settings = make(partitions=2, idle_timeout="2s", **campaign.FLINK | {"engine_sources": 2})
+    closes_what_a_silent_partition_holds_open(settings)

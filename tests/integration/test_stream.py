@@ -19,7 +19,15 @@ from typing import Any
 import polars as pl
 import psutil
 import pytest
-from worlds import World, catch_up, command, content, make, next_window
+from worlds import (
+    World,
+    catch_up,
+    closes_what_a_silent_partition_holds_open,
+    command,
+    content,
+    make,
+    next_window,
+)
 
 from local_services import services as local_services
 from spotify_mlops import sources
@@ -253,3 +261,7 @@ def test_another_number_of_partitions_is_refused(world: World) -> None:
     assert failed.returncode == 4
     assert "4 particiones" in failed.stderr
     assert len(kafka.offsets(world.settings)) == 4
+
+
+def test_a_silent_partition_holds_no_window_open(services: dict[str, state.Record]) -> None:
+    closes_what_a_silent_partition_holds_open(make(partitions=2, idle_timeout="2s"))

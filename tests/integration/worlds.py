@@ -13,11 +13,12 @@ from typing import Any
 
 import polars as pl
 
+from hostile import changed
 from spotify_mlops import sources
 from spotify_mlops.config import params
 from spotify_mlops.config.params import Params
-from spotify_mlops.io import mongo
-from spotify_mlops.io.bigquery import tables
+from spotify_mlops.io import bigquery, kafka, mongo, retry
+from spotify_mlops.io.bigquery import tables, warehouse
 from spotify_mlops.model.predictor import Predictor
 from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import train
@@ -72,6 +73,28 @@ def catch_up(settings: Params) -> dict[str, Any]:
     done = command(settings, "stream", "--until-caught-up", "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def closes_what_a_silent_partition_holds_open(settings: Params) -> None:
+    """Publish to one partition of two, and see a running job write what it lets close."""
+    kafka.ensure_topic(settings)
+    hours = [datetime(2026, 1, 5, hour, tzinfo=UTC) for hour in (0, 2)]
+    values = [changed(event_id=f"e{t.hour}", event_time=t.isoformat()) for t in hours]
+    frame = pl.DataFrame({"value": values}, schema={"value": pl.Binary})
+    with kafka.Publisher(settings) as publisher:
+        publisher.send(
+            frame.select(pl.lit(0, pl.Int32).alias("partition"), pl.lit("t").alias("key"), "value")
+        )
+    file = str(apps.params_file(settings))
+    job = subprocess.Popen([sys.executable, "-m", "spotify_mlops", "stream", "--params", file])
+    try:
+        wanted = "SELECT COUNT(*) FROM {dataset}.spotify_features"
+        warehouse.ensure_dataset(settings)
+        rows = retry.until(lambda: bigquery.query(settings, wanted).item(), (1).__eq__, 120)
+        assert (rows, job.poll()) == (1, None)
+    finally:
+        job.terminate()
+        assert job.wait(60) == 0
 
 
 def content(settings: Params, table: tables.Table, where: pl.Expr | None = None) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""The topic, read in batches: what cannot be read, what is too far ahead, what stays silent."""
+"""The topic, read in batches: what cannot be read, and what is too far ahead."""
 
 from __future__ import annotations
 
@@ -14,20 +14,17 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message,
-    Producer,
     TopicPartition,
 )
 
 from ..config.errors import IntegrityError, ServiceError
 from ..config.params import Params
-from ..domain.events import LOG_COLUMNS, encode_heartbeat, withheld
+from ..domain.events import LOG_COLUMNS, withheld
 from ..io import kafka
 from ..io.kafka import damaged
 from .watermark import Marks
 
 POLL_SECONDS = 0.05
-_DEAF_SECONDS = 1.0
-"""When nobody asked the broker for this long, what it would have said is not known."""
 _TROUBLE_SECONDS = 5.0
 """A partition that gives nothing but an error for so long is logged."""
 _FETCH_BYTES = 512 << 10
@@ -75,12 +72,9 @@ class KafkaReader:
         self._consumer.assign(
             [TopicPartition(params.kafka.topic, p, offset) for p, offset in offsets.items()]
         )
-        self._producer: Producer | None = None
         self._ahead: frozenset[int] = frozenset()
         self._paused: frozenset[int] = frozenset()
         self._sent = dict(offsets)
-        self._heard = dict.fromkeys(offsets, time.monotonic())
-        self._polled = time.monotonic()
         self._failing_since: float | None = None
         self._failure = ""
         self._outage_logged = False
@@ -113,14 +107,10 @@ class KafkaReader:
         offsets = [message.offset() for message in messages]
         times = [message.timestamp()[1] for message in messages]
         now = time.monotonic()
-        if self._failing_since is not None or now - self._polled > _DEAF_SECONDS:
-            self._heard = dict.fromkeys(self._heard, now)
-        self._polled = now
         if messages:
             self._failing_since = None
             self._outage_logged = False
             given = {p for p in set(partitions) if p is not None}
-            self._heard.update((p, now) for p in given)
             for partition in self._troubles.keys() & given:
                 del self._troubles[partition]
         elif self._failing_since is not None:
@@ -279,46 +269,18 @@ class KafkaReader:
                 change([TopicPartition(self._params.kafka.topic, p) for p in partitions])
         self._paused = ahead
 
-    def beat_silent(self, marks: Marks, idle_timeout: timedelta) -> None:
-        """Write a heartbeat into each partition that is silent and holds the watermark back.
-
-        Silent is a partition that has been read to its end and to which nothing was added for
-        ``idle_timeout``. While nobody listened (the broker was away, the sinks stopped the
-        source) no time passes, and where records wait to be read there is no silence: their events
-        would come after a heartbeat that is newer than they are, and be late.
-        """
-        known = [mark for mark in marks.values() if mark is not None]
-        if not known:
-            return
-        highest = max(known)
-        now = time.monotonic()
-        for partition, mark in marks.items():
-            silent = now - self._heard[partition] >= idle_timeout.total_seconds()
-            behind = mark is None or mark < highest
-            if silent and behind and self._is_read(partition, ask=True):
-                if self._producer is None:
-                    self._producer = Producer(self._config | {"acks": "all"})
-                self._producer.produce(
-                    self._params.kafka.topic, encode_heartbeat(highest), partition=partition
-                )
-                self._heard[partition] = now
-        if self._producer is not None:
-            self._producer.poll(0)
-
-    def _is_read(self, partition: int, *, ask: bool = False) -> bool:
-        """Tell whether a partition has been read to the end that the broker last gave, or gives."""
+    def _is_read(self, partition: int) -> bool:
+        """Tell whether a partition has been read to the end that the broker last gave."""
         place = TopicPartition(self._params.kafka.topic, partition)
         try:
-            _, end = self._consumer.get_watermark_offsets(place, timeout=1, cached=not ask)
+            _, end = self._consumer.get_watermark_offsets(place, timeout=1, cached=True)
         except KafkaException:
-            return False  # whoever does not answer is not silent
+            return False
         (read,) = self._consumer.position([place])
         return max(read.offset, self._sent[partition]) >= end
 
     def close(self) -> None:
-        """Leave the broker; heartbeats under way are delivered first."""
-        if self._producer is not None:
-            self._producer.flush(10)
+        """Leave the broker."""
         self._consumer.close()
 
 

@@ -20,7 +20,6 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Duration, Timestamp
 
 from ..config.params import Params
-from ..config.sections import Stream
 from ..domain.events import Kind
 from ..domain.windows import EPOCH
 from ..io.patches import interpreter
@@ -182,8 +181,8 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
             return
         if bounded and job.holds:
             continue
-        if not bounded and job.holds:
-            _beat(job, reader, position, source.params.stream)
+        if isinstance(reader.reader, KafkaReader):
+            job.trouble = reader.reader.trouble
         # What closes a window leaves at once.
         if closings or time.monotonic() - began >= CHECKPOINT_SECONDS:
             rests = bool(closings) and reader.caught_up
@@ -264,13 +263,6 @@ def _watermark(source: LogSource, position: LogPosition) -> datetime | None:
     if position.done and source.final_lateness is not None:
         lateness = source.final_lateness
     return watermark(position.times, lateness)
-
-
-def _beat(job: Job, reader: Prefetcher, position: LogPosition, stream: Stream) -> None:
-    """Write heartbeats into silent partitions, and take note of those that cannot be read."""
-    if isinstance(reader.reader, KafkaReader):
-        job.trouble = reader.reader.trouble
-        reader.reader.beat_silent(position.times, stream.idle_timeout)
 
 
 def _affordable(marked: pl.DataFrame, before: Marks, source: LogSource) -> int:

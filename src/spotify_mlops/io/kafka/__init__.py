@@ -1,6 +1,6 @@
 """The log: the Kafka topic that everything comes from."""
 
-from .admin import DEAD_LETTER_BYTES, MAX_RECORD_BYTES, ensure_topic, offsets
+from .admin import DEAD_LETTER_BYTES, MAX_RECORD_BYTES, Extent, ensure_topic, offsets
 from .clients import client_config, ping
 from .identity import Watch, append_times, identity
 from .journal import Journal
@@ -10,6 +10,7 @@ from .reading import read
 __all__ = [
     "DEAD_LETTER_BYTES",
     "MAX_RECORD_BYTES",
+    "Extent",
     "Journal",
     "Publisher",
     "Watch",

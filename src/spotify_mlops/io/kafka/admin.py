@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -86,20 +87,37 @@ def offsets(params: Params) -> dict[int, tuple[int, int]]:
     Raises:
         ServiceError: the broker does not answer, or there is no such topic.
     """
-    timeout = params.stream.service_timeout.total_seconds()
-    consumer = Consumer(
-        client_config(params)
-        | {"group.id": f"{params.profile}-offsets", "enable.auto.commit": False}
-    )
-    try:
-        return {
-            partition: _extent(consumer, TopicPartition(params.kafka.topic, partition), timeout)
-            for partition in _partitions(consumer, params)
-        }
-    except KafkaException as error:
-        raise _failed(params, "no se pudo preguntar por sus registros", error) from error
-    finally:
-        consumer.close()
+    with Extent(params) as extent:
+        return extent.offsets()
+
+
+class Extent:
+    """What a topic holds, for whoever asks again and again: the connection stays."""
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        self._consumer = Consumer(
+            client_config(params)
+            | {"group.id": f"{params.profile}-offsets", "enable.auto.commit": False}
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._consumer.close()
+
+    def offsets(self) -> dict[int, tuple[int, int]]:
+        """Return what ``offsets`` does, now."""
+        topic = self._params.kafka.topic
+        timeout = self._params.stream.service_timeout.total_seconds()
+        try:
+            return {
+                partition: _extent(self._consumer, TopicPartition(topic, partition), timeout)
+                for partition in _partitions(self._consumer, self._params)
+            }
+        except KafkaException as error:
+            raise _failed(self._params, "no se pudo preguntar por sus registros", error) from error
 
 
 def _extent(consumer: Consumer, place: TopicPartition, timeout: float) -> tuple[int, int]:

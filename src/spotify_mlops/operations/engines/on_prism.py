@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import apache_beam as beam
@@ -22,7 +23,7 @@ from ...pipeline.sinks import positions, rows, same_log
 from ...pipeline.source import CREDIT, LogSource, forget
 from ...pipeline.steps import Shape
 from ...pipeline.watermark import Marks
-from .. import dead_letters, housekeeping, lag, telemetry
+from .. import dead_letters, heartbeats, housekeeping, lag, telemetry
 from . import prism
 from .attempt import JobError, Order, job_error, last_line, ready
 
@@ -72,7 +73,11 @@ class PrismAttempt:
                 result = pipeline.run()
             except Exception as error:
                 raise JobError(f"Prism no arrancó: {last_line(error)}", outage=True) from error
-            with telemetry.told(self._params, tracker), housekeeping.kept(self._params):
+            with ExitStack() as beside:
+                if self._ends is None:
+                    beside.enter_context(heartbeats.kept_up(self._params))
+                beside.enter_context(telemetry.told(self._params, tracker))
+                beside.enter_context(housekeeping.kept(self._params))
                 self._wait(result, tracker, stop, say)
         finally:
             runner.stop()
