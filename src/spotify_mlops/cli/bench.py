@@ -19,27 +19,27 @@ _ENDPOINTS = ("kafka_bootstrap", "bigquery_rest", "bigquery_grpc", "mongo_uri", 
 @click.argument(
     "what",
     type=click.Choice(
-        ["pipeline", "freshness", "endpoint", "sinks", "growth", "backlog", "dashboard"]
+        ["pipeline", "freshness", "endpoint", "sinks", "growth", "backlog", "engines", "dashboard"]
     ),
 )
 @click.option(
     "--events",
     metavar="N",
     type=int,
-    help="Eventos del registro (pipeline, sinks, backlog) o del mayor (growth); "
+    help="Eventos del registro (pipeline, sinks, backlog, engines) o del mayor (growth); "
     "predicciones (dashboard).",
 )
 @click.option(
     "--rate",
     metavar="N",
     type=float,
-    help="Eventos por segundo (freshness); sin ella, cuatro casos, uno tras otro.",
+    help="Eventos por segundo (freshness, engines); sin ella, freshness mide cuatro casos.",
 )
 @click.option(
     "--seconds",
     metavar="N",
     type=float,
-    help="Duración de un caso (freshness, endpoint, dashboard) o de todo (sinks).",
+    help="Duración de un caso (freshness, endpoint, engines, dashboard) o de todo (sinks).",
 )
 @with_params
 @json_option

@@ -28,6 +28,7 @@ _END_SECONDS = 5.0
 _PASSING = {
     tables.LAG: "TRUE",
     tables.FRESHNESS: "TRUE",
+    tables.WRITTEN: "TRUE",
     tables.CLOSED: "closed_until < (SELECT MAX(closed_until) FROM `{dataset}.spotify_closed_rows`)",
 }
 """Tables that grow with time alone, whatever happens, and which rows say nothing once old."""

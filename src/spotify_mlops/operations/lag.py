@@ -24,7 +24,6 @@ from ..config.params import Params
 from ..domain.events import LOG_COLUMNS, Ahead, Kind, decode
 from ..io import files, kafka
 from ..io.local import processes, state
-from ..pipeline.checkpoint import Tracker
 from ..pipeline.position import Position
 from ..pipeline.sinks import positions
 
@@ -42,11 +41,11 @@ class LagReport(msgspec.Struct, frozen=True):
     identity: str | None
     """Tells this process from a later one with the same pid."""
     written_at: datetime
-    read: dict[int, int]
-    """Per partition, the next record to read."""
-    pending: int
-    """Windows that are closed and not yet written."""
     position: Position
+    read: dict[int, int] | None = None
+    """Per partition, the next record to read; None where workers elsewhere read."""
+    pending: int | None = None
+    """Windows that are closed and not yet written, where that is known."""
     trouble: str | None = None
     """What keeps the job from reading a partition."""
 
@@ -100,8 +99,15 @@ class Lag:
         return asdict(self) | {"records": self.records, "seconds": self.seconds}
 
 
-def write_report(params: Params, progress: Tracker) -> None:
-    """Leave the report of the job that runs in this process.
+def write_report(
+    params: Params,
+    position: Position,
+    *,
+    read: dict[int, int] | None = None,
+    pending: int | None = None,
+    trouble: str | None = None,
+) -> None:
+    """Leave the report of the job that this process runs or watches (see `LagReport`).
 
     A report that cannot be written is a lag that cannot be read: no reason to end the job.
     """
@@ -110,10 +116,10 @@ def write_report(params: Params, progress: Tracker) -> None:
         pid,
         processes.identity(pid),
         datetime.now(UTC),
-        progress.offsets,
-        progress.backlog,
-        progress.position(),
-        progress.trouble,
+        position,
+        read,
+        pending,
+        trouble,
     )
     path = _report_file(params)
     try:
@@ -158,7 +164,8 @@ def _lag(
     partitions = []
     for partition, end in sorted(ends.items()):
         records = max(end - position.acknowledged.get(partition, 0), 0)
-        unread = max(end - report.read.get(partition, 0), 0) if report else None
+        read = report.read if report else None
+        unread = None if read is None else max(end - read.get(partition, 0), 0)
         mark, last = position.acknowledged_marks.get(partition), tails.get(partition)
         seconds = None if mark is None or last is None else max((last - mark).total_seconds(), 0.0)
         partitions.append(

@@ -64,6 +64,9 @@ DECLARED = {
         "open INT64!, dead_letters INT64!, late INT64!, duplicates INT64!, heartbeats INT64!, "
         "missing INT64!, holds BOOL!, watermark TIMESTAMP"
     ),
+    "spotify_written": (
+        "job STRING!, window_start TIMESTAMP!, shard INT64!, shards INT64!, written_at TIMESTAMP!"
+    ),
 }
 ALL = {t.name: t for t in (*tables.all_tables(PARAMS.windows), *tables.views(PARAMS))}
 

@@ -31,7 +31,7 @@ from ...pipeline.sinks import mongo, positions, rows, same_log
 from ...pipeline.source import LogSource
 from ...pipeline.steps import Shape
 from ...pipeline.watermark import Marks, watermark
-from .. import dead_letters, heartbeats, housekeeping, telemetry
+from .. import dead_letters, heartbeats, housekeeping, lag, telemetry
 from ..resume import resumed
 from . import flink
 from .attempt import JobError, Order, job_error, ready, told
@@ -187,6 +187,7 @@ class FlinkAttempt:
         assert self._position is not None
         self._position = resumed(self._params, self._position)
         positions.save(self._params, self._position)
+        lag.write_report(self._params, self._position)
         reached = watermark(
             self._position.acknowledged_marks, self._params.windows.allowed_lateness
         )

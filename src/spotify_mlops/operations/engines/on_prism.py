@@ -104,7 +104,13 @@ class PrismAttempt:
             while not stopped.wait(0.2):
                 if time.monotonic() - reported >= lag.REPORT_SECONDS:
                     reported = time.monotonic()
-                    lag.write_report(self._params, tracker)
+                    lag.write_report(
+                        self._params,
+                        tracker.position(),
+                        read=tracker.offsets,
+                        pending=tracker.backlog,
+                        trouble=tracker.trouble,
+                    )
                     log = watch.identity()
                     if log is not None and log != tracker.log:
                         result.cancel()
