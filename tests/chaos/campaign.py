@@ -73,7 +73,7 @@ class Campaign:
         self, log: FixedLog, folder: Path, say: Progress = silent, engine: Mapping[str, Any] = PRISM
     ) -> None:
         """Keep logs and switches in ``folder``; ``engine``: the params of what runs the job."""
-        self._log = log
+        self.log = log
         self._engine = engine
         self._folder = folder
         self._say = say
@@ -81,7 +81,7 @@ class Campaign:
 
     def on(self, engine: Mapping[str, Any]) -> Campaign:
         """Return this campaign on another engine, compared with the same run."""
-        other = Campaign(self._log, self._folder, self._say, engine)
+        other = Campaign(self.log, self._folder, self._say, engine)
         other.reference = self.reference
         return other
 
@@ -99,16 +99,16 @@ class Campaign:
     def _run(
         self, name: str, faults: Sequence[Fault]
     ) -> tuple[Outcome, dict[str, contents.Content]]:
-        settings = self._log.fresh(name, **self._engine)
+        settings = self.log.fresh(name, **self._engine)
         began = time.monotonic()
-        run = _Run(settings, self._log, faults, self._folder / name, self._say)
+        run = _Run(settings, self.log, faults, self._folder / name, self._say)
         outcome = Outcome(name, run.done, run.exits)
         run.to_the_end()
         outcome.seconds = round(time.monotonic() - began, 1)
         found = contents.read(settings)
         outcome.contents = contents.summary(found)
         outcome.differences += contents.faults(settings)
-        if not self._log.is_unchanged():
+        if not self.log.is_unchanged():
             outcome.differences.append("El registro tiene más registros que antes de la ejecución.")
         return outcome, found
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from worlds import closes_what_a_silent_partition_holds_open, make
@@ -10,8 +12,18 @@ from worlds import closes_what_a_silent_partition_holds_open, make
 from chaos import campaign, log
 from chaos.faults import KILLED, Fault
 from local_services import services as local_services
+from spotify_mlops.config.params import Params
+from spotify_mlops.config.progress import silent
+from spotify_mlops.io import kafka, retry
+from spotify_mlops.io.bigquery import warehouse
 from spotify_mlops.io.local import processes, state
+from spotify_mlops.operations import audit, stream
+from spotify_mlops.operations.engines import flink
+from spotify_mlops.operations.engines.attempt import Order
+from spotify_mlops.operations.engines.on_flink import FlinkAttempt
+from spotify_mlops.pipeline.position import start_of_log
 
+PATIENCE = 120.0
 KILLS = [
     Fault(0.1, 0.0, "worker"),
     Fault(0.2, 0.0, "task-manager"),
@@ -67,3 +79,47 @@ def test_whatever_is_killed_the_final_content_is_the_same(runner: campaign.Campa
 def test_a_silent_partition_holds_no_window_open() -> None:
     settings = make(partitions=2, idle_timeout="2s", **campaign.FLINK | {"engine_sources": 2})
     closes_what_a_silent_partition_holds_open(settings)
+
+
+def test_without_finished_bundles_rows_vanish_and_the_audit_is_red(
+    runner: campaign.Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the option is for: no process says a word, and only the audit sees it."""
+    monkeypatch.setattr(flink, "CHECKPOINTS", ("--checkpointing_interval=100",))
+    settings = runner.log.fresh("flink-unfinished", **campaign.FLINK)
+    warehouse.ensure_dataset(settings, fills=True)
+    start = start_of_log(dict.fromkeys(runner.log.ends, 0), kafka.identity(settings))
+    attempt = FlinkAttempt(Order(settings, stream.live_sinks(settings), runner.log.ends))
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as apart:
+        running = apart.submit(attempt.run, start, stop, silent)
+        try:
+            job = _after_checkpoints(settings, 100)
+            assert flink.failures(settings, job) == []
+            assert not running.done()
+        finally:
+            stop.set()
+        running.result()
+    assert not audit.audit(settings, wait=0).holds
+
+
+def _after_checkpoints(settings: Params, number: int) -> flink.Job:
+    """Return the newest job once it has given rows out, and made so many checkpoints since."""
+    job = retry.until(lambda: next(iter(flink.jobs(settings)), None), _is_running, PATIENCE)
+    assert job is not None
+
+    def completed() -> int:
+        return int(flink.ask(settings, f"/jobs/{job.id}/checkpoints")["counts"]["completed"])
+
+    def given() -> int:
+        vertices = flink.ask(settings, f"/jobs/{job.id}")["vertices"]
+        return sum(vertex["metrics"]["write-records"] for vertex in vertices)
+
+    assert retry.until(given, lambda rows: rows > 0, PATIENCE) > 0
+    wanted = completed() + number
+    assert retry.until(completed, lambda made: made >= wanted, PATIENCE) >= wanted
+    return job
+
+
+def _is_running(job: flink.Job | None) -> bool:
+    return job is not None and job.state == "RUNNING"

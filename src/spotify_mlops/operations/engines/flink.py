@@ -32,7 +32,7 @@ JOB_MANAGER, JOB_SERVER, WORKERS = "flink", "flink-jobs", "flink-workers"
 """The local services, as ``up`` names them."""
 ENDED = frozenset({"FINISHED", "CANCELED", "FAILED"})
 _CHECKPOINT_MS = 2000
-_CHECKPOINTS = (
+CHECKPOINTS = (
     f"--checkpointing_interval={_CHECKPOINT_MS}",
     "--finish_bundle_before_checkpointing",
 )
@@ -78,7 +78,7 @@ def options(params: Params, name: str, *, bounded: bool = False) -> PipelineOpti
             *("--streaming", f"--job_name={name}", f"--parallelism={engine.parallelism}"),
             f"--job_endpoint={addresses.address(engine.flink_job_server, JOB_SERVER, 'jobs')}",
             *("--environment_type=EXTERNAL", f"--environment_config={workers}"),
-            *(() if bounded else _CHECKPOINTS),
+            *(() if bounded else CHECKPOINTS),
             f"--max_bundle_time_mills={_BUNDLE_MS}",
         ]
     )
@@ -99,7 +99,7 @@ def submit(
         ServiceError: the cluster is not up, or does not take the job.
     """
     _check_server(params)
-    slots = _ask(params, "GET", "/overview")["slots-total"]
+    slots = ask(params, "/overview")["slots-total"]
     if slots < params.engine.parallelism:
         raise ServiceError(
             f"Flink tiene {slots} huecos y la tarea «{name}» pide {params.engine.parallelism} "
@@ -183,7 +183,7 @@ def jobs(params: Params) -> list[Job]:
     """
     found = [
         Job(job["jid"], job["name"], job["state"], job["start-time"])
-        for job in _ask(params, "GET", "/jobs/overview")["jobs"]
+        for job in ask(params, "/jobs/overview")["jobs"]
     ]
     return sorted(found, key=lambda job: job.started, reverse=True)
 
@@ -231,8 +231,17 @@ def failure(params: Params, job: Job) -> str:
 
 def failures(params: Params, job: Job) -> list[str]:
     """Return why a job failed each time, the last time first."""
-    history = _ask(params, "GET", f"/jobs/{job.id}/exceptions")["exceptionHistory"]["entries"]
+    history = ask(params, f"/jobs/{job.id}/exceptions")["exceptionHistory"]["entries"]
     return [str(entry["stacktrace"]) for entry in history]
+
+
+def ask(params: Params, path: str) -> dict[str, Any]:
+    """Return what the JobManager's REST answers.
+
+    Raises:
+        ServiceError: it does not.
+    """
+    return _ask(params, "GET", path)
 
 
 def _check_server(params: Params) -> None:
