@@ -49,11 +49,12 @@ from .engines import flink, prism
 from .engines.attempt import told
 
 Runner = Literal["fnapi", "prism", "flink"]
-_DECISIVE_PARAMS = (
-    "project", "archive", "kafka_bootstrap", "topic", "model_name", "horizon", "level_alta",
-    "level_media",
-)  # fmt: skip
-"""What decides the tables, beside the sections of stores and windows."""
+_DECISIVE_PARAMS = ("project", "archive", "kafka_bootstrap", "topic", "model_name", "horizon")
+"""What decides the tables, beside the sections of stores and windows.
+
+The levels do not: labels are a view, which takes the params' levels in place, and a model has its
+own in its bundle.
+"""
 _DECISIVE_CODE = (
     "domain/",
     "io/bigquery/tables.py",
