@@ -10,7 +10,7 @@ from spotify_mlops.config import paths
 from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.config.progress import Progress, silent
 from spotify_mlops.io.http import ports
-from spotify_mlops.io.local import health, processes, state
+from spotify_mlops.io.local import health, processes, running, state
 
 from . import bigquery, kafka, mongo, vertex
 from .flink import cluster
@@ -133,7 +133,7 @@ def status() -> list[ServiceStatus]:
     with ThreadPoolExecutor(len(names)) as pool:
         found = list(pool.map(lambda name: _status(name, records.get(name)), names))
     return found + [
-        ServiceStatus(processes.describe(stray), "app", "stray", {}, stray.pid, None, None, "")
+        ServiceStatus(running.describe(stray), "app", "stray", {}, stray.pid, None, None, "")
         for stray in processes.strays()
     ]
 

@@ -23,7 +23,7 @@ from ..config import paths
 from ..config.params import Params
 from ..domain.events import LOG_COLUMNS, Ahead, Kind, decode
 from ..io import files, kafka
-from ..io.local import processes, state
+from ..io.local import processes, running, state
 from ..pipeline.position import Position
 from ..pipeline.sinks import positions
 
@@ -114,7 +114,7 @@ def write_report(
     pid = os.getpid()
     report = LagReport(
         pid,
-        processes.identity(pid),
+        running.identity(pid),
         datetime.now(UTC),
         position,
         read,

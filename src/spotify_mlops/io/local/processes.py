@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import threading
 import time
@@ -25,7 +24,7 @@ from ...config import modes, paths
 from ...config.errors import ServiceError
 from ...config.spanish import exact
 from .. import logs
-from . import environment, state
+from . import environment, running, state
 
 OWNER = "SPOTIFY_MLOPS_OWNER"
 """Environment variable that marks a process, and all it starts, with its state directory."""
@@ -69,9 +68,9 @@ def start(
             ends with the tail of its log.
     """
     recover()
-    running = state.get(name)
-    if running is not None and is_alive(running):
-        return running
+    present = state.get(name)
+    if present is not None and is_alive(present):
+        return present
     log = state.folder("logs") / f"{name}.log"
     logs.put_aside_when_full(log)
     record = state.Record(
@@ -100,7 +99,7 @@ def start(
             )
         except OSError as error:
             raise ServiceError(f"No se pudo iniciar «{name}»: {error}.") from error
-    record = replace(record, pid=process.pid, identity=identity(process.pid))
+    record = replace(record, pid=process.pid, identity=running.identity(process.pid))
     state.put(record)
     try:
         _await_ready(record, process, ready, timeout)
@@ -168,7 +167,7 @@ def explain(record: state.Record) -> str:
 
 def is_alive(record: state.Record) -> bool:
     """Tell whether the recorded process itself still runs (not another one with its pid)."""
-    return record.pid is not None and identity(record.pid) == record.identity is not None
+    return record.pid is not None and running.identity(record.pid) == record.identity is not None
 
 
 def stop(record: state.Record, timeout: float = 20.0) -> None:
@@ -182,10 +181,10 @@ def stop(record: state.Record, timeout: float = 20.0) -> None:
 
 def halt(record: state.Record, timeout: float = 20.0) -> None:
     """Do as ``stop`` does, and write nothing: on a full disk, too, everything must end."""
-    family = _family(record) if is_alive(record) else []
+    family = _family(record)
     # First the process itself: it may still need the others to end in order.
-    _end(family[:1], timeout)
-    _end(family[1:], timeout)
+    running.end(family[:1], timeout)
+    running.end(family[1:], timeout)
 
 
 @contextlib.contextmanager
@@ -201,7 +200,7 @@ def registered(name: str) -> Iterator[None]:
         yield
         return
     pid = os.getpid()
-    record = state.Record(name, pid=pid, identity=identity(pid), started=state.now())
+    record = state.Record(name, pid=pid, identity=running.identity(pid), started=state.now())
     state.put(record)
     try:
         yield
@@ -240,16 +239,15 @@ def strays() -> list[psutil.Process]:
     kept = set()
     for record in state.read().values():
         with contextlib.suppress(psutil.NoSuchProcess):  # it ends meanwhile
-            if is_alive(record):
-                kept |= {process.pid for process in _family(record)}
+            kept |= {process.pid for process in _family(record)}
     return [process for process in _others() if process.pid not in kept]
 
 
 def end(found: Iterable[psutil.Process], timeout: float = 10.0) -> list[str]:
     """End processes: TERM, then KILL after ``timeout`` seconds; return their names."""
     processes = list(found)
-    names = [describe(process) for process in processes]
-    _end(processes, timeout)
+    names = [running.describe(process) for process in processes]
+    running.end(processes, timeout)
     return names
 
 
@@ -277,14 +275,6 @@ def _end_of(log: Path) -> bytes:
             return handle.read()
     except FileNotFoundError:
         return b""
-
-
-def describe(process: psutil.Process) -> str:
-    """Return a process's name; its pid when it has ended."""
-    try:
-        return str(process.name())
-    except psutil.Error:
-        return str(process.pid)
 
 
 def _owner() -> str:
@@ -336,66 +326,10 @@ def _living() -> dict[str, state.Record]:
             continue  # it ended meanwhile, or another version of this program started it
         if record.name not in found or age < found[record.name][0]:
             pid = process.pid
-            found[record.name] = age, replace(record, pid=pid, identity=identity(pid))
+            found[record.name] = age, replace(record, pid=pid, identity=running.identity(pid))
     return {name: record for name, (_, record) in found.items()}
 
 
-def identity(pid: int) -> str | None:
-    """Return what tells this process from any other that has or had its pid; None if it ended.
-
-    On Linux the start in clock ticks since boot with the boot's id: unlike a wall-clock time it
-    does not move when the clock is set.
-    """
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        if os.path.isdir("/proc/self"):
-            text = Path(f"/proc/{pid}/stat").read_text()
-            boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-            return f"{boot}/{text.rpartition(')')[2].split()[19]}"
-        return str(process.create_time())
-    except (psutil.Error, OSError):
-        return None
-
-
 def _family(record: state.Record) -> list[psutil.Process]:
-    """Return the process, its descendants, and whoever else is in its session."""
-    assert record.pid is not None
-    root = psutil.Process(record.pid)
-    family = {root.pid: root}
-    for process in root.children(recursive=True):
-        family[process.pid] = process
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == record.pid:
-                family[process.pid] = process
-        except OSError:
-            continue
-    return list(family.values())
-
-
-def _end(family: Iterable[psutil.Process], timeout: float) -> None:
-    processes = list(family)
-    for number, patience in ((signal.SIGTERM, timeout), (signal.SIGKILL, timeout)):
-        for process in processes:
-            try:
-                process.send_signal(number)
-            except psutil.NoSuchProcess:
-                continue
-        deadline = time.monotonic() + patience
-        while processes and time.monotonic() < deadline:
-            _, processes = psutil.wait_procs(processes, timeout=_POLL)
-            # A container's first process may never collect the orphans that ended.
-            processes = [process for process in processes if not _has_ended(process)]
-        if not processes:
-            return
-    pids = ", ".join(str(process.pid) for process in processes)
-    raise ServiceError(f"No terminan los procesos {pids}, ni con KILL.")
-
-
-def _has_ended(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
+    """Return a recorded process and all it started, itself first; none when it has ended."""
+    return running.family(record.pid) if record.pid is not None and is_alive(record) else []
