@@ -16,6 +16,7 @@ from spotify_mlops.io.archive import archived
 from spotify_mlops.io.bigquery import tables
 from spotify_mlops.operations import audit, compare
 from spotify_mlops.pipeline.sinks import archive
+from spotify_mlops.presentation.es.operations import difference_lines
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def differences(expected: dict[str, Content], found: dict[str, Content]) -> list
 
 def faults(params: Params) -> list[str]:
     """Return what is not whole in itself, one Spanish sentence each."""
-    found = list(audit.audit(params, wait=5).differences)
+    found = difference_lines(audit.audit(params, wait=5))
     _, ends = archive.extent(params)
     for partition, (_, end) in kafka.offsets(params).items():
         if ends.get(partition) != end:

@@ -38,6 +38,7 @@ from spotify_mlops.model.training import train
 from spotify_mlops.operations import apps, audit, bounded, compare
 from spotify_mlops.pipeline.sinks import archive, positions
 from spotify_mlops.presentation.es import card
+from spotify_mlops.presentation.es.operations import difference_lines
 
 SETTINGS: dict[str, Any] = {
     "simulator_tracks": 60,
@@ -118,7 +119,7 @@ def run(settings: Params, say: Progress = silent) -> Outcome:
     apps.start_simulator(settings)
     samples = list(_lived(settings, say))
     report = audit.audit(settings, wait=60)
-    outcome = Outcome(samples, list(report.differences), int(report.table["records"].sum()))
+    outcome = Outcome(samples, difference_lines(report), int(report.table["records"].sum()))
     apps.stop_apps()
     merged = compaction.compact(settings)
     say(f"Repetición desde el archivo, con {merged.files} ficheros más reunidos en {merged.merged}")

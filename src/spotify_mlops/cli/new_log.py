@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from ..config.params import Params
@@ -20,10 +22,12 @@ def new_log(yes: bool, params: Params, as_json: bool) -> None:
     Después, «spotify-mlops run» o «stream».
     """
     from ..operations import new_log as job
+    from ..presentation.es.operations import plan_lines
 
     if not yes:
-        steps = job.plan(params)
-        answer(as_json, {"done": False, "plan": steps}, [*steps, "Con --yes se hace."])
+        plan = job.plan(params)
+        lines = [*plan_lines(plan, params), "Con --yes se hace."]
+        answer(as_json, {"done": False, "plan": asdict(plan)}, lines)
         return
     aside = job.begin(params, say)
     answer(as_json, {"done": True, "aside": aside}, [f"Hecho. Lo anterior está en {aside}"])

@@ -6,14 +6,13 @@ partition. Each term is read from where the records really are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
 
 from ..config.params import Params
-from ..config.spanish import number
 from ..domain import schemas
 from ..domain.events.schema import DUPLICATE_KEY
 from ..io import bigquery, kafka, retry
@@ -28,6 +27,18 @@ TERMS = schemas.AUDIT_TERMS
 
 
 @dataclass(frozen=True)
+class Difference:
+    """A count that is not what it must be."""
+
+    term: str
+    """``records`` (the broker's, against those answered for), or one of ``TERMS``."""
+    partition: int | None
+    """None: of all of them, against what the simulator says that it put in."""
+    expected: int
+    found: int
+
+
+@dataclass(frozen=True)
 class AuditReport:
     """The audit's finding.
 
@@ -37,15 +48,16 @@ class AuditReport:
 
     table: pl.DataFrame
     watermark: datetime | None
-    differences: list[str]
-    """What does not agree, one Spanish sentence each."""
+    differences: tuple[Difference, ...]
     lag: Lag
     """How far behind the streaming job was when this was found."""
+    another_log: str | None = None
+    """The words of the error that ends a job, where the topic is not the log of the tables."""
 
     @property
     def holds(self) -> bool:
         """Whether every record is answered for exactly once."""
-        return not self.differences
+        return not self.differences and self.another_log is None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -54,7 +66,8 @@ class AuditReport:
             "watermark": self.watermark and self.watermark.isoformat(),
             "partitions": self.table.to_dicts(),
             "totals": self.table.drop("partition").sum().to_dicts()[0],
-            "differences": self.differences,
+            "differences": [asdict(difference) for difference in self.differences],
+            "another_log": self.another_log,
             "lag": self.lag.to_dict(),
         }
 
@@ -114,16 +127,14 @@ def _check(params: Params, ends: dict[int, tuple[int, int]], causes: list[str]) 
         .with_columns(missing=pl.col("records") - pl.sum_horizontal(TERMS))
         .sort("partition")
     )
-    differences = _differences(params, table)
-    if causes:  # whatever the sums say, they are of two logs
-        differences = [same_log.explanation(params, causes), *differences]
-    return AuditReport(table, reached, differences, lag.measure(params))
+    # Whatever the sums say, with causes they are of two logs.
+    another = same_log.explanation(params, causes) if causes else None
+    return AuditReport(table, reached, _differences(params, table), lag.measure(params), another)
 
 
-def _differences(params: Params, table: pl.DataFrame) -> list[str]:
+def _differences(params: Params, table: pl.DataFrame) -> tuple[Difference, ...]:
     found = [
-        f"Partición {row['partition']}: {row['records']} registros en Kafka y "
-        f"{row['records'] - row['missing']} contabilizados ({row['missing']:+d})."
+        Difference("records", row["partition"], row["records"], row["records"] - row["missing"])
         for row in table.iter_rows(named=True)
         if row["missing"]
     ]
@@ -134,13 +145,12 @@ def _differences(params: Params, table: pl.DataFrame) -> list[str]:
         totals["records"] - totals["heartbeats"] == injected["records"] - injected["heartbeats"]
     )
     if injected is not None and whole and not found:
-        for term in ("dead_letters", "late", "duplicates"):
-            if totals[term] != injected[term]:
-                found.append(
-                    f"{term}: {number(totals[term])} encontrados y {number(injected[term])} "
-                    "inyectados por el simulador."
-                )
-    return found
+        found = [
+            Difference(term, None, injected[term], totals[term])
+            for term in ("dead_letters", "late", "duplicates")
+            if totals[term] != injected[term]
+        ]
+    return tuple(found)
 
 
 def _query(params: Params, sql: str) -> pl.DataFrame:

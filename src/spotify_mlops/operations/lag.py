@@ -24,6 +24,7 @@ from ..config.params import Params
 from ..domain.events import LOG_COLUMNS, Ahead, Kind, decode
 from ..io import files, kafka
 from ..io.local import processes, running, state
+from ..pipeline.job import Unreadable
 from ..pipeline.position import Position
 from ..pipeline.sinks import positions
 
@@ -46,8 +47,7 @@ class LagReport(msgspec.Struct, frozen=True):
     """Per partition, the next record to read; None where workers elsewhere read."""
     pending: int | None = None
     """Windows that are closed and not yet written, where that is known."""
-    trouble: str | None = None
-    """What keeps the job from reading a partition."""
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class Lag:
     pending: int | None
     """Windows that a running job has closed and not yet written."""
     partitions: tuple[PartitionLag, ...]
-    trouble: str | None = None
-    """What keeps a running job from reading a partition, in Spanish."""
+    unreadable: tuple[Unreadable, ...] = ()
+    """The partitions that a running job cannot read for now."""
 
     @property
     def records(self) -> int:
@@ -105,7 +105,7 @@ def write_report(
     *,
     read: dict[int, int] | None = None,
     pending: int | None = None,
-    trouble: str | None = None,
+    unreadable: tuple[Unreadable, ...] = (),
 ) -> None:
     """Leave the report of the job that this process runs or watches (see `LagReport`).
 
@@ -119,7 +119,7 @@ def write_report(
         position,
         read,
         pending,
-        trouble,
+        unreadable,
     )
     path = _report_file(params)
     try:
@@ -172,8 +172,8 @@ def _lag(
             PartitionLag(partition, end, records, unread, last, mark, seconds if records else 0.0)
         )
     pending = report.pending if report else None
-    trouble = report.trouble if report else None
-    return Lag(source, age, position.write_from, pending, tuple(partitions), trouble)
+    unreadable = report.unreadable if report else ()
+    return Lag(source, age, position.write_from, pending, tuple(partitions), unreadable)
 
 
 def _running(params: Params) -> LagReport | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from apache_beam.io.filesystems import FileSystems
@@ -18,15 +19,28 @@ from .bounded import summary_file
 _COLLECTIONS = ("events", "tracks")
 
 
-def plan(params: Params) -> list[str]:
-    """Say in Spanish what ``begin`` would do."""
-    return [
-        f"Aparta {len(_kept(params))} ficheros (archivo del registro y posición guardada) a una "
-        f"carpeta de {_aside(params, '')}",
-        f"Borra de BigQuery las tablas del registro de {params.bigquery.dataset}: "
-        + ", ".join(table.name for table in tables.log_tables(params.windows)),
-        f"Vacía de MongoDB {params.mongo.database}: {', '.join(_COLLECTIONS)}",
-    ]
+@dataclass(frozen=True)
+class Plan:
+    """What ``begin`` would do."""
+
+    files: int
+    """That are set aside: the archive of the log and the saved position."""
+    aside: str
+    """The folder in which they get one of their own."""
+    tables: tuple[str, ...]
+    """Deleted from the dataset, with the views over them."""
+    collections: tuple[str, ...]
+    """Dropped from the database."""
+
+
+def plan(params: Params) -> Plan:
+    """Return what ``begin`` would do."""
+    return Plan(
+        len(_kept(params)),
+        _aside(params, ""),
+        tuple(table.name for table in tables.log_tables(params.windows)),
+        _COLLECTIONS,
+    )
 
 
 def begin(params: Params, say: Progress = silent) -> str:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from functools import partial
+from typing import Any, Literal
 
 import polars as pl
 
@@ -48,6 +50,27 @@ class Computed:
     records: int
 
 
+class NotAsked(StrEnum):
+    """Why a place was not compared."""
+
+    NO_MODEL = "no_model"
+    """No model is deployed."""
+    DOWN = "down"
+    REFUSED = "refused"
+    """It answers, but not this."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A difference, its values in full as Python writes them."""
+
+    key: tuple[str, ...]
+    problem: Literal["differs", "missing", "extra"]
+    column: str = ""
+    expected: str = ""
+    found: str = ""
+
+
 @dataclass(frozen=True)
 class Place:
     """One place compared with what was computed.
@@ -61,8 +84,9 @@ class Place:
         apart: rows that cannot be compared: of a later window than was computed, or predicted
             by the endpoint's champion for a window of an earlier one.
         columns: how many rows differ in each column that differs.
-        examples: the first differences, both values in full.
-        note: why nothing was compared, where that is so.
+        examples: the first differences.
+        not_asked: why nothing was compared, where that is so.
+        refusal: the words with which it refused.
     """
 
     name: str
@@ -72,8 +96,9 @@ class Place:
     extra: int = 0
     apart: int = 0
     columns: Mapping[str, int] = field(default_factory=dict)
-    examples: tuple[str, ...] = ()
-    note: str = ""
+    examples: tuple[Example, ...] = ()
+    not_asked: NotAsked | None = None
+    refusal: str = ""
 
     @property
     def holds(self) -> bool:
@@ -223,19 +248,20 @@ def _of_latest(computed: Computed) -> pl.DataFrame:
     return computed.predictions.join(_newest(computed.features), on=schemas.ROW_KEY, how="semi")
 
 
-def _asked(params: Params, tracks: _Tracks) -> dict[str, dict[str, Any]] | str:
+def _asked(params: Params, tracks: _Tracks) -> dict[str, dict[str, Any]] | Place:
     """Ask the endpoint for every track that has a prediction; say why, where it does not answer."""
+    unasked = partial(Place, "predictions_endpoint")
     answers: dict[str, dict[str, Any]] = {}
     try:
         if not Endpoint(params).traffic():
-            return "no tiene ningún modelo desplegado"
+            return unasked(not_asked=NotAsked.NO_MODEL)
         for keys in _batches([key for key, track in tracks.items() if track[3] is not None]):
             asked = [dict(zip(TRACK, tracks[key][:2], strict=True)) for key in keys]
             answers |= zip(keys, client.predict(params, asked), strict=True)
     except ServiceError:
-        return "no está en marcha"
+        return unasked(not_asked=NotAsked.DOWN)
     except InputError as refused:
-        return str(refused)
+        return unasked(not_asked=NotAsked.REFUSED, refusal=str(refused))
     return answers
 
 
@@ -243,11 +269,10 @@ def _predictions_endpoint(
     params: Params,
     computed: Computed,
     tracks: _Tracks,
-    answers: dict[str, dict[str, Any]] | str,
+    answers: dict[str, dict[str, Any]] | Place,
 ) -> Place:
-    name = "predictions_endpoint"
-    if isinstance(answers, str):
-        return Place(name, note=answers)
+    if isinstance(answers, Place):
+        return answers
     found = _predictions(tracks, {key: answers[key] for key in tracks if key in answers})
     expected = _of_latest(computed)
     # The endpoint answers with today's champion; the latest row may be an earlier one's.
@@ -255,6 +280,7 @@ def _predictions_endpoint(
     others = expected.filter(pl.col("model") != champion)
     expected = expected.filter(pl.col("model") == champion)
     found = found.join(others, on=TRACK, how="anti")
+    name = "predictions_endpoint"
     place = _latest(name, expected, found, params.windows, computed, PREDICTED)
     return replace(place, apart=place.apart + others.height)
 
@@ -313,9 +339,8 @@ def _place(
     )
 
 
-def _examples(wrong: Differences, key: Sequence[str]) -> tuple[str, ...]:
-    """Say the first differences, both values in full."""
-    lines = []
+def _examples(wrong: Differences, key: Sequence[str]) -> tuple[Example, ...]:
+    examples = []
     pairs = zip(
         wrong.expected.head(EXAMPLES).iter_rows(named=True),
         wrong.found.head(EXAMPLES).iter_rows(named=True),
@@ -323,18 +348,21 @@ def _examples(wrong: Differences, key: Sequence[str]) -> tuple[str, ...]:
     )
     for expected, found in pairs:
         names = [name for name in wrong.columns if repr(expected[name]) != repr(found[name])]
-        lines += [
-            f"{_where(found, key)}: {name} debía ser {_shown(expected[name])} "
-            f"y es {_shown(found[name])}"
+        examples += [
+            Example(_where(found, key), "differs", name, _shown(expected[name]),
+                    _shown(found[name]))
             for name in names[:1]
-        ]
-    for rows, problem in ((wrong.missing, "falta"), (wrong.extra, "sobra")):
-        lines += [f"{_where(r, key)}: {problem}" for r in rows.head(EXAMPLES).iter_rows(named=True)]
-    return tuple(lines[:EXAMPLES])
+        ]  # fmt: skip
+    kinds: tuple[tuple[pl.DataFrame, Literal["missing", "extra"]], ...]
+    kinds = (wrong.missing, "missing"), (wrong.extra, "extra")
+    for rows, problem in kinds:
+        shown = rows.head(EXAMPLES).iter_rows(named=True)
+        examples += [Example(_where(row, key), problem) for row in shown]
+    return tuple(examples[:EXAMPLES])
 
 
-def _where(row: Mapping[str, Any], key: Sequence[str]) -> str:
-    return " ".join(_shown(row[name]).strip("'") for name in key)
+def _where(row: Mapping[str, Any], key: Sequence[str]) -> tuple[str, ...]:
+    return tuple(_shown(row[name]).strip("'") for name in key)
 
 
 def _shown(value: Any) -> str:

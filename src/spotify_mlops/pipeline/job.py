@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -36,6 +37,17 @@ class _Never:
         """Nobody asks."""
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """A partition that gives an error in place of records."""
+
+    partition: int
+    offset: int
+    """Of the first record that cannot be read."""
+    error: str
+    """Kafka's own words."""
+
+
 class Job:
     """A run of the graph, as its steps see it. It travels to them with the graph.
 
@@ -50,8 +62,8 @@ class Job:
     """Set by whoever wants the job to end: the log then ends for the source where it is."""
     finishing: Flag = _Never()
     """Set by the source with its last batch: sinks must write all they hold."""
-    trouble: str | None = None
-    """What the source says of partitions that it cannot read for now."""
+    unreadable: tuple[Unreadable, ...] = ()
+    """The partitions that the source cannot read for now."""
 
     def __init__(self, name: str) -> None:
         """Name the job: its sources keep their readers under this name."""

@@ -22,6 +22,7 @@ from ..config.params import Params
 from ..domain.events import LOG_COLUMNS, withheld
 from ..io import kafka
 from ..io.kafka import damaged
+from .job import Unreadable
 from .watermark import Marks
 
 POLL_SECONDS = 0.05
@@ -41,7 +42,7 @@ class _Trouble(NamedTuple):
     """An error that a partition gives in place of records."""
 
     since: float
-    text: str
+    what: Unreadable
     logged: bool = False
 
 
@@ -178,29 +179,30 @@ class KafkaReader:
         return found.records
 
     def _in_trouble(self, partition: int, offset: int, error: KafkaError) -> None:
-        known = self._troubles.get(partition, _Trouble(time.monotonic(), ""))
-        text = (
-            f"la partición {partition} del tema {self._params.kafka.topic} no se puede leer "
-            f"desde el registro {offset} ({error.str()})"
-        )
-        self._troubles[partition] = known._replace(text=text)
+        what = Unreadable(partition, offset, error.str())
+        known = self._troubles.get(partition, _Trouble(time.monotonic(), what))
+        self._troubles[partition] = known._replace(what=what)
 
     @property
-    def trouble(self) -> str | None:
-        """What the partitions say that have given nothing but an error for a while, if any."""
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """The partitions that have given nothing but an error for a while."""
         limit = time.monotonic() - _TROUBLE_SECONDS
-        lasting = [t.text for t in list(self._troubles.values()) if t.since < limit]
-        return "; ".join(lasting) or None
+        return tuple(t.what for t in list(self._troubles.values()) if t.since < limit)
 
     def _check_troubles(self, now: float) -> None:
         if not self._troubles:
             return
         for partition, trouble in self._troubles.items():
+            told = (
+                f"Kafka responde, pero la partición {partition} del tema "
+                f"{self._params.kafka.topic} no se puede leer desde el registro "
+                f"{trouble.what.offset} ({trouble.what.error})."
+            )
             if now - trouble.since > self._params.stream.service_timeout.total_seconds():
-                raise ServiceError(f"Kafka responde, pero {trouble.text}.")
+                raise ServiceError(told)
             if now - trouble.since > _TROUBLE_SECONDS and not trouble.logged:
                 self._troubles[partition] = trouble._replace(logged=True)
-                _log.error("Kafka responde, pero %s.", trouble.text)
+                _log.error("%s", told)
 
     def _fail(self, error: KafkaError) -> None:
         if error.code() in (

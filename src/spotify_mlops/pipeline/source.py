@@ -182,7 +182,7 @@ def _read(source: LogSource, tracker: Any, estimator: Any) -> Iterator[Any]:
         if bounded and job.holds:
             continue
         if isinstance(reader.reader, KafkaReader):
-            job.trouble = reader.reader.trouble
+            job.unreadable = reader.reader.unreadable
         # What closes a window leaves at once.
         if closings or time.monotonic() - began >= CHECKPOINT_SECONDS:
             rests = bool(closings) and reader.caught_up

@@ -109,7 +109,7 @@ class PrismAttempt:
                         tracker.position(),
                         read=tracker.offsets,
                         pending=tracker.backlog,
-                        trouble=tracker.trouble,
+                        unreadable=tracker.unreadable,
                     )
                     log = watch.identity()
                     if log is not None and log != tracker.log:

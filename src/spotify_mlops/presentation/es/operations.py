@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ...config.params import Params
 from ...config.spanish import MINUS, about, duration, number
 
 if TYPE_CHECKING:  # they bring Beam, which takes seconds
@@ -12,6 +13,7 @@ if TYPE_CHECKING:  # they bring Beam, which takes seconds
     from ...operations.compare import TableComparison
     from ...operations.lag import Lag
     from ...operations.late import Changes
+    from ...operations.new_log import Plan
     from ...operations.skew import SkewReport
 
 _AUDIT_TITLES = {
@@ -33,6 +35,12 @@ _PLACE_TITLES = {
     "predictions_store": "Predicciones en MongoDB",
     "predictions_endpoint": "Predicciones del endpoint",
 }
+_NOT_ASKED = {"no_model": "no tiene ningún modelo desplegado", "down": "no está en marcha"}
+_EXAMPLES = {
+    "differs": "{0.column} debía ser {0.expected} y es {0.found}",
+    "missing": "falta",
+    "extra": "sobra",
+}
 _MOST = 5
 """Features and changes of level that are shown."""
 
@@ -47,10 +55,29 @@ def audit_lines(report: AuditReport) -> list[str]:
     verdict = (
         ["Cuadra: cada registro está contabilizado una sola vez."]
         if report.holds
-        else ["No cuadra:", *report.differences]
+        else ["No cuadra:", *difference_lines(report)]
     )
     late = ["", *lag_lines(report.lag)] if report.lag.records else []
     return [*aligned(tuple(_AUDIT_TITLES.values()), cells), "", *verdict, *late]
+
+
+def difference_lines(report: AuditReport) -> list[str]:
+    """Return what does not agree, one sentence each."""
+    lines = [] if report.another_log is None else [report.another_log]
+    for item in report.differences:
+        expected, found = number(item.expected), number(item.found)
+        if item.partition is not None:
+            gap = item.expected - item.found
+            lines.append(
+                f"Partición {item.partition}: {expected} registros en Kafka y {found} "
+                f"contabilizados ({'faltan' if gap > 0 else 'sobran'} {number(abs(gap))})."
+            )
+        else:
+            lines.append(
+                f"{_AUDIT_TITLES[item.term]}: {found} encontrados y {expected} inyectados por "
+                "el simulador."
+            )
+    return lines
 
 
 def lag_lines(lag: Lag) -> list[str]:
@@ -64,8 +91,11 @@ def lag_lines(lag: Lag) -> list[str]:
     lines = [
         f"Retraso: {number(lag.records)} registros, {_time(lag.seconds)} de eventos ({where}{age})"
     ]
-    if lag.trouble:
-        lines.append(f"  Kafka responde, pero {lag.trouble}")
+    lines += [
+        f"  Kafka responde, pero la partición {item.partition} no se puede leer desde el registro "
+        f"{item.offset} ({item.error})"
+        for item in lag.unreadable
+    ]
     if lag.pending:
         lines.append(f"  {lag.pending} ventanas cerradas por escribir")
     lines += [
@@ -96,15 +126,30 @@ def skew_lines(report: SkewReport) -> list[str]:
         rows.append((_PLACE_TITLES[place.name], *map(number, counts)))
     lines = [*aligned(titles, rows), ""]
     for place in report.places:
-        if place.note:
-            lines.append(f"{_PLACE_TITLES[place.name]}: {place.note}.")
-        lines += [f"{_PLACE_TITLES[place.name]}: {example}" for example in place.examples]
+        title = _PLACE_TITLES[place.name]
+        if place.not_asked is not None:
+            why = place.refusal.rstrip(".") or _NOT_ASKED[place.not_asked]
+            lines.append(f"{title}: {why}.")
+        for item in place.examples:
+            what = _EXAMPLES[item.problem].format(item)
+            lines.append(f"{title}: {' '.join(item.key)}: {what}")
     lines.append(
         f"Todo coincide, bit a bit, con repetir los {number(report.records)} registros."
         if report.holds
         else "Hay valores distintos de los que da repetir el registro."
     )
     return lines
+
+
+def plan_lines(plan: Plan, params: Params) -> list[str]:
+    """Return what beginning with another log would do, a line a system."""
+    return [
+        f"Aparta {plan.files} ficheros (archivo del registro y posición guardada) a una "
+        f"carpeta de {plan.aside}",
+        f"Borra de BigQuery las tablas del registro de {params.bigquery.dataset}: "
+        f"{', '.join(plan.tables)}",
+        f"Vacía de MongoDB {params.mongo.database}: {', '.join(plan.collections)}",
+    ]
 
 
 def late_lines(changes: Changes) -> list[str]:

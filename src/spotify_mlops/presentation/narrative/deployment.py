@@ -14,6 +14,7 @@ from ...model.gate import Verdict
 from ...model.release import Release
 from ...operations.audit import AuditReport
 from ..es import country, duration, moment, number, percent, plural
+from ..es.operations import difference_lines
 from .show import Facts, Table, Text, listing
 
 
@@ -160,7 +161,7 @@ def audit_finding(report: AuditReport) -> Text:
             "aparte o en una ventana abierta, cada uno una vez.",
             "decision",
         )
-    return Text("**No cuadra.** " + " ".join(report.differences), "warning")
+    return Text("**No cuadra.** " + " ".join(difference_lines(report)), "warning")
 
 
 def facts(report: AuditReport) -> Facts:
