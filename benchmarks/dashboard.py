@@ -24,7 +24,7 @@ from spotify_mlops.config.errors import UserError
 from spotify_mlops.config.params import Params
 from spotify_mlops.config.progress import Progress
 from spotify_mlops.config.spanish import exact, number
-from spotify_mlops.domain.features import feature_names
+from spotify_mlops.domain.features import Inputs
 from spotify_mlops.domain.labels import LEVELS
 from spotify_mlops.io import bigquery
 from spotify_mlops.io.bigquery import appending, tables, warehouse
@@ -134,7 +134,7 @@ def _predictions(params: Params, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _features(params: Params, rows: pl.DataFrame) -> pl.DataFrame:
-    inputs = [pl.lit(0.5).alias(name) for name in feature_names("dynamics", params.windows.lags)]
+    inputs = [pl.lit(0.5).alias(name) for name in Inputs.of(params.windows).names()]
     counts = [pl.lit(3, pl.Int64).alias(name) for name in ("n", "plays", "skips", "releases",
                                                           "recommendations")]  # fmt: skip
     return rows.select(

@@ -158,7 +158,7 @@ def features_of(marked: pl.DataFrame, params: Params) -> pl.DataFrame:
     windowing = Windowing.of(params.windows)
     timely = steps.events(marked, windowing).filter(~pl.col("late"))
     unique, _ = features.dedup(timely)
-    return features.reference(unique, windowing, params.windows.lags)
+    return features.reference(unique, windowing, features.Inputs.of(params.windows))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from logs import BASE, Run
 from oracle import Rules, Tables
 from spotify_mlops.config import params
 from spotify_mlops.config.params import Params
-from spotify_mlops.domain import labels
+from spotify_mlops.domain import features, labels
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.pipeline import steps
 from spotify_mlops.pipeline.watermark import watermark
@@ -24,6 +24,7 @@ def settings_of(rules: Rules, batch: int) -> Params:
         window_offset=rules.window_offset,
         allowed_lateness=rules.lateness,
         lags=list(rules.lags),
+        model_countries=list(rules.countries),
         horizon=rules.horizon,
         clock_skew=rules.clock_skew,
         archive="/nonexistent",
@@ -33,7 +34,8 @@ def settings_of(rules: Rules, batch: int) -> Params:
 
 def shape_of(rules: Rules, shards: int, bucket: int, sources: int = 1) -> steps.Shape:
     windowing = Windowing(rules.window, rules.window_offset)
-    return steps.Shape(windowing, rules.lags, shards, bucket, sources)
+    inputs = features.Inputs(rules.lags, rules.countries)
+    return steps.Shape(windowing, inputs, shards, bucket, sources)
 
 
 def assert_tables(run: Run, tables: Tables, rules: Rules) -> None:

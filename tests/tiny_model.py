@@ -70,7 +70,7 @@ def events() -> pl.DataFrame:
 def data() -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the features and labels of those events."""
     windowing = Windowing.of(settings().windows)
-    built = features.reference(events(), windowing, settings().windows.lags)
+    built = features.reference(events(), windowing, features.Inputs.of(settings().windows))
     end = START + timedelta(hours=WINDOWS)
     return built, labels.label(built, settings().model.horizon, windowing, end, (70, 40))
 

@@ -38,7 +38,9 @@ def written(settings: params.Params) -> pl.DataFrame:
             partition=pl.lit(0, pl.Int32), offset=pl.int_range(pl.len(), dtype=pl.Int64)
         )
     )
-    made = features.reference(unique, Windowing.of(settings.windows), settings.windows.lags)
+    made = features.reference(
+        unique, Windowing.of(settings.windows), features.Inputs.of(settings.windows)
+    )
     # A window without rows in the middle, and one with rows of few countries.
     starts = made["window_start"].unique().sort()
     gone = pl.col("window_start") == starts[len(starts) // 2]

@@ -67,7 +67,7 @@ class Market:
         self.params = params
         windowing = Windowing.of(params.windows)
         events = pl.concat(list(Simulator(params).history()))
-        self.rows = features.reference(events, windowing, params.windows.lags)
+        self.rows = features.reference(events, windowing, features.Inputs.of(params.windows))
         self.start = self.rows["window_start"].min()
         self.reached = self.start
         self._champions = Champions(params)

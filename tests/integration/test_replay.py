@@ -114,9 +114,9 @@ def test_late_events_are_folded_in(world: World, lateness: timedelta) -> None:
     # Each record that is no longer late is counted; the closed windows are the same.
     assert found.counted[1] + found.late[1] == injected["events"] + injected["late"]
     assert found.duplicates[1] == injected["duplicates"]
-    inputs = features.feature_names("dynamics", live.windows.lags)
+    inputs = features.Inputs.of(live.windows).names()
     folded = content(other, tables.features(other.windows))
-    plain = features.reference(events, Windowing.of(live.windows), live.windows.lags)
+    plain = features.reference(events, Windowing.of(live.windows), features.Inputs.of(live.windows))
     assert compare.digest(folded) == compare.digest(plain.select(folded.columns))
     before = content(live, tables.features(live.windows))
     windows = [frame["window_start"].n_unique() for frame in (before, folded)]

@@ -31,7 +31,7 @@ def features_by_joins(events: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     rows = _elsewhere(rows)
     for lag in rules.lags:
         rows = _lagged(rows, lag, rules)
-    return _in_each_country(_summaries(rows, rules)).sort(KEY)
+    return _in_each_country(_summaries(rows, rules), rules.countries).sort(KEY)
 
 
 def _ranked(rows: pl.DataFrame) -> pl.DataFrame:
@@ -70,7 +70,7 @@ def _own(rows: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     return rows.with_columns(
         *(
             (pl.col("country") == code).cast(pl.Float64).alias(f"country_{code}")
-            for code in ("CO", "ES", "MX", "US")
+            for code in rules.countries
         ),
         hour_of_day=start.dt.hour(),
         event_type_search_result=pl.col("searches") / pl.col("n"),
@@ -191,13 +191,13 @@ def _summaries(rows: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     )
 
 
-def _in_each_country(rows: pl.DataFrame) -> pl.DataFrame:
+def _in_each_country(rows: pl.DataFrame, countries: tuple[str, ...]) -> pl.DataFrame:
     """Add what the track does in each of the model's countries in the window, this one too."""
     by_place = {
         row[:3]: row[3:] for row in rows.select(*KEY, "plays_over_p40", "plays_momentum").rows()
     }
     found: dict[str, list[float | None]] = {}
-    for code in ("CO", "ES", "MX", "US"):
+    for code in countries:
         there = [
             by_place.get((start, code, track), (None, 0.0))
             for start, track in rows.select("window_start", "track_id").rows()

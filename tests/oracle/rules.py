@@ -16,6 +16,8 @@ class Rules:
     window_offset: timedelta = timedelta(0)
     lateness: timedelta = timedelta(minutes=2)
     lags: tuple[int, ...] = (1, 2, 6)
+    countries: tuple[str, ...] = ("US", "BR", "CO")
+    """Of the model; not those that it has without being told."""
     horizon: int = 2
     alta: float = 70
     media: float = 40

@@ -70,6 +70,19 @@ class Params(Section):
             check_no_secret(_FLAT.get(place, ".".join(place)), value)
         return values
 
+    @model_validator(mode="after")
+    def _countries_of_the_model(self) -> Self:
+        """Give the model the sources' countries, where it has none of its own.
+
+        They stay as if nobody had said them: params made of these follow their own sources.
+        """
+        if not self.windows.model_countries:
+            found = {"model_countries": list(self.sources.countries)}
+            windows = self.windows.model_copy(update=found)
+            windows.model_fields_set.discard("model_countries")
+            self.__dict__["windows"] = windows
+        return self
+
     def replace(self, **values: Any) -> Self:
         """Return these params with other values, given by their flat names, and checked again.
 
@@ -77,7 +90,7 @@ class Params(Section):
             ValidationError: a value does not fit.
             KeyError: there is no such name.
         """
-        return self.model_validate(nested(values, self.model_dump()))
+        return self.model_validate(nested(values, self.model_dump(exclude_unset=True)))
 
     def flat(self) -> dict[str, Any]:
         """Return each value, as params files write it, by its flat name."""
@@ -180,7 +193,7 @@ def params_file(params: Params) -> Path:
     """Write the params as they are in force, for a process of their own; return the file."""
     path = paths.state_dir() / "run" / f"{params.profile}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = params.model_dump(mode="json", exclude_defaults=True) | {"profile": params.profile}
+    content = params.model_dump(mode="json", exclude_unset=True) | {"profile": params.profile}
     path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
     return path
 

@@ -22,7 +22,17 @@ def _sorted_unique(value: list[int]) -> list[int]:
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
-CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+
+
+def _without_repeats(value: list[str]) -> list[str]:
+    if len(set(value)) != len(value):
+        raise ValueError("repite un país")
+    return value
+
+
+Countries = Annotated[
+    list[Annotated[str, Field(pattern=r"^[A-Z]{2}$")]], AfterValidator(_without_repeats)
+]
 Lags = Annotated[list[Annotated[int, Field(strict=True)]], AfterValidator(_sorted_unique)]
 
 
@@ -99,6 +109,8 @@ class Windows(Section):
     window_offset: Duration = timedelta(0)
     allowed_lateness: Duration = timedelta(minutes=2)
     lags: Lags = [1, 2, 3, 6, 24]
+    model_countries: Countries = []
+    """Countries with model inputs of their own, in this order; without any, the sources'."""
     shards: int = Field(default=4, ge=1, le=64)
     clock_skew: Duration = timedelta(days=1)
     """An event this far in the future of its append time is a dead letter."""
@@ -157,18 +169,12 @@ class Sources(Section):
     """What is published, and the faults that are mixed into it."""
 
     source: Literal["simulator", "charts"] = "simulator"
-    countries: list[CountryCode] = Field(default=["CO", "ES", "MX", "US"], min_length=1)
+    countries: Countries = Field(default=["CO", "ES", "MX", "US"], min_length=1)
     charts_folders: list[str] = ["data/charts"]
     """Folders with chart CSVs; the first that exists is used."""
     duplicate_share: Share = 0.02
     late_share: Share = 0.01
     malformed_share: Share = 0.01
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if len(set(self.countries)) != len(self.countries):
-            raise ValueError("countries repite un país")
-        return self
 
 
 class Simulator(Section):

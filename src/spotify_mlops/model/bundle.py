@@ -18,7 +18,9 @@ import msgspec
 from ..config.durations import format_duration
 from ..config.errors import InputError, IntegrityError
 from ..config.params import Params
+from ..config.sections import Windows
 from ..config.untrusted import DESCRIPTION_BYTES, RefusedError, parse_json
+from ..domain.features import Inputs
 from ..domain.labels import LEVELS
 from ..io import files
 
@@ -52,6 +54,28 @@ class Bundle:
     def training_end(self) -> datetime:
         """Return the end of the last window that the model has learned from."""
         return datetime.fromisoformat(self.description["training_end"])
+
+    def check_inputs(self, windows: Windows) -> None:
+        """Refuse to predict from features that were built for another model.
+
+        Raises:
+            InputError: they have other countries, or lack an input.
+        """
+        inputs = Inputs.of(windows)
+        # Before it could be chosen, these were the countries of every model.
+        own = self.description.get("model_countries", ["CO", "ES", "MX", "US"])
+        if set(own) != set(inputs.countries):
+            raise InputError(
+                f"El modelo {self.path} se hizo para {', '.join(own)}, y aquí las variables son "
+                f"de {', '.join(inputs.countries)}: usa sus «model_countries», o entrena otro con "
+                "otro «model_name»."
+            )
+        lacking = [name for name in self.features if name not in set(inputs.names())]
+        if lacking:
+            raise InputError(
+                f"El modelo {self.path} pide {', '.join(lacking)}, que con estos «lags» no hay: "
+                "usa los suyos, o entrena otro con otro «model_name»."
+            )
 
     @property
     def digest(self) -> str:
@@ -110,6 +134,7 @@ def describe(
         "lags": list(params.windows.lags),
         "horizon": params.model.horizon,
         "countries": list(params.sources.countries),
+        "model_countries": list(params.windows.model_countries),
         "training_end": training_end.isoformat(),
         "data_sha256": data_sha256,
         "metrics": metrics,
@@ -214,6 +239,7 @@ class _Description(msgspec.Struct):
     training: dict[str, Any]
     files: _Files
     format: Literal[1]
+    model_countries: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 def _digest(description: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ import polars as pl
 from ..config.errors import ParamsError
 from ..config.params import Params
 from ..config.sections import Model, Windows
-from ..domain.features import ROW_KEY, feature_names
+from ..domain.features import ROW_KEY, Inputs
 from ..domain.features.names import SEASON_FEATURES
 from ..domain.labels import LEVELS, level_of
 from ..domain.windows import EPOCH, Windowing
@@ -181,7 +181,7 @@ def inputs(family: str, windows: Windows, rows: pl.DataFrame) -> list[str]:
     A seasonal input is left out when the rows do not span its cycle: it would only tell the
     training range from later ones.
     """
-    names = feature_names(family, windows.lags)
+    names = Inputs.of(windows).names(family)
     first, last = bounds(rows)
     span = last - first
     unusable = set()

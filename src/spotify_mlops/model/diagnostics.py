@@ -150,7 +150,6 @@ def input_groups(features: Sequence[str]) -> dict[str, list[str]]:
 _GROUPS = {
     "hour": ("hour_of_day",),
     "calendar": ("day_of_week", "year_sin", "year_cos"),
-    "country": ("country_CO", "country_ES", "country_MX", "country_US"),
     "signals": (
         "event_type_search_result", "log_searches", "log_recommendations", "log_releases",
     ),
@@ -167,6 +166,8 @@ def _group_of(name: str) -> str:
     for group, members in _GROUPS.items():
         if name in members:
             return group
+    if name.startswith("country_"):
+        return "country"
     elsewhere = name.startswith(("other_", "plays_in_", "plays_momentum_in_"))
     return "elsewhere" if elsewhere else "history"
 

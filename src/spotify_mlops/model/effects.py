@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from ..config.params import Params
-from ..domain.features import MODEL_COUNTRIES
+from ..domain.features import country_feature
 from ..domain.labels import LEVELS
 from ..domain.schemas import PROBABILITIES
 from . import dataset
@@ -129,12 +129,14 @@ def search_shares(
     return {share: {"event_type_search_result": share} for share in shares}
 
 
-def countries(codes: Sequence[str]) -> dict[object, dict[str, float]]:
-    """Return the countries with an indicator, for `partial_dependence`."""
+def countries(
+    codes: Sequence[str], model_countries: Sequence[str]
+) -> dict[object, dict[str, float]]:
+    """Return those of ``codes`` that have an indicator, for `partial_dependence`."""
     return {
-        code: {f"country_{other}": float(other == code) for other in MODEL_COUNTRIES}
+        code: {country_feature(other): float(other == code) for other in model_countries}
         for code in codes
-        if code in MODEL_COUNTRIES
+        if code in model_countries
     }
 
 

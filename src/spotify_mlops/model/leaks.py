@@ -92,7 +92,7 @@ def audit(
         features: the table: row key and inputs.
         events: unique events in time, at least those that the windows look at; later ones do no
             harm, they are left out.
-        windows_params: windows and lags.
+        windows_params: windows, lags and countries.
         windows: those to compute again.
 
     Returns:
@@ -101,13 +101,13 @@ def audit(
         A value is different unless it is equal to the bit. Rows in only one of the two are
         different in every input.
     """
-    windowing = Windowing.of(windows_params)
+    windowing, inputs = Windowing.of(windows_params), computation.Inputs.of(windows_params)
     known = []
     for window in windows:
         past = events.filter(pl.col("event_time") < window + windows_params.window)
-        computed = computation.reference(past, windowing, windows_params.lags)
+        computed = computation.reference(past, windowing, inputs)
         known.append(computed.filter(pl.col("window_start") == window))
-    names = computation.feature_names("dynamics", windows_params.lags)
+    names = inputs.names()
     table = features.filter(pl.col("window_start").is_in(list(windows)))
     pairs = table.select(*ROW_KEY, *names, _left=True).join(
         pl.concat(known).select(*ROW_KEY, *names, _right=True),
@@ -149,7 +149,7 @@ def alarm(rows: pl.DataFrame, params: Params, names: Sequence[str] | None = None
         coefficient; Theil, 1970; in `_BINS` equal parts of the values); ``suspect``. Largest step
         first.
     """
-    names = list(names or computation.feature_names("dynamics", params.windows.lags))
+    names = list(names or computation.Inputs.of(params.windows).names())
     windowing = Windowing.of(params.windows)
     moved = [
         rows.select(

@@ -76,6 +76,7 @@ class PromotionHistory:
         """Look under the params' archive, or under the folder ``root``."""
         archive = archive_root(params) if root is None else str(root)
         self.model_name = params.model.name
+        self.windows = params.windows
         self.uri = f"{archive.removeprefix('file://')}/models/{params.model.name}"
 
     @property

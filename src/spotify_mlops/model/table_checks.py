@@ -54,7 +54,7 @@ def _features_without_the_future(params: Params, marked: pl.DataFrame) -> Check:
     windowing = Windowing.of(params.windows)
     events = marked.filter((pl.col("kind") == Kind.EVENT) & ~pl.col("late"))
     unique, _ = features.dedup(events.with_columns(window_start=windowing.start_expr("event_time")))
-    whole = features.reference(unique, windowing, list(params.windows.lags))
+    whole = features.reference(unique, windowing, features.Inputs.of(params.windows))
     inputs = leaks.audit(whole, unique, params.windows, leaks.sample_windows(whole, params.model))
     return Check("future", *inputs.select("compared", "different").max().row(0))
 

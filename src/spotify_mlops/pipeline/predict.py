@@ -21,7 +21,11 @@ class Champions:
         self._loaded: dict[str, Predictor] = {}
 
     def predict(self, features: pl.DataFrame) -> pl.DataFrame:
-        """Predict the rows whose window has a champion; ``PREDICTION_SCHEMA``."""
+        """Predict the rows whose window has a champion; ``PREDICTION_SCHEMA``.
+
+        Raises:
+            InputError: the champion's inputs are others than the features.
+        """
         periods = self._promotions.periods()
         parts = [pl.DataFrame(schema=PREDICTION_SCHEMA)]
         for index, period in enumerate(periods):
@@ -34,7 +38,9 @@ class Champions:
 
     def _with(self, version: str, rows: pl.DataFrame) -> pl.DataFrame:
         if version not in self._loaded:
-            self._loaded[version] = Predictor.load(self._promotions.bundle(version))
+            kept = self._promotions.bundle(version)
+            kept.check_inputs(self._params.windows)
+            self._loaded[version] = Predictor.load(kept)
         predictor = self._loaded[version]
         predicted = rows.select(ROW_KEY).hstack(self._answers(predictor, rows))
         return predicted.with_columns(

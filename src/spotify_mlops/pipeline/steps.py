@@ -52,10 +52,10 @@ CLOSING_SCHEMA: Schema = {
 
 @dataclass(frozen=True)
 class Shape:
-    """How the work is cut. The results depend on ``windowing`` and ``lags`` alone."""
+    """How the work is cut. The results depend on ``windowing`` and ``inputs`` alone."""
 
     windowing: Windowing
-    lags: tuple[int, ...]
+    inputs: features.Inputs
     shards: int
     windows_per_element: int = 1
     """Windows in one element: 1 in the live job, many in a bounded run."""
@@ -65,8 +65,13 @@ class Shape:
     @classmethod
     def of(cls, windows: Windows, windows_per_element: int = 1, sources: int = 1) -> Shape:
         """Return how the params cut the work."""
-        windowing, lags = Windowing.of(windows), tuple(windows.lags)
-        return cls(windowing, lags, windows.shards, windows_per_element, sources)
+        windowing, inputs = Windowing.of(windows), features.Inputs.of(windows)
+        return cls(windowing, inputs, windows.shards, windows_per_element, sources)
+
+    @property
+    def lags(self) -> tuple[int, ...]:
+        """Return the earlier windows that a row is sent on from."""
+        return self.inputs.lags
 
     @property
     def buckets(self) -> Windowing:
@@ -141,7 +146,7 @@ def by_shard(events: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
     >>> events = pl.DataFrame({"window_start": [hour] * 3, "track_id": ["t", "u", "v"],
     ...     "late": [False, False, True]}).with_columns(
     ...     pl.lit(None).alias(name) for name in _SLIM if name not in ("window_start", "track_id"))
-    >>> shape = Shape(Windowing(timedelta(hours=1)), lags=(1,), shards=4)
+    >>> shape = Shape(Windowing(timedelta(hours=1)), features.Inputs((1,), ("CO",)), shards=4)
     >>> for shard, bucket, frame in by_shard(events, shape):
     ...     print(shard, bucket, frame["track_id"].to_list(), frame["slot"].to_list())
     0 2026-01-05 10:00:00+00:00 ['t'] [40]
@@ -317,6 +322,6 @@ def build(
             own.append(frame)
     wanted = pl.lit(True) if write_from is None else pl.col("window_start") >= write_from
     built = features.build(
-        pl.concat(own).filter(wanted), pl.concat(carried), list(shape.lags), shape.windowing
+        pl.concat(own).filter(wanted), pl.concat(carried), shape.inputs, shape.windowing
     )
     return built, pl.concat(counters).filter(wanted).sort("window_start", "shard", "log_partition")

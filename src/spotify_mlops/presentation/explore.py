@@ -29,7 +29,8 @@ from ..io import kafka
 from ..pipeline import coder as coder  # registers the coder of frames
 from ..pipeline import steps, transforms, watermark
 from ..pipeline.kafka_reader import KafkaReader
-from .es.names import COUNTRY_NAMES, EVENT_TYPE_NAMES
+from .es.countries import COUNTRY_NAMES
+from .es.names import EVENT_TYPE_NAMES
 from .narrative.show import Table, table
 
 

@@ -43,16 +43,21 @@ class FixedModel:
 
         Args:
             uri: of the bundle.
-            promotions: when the folder is that of a version it keeps, its seal is asked for too.
+            promotions: what they say of the features that are stored; when the folder is that of
+                a version they keep, its seal is asked for too.
 
         Raises:
-            InputError, IntegrityError: there is no bundle, or it is not what its hashes say.
+            InputError, IntegrityError: there is no bundle, it is not what its hashes say, or the
+                features are not those that it learned from.
         """
         archive, _, version = uri.removeprefix("file://").rstrip("/").rpartition("/")
         if promotions is not None and promotions.is_sealed and archive == promotions.uri:
-            self._predictor = _checked(Predictor.load(promotions.bundle(version)))
+            predictor = Predictor.load(promotions.bundle(version))
         else:
-            self._predictor = _checked(Predictor.load(_fetched(uri)))
+            predictor = Predictor.load(_fetched(uri))
+        if promotions is not None:
+            predictor.bundle.check_inputs(promotions.windows)
+        self._predictor = _checked(predictor)
 
     def current(self) -> Predictor:
         """Return the model."""
@@ -69,7 +74,8 @@ class ChampionModel:
         """Load and check the champion.
 
         Raises:
-            InputError, IntegrityError: there is no champion, or its files have changed.
+            InputError, IntegrityError: there is no champion, its files have changed, or the
+                features are not those that it learned from.
         """
         self._promotions = promotions
         self._stamp = promotions.stamp()
@@ -98,7 +104,9 @@ class ChampionModel:
                 f"No hay modelo campeón en {self._promotions.uri}: ejecuta el cuaderno 06 o "
                 "promociona una versión."
             )
-        return _checked(Predictor.load(self._promotions.bundle(version)))
+        kept = self._promotions.bundle(version)
+        kept.check_inputs(self._promotions.windows)
+        return _checked(Predictor.load(kept))
 
 
 class Background:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -32,7 +33,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"profile": ""}, "«profile» = '': no puede estar vacío"),
     ({"project": 5}, "«project» = 5: debe ser un texto"),
     ({"countries": []}, "«countries» = []: no puede estar vacía"),
-    ({"countries": ["CO", "CO"]}, "countries repite un país"),
+    ({"countries": ["CO", "CO"]}, "«countries» = ['CO', 'CO']: repite un país"),
     ({"family": "xgboost"}, "debe ser 'seed' o 'dynamics'"),
     ({"level_alta": 100}, "debe ser menor que 100"),
     ({"level_alta": 30}, "level_media debe ser menor que level_alta"),
@@ -158,3 +159,21 @@ def test_every_parameter_has_one_flat_name_and_one_place(tmp_path: Path) -> None
     path.write_text(yaml.safe_dump(params.nested(loaded.flat())), encoding="utf-8")
     assert params.load(path) == loaded
     assert {name: loaded.value(name) for name in params.names()}["gate_min_accuracy"] == 0.65
+
+
+def test_the_model_has_the_sources_countries_unless_it_has_its_own(tmp_path: Path) -> None:
+    plain = params.load("local")
+    assert plain.windows.model_countries == ["CO", "ES", "MX", "US"]
+    other = plain.replace(countries=["BR", "DE"])
+    assert other.windows.model_countries == ["BR", "DE"]
+    assert other.replace(lags=[1]).replace(countries=["FR"]).windows.model_countries == ["FR"]
+    own = other.replace(model_countries=["CO", "ES", "MX", "US"])
+    assert own.replace(countries=["GB"]).windows.model_countries == ["CO", "ES", "MX", "US"]
+    for settings in (plain, other, own):
+        path = tmp_path / "same.yaml"
+        written = settings.model_dump(mode="json", exclude_unset=True)
+        path.write_text(yaml.safe_dump(written), encoding="utf-8")
+        assert params.load(path) == settings
+        assert pickle.loads(pickle.dumps(settings)).replace(lags=[1]) == settings.replace(lags=[1])
+    with pytest.raises(ParamsError, match=r"«model_countries» = .*: repite un país"):
+        params.load("local", model_countries=["BR", "BR"])

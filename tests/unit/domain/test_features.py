@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from spotify_mlops.domain import features
-from spotify_mlops.domain.events import EVENT_COLUMNS, EVENT_TYPES
+from spotify_mlops.domain.events import COUNTRIES, EVENT_COLUMNS, EVENT_TYPES
 from spotify_mlops.domain.windows import Windowing
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 HOUR = Windowing(timedelta(hours=1))
 LAGS = [1, 2, 4]
+INPUTS = features.Inputs(tuple(LAGS), ("CO", "ES", "MX", "US"))
 SCHEMA = EVENT_COLUMNS | {"partition": pl.Int32, "offset": pl.Int64}
 
 
@@ -115,7 +116,7 @@ def test_sums_stop_where_integers_would_wrap_around() -> None:
     first, second = features.aggregate(windowed(frame_of(rows))).rows(named=True)
     assert [first[name] for name in ("n", "plays", "skips")] == [10**18, 10**18, 2 * huge]
     assert (second["n"], second["plays"]) == (7, 7)
-    built = features.reference(frame_of(rows), HOUR, LAGS).row(0, named=True)
+    built = features.reference(frame_of(rows), HOUR, INPUTS).row(0, named=True)
     assert math.isclose(built["log_plays"], math.log(10**18))
     assert 0 < built["skip_rate"] < 1
 
@@ -175,7 +176,7 @@ def test_build_reads_lags_and_other_countries() -> None:
         {"event_time": at(4), "track_id": "t1", "country": "BR", "count": 5},
         {"event_time": at(4), "track_id": "t1", "country": "ES", "event_type": "search_result"},
     ]
-    built = features.reference(frame_of(rows), HOUR, LAGS)
+    built = features.reference(frame_of(rows), HOUR, INPUTS)
     here = row_of(built, 4, "CO", "t1")
     assert (here["country_rank"], here["score_lag_1"], here["momentum"]) == (50.0, 100.0, -50.0)
     assert (here["score_lag_2"], here["score_lag_4"]) == (0.0, 0.0)
@@ -203,7 +204,7 @@ def test_build_reads_lags_and_other_countries() -> None:
     assert there["event_type_search_result"] == 1.0
     assert math.isclose(there["signals_lag_1"], math.log(2))
     assert (there["country_ES"], there["country_CO"], there["age"]) == (1.0, 0.0, 4.0)
-    assert [brazil[f"country_{code}"] for code in features.MODEL_COUNTRIES] == [0.0] * 4
+    assert [brazil[f"country_{code}"] for code in INPUTS.countries] == [0.0] * 4
 
 
 def test_age_counts_from_the_release_wherever_it_was_told() -> None:
@@ -212,7 +213,7 @@ def test_age_counts_from_the_release_wherever_it_was_told() -> None:
         {"event_time": at(4), "country": "CO"},
         {"event_time": at(0), "track_id": "t2", "release_date": date(2026, 1, 20)},
     ]
-    built = features.reference(frame_of(rows), HOUR, LAGS)
+    built = features.reference(frame_of(rows), HOUR, INPUTS)
     assert row_of(built, 4, "CO", "t1")["age"] == 24 + 5  # windows from 4 January to the end
     assert row_of(built, 0, "CO", "t2")["age"] == 0.0  # announced, not yet out
 
@@ -222,11 +223,11 @@ def test_age_counts_from_the_release_wherever_it_was_told() -> None:
 def test_order_of_rows_does_not_matter(events: pl.DataFrame, random) -> None:
     order = list(range(events.height))
     random.shuffle(order)
-    expected = features.reference(events, HOUR, LAGS)
-    assert_frame_equal(features.reference(events[order], HOUR, LAGS), expected, check_exact=True)
+    expected = features.reference(events, HOUR, INPUTS)
+    assert_frame_equal(features.reference(events[order], HOUR, INPUTS), expected, check_exact=True)
     ranked = features.rank(features.aggregate(windowed(events)))
     carried = features.carry(ranked, LAGS, HOUR)
-    again = features.build(ranked[::-1], carried[::-1], LAGS, HOUR)
+    again = features.build(ranked[::-1], carried[::-1], INPUTS, HOUR)
     assert_frame_equal(again, expected, check_exact=True)
 
 
@@ -242,11 +243,11 @@ def test_one_window_at_a_time_and_one_shard_at_a_time_are_the_whole(events: pl.D
     carried = features.carry(everything, LAGS, HOUR)
     built = [
         # A shard gets the copies of all its tracks, whichever window they are for.
-        features.build(part, carried.filter(pl.col("track_id").is_in(shard)), LAGS, HOUR)
+        features.build(part, carried.filter(pl.col("track_id").is_in(shard)), INPUTS, HOUR)
         for shard in (["t1"], ["t2"], ["t3", "t4"])  # one row alone is a case of its own
         for part in everything.filter(pl.col("track_id").is_in(shard)).partition_by("window_start")
     ]
-    expected = features.reference(events.drop("window_start"), HOUR, LAGS)
+    expected = features.reference(events.drop("window_start"), HOUR, INPUTS)
     together = pl.concat([expected.clear(), *built]).sort(features.ROW_KEY)
     assert_frame_equal(together, expected, check_exact=True)
 
@@ -266,9 +267,11 @@ def test_a_track_alone_has_the_features_that_it_has_among_others() -> None:
     ]
     ranked = features.rank(features.aggregate(windowed(frame_of(rows))))
     carried = features.carry(ranked, LAGS, HOUR)
-    whole = features.build(ranked, carried, LAGS, HOUR)
+    whole = features.build(ranked, carried, INPUTS, HOUR)
     alone = [
-        features.build(part, carried.filter(pl.col("track_id") == part["track_id"][0]), LAGS, HOUR)
+        features.build(
+            part, carried.filter(pl.col("track_id") == part["track_id"][0]), INPUTS, HOUR
+        )
         for part in ranked.partition_by("window_start", "track_id")
     ]
     assert_frame_equal(pl.concat(alone).sort(features.ROW_KEY), whole, check_exact=True)
@@ -279,8 +282,8 @@ def test_a_track_alone_has_the_features_that_it_has_among_others() -> None:
 def test_the_future_does_not_leak(events: pl.DataFrame, hour: int) -> None:
     """Features up to a window are the same with and without everything that came after it."""
     end = at(hour + 1)
-    whole = features.reference(events, HOUR, LAGS)
-    past = features.reference(events.filter(pl.col("event_time") < end), HOUR, LAGS)
+    whole = features.reference(events, HOUR, INPUTS)
+    past = features.reference(events.filter(pl.col("event_time") < end), HOUR, INPUTS)
     assert_frame_equal(whole.filter(pl.col("window_start") < end), past, check_exact=True)
 
 
@@ -301,7 +304,7 @@ def test_features_equal_a_plain_loop(events: pl.DataFrame) -> None:
         below, equal = sum(p < mine for p in others), sum(p == mine for p in others)
         return 100 * (below + (equal + 1) / 2) / len(others) if mine else 0.0
 
-    built = features.reference(events, HOUR, LAGS)
+    built = features.reference(events, HOUR, INPUTS)
     assert built.height == len(totals)
     for row in built.rows(named=True):
         hour = int((row["window_start"] - START) / timedelta(hours=1))
@@ -320,34 +323,49 @@ def test_features_equal_a_plain_loop(events: pl.DataFrame) -> None:
 
 
 def test_empty_frames_have_the_right_columns() -> None:
-    full = features.reference(frame_of([{}]), HOUR, LAGS)
+    full = features.reference(frame_of([{}]), HOUR, INPUTS)
     ranked = features.rank(features.aggregate(windowed(frame_of([]))))
-    nothing = features.build(ranked, features.carry(ranked, LAGS, HOUR), LAGS, HOUR)
+    nothing = features.build(ranked, features.carry(ranked, LAGS, HOUR), INPUTS, HOUR)
     assert dict(ranked.schema) == features.RANKED_SCHEMA
     assert nothing.schema == full.schema and nothing.is_empty()
     alone = features.build(
         features.rank(features.aggregate(windowed(frame_of([{}])))),
         pl.DataFrame(schema=features.CARRIED_SCHEMA),
-        LAGS,
+        INPUTS,
         HOUR,
     )
     assert_frame_equal(alone, full)
 
 
 def test_names_start_with_the_six_and_cover_every_input() -> None:
-    seed = features.feature_names("seed", LAGS)
-    dynamics = features.feature_names("dynamics", LAGS)
+    seed = INPUTS.names("seed")
+    dynamics = INPUTS.names()
     assert seed == [
         "hour_of_day", "event_type_search_result",
         "country_CO", "country_ES", "country_MX", "country_US",
     ]  # fmt: skip
     assert dynamics[:6] == seed and len(set(dynamics)) == len(dynamics)
-    built = features.reference(frame_of([{}]), HOUR, LAGS)
+    built = features.reference(frame_of([{}]), HOUR, INPUTS)
     inputs = built.select(dynamics)
     assert set(inputs.dtypes) == {pl.Float64}
     assert not inputs.select(pl.any_horizontal(pl.all().is_null() | ~pl.all().is_finite())).item()
     with pytest.raises(ValueError, match="unknown"):
-        features.feature_names("other", LAGS)
-    assert features.reference(frame_of([{}]), HOUR, []).select(
-        features.feature_names("dynamics", [])
-    )["age"].to_list() == [0.0]
+        INPUTS.names("other")
+    nothing = features.Inputs((), ())
+    built = features.reference(frame_of([{}]), HOUR, nothing)
+    assert built.select(nothing.names())["age"].to_list() == [0.0]
+
+
+@pytest.mark.parametrize("codes", [("BR",), ("GB", "DE"), tuple(sorted(COUNTRIES)[:20])])
+def test_the_countries_of_the_model_are_any_in_any_number(codes: tuple[str, ...]) -> None:
+    inputs = features.Inputs((1,), codes)
+    rows = [{"country": code, "count": n} for n, code in enumerate(codes, 1)]
+    built = features.reference(frame_of([*rows, {"country": "CO"}]), HOUR, inputs)
+    own = built.select(inputs.names("seed")[2:])
+    assert own.columns == [f"country_{code}" for code in codes]
+    by_country = dict(zip(built["country"], own.rows(), strict=True))
+    assert by_country.pop("CO") == (0.0,) * len(codes)
+    assert by_country == {c: tuple(float(c == other) for other in codes) for c in codes}
+    for n, code in enumerate(codes, 1):
+        plays = built.filter(country=code)["plays_over_p40"].item()
+        assert built[f"plays_in_{code}"].to_list() == [plays] * built.height, n

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spotify_mlops.config import params
-from spotify_mlops.domain.features import feature_names
+from spotify_mlops.domain.features import Inputs
 from spotify_mlops.io.bigquery import tables
 
 PARAMS = params.load("local", lags=[1, 7])
@@ -23,7 +23,7 @@ DECLARED = {
     "spotify_features": (
         f"{KEY}, track_name STRING, artist_name STRING, n INT64!, plays INT64!, skips INT64!, "
         "searches INT64!, releases INT64!, recommendations INT64!, play_score FLOAT64, "
-        + "".join(f"{name} FLOAT64, " for name in feature_names("dynamics", [1, 7]))
+        + "".join(f"{name} FLOAT64, " for name in Inputs((1, 7), ("CO", "ES", "MX", "US")).names())
         + "written_at TIMESTAMP!"
     ),
     "spotify_labels": (

@@ -10,7 +10,7 @@ import pytest
 
 import tiny_model
 from spotify_mlops.domain import features
-from spotify_mlops.domain.features import ROW_KEY, feature_names
+from spotify_mlops.domain.features import ROW_KEY
 from spotify_mlops.domain.labels import LEVELS
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.model import dataset, diagnostics, leaks, metrics
@@ -18,7 +18,7 @@ from spotify_mlops.model.learner import Hyperparameters, fit
 from spotify_mlops.presentation.narrative import modeling
 
 PARAMS = tiny_model.settings()
-NAMES = feature_names("dynamics", PARAMS.windows.lags)
+NAMES = features.Inputs.of(PARAMS.windows).names()
 WINDOWING = Windowing.of(PARAMS.windows)
 
 
@@ -100,7 +100,7 @@ def test_a_leak_in_the_code_itself_is_caught(monkeypatch: pytest.MonkeyPatch) ->
         return copies.with_columns(window_start=pl.col("window_start") - wrong)
 
     monkeypatch.setattr("spotify_mlops.domain.features.building.carry", ahead)
-    table = features.reference(tiny_model.events(), WINDOWING, PARAMS.windows.lags)
+    table = features.reference(tiny_model.events(), WINDOWING, features.Inputs.of(PARAMS.windows))
     assert {"score_lag_1", "plays_lag_1", "momentum"} <= set(audit(table))
 
 

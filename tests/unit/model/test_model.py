@@ -16,7 +16,7 @@ from scipy.special import softmax
 
 import tiny_model
 from spotify_mlops.config.errors import InputError, IntegrityError
-from spotify_mlops.domain.features import feature_names
+from spotify_mlops.domain.features import Inputs
 from spotify_mlops.domain.labels import LEVELS
 from spotify_mlops.domain.schemas import OUTPUT_SCHEMA
 from spotify_mlops.model import (
@@ -112,7 +112,7 @@ def test_the_seed_family_can_be_the_model(tmp_path: Path) -> None:
     params = PARAMS.replace(family="seed")
     result = train(params, *tiny_model.data(), card.write)
     predictor = Predictor.load(result.write_bundle(tmp_path / "1").path)
-    assert predictor.features == feature_names("seed", params.windows.lags)
+    assert predictor.features == Inputs.of(params.windows).names("seed")
     predicted = predictor.predict(ranges().test)
     assert predicted["level"].to_list() == result.of("seed")["predicted"].to_list()
 
@@ -290,7 +290,7 @@ def test_raw_shares_are_shares() -> None:
 def test_partial_dependence_moves_only_what_it_sets(bundle_dir: Path) -> None:
     predictor = Predictor.load(bundle_dir)
     rows = ranges().test
-    asked = effects.countries(["CO", "ES", "US", "BR"])
+    asked = effects.countries(["CO", "ES", "US", "BR"], ["CO", "ES", "MX", "US"])
     assert list(asked) == ["CO", "ES", "US"]
     table = effects.partial_dependence(predictor, rows, asked, PARAMS, most=10**6)
     changed = rows.with_columns(country_CO=pl.lit(0.0), country_ES=pl.lit(1.0),

@@ -107,6 +107,15 @@ def test_a_canary_predicts_its_share_of_the_tracks_always_the_same(
     assert after.group_by("country", "track_id").agg(pl.col("model").n_unique())["model"].max() == 1
 
 
+def test_a_champion_of_other_countries_predicts_nothing(
+    promotions: PromotionHistory, tmp_path: Path
+) -> None:
+    params = tiny_model.settings().replace(archive=str(tmp_path), countries=["CO", "ES"])
+    promotions.promote("1", START)
+    with pytest.raises(InputError, match=r"usa sus «model_countries»"):
+        Champions(params).predict(tiny_model.data()[0])
+
+
 def test_the_share_of_a_canary_is_what_was_asked() -> None:
     rows = pl.DataFrame({"track_id": [f"t{i}" for i in range(20_000)]}).with_columns(
         country=pl.lit("CO")

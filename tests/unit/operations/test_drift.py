@@ -36,7 +36,9 @@ def market(seed: int) -> tuple[Params, pl.DataFrame]:
         malformed_share=0,
     )
     events = pl.concat(list(Simulator(settings).history()))
-    rows = features.reference(events, Windowing.of(settings.windows), settings.windows.lags)
+    rows = features.reference(
+        events, Windowing.of(settings.windows), features.Inputs.of(settings.windows)
+    )
     levels = dataset.thresholds(settings.model)
     return settings, rows.with_columns(predicted=labels.level_of("play_score", levels))
 

@@ -39,7 +39,7 @@ def test_the_results_are_each_models_on_the_test_range() -> None:
             "majority": "Mayoría",
             "persistence": "Persistencia",
             "logistic": "Regresión logística",
-            "seed": "Árboles, seis variables",
+            "seed": "Árboles, caso de estudio",
             "dynamics": "**Árboles, dinámica**",
         }.items()
     ]

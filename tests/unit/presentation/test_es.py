@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from decided import AT, FAILED, decided
-from spotify_mlops.domain.features import feature_names
+from spotify_mlops.domain.features import Inputs
 from spotify_mlops.model.gate import Check, Criterion, Verdict
 from spotify_mlops.operations.monitor.decisions import Facts, Reason
 from spotify_mlops.presentation.es import decisions, gate, names
@@ -114,7 +114,7 @@ def test_every_code_has_its_words() -> None:
 
 
 def test_every_input_of_the_model_has_a_spanish_name() -> None:
-    inputs = feature_names("dynamics", [1, 2, 24])
+    inputs = Inputs((1, 2, 24), ("CO", "DE")).names()
     shown = [names.model_input(name) for name in inputs]
     assert not [name for name in shown if "_" in name]
     assert len(set(shown)) == len(inputs)

@@ -27,9 +27,11 @@ events = as_events(pl.DataFrame({
     "event_type": ["new_release", "play", "play", "play"],
 }), "test")
 windowing = Windowing.of(settings.windows)
-rows = features.reference(events, windowing, settings.windows.lags)
+rows = features.reference(events, windowing, features.Inputs.of(settings.windows))
 windowed = events.with_columns(window_start=windowing.start_expr("event_time"))
-plain = features_by_joins(windowed, Rules(windowing.length, lags=tuple(settings.windows.lags)))
+lags, countries = settings.windows.lags, settings.windows.model_countries
+rules = Rules(windowing.length, lags=tuple(lags), countries=tuple(countries))
+plain = features_by_joins(windowed, rules)
 print(json.dumps({
     "values": rows["release_share"].to_list(),
     "oracle": plain["release_share"].to_list(),

@@ -23,6 +23,7 @@ from starlette.testclient import TestClient
 import tiny_model
 from spotify_mlops.config.errors import InputError, IntegrityError, ServiceError
 from spotify_mlops.io.http import ports
+from spotify_mlops.model import bundle
 from spotify_mlops.model import client as official
 from spotify_mlops.model.predictor import Predictor
 from spotify_mlops.model.promotions import PromotionHistory
@@ -225,6 +226,33 @@ def test_a_new_champion_answers_without_a_restart(bundle_dir: Path, tmp_path: Pa
     assert client.get("/health").json()["model"] == "popularity@2"
     with pytest.raises(IntegrityError):
         ChampionModel(promotions)
+
+
+def test_a_model_of_other_countries_or_lags_does_not_answer(
+    bundle_dir: Path, tmp_path: Path
+) -> None:
+    settings = tiny_model.settings()
+    kept = PromotionHistory(settings, tmp_path)
+    kept.keep("1", bundle_dir)
+    kept.promote("1", tiny_model.START)
+    for changed, said in (
+        ({"countries": ["CO", "ES"]}, "para CO, ES, MX, US, y aquí las variables son de CO, ES:"),
+        ({"countries": ["BR"], "model_countries": ["DE"]}, "las variables son de DE:"),
+        ({"lags": [1]}, "pide score_lag_2, "),
+    ):
+        promotions = PromotionHistory(settings.replace(**changed), tmp_path)
+        with pytest.raises(InputError, match=said):
+            ChampionModel(promotions)
+        with pytest.raises(InputError, match=said):
+            FixedModel(str(bundle_dir), promotions)
+    # Neither the order nor where the events come from is of the features.
+    same = {"countries": ["BR"], "model_countries": ["US", "MX", "ES", "CO"], "lags": [1, 2, 3]}
+    promotions = PromotionHistory(settings.replace(**same), tmp_path)
+    assert ChampionModel(promotions).current().name == "popularity@1"
+    # Of the bundles from before there was a choice: theirs were these four.
+    older = {n: v for n, v in tiny_model.result().description.items() if n != "model_countries"}
+    loaded = bundle.write(tmp_path / "older", tiny_model.result().graph, "card", older)
+    loaded.check_inputs(settings.windows)
 
 
 def test_a_bundle_in_a_bucket_is_fetched_and_verified(

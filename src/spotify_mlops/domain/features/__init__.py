@@ -13,7 +13,7 @@ from ..schemas import (
 )
 from .aggregates import aggregate, dedup
 from .building import build, reference
-from .names import FAMILIES, MODEL_COUNTRIES, SEED_FEATURES, feature_names
+from .names import FAMILIES, Inputs, country_feature
 from .ranking import carry, rank
 
 __all__ = [
@@ -21,15 +21,14 @@ __all__ = [
     "CARRIED_SCHEMA",
     "DESCRIPTIVE_SCHEMA",
     "FAMILIES",
-    "MODEL_COUNTRIES",
     "RANKED_SCHEMA",
     "ROW_KEY",
-    "SEED_FEATURES",
+    "Inputs",
     "aggregate",
     "build",
     "carry",
+    "country_feature",
     "dedup",
-    "feature_names",
     "rank",
     "reference",
 ]

@@ -13,7 +13,7 @@ from ..schemas import DESCRIPTIVE_SCHEMA, ROW_KEY
 from ..windows import Windowing
 from .aggregates import aggregate
 from .codes import ROW, TRACK, Codes, best_of_others, best_two
-from .names import MODEL_COUNTRIES, feature_names
+from .names import Inputs, country_feature
 from .ranking import carry, rank, relative_plays
 
 _SCORE_UNIT = 1_000_000
@@ -23,20 +23,21 @@ _DAYS_OF_YEAR = 365.25
 
 
 def build(
-    own: pl.DataFrame, carried: pl.DataFrame, lags: Sequence[int], windowing: Windowing
+    own: pl.DataFrame, carried: pl.DataFrame, inputs: Inputs, windowing: Windowing
 ) -> pl.DataFrame:
     """Compute the model inputs of each row of ``own``.
 
     Args:
         own: ``RANKED_SCHEMA``; all countries of a track's window must be in the same frame.
         carried: ``CARRIED_SCHEMA``; rows that no row of ``own`` asks for are ignored.
-        lags: the earlier windows to read from ``carried``, increasing.
+        inputs: the earlier windows to read from ``carried``, and the countries.
         windowing: the length of a window.
 
     Returns:
-        Row key, ``DESCRIPTIVE_SCHEMA`` and ``feature_names("dynamics", lags)`` (Float64, never
-        null), sorted by key. Everything is known when the row's window closes.
+        Row key, ``DESCRIPTIVE_SCHEMA`` and ``inputs.names()`` (Float64, never null),
+        sorted by key. Everything is known when the row's window closes.
     """
+    lags = inputs.lags
     codes = Codes.of(own, carried, windowing)
     rows = codes.add_to(own).with_columns(country_rank=pl.col("play_score").fill_null(0.0))
     earlier = codes.add_to(carried).filter(pl.col("lag").is_in(list(lags)))
@@ -46,36 +47,34 @@ def build(
         rows = _with_lag(rows, earlier.filter(pl.col("lag") == lag), lag)
     rows = (
         rows.join(_releases(rows, earlier), on=TRACK, how="left")
-        .with_columns(_own_window())
+        .with_columns(_own_window(inputs.countries))
         .with_columns(_lag_summaries(lags, windowing))
     )
     return (
-        _with_each_country(rows)
-        .select(
-            *ROW_KEY, *DESCRIPTIVE_SCHEMA, pl.col(feature_names("dynamics", lags)).cast(pl.Float64)
-        )
+        _with_each_country(rows, inputs.countries)
+        .select(*ROW_KEY, *DESCRIPTIVE_SCHEMA, pl.col(inputs.names()).cast(pl.Float64))
         .sort(ROW_KEY)
     )
 
 
-def reference(events: pl.DataFrame, windowing: Windowing, lags: Sequence[int]) -> pl.DataFrame:
+def reference(events: pl.DataFrame, windowing: Windowing, inputs: Inputs) -> pl.DataFrame:
     """Compute the features of a whole set of unique events at once.
 
     This is the plain computation that every pipeline must equal.
     """
     windowed = events.with_columns(window_start=windowing.start_expr("event_time"))
     ranked = rank(aggregate(windowed))
-    return build(ranked, carry(ranked, lags, windowing), lags, windowing)
+    return build(ranked, carry(ranked, inputs.lags, windowing), inputs, windowing)
 
 
-def _own_window() -> list[pl.Expr]:
+def _own_window(countries: Sequence[str]) -> list[pl.Expr]:
     start = pl.col("window_start")
     skipped = _divided(pl.col("skips"), pl.col("plays") + pl.col("skips"))
     year = (start.dt.ordinal_day().cast(pl.Float64) - 1) * (2 * math.pi / _DAYS_OF_YEAR)
     return [
         start.dt.hour().alias("hour_of_day"),
         _divided(pl.col("searches"), pl.col("n")).alias("event_type_search_result"),
-        *((pl.col("country") == code).alias(f"country_{code}") for code in MODEL_COUNTRIES),
+        *((pl.col("country") == code).alias(country_feature(code)) for code in countries),
         (start.dt.weekday() - 1).alias("day_of_week"),  # Monday is 0
         year.sin().alias("year_sin"),
         year.cos().alias("year_cos"),
@@ -166,11 +165,11 @@ def _with_lag(rows: pl.DataFrame, lagged: pl.DataFrame, lag: int) -> pl.DataFram
     )
 
 
-def _with_each_country(rows: pl.DataFrame) -> pl.DataFrame:
+def _with_each_country(rows: pl.DataFrame, countries: Sequence[str]) -> pl.DataFrame:
     """Add the track's relative plays and their momentum in each country of the model."""
     # Absent: as in `_with_lag`, and still.
     absent = -(pl.col("plays_p40") + 1).log()
-    for code in MODEL_COUNTRIES:
+    for code in countries:
         plays, momentum = f"plays_in_{code}", f"plays_momentum_in_{code}"
         there = rows.filter(pl.col("country") == code).select(
             TRACK,

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
-MODEL_COUNTRIES = ("CO", "ES", "MX", "US")
-"""Countries with an indicator of their own; any other country has zeros in all four."""
-
-SEED_FEATURES = (
-    "hour_of_day",
-    "event_type_search_result",
-    *(f"country_{code}" for code in MODEL_COUNTRIES),
-)
-"""The six variables of the case study, in its order."""
+from ...config.sections import Windows
 
 SEASON_FEATURES = ("day_of_week", "year_sin", "year_cos")
 
@@ -32,12 +25,6 @@ OWN_FEATURES = (
     "other_best_score",
     "other_mean_score",
 )
-COUNTRY_FEATURES = (
-    *(f"plays_in_{code}" for code in MODEL_COUNTRIES),
-    *(f"plays_momentum_in_{code}" for code in MODEL_COUNTRIES),
-)
-"""What the track does in each country of the model, whatever country the row is of."""
-
 LAG_SUMMARIES = (
     "age",
     "age_from_release",
@@ -62,21 +49,48 @@ def lag_features(lag: int) -> tuple[str, ...]:
     )
 
 
-def feature_names(family: str, lags: Sequence[int]) -> list[str]:
-    """Return the model inputs of a family in their fixed order.
+def country_feature(code: str) -> str:
+    """Return the name of the input that is 1 in a country's rows; elsewhere it is 0."""
+    return f"country_{code}"
 
-    Args:
-        family: ``seed`` (the six variables of the case study) or ``dynamics`` (those six first).
-        lags: earlier windows that features look at, in windows.
 
-    Raises:
-        ValueError: there is no such family.
+@dataclass(frozen=True)
+class Inputs:
+    """What the model inputs look at beside the row's own window, country and track.
+
+    >>> Inputs(lags=(1, 24), countries=("CO", "ES")).names("seed")
+    ['hour_of_day', 'event_type_search_result', 'country_CO', 'country_ES']
     """
-    if family not in FAMILIES:
-        raise ValueError(f"unknown feature family {family!r}; known: {', '.join(FAMILIES)}")
-    names = list(SEED_FEATURES)
-    if family == "dynamics":
-        names += [*SEASON_FEATURES, *OWN_FEATURES, *COUNTRY_FEATURES, *LAG_SUMMARIES]
-        for lag in lags:
-            names += lag_features(lag)
-    return names
+
+    lags: tuple[int, ...]
+    """The earlier windows, increasing."""
+    countries: tuple[str, ...]
+    """Those with inputs of their own; in the rows of any other all indicators are zero."""
+
+    @classmethod
+    def of(cls, windows: Windows) -> Self:
+        """Return what the params say."""
+        return cls(tuple(windows.lags), tuple(windows.model_countries))
+
+    def names(self, family: str = "dynamics") -> list[str]:
+        """Return the model inputs of a family in their fixed order.
+
+        Args:
+            family: ``seed`` (the variables of the case study, in its order: six with its four
+                countries) or ``dynamics`` (those first).
+
+        Raises:
+            ValueError: there is no such family.
+        """
+        if family not in FAMILIES:
+            raise ValueError(f"unknown feature family {family!r}; known: {', '.join(FAMILIES)}")
+        names = ["hour_of_day", "event_type_search_result", *map(country_feature, self.countries)]
+        if family == "dynamics":
+            names += [*SEASON_FEATURES, *OWN_FEATURES]
+            # What the track does in each of the countries, whatever country the row is of.
+            names += [f"plays_in_{code}" for code in self.countries]
+            names += [f"plays_momentum_in_{code}" for code in self.countries]
+            names += LAG_SUMMARIES
+            for lag in self.lags:
+                names += lag_features(lag)
+        return names

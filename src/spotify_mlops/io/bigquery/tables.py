@@ -16,7 +16,7 @@ from ...config.params import Params
 from ...config.sections import Windows
 from ...domain import schemas
 from ...domain.events.schema import DUPLICATE_KEY, UTC_MICROSECONDS
-from ...domain.features import feature_names
+from ...domain.features import Inputs
 from ...domain.labels import LEVELS
 from ...domain.schemas import ROW_KEY, Columns
 
@@ -176,8 +176,8 @@ AUDITS = Table(
 
 
 def features(windows: Windows) -> Table:
-    """Return the table of features; its columns depend on the lag list."""
-    inputs = feature_names("dynamics", windows.lags)
+    """Return the table of features; its columns depend on the lags and the model's countries."""
+    inputs = Inputs.of(windows).names()
     return Table(
         "spotify_features",
         _fields(schemas.features_schema(inputs), schemas.WRITTEN_SCHEMA),

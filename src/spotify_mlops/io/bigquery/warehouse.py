@@ -60,7 +60,7 @@ def ensure_dataset(params: Params, rebuild: Progress | None = None, *, fills: bo
     for table in declared:
         if table.rows in outdated:
             assert rebuild is not None
-            rebuild(f"Las columnas de {table.rows} cambiaron (lags): se crea de nuevo, vacía")
+            rebuild(f"Las columnas de {table.rows} cambiaron: se crea de nuevo, vacía")
             client.delete_table(present.pop(table.rows))
         _ensure_rows(client, params, table, present.get(table.rows))
     retired = [name for name in tables.RETIRED if existing.get(name) == "TABLE"]
@@ -136,7 +136,8 @@ def _is_other(
         )
     if rebuild is None:
         raise UserError(
-            f"La tabla {name} se hizo con otros «lags» que {params.windows.lags}: usa los de "
+            f"La tabla {name} se hizo con otros «lags» o «model_countries» que "
+            f"{params.windows.lags} y {', '.join(params.windows.model_countries)}: usa los de "
             "entonces u otro dataset (parámetro «dataset»), o rehaz las tablas con «make run»."
         )
     return True

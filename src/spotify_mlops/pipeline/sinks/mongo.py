@@ -23,7 +23,7 @@ from ...config.errors import ServiceError, one_line
 from ...config.params import Params
 from ...config.sections import Stream, Windows
 from ...domain.events import DUPLICATE_KEY, EVENT_COLUMNS, Kind
-from ...domain.features import feature_names
+from ...domain.features import Inputs
 from ...domain.schemas import ANSWER_SCHEMA, NAME_SCHEMA, ROW_KEY
 from ...domain.windows import EPOCH, Windowing
 from ...io import mongo, retry
@@ -325,4 +325,4 @@ class LatestEventsSink:
 
 def model_inputs(windows: Windows) -> list[str]:
     """Return the names of the features that ``tracks`` holds."""
-    return feature_names("dynamics", windows.lags)
+    return Inputs.of(windows).names()

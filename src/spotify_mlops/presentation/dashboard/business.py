@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...config.params import Params
 from ...config.sections import Windows
 from ..es import duration
-from ..es.names import COUNTRY_NAMES, EVENT_TYPE_NAMES, MODEL_NAMES, named_sql
+from ..es.names import EVENT_TYPE_NAMES, MODEL_NAMES, country, named_sql
 from ..figures.style import ACCENT, EVENT_TYPE_COLORS, LEVEL_COLORS, OTHER
 from .panel import Panel, Threshold
 from .sql import NO_MONITOR, RUN_WINDOW, shares
@@ -110,7 +110,7 @@ def panels(params: Params) -> tuple[Panel, ...]:
             "Niveles previstos por país, última ventana",
             "¿En qué países habrá más canciones de nivel Alta?",
             "bars",
-            f"SELECT {named_sql('country', COUNTRY_NAMES)} AS category, level AS series, "
+            f"SELECT {_country(params)} AS category, level AS series, "
             "COUNT(*) / SUM(COUNT(*)) OVER (PARTITION BY country) AS value "
             f"FROM {{dataset}}.spotify_predictions WHERE {_LAST_PREDICTED} AND {_PREDICTED} "
             "GROUP BY country, level ORDER BY category, series",
@@ -149,7 +149,7 @@ def panels(params: Params) -> tuple[Panel, ...]:
             "Las que más suben en cada país",
             f"¿Qué canciones ganan más puesto en {rise}, y qué se predice de ellas?",
             "table",
-            _rising(window),
+            _rising(params, window),
             width=12,
             units={"Puesto": "score", "Subida": "score", "Prob. de Alta": "share"},
         ),
@@ -184,6 +184,11 @@ def panels(params: Params) -> tuple[Panel, ...]:
             empty=NO_MONITOR,
         ),
     )
+
+
+def _country(params: Params) -> str:
+    """Return an SQL expression for a country's name; for its code, where the params lack it."""
+    return named_sql("country", {code: country(code) for code in params.sources.countries})
 
 
 def _scored(params: Params, *splits: str) -> str:
@@ -229,7 +234,7 @@ def _search_lead(windows: Windows, window: int) -> str:
     )
 
 
-def _rising(window: int) -> str:
+def _rising(params: Params, window: int) -> str:
     """Return the five tracks of each country whose play score rose most, with their prediction."""
     return (
         "WITH latest AS (SELECT MAX(window_start) AS w FROM {dataset}.spotify_predictions_rows "
@@ -250,7 +255,7 @@ def _rising(window: int) -> str:
         "AND n.track_id = p.track_id "
         "LEFT JOIN scores AS o ON o.window_start < p.window_start AND o.country = p.country "
         "AND o.track_id = p.track_id WHERE n.play_score IS NOT NULL) "
-        f"SELECT {named_sql('country', COUNTRY_NAMES)} AS `País`, "
+        f"SELECT {_country(params)} AS `País`, "
         "COALESCE(track_name, track_id) AS `Canción`, level AS `Nivel previsto`, "
         "p_alta AS `Prob. de Alta`, rise AS `Subida`, score AS `Puesto`, "
         "artist_name AS `Artista` FROM ranked WHERE place <= 5 AND rise > 0 "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...config.params import Params
 from ...config.sections import Windows
-from ...domain.features import feature_names
+from ...domain.features import Inputs
 from ...operations.monitor.drift import PREDICTED
 from ..es import number
 from ..es.decisions import sentence_sql
@@ -228,4 +228,4 @@ def panels(params: Params) -> tuple[Panel, ...]:
 
 def _inputs(windows: Windows) -> tuple[str, ...]:
     """Return the names that may be said to drift."""
-    return (*feature_names("dynamics", windows.lags), PREDICTED)
+    return (*Inputs.of(windows).names(), PREDICTED)

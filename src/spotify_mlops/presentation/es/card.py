@@ -203,10 +203,12 @@ def _written(row: dict[str, Any]) -> str:
 
 def _limits(params: Params) -> str:
     countries = join(country(code) for code in params.sources.countries)
+    own = join(country(code) for code in params.windows.model_countries)
     return f"""## Límites y cuidados
 
-- Solo se ha evaluado en {countries}; en otro país las variables de país son cero y la calidad no
-  se conoce.
+- Solo se ha evaluado en {countries}; en otro país la calidad no se conoce.
+- Tiene variables propias de {own}; en las filas de otro país son cero. Quien sirve el modelo lo
+  rechaza si las variables se hicieron para otros países.
 - El pasado popular pesa mucho. Usado para decidir qué se promociona, refuerza lo que ya suena;
   conviene vigilar cuántas canciones nuevas y artistas pequeños quedan fuera.
 - Un cambio en cómo se escucha (una campaña, unas fiestas, una pandemia) puede degradarlo: el

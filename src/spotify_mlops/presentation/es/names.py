@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .countries import COUNTRY_NAMES
 from .numbers import plural
 
-COUNTRY_NAMES = {
-    "AR": "Argentina",
-    "BR": "Brasil",
-    "CL": "Chile",
-    "CO": "Colombia",
-    "ES": "España",
-    "MX": "México",
-    "US": "Estados Unidos",
-}
 EVENT_TYPE_NAMES = {
     "play": "reproducción",
     "skip": "salto",
@@ -41,7 +33,7 @@ MODEL_NAMES = {
     "majority": "mayoría",
     "persistence": "persistencia",
     "logistic": "regresión logística",
-    "seed": "árboles, seis variables",
+    "seed": "árboles, caso de estudio",
     "dynamics": "árboles, dinámica",
 }
 """The models and their baselines, weakest idea first."""

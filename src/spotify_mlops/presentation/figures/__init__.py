@@ -3,6 +3,6 @@
 ``style`` holds what they share; ``eda``, ``model`` and ``effects`` draw, one function a figure.
 """
 
-from .style import COUNTRY_COLORS, LEVEL_COLORS, Plot, country_color
+from .style import COUNTRY_COLORS, LEVEL_COLORS, Plot, country_colors
 
-__all__ = ["COUNTRY_COLORS", "LEVEL_COLORS", "Plot", "country_color"]
+__all__ = ["COUNTRY_COLORS", "LEVEL_COLORS", "Plot", "country_colors"]

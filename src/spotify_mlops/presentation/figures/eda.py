@@ -19,12 +19,15 @@ from .style import (
     SHARES,
     Plot,
     canvas,
-    country_color,
+    country_colors,
     drawing,
     label_ends,
     spanish_axis,
     write_cells,
 )
+
+_MOST_LEVEL_NAMES = 7
+"""Names of countries that have room side by side."""
 
 
 def volume(frame: pd.DataFrame, source: str, unit: str) -> Plot:
@@ -37,10 +40,11 @@ def volume(frame: pd.DataFrame, source: str, unit: str) -> Plot:
     """
     wide = frame.pivot_table(index="time", columns="country", values="value", aggfunc="sum")
     with drawing():
-        figure, (axes,) = canvas("Volumen en el tiempo", f"{unit}, por país", source, height=3.5)
+        height = max(3.5, 1 + 0.25 * len(wide.columns))
+        title = "Volumen en el tiempo"
+        figure, (axes,) = canvas(title, f"{unit}, por país", source, height=height)
         ends = []
-        for code in wide.columns:
-            color = country_color(code)
+        for code, color in country_colors(wide.columns).items():
             axes.plot(wide.index, wide[code], color=color)
             ends.append((country(code), float(wide[code].dropna().iloc[-1]), color))
         axes.set_ylim(bottom=0)
@@ -48,7 +52,7 @@ def volume(frame: pd.DataFrame, source: str, unit: str) -> Plot:
         axes.grid(axis="x", visible=False)
         spanish_axis(axes.yaxis)
         _spanish_dates(axes)
-        label_ends(axes, ends)
+        label_ends(axes, ends, gap=min(0.07, 1 / len(ends)))
     totals = wide.sum().sort_values(ascending=False)
     alt = (
         f"Líneas de {unit} entre {day(wide.index.min())} y "
@@ -56,7 +60,7 @@ def volume(frame: pd.DataFrame, source: str, unit: str) -> Plot:
         + join(f"{country(c)} ({number(v)})" for c, v in totals.items())
         + "."
     )
-    return Plot(figure, "Volumen en el tiempo", alt)
+    return Plot(figure, title, alt)
 
 
 def rhythm(frame: pd.DataFrame, source: str) -> Plot:
@@ -155,19 +159,20 @@ def tail(frame: pd.DataFrame, source: str) -> Plot:
         frame: ``country``, ``plays`` (total of one track there).
     """
     shares = []
+    colors = country_colors(frame["country"])
     with drawing():
         figure, (left, right) = canvas(
             "La cola larga",
             "cada punto es una canción en un país, de la más a la menos oída",
             source,
             columns=2,
-            height=3.5,
+            height=max(3.5, 1 + 0.25 * len(colors)),
         )
         ends = []
         for code, part in frame.groupby("country", sort=False):
             plays = np.sort(part["plays"].to_numpy(float))[::-1]
             plays = plays[plays > 0]
-            color = country_color(str(code))
+            color = colors[str(code)]
             rank = np.arange(1, len(plays) + 1)
             left.plot(rank, plays, color=color)
             cumulative = np.cumsum(plays) / plays.sum()
@@ -187,7 +192,9 @@ def tail(frame: pd.DataFrame, source: str) -> Plot:
         spanish_axis(right.xaxis, percent=True)
         spanish_axis(right.yaxis, percent=True)
         ends.sort(key=lambda end: -end[1])  # from the top curve down, as they lie at the mark
-        label_ends(right, [(n, 1 - 0.11 * i, c) for i, (n, _, c) in enumerate(ends)], gap=0.09)
+        step = min(0.11, 1 / len(ends))
+        named = [(name, 1 - step * i, color) for i, (name, _, color) in enumerate(ends)]
+        label_ends(right, named, gap=0.8 * step)
     alt = "El 20 % de las canciones más oídas reúne: " + join(
         f"{percent(share, 0)} de las reproducciones en {country(code)}" for code, share in shares
     )
@@ -198,7 +205,8 @@ def overlap(shared: pd.DataFrame, source: str) -> Plot:
     """Draw how many of a country's listened tracks are listened elsewhere too.
 
     Args:
-        shared: countries by countries; the share of the row's tracks that the column has.
+        shared: countries by countries, two at least; the share of the row's tracks that the
+            column has.
     """
     names = [country(code) for code in shared.index]
     with drawing():
@@ -222,6 +230,8 @@ def overlap(shared: pd.DataFrame, source: str) -> Plot:
         write_cells(axes, values, shared.map(lambda v: percent(v, 0)).to_numpy())
         axes.grid(visible=False)
         axes.tick_params(axis="both", rotation=0)
+        if len(names) > _MOST_LEVEL_NAMES:
+            axes.tick_params(axis="x", rotation=90)
     stacked = pd.DataFrame(values, names, names).stack()
     (row, column), best = stacked.idxmax(), float(stacked.max())
     (low_row, low_column), worst = stacked.idxmin(), float(stacked.min())

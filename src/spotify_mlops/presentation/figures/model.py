@@ -19,7 +19,7 @@ from .style import (
     SHARES,
     Plot,
     canvas,
-    country_color,
+    country_colors,
     drawing,
     label_ends,
     spanish_axis,
@@ -325,7 +325,8 @@ def costs(values: Mapping[str, float], source: str, unit: str, highlight: str) -
 def _draw_categories(axes: Axes, frame: pd.DataFrame) -> None:
     places = np.arange(len(frame))
     codes = frame["code"] if "code" in frame.columns else [""] * len(frame)
-    colors = [country_color(code) for code in codes]
+    found = country_colors(code for code in codes if code)
+    colors = [found.get(code, OTHER) for code in codes]
     axes.vlines(places, frame["low"], frame["high"], color=colors, linewidth=3.2, alpha=0.5)
     axes.scatter(places, frame["value"], color=colors, s=46, zorder=3)
     axes.set_xticks(places, list(frame["x"]), rotation=0 if len(frame) < 5 else 35)

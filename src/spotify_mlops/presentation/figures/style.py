@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from ..es import compact, number
 # Three lightness steps apart, so that they differ in grey and for every kind of colour vision.
 LEVEL_COLORS = {"Alta": "#0b6e4f", "Media": "#e0a100", "Baja": "#8a8f98"}
 
-# Okabe and Ito, Color Universal Design (2008), one fixed colour a country.
+# Okabe and Ito, Color Universal Design (2008), a fixed colour for each of these countries.
 COUNTRY_COLORS = {
     "CO": "#e69f00",
     "ES": "#d55e00",
@@ -182,9 +182,15 @@ def canvas(
     return figure, list(axes.flat)
 
 
-def country_color(code: str) -> str:
-    """Return a country's fixed colour; grey for one without."""
-    return COUNTRY_COLORS.get(code, OTHER)
+def country_colors(codes: Iterable[str]) -> dict[str, str]:
+    """Return a colour for each country of a figure: its fixed one, or one that the others leave.
+
+    With more countries than colours some come again: a figure names its lines, too.
+    """
+    shown = sorted(set(codes))
+    left = [c for code, c in COUNTRY_COLORS.items() if code not in shown]
+    again = cycle(left or COUNTRY_COLORS.values())
+    return {code: COUNTRY_COLORS.get(code) or next(again) for code in shown}
 
 
 def spanish_axis(axis: Any, decimals: int | None = None, *, percent: bool = False) -> None:

@@ -12,20 +12,11 @@ from ...config.params import Params
 from ...config.sections import Windows
 from ...domain.labels import LEVELS
 from ..es import country, day, duration, join, number, percent, plural
+from ..es.countries import ZONES
 from ..es.names import EVENT_TYPE_NAMES
 from ..es.numbers import MONTHS
 from .show import Text
 
-# The zone of most of each country's people.
-ZONES = {
-    "AR": "America/Argentina/Buenos_Aires",
-    "BR": "America/Sao_Paulo",
-    "CL": "America/Santiago",
-    "CO": "America/Bogota",
-    "ES": "Europe/Madrid",
-    "MX": "America/Mexico_City",
-    "US": "America/New_York",
-}
 _DAY = pd.Timedelta(days=1)
 
 

@@ -278,7 +278,7 @@ def effect_panels(
     codes = [code for code in params.sources.countries if code in set(rows["country"])]
     if len(codes) > 1:
         found["País"] = effects.partial_dependence(
-            predictor, rows, effects.countries(codes), params
+            predictor, rows, effects.countries(codes, params.windows.model_countries), params
         )
     panels, spreads = {}, {}
     for name, effect in found.items():
@@ -322,7 +322,8 @@ def effects_finding(spreads: dict[str, float]) -> Text:
         else ""
     )
     weight = (
-        "Son efectos pequeños: así se entiende que las seis variables, solas, se queden cortas."
+        "Son efectos pequeños: así se entiende que las variables del caso de estudio, solas, se "
+        "queden cortas."
         if top[1] < 0.10
         else f"«{top[0]}» sí mueve la predicción por sí sola."
     )

@@ -21,7 +21,7 @@ _GIVEN_AWAY = 0.05
 be rare lies where its inputs are rare, and there the level is rarer too. An evaluation that gives
 the answer away gives nearly all of it."""
 
-FAMILIES = {"seed": "seis variables", "dynamics": "dinámica"}
+FAMILIES = {"seed": "caso de estudio", "dynamics": "dinámica"}
 
 
 def ranges_table(ranges: Split) -> Table:
@@ -87,7 +87,7 @@ def validation_finding(result: TrainingResult) -> Text:
     better = "gana" if added >= 0 else "pierde"
     return Text(
         f"En validación, la persistencia llega a {number(value['persistence'], 3)} de macro-F1. "
-        f"Las seis variables del caso de estudio, solas, dan {number(value['seed'], 3)} ({seed}). "
+        f"Las variables del caso de estudio, solas, dan {number(value['seed'], 3)} ({seed}). "
         "Con la dinámica se "
         f"llega a {number(value['dynamics'], 3)}: {better} {number(abs(added), 3)} sobre la "
         "persistencia."

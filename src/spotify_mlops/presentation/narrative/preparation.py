@@ -73,9 +73,9 @@ def dedup_finding(counters: pl.DataFrame, aggregates: pl.DataFrame) -> Text:
 
 def features_finding(built: pl.DataFrame, windows: Windows) -> Text:
     """Say what each row now holds."""
-    names = features.feature_names("dynamics", windows.lags)
+    names = features.Inputs.of(windows).names()
     return Text(
-        f"Cada fila lleva {number(len(names))} variables: las seis del caso de estudio, primero y "
+        f"Cada fila lleva {number(len(names))} variables: las del caso de estudio, primero y "
         f"en su orden, y la dinámica (puesto, impulso, edad, otros países y "
         f"{plural(len(windows.lags), 'ventana anterior', 'ventanas anteriores')}). En un "
         "tramo tan corto las ventanas anteriores aún están vacías; en el registro entero, no."
