@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def parse_yaml(text: str | bytes) -> Any:
     """
     content = text.encode(errors="surrogateescape") if isinstance(text, str) else text
     try:
-        return yaml.load(within(content, PARAMS_BYTES), _WithoutAliases)
+        return yaml.load(within(content, PARAMS_BYTES), _Loader)
     except RecursionError:
         raise RefusedError("anida demasiados niveles") from None
     except yaml.constructor.ConstructorError:
@@ -102,12 +103,24 @@ def parse_yaml(text: str | bytes) -> Any:
         raise RefusedError("hay un valor imposible") from None
 
 
-class _WithoutAliases(yaml.SafeLoader):
+_BOOL = "tag:yaml.org,2002:bool"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without aliases, whose truth values are YAML 1.2's: ``NO`` is Norway, and no ``no``."""
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "no se admiten alias (*)", mark)
         return super().compose_node(parent, index)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag != _BOOL]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile("(?i:true|false)$"), [*"tTfF"])
 
 
 def _check_levels(value: Any) -> None:

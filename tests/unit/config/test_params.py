@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from spotify_mlops.config import params
+from spotify_mlops.config import params, untrusted
 from spotify_mlops.config.durations import format_duration
 from spotify_mlops.config.errors import ParamsError
 from spotify_mlops.config.explained import explain
@@ -177,3 +177,16 @@ def test_the_model_has_the_sources_countries_unless_it_has_its_own(tmp_path: Pat
         assert pickle.loads(pickle.dumps(settings)).replace(lags=[1]) == settings.replace(lags=[1])
     with pytest.raises(ParamsError, match=r"«model_countries» = .*: repite un país"):
         params.load("local", model_countries=["BR", "BR"])
+
+
+def test_norway_is_a_country(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("profile: mine\nsources: {countries: [DK, NO, se]}\n", encoding="utf-8")
+    with pytest.raises(ParamsError, match=r"«countries\.2» = 'se'"):
+        params.load(path)
+    path.write_text("profile: mine\nsources: {countries: [DK, NO, SE]}\n", encoding="utf-8")
+    assert params.load(path).sources.countries == ["DK", "NO", "SE"]
+    monkeypatch.setenv("SPOTIFY_MLOPS_MODEL_COUNTRIES", "[NO]")
+    assert params.load(path).windows.model_countries == ["NO"]
+    read = [untrusted.parse_yaml(text) for text in ("true", "False", "no", "off", "tru", "truex")]
+    assert read == [True, False, "no", "off", "tru", "truex"]

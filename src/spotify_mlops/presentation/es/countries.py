@@ -1,4 +1,4 @@
-"""The countries of ISO 3166-1: what they are called, and the time that most of their people have.
+"""The countries of ISO 3166-1, and Kosovo: names, and the time that most of their people have.
 
 Names as Unicode CLDR has them in Spanish, some shorter; zones of the IANA time zone database.
 """
@@ -250,6 +250,7 @@ VN Asia/Ho_Chi_Minh Vietnam
 VU Pacific/Efate Vanuatu
 WF Pacific/Wallis Wallis y Futuna
 WS Pacific/Apia Samoa
+XK Europe/Belgrade Kosovo
 YE Asia/Aden Yemen
 YT Indian/Mayotte Mayotte
 ZA Africa/Johannesburg Sudáfrica
