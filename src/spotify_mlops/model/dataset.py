@@ -180,8 +180,16 @@ def inputs(family: str, windows: Windows, rows: pl.DataFrame) -> list[str]:
 
     A seasonal input is left out when the rows do not span its cycle: it would only tell the
     training range from later ones.
+
+    Raises:
+        ParamsError: the rows were built for other lags or countries, and lack an input.
     """
     names = Inputs.of(windows).names(family)
+    if lacking := [name for name in names if name not in rows.columns]:
+        raise ParamsError(
+            f"Las variables no tienen {', '.join(lacking[:3])}: se hicieron con otros «lags» o "
+            f"«model_countries» que {windows.lags} y {', '.join(windows.model_countries)}."
+        )
     first, last = bounds(rows)
     span = last - first
     unusable = set()

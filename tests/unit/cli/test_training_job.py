@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 
 import tiny_model
 from spotify_mlops.cli import training_job
-from spotify_mlops.config.errors import InputError
+from spotify_mlops.config.errors import InputError, ParamsError
 from spotify_mlops.io import files
 from spotify_mlops.model import bundle, training_set
 from spotify_mlops.model.training_result import TrainingResult
@@ -138,6 +138,23 @@ def test_what_a_job_cannot_do_has_a_status_and_a_reason(
     assert done.returncode == status, done.stderr
     assert done.stderr.splitlines()[-1].startswith(said)
     assert done.stdout == ""
+
+
+def test_variables_of_other_countries_are_refused_by_name(tmp_path: Path) -> None:
+    settings = tiny_model.settings().replace(model_countries=["CO", "DE"])
+    request = training_job.Request(settings, f"{tmp_path}/model", export(tmp_path))
+    with pytest.raises(ParamsError, match=r"no tienen country_DE: .* y CO, DE"):
+        training_job.run(request)
+
+
+def test_the_job_models_the_countries_that_it_is_told(tmp_path: Path) -> None:
+    settings = tiny_model.settings().replace(model_countries=["US"], family="seed")
+    request = training_job.Request(settings, f"{tmp_path}/model", export(tmp_path))
+    training_job.run(request)
+    made = bundle.load(tmp_path / "model")
+    assert made.features == ["hour_of_day", "event_type_search_result", "country_US"]
+    assert made.description["model_countries"] == ["US"]
+    assert "variables propias de Estados Unidos;" in made.card()
 
 
 def test_a_model_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
