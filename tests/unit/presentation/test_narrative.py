@@ -52,6 +52,8 @@ def test_summary_counts_what_it_is_given():
         f"reproducciones en 2 países. España pone el {percent(7 / 12, 0)}."
     )
     assert (one, two) == (said.format("600"), said.format("1.800"))
+    spain = volume()[lambda frame: frame["country"] == "ES"]
+    assert eda.summary(spain, LOCAL.windows).markdown.endswith("reproducciones en España.")
 
 
 def test_per_day_leaves_out_days_that_are_not_whole():
@@ -202,6 +204,19 @@ def test_effects_say_which_is_largest_and_what_cannot_vary():
     assert text.index("hora (UTC) (5,0 puntos)") < text.index("país (2,0 puntos)")
     assert "parte de búsquedas" in text
     assert "no se puede medir" in evaluation.effects_finding({}).markdown
+
+
+def test_one_country_is_compared_with_none():
+    found = pd.DataFrame(
+        [
+            ("Brasil", 0.9, 0.8, 1.0, 9),
+            ("nivel Alta", 0.9, 0.8, 1, 9),
+            ("nivel Baja", 0.5, 0, 1, 9),
+        ],
+        columns=["name", "value", "low", "high", "rows"],
+    )
+    said = evaluation.slices_finding(found).markdown
+    assert said == "Solo hay un país, Brasil: 0,900. El nivel más difícil es Baja (F1 0,500)."
 
 
 def test_rising_tracks_are_not_alta_yet():

@@ -11,7 +11,7 @@ import polars as pl
 from ...config.params import Params
 from ...config.sections import Windows
 from ...domain.labels import LEVELS
-from ..es import country, day, duration, join, number, percent, plural
+from ..es import country, day, duration, join, number, percent
 from ..es.countries import ZONES
 from ..es.names import EVENT_TYPE_NAMES
 from ..es.numbers import MONTHS
@@ -39,8 +39,12 @@ def summary(volume: pd.DataFrame, windows: Windows) -> Text:
         f"Hay **{number(volume['events'].sum())} eventos** únicos entre "
         f"{day(volume['time'].min())} "
         f"y {day(volume['time'].max() + windows.window)}, que equivalen a {number(plays)} "
-        f"reproducciones en {plural(len(by_country), 'país', 'países')}. {country(str(top))} pone "
-        f"el {percent(by_country.iloc[0] / by_country.sum(), 0)}."
+        + (
+            f"reproducciones en {len(by_country)} países. {country(str(top))} pone "
+            f"el {percent(by_country.iloc[0] / by_country.sum(), 0)}."
+            if len(by_country) > 1
+            else f"reproducciones en {country(str(top))}."
+        )
     )
 
 

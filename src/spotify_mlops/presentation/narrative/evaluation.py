@@ -111,10 +111,15 @@ def slices_finding(frame: pd.DataFrame) -> Text:
         if overlap
         else "los intervalos no se solapan: la diferencia es real"
     )
+    by_country = (
+        f"Por país va de {number(worst['value'], 3)} ({worst['name']}) a "
+        f"{number(best['value'], 3)} ({best['name']}); {different}."
+        if len(places) > 1
+        else f"Solo hay un país, {best['name']}: {number(best['value'], 3)}."
+    )
     hard = levels.iloc[-1]
     return Text(
-        f"Por país va de {number(worst['value'], 3)} ({worst['name']}) a "
-        f"{number(best['value'], 3)} ({best['name']}); {different}. El nivel más difícil es "
+        f"{by_country} El nivel más difícil es "
         f"{hard['name'].removeprefix('nivel ')} (F1 {number(hard['value'], 3)})"
         + (
             ": está en medio, y se confunde por los dos lados."
