@@ -92,9 +92,8 @@ def _complaints(content: _Members, fields: dict[str, Any], latest: datetime) -> 
         text = isinstance(item, str)
         if (
             (name in _REQUIRED and not text)
-            or (name in _NULLABLE and not text and item is not None)
-            or (name in ("count", "schema_version") and not _is_integer(item))
-            or (name == "popularity" and not _is_integer(item) and item is not None)
+            or (name == "schema_version" and not _is_integer(item))
+            or (name == "count" and _whole(item) is None)
             or (name == "control" and item == "heartbeat")
         ):
             found.add("wrong_type")
@@ -113,13 +112,9 @@ def _complaints(content: _Members, fields: dict[str, Any], latest: datetime) -> 
         found.add("unknown_country")
     if "" in (fields.get("event_id"), fields.get("track_id")):
         found.add("out_of_range")
-    for name, low, high in (("count", 1, MAX_COUNT), ("popularity", 0, 100)):
-        number = fields.get(name, low)
-        if _is_integer(number) and not low <= number <= high:
-            found.add("out_of_range")
-    released = fields.get("release_date")
-    if isinstance(released, str) and _date(released) is None:
-        found.add("wrong_type")
+    count = _whole(fields.get("count", 1))
+    if count is not None and not 1 <= count <= MAX_COUNT:
+        found.add("out_of_range")
     return found
 
 
@@ -128,10 +123,12 @@ def event_fields(fields: Mapping[str, Any] | None) -> dict[str, Any]:
     names = (*_TEXTS, "count", "popularity")
     if fields is None:
         return {name: None for name in names if name != "event_time"}
-    released = fields.get("release_date")
-    return {name: fields.get(name) for name in names if name != "event_time"} | {
-        "count": fields.get("count", 1),
-        "release_date": None if released is None else _date(released),
+    texts = {name: item for name, item in fields.items() if isinstance(item, str)}
+    popularity = _whole(fields.get("popularity"))
+    return {name: texts.get(name) for name in names if name != "event_time"} | {
+        "count": _whole(fields.get("count", 1)),
+        "release_date": _date(texts.get("release_date", "")),
+        "popularity": popularity if popularity is not None and 0 <= popularity <= 100 else None,
     }
 
 
@@ -162,6 +159,12 @@ def _no_constant(name: str) -> None:
 
 def _is_integer(item: object) -> bool:
     return isinstance(item, int) and not isinstance(item, bool)
+
+
+def _whole(item: object) -> int | None:
+    if isinstance(item, float) and item.is_integer():
+        return int(item)
+    return item if _is_integer(item) else None
 
 
 def _time(text: object) -> datetime | None:

@@ -118,9 +118,12 @@ def _typed(batch: pl.DataFrame) -> tuple[list[Record], dict[int, Fault]]:
     for value in values:
         try:
             append(_decode_record(value))
-        except (msgspec.DecodeError, UnicodeDecodeError, TypeError, RecursionError) as error:
-            refused[len(records)] = Fault(Reason.WRONG_TYPE, str(error))
-            append(UNREAD)
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError, RecursionError):
+            found = _mended(value)
+            if isinstance(found, Fault):
+                refused[len(records)] = found
+                found = UNREAD
+            append(found)
     # Each event opens one object at least; so few more in the whole batch, and none is too deep.
     events = len(records) - len(refused)
     shallow = opened(b"".join(filter(None, values))) < events + MAX_DEPTH
@@ -132,6 +135,14 @@ def _typed(batch: pl.DataFrame) -> tuple[list[Record], dict[int, Fault]]:
         ):
             records[row] = UNREAD
     return records, refused
+
+
+def _mended(value: bytes | None) -> Record | Fault:
+    """Return the record of which only something optional cannot be read, or what is wrong."""
+    try:
+        return contract.mended(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Fault(Reason.WRONG_TYPE, str(error))
 
 
 def _examined(

@@ -36,9 +36,8 @@ class Field(NamedTuple):
 
     def of(self, content: Mapping[str, Any]) -> Any:
         """Return the field's value in a record, or what stands for one of another type."""
-        value = content.get(self.name, self.default)
-        fits = type(value) is self.value.json or (value is None and self.nullable)
-        return value if fits else self.value.unfit
+        value = self.value.mended(content.get(self.name, self.default))
+        return self.value.unfit if value is None and not self.nullable else value
 
 
 FIELDS = (
@@ -55,7 +54,7 @@ FIELDS = (
     Field("artist_name", Text()),
     Field("count", Integer(1, MAX_COUNT), default=1),
     Field("source", Text(), required=True),
-    Field("popularity", Integer(0, 100, pl.Int16)),
+    Field("popularity", Integer(0, 100, pl.Int16, nullable=True)),
     Field("artist_id", Text()),
     Field("album_name", Text()),
     Field("release_date", Date()),
@@ -73,7 +72,7 @@ _TEXTS = tuple(
     if field.value.json is str
 )
 RULES = tuple(
-    (field, rule._replace(holds=rule.holds.fill_null(field.nullable)))
+    (field, rule._replace(holds=rule.holds.fill_null(False)))
     for kind in KINDS
     for field in FIELDS
     if type(field.value) is kind
@@ -82,24 +81,35 @@ RULES = tuple(
 """What must be so of the columns of an event, in the order in which faults are told."""
 
 _NotHeartbeat = Annotated[str, msgspec.Meta(pattern=rf"^(?!{HEARTBEAT}\Z)")]
-Record: Any = msgspec.defstruct(
-    "Record",
-    [
-        ("schema_version", int),
-        *(
-            (field.name, field.value.json)
-            if field.required
-            else (field.name, field.value.json | None, None)
-            if field.nullable
-            else (field.name, field.value.json, field.default)
-            for field in FIELDS
-        ),
-        ("control", _NotHeartbeat | int | float | bool | list[Any] | dict[str, Any] | None, None),
-    ],
-    kw_only=True,
-    gc=False,
-)
-"""What the typed decoder takes: the fields' types, and no heartbeat."""
+
+
+def _struct(name: str, member: Callable[[Field], tuple[Any, ...]]) -> Any:
+    """Return what a typed decoder takes: the fields as said of each, and no heartbeat."""
+    not_heartbeat = _NotHeartbeat | int | float | bool | list[Any] | dict[str, Any] | None
+    members = [("schema_version", int), *map(member, FIELDS), ("control", not_heartbeat, None)]
+    return msgspec.defstruct(name, members, kw_only=True, gc=False)
+
+
+def _typed(field: Field) -> tuple[Any, ...]:
+    if field.required:
+        return (field.name, field.value.json)
+    if field.nullable:
+        return (field.name, field.value.json | None, None)
+    return (field.name, field.value.json, field.default)
+
+
+def _loose(field: Field) -> tuple[Any, ...]:
+    if field.nullable:
+        return (field.name, msgspec.Raw, msgspec.Raw(b"null"))
+    if field.value.json is int:
+        return (field.name, int | float, field.default)
+    return _typed(field)
+
+
+Record: Any = _struct("Record", _typed)
+"""A record whose fields have their types."""
+
+_decode_loose = msgspec.json.Decoder(_struct("Loose", _loose)).decode
 
 UNREAD = Record(schema_version=0, **{field.name: field.value.unfit for field in _REQUIRED})
 """Has a record's place in the columns when the typed decoder does not take it; never valid."""
@@ -132,6 +142,34 @@ def valid() -> pl.Expr:
     return pl.all_horizontal(known, *(rule.holds for _, rule in RULES))
 
 
+def mended(value: bytes) -> Any:
+    """Return the ``Record`` of a record in which what is optional has another type.
+
+    What cannot be read is null, and a whole number may be written ``73.0``.
+
+    Raises:
+        msgspec.DecodeError: something else is wrong with it.
+    """
+    loose = _decode_loose(value)
+    members: dict[str, Any] = {"schema_version": loose.schema_version}
+    for field in FIELDS:
+        item = getattr(loose, field.name)
+        if field.nullable:
+            members[field.name] = field.value.mended(_optional(item))
+        elif (whole := field.value.mended(item)) is not None:
+            members[field.name] = whole
+        else:
+            raise msgspec.ValidationError(f"Expected `int` - at `$.{field.name}`")
+    return Record(**members)
+
+
+def _optional(raw: msgspec.Raw) -> object:
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.ValidationError:  # a number out of all range
+        return None
+
+
 def overlong(content: Mapping[str, Any]) -> str | None:
     """Return the first text field that is longer than ``MAX_TEXT_BYTES``."""
     for field in _TEXTS:
@@ -150,9 +188,9 @@ def fault_of_record(content: Mapping[str, Any]) -> Fault | None:
     for field in _REQUIRED:
         if content.get(field.name) is None:
             return Fault(Reason.MISSING_FIELD, field.name)
-    for field in _TEXTS:
-        value = content.get(field.name)
-        if value is not None and type(value) is not str:
+    for field in _REQUIRED:
+        value = content[field.name]
+        if type(value) is not str:
             told = f"{field.name}: expected text, got {type(value).__name__}"
             return Fault(Reason.WRONG_TYPE, told)
     name = overlong(content)

@@ -19,7 +19,8 @@ a version that is not here is a dead letter: the code cannot know what its field
 
 EVENT_TYPES = ("play", "skip", "search_result", "new_release", "recommendation")
 
-# ISO 3166-1 alpha-2, officially assigned codes.
+# ISO 3166-1 alpha-2, officially assigned codes; and XK (Kosovo), which ISO leaves to its users and
+# which is a market of Spotify.
 _COUNTRY_CODES = (
     "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR "
     "BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ "
@@ -28,8 +29,8 @@ _COUNTRY_CODES = (
     "KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV "
     "MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY "
     "QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG "
-    "TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM "
-    "ZW"
+    "TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA "
+    "ZM ZW"
 )
 COUNTRIES = frozenset(_COUNTRY_CODES.split())
 

@@ -2,7 +2,8 @@
 
 Each kind of value says once what must be so of it, as `Rule`s over its column. They are the
 validity mask of a batch; and what a refused record is told is the fault of the first that does
-not hold. A fault chooses words: it never decides whether there is one.
+not hold. A fault chooses words: it never decides whether there is one. What may be null has no
+rules: where it cannot be read it is null, and the event counts.
 """
 
 from __future__ import annotations
@@ -43,8 +44,12 @@ class Text:
     column: ClassVar[Any] = pl.String
     unfit: ClassVar[Any] = ""
 
+    def mended(self, value: object) -> str | None:
+        """Return the value that a member of a record is; None for one of another type."""
+        return value if isinstance(value, str) else None
+
     def columns(self, name: str, values: Sequence[Any]) -> list[pl.Series]:
-        """Return the column of some values, and another where the rules have to know more."""
+        """Return the column of some values."""
         return [pl.Series(name, values, dtype=pl.String, strict=True)]
 
     def rules(self, name: str) -> list[Rule]:
@@ -94,33 +99,37 @@ class Time(Text):
 
 @dataclass(frozen=True)
 class Date(Text):
-    """A date, or the year or month of one."""
+    """A date, or the year or month of one; null where a text says none (``0000``)."""
 
     column: ClassVar[Any] = pl.Date
 
     def columns(self, name: str, values: Sequence[Any]) -> list[pl.Series]:
-        (text,) = super().columns(name, values)
-        dates = times.parse_dates(text)
-        return [dates, (text.is_null() | dates.is_not_null()).alias(f"_{name}_is_date")]
-
-    def rules(self, name: str) -> list[Rule]:
-        detail = f"{name}: expected YYYY, YYYY-MM or YYYY-MM-DD"
-        return [Rule(pl.col(f"_{name}_is_date"), lambda _: Fault(Reason.WRONG_TYPE, detail))]
+        return [times.parse_dates(text) for text in super().columns(name, values)]
 
 
 @dataclass(frozen=True)
 class Integer:
-    """An integer from ``low`` to ``high``."""
+    """An integer from ``low`` to ``high``; if ``nullable``, what is not one is null."""
 
     low: int
     high: int
     column: Any = pl.Int64
+    nullable: bool = False
     json: ClassVar[type] = int
 
     @property
     def unfit(self) -> int:
         """What stands for a value of another type."""
         return self.low - 1
+
+    def mended(self, value: object) -> int | None:
+        """Return the integer that a member of a record is, ``73.0`` too; None for what is none.
+
+        JSON has one kind of number: pandas and BigQuery's exports write whole ones so.
+        """
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     def columns(self, name: str, values: Sequence[Any]) -> list[pl.Series]:
         # What is out of range stays so, and fits the column.
@@ -130,18 +139,24 @@ class Integer:
         except (OverflowError, pl.exceptions.PolarsError, TypeError):  # one of more than 64 bits
             near = [v if v is None else min(max(v, self.unfit), beyond) for v in values]
             series = pl.Series(name, near, dtype=pl.Int64, strict=True)
+        fits = series.is_between(self.low, self.high)
+        if self.nullable and not fits.all():
+            series = series.set(~fits.fill_null(True), None)
         return [series.clip(self.unfit, beyond).cast(self.column)]
 
     def rules(self, name: str) -> list[Rule]:
+        if self.nullable:
+            return []
 
         def fault(value: object) -> Fault:
-            if type(value) is not int:
+            number = self.mended(value)
+            if number is None:
                 return Fault(Reason.WRONG_TYPE, f"{name}: expected an integer")
-            told = f"{name}: {str(value)[:40]} is not in {self.low}..{self.high}"
+            told = f"{name}: {str(number)[:40]} is not in {self.low}..{self.high}"
             return Fault(Reason.OUT_OF_RANGE, told)
 
         return [Rule(pl.col(name).is_between(self.low, self.high), fault)]
 
 
-KINDS = (Text, Integer, OneOf, Time, Date)
+KINDS = (Text, Integer, OneOf, Time)
 """In the order in which the faults of their fields are told, when a record has several."""
