@@ -8,13 +8,18 @@ import click
 
 from ..config.params import Params
 from ..config.spanish import number
+from . import ingest_texts as texts
 from . import usage
 from .options import answer, json_option, say, with_params
 
 
 @click.group(cls=usage.Group)
 def ingest() -> None:
-    """Publica eventos en el tema de Kafka; lo ya publicado se salta."""
+    """Publica eventos en el tema de Kafka; lo ya publicado se salta.
+
+    Qué formas de listas y de historiales se leen lo dicen «ingest charts --help» e «ingest
+    history --help»; qué es un archivo concreto y qué daría, «ingest inspect RUTA».
+    """
 
 
 @ingest.command("simulator")
@@ -37,25 +42,35 @@ def _files(source: str, help_text: str, *, needs_paths: bool = True) -> None:
 
     @ingest.command(source, help=help_text)
     @click.argument("paths", nargs=-1, required=needs_paths, metavar="RUTA...")
+    @click.option(
+        "--close",
+        is_flag=True,
+        help="Cierra también la última ventana: no llegará nada más de ella.",
+    )
     @with_params
     @json_option
-    def command(paths: tuple[str, ...], params: Params, as_json: bool) -> None:
+    def command(paths: tuple[str, ...], close: bool, params: Params, as_json: bool) -> None:
         from .. import sources
 
-        summary = sources.ingest_files(params, source, paths, progress=say)
-        answer(as_json, summary, [_ingested(summary)])
+        summary = sources.ingest_files(params, source, paths, progress=say, close=close)
+        answer(as_json, summary, _published(summary))
 
 
 # The sources of files.
-_files(
-    "charts",
-    "Publica listas semanales (CSV o CSV.GZ; carpeta, archivo o RUTA=PAÍS).",
-    needs_paths=False,
-)
-_files(
-    "history",
-    "Publica historiales de escucha de Spotify o ListenBrainz (JSON; archivo o RUTA=PAÍS).",
-)
+_files("charts", texts.CHARTS, needs_paths=False)
+_files("history", texts.HISTORY)
+
+
+@ingest.command("inspect", help=texts.INSPECT)
+@click.argument("paths", nargs=-1, required=True, metavar="RUTA...")
+@with_params
+@json_option
+def inspect(paths: tuple[str, ...], params: Params, as_json: bool) -> None:
+    from .. import sources
+    from ..sources import inspecting
+
+    found = sources.inspect_files(params, paths, progress=say)
+    answer(as_json, found, inspecting.lines(found))
 
 
 def _ingested(summary: dict[str, Any]) -> str:
@@ -63,3 +78,22 @@ def _ingested(summary: dict[str, Any]) -> str:
         f"{number(summary['published'])} registros publicados, "
         f"{number(summary['skipped'])} ya estaban."
     )
+
+
+def _published(summary: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{summary['told']}: {number(summary['published'])} publicados, "
+        f"{number(summary['skipped'])} ya estaban."
+    ]
+    if summary["late"]:
+        lines.append(
+            f"{number(summary['late'])} de los publicados llegan tarde: sus ventanas están "
+            "cerradas y constan como tardíos (spotify_late_events). Para contarlos usa otro topic."
+        )
+    if summary["late_left_out"]:
+        lines.append(
+            f"{number(summary['late_left_out'])} no se publican: sus ventanas están cerradas."
+        )
+    if summary["closed_until"]:
+        lines.append(f"Ventanas cerradas hasta el {summary['closed_until'][:16]}.")
+    return lines

@@ -111,7 +111,7 @@ def ingest(params: Params) -> dict[str, Any]:
     from .. import sources
 
     if params.sources.source == "charts":
-        return sources.ingest_files(params, "charts", [], progress=_say)
+        return sources.ingest_files(params, "charts", [], progress=_say, close=True)
     return sources.ingest_simulator(params, progress=_say)
 
 

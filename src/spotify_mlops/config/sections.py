@@ -172,6 +172,12 @@ class Sources(Section):
     countries: Countries = Field(default=["CO", "ES", "MX", "US"], min_length=1)
     charts_folders: list[str] = ["data/charts"]
     """Folders with chart CSVs; the first that exists is used."""
+    chart_dates: Literal["first", "last"] = "first"
+    """Which day of its week a weekly chart's column of dates says."""
+    bad_rows: Literal["refuse", "leave_out"] = "refuse"
+    """What a row that cannot be read does to its file."""
+    late_events: Literal["publish", "refuse"] = "publish"
+    """What is done with events of files whose windows the log has closed."""
     duplicate_share: Share = 0.02
     late_share: Share = 0.01
     malformed_share: Share = 0.01

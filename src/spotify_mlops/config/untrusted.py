@@ -6,11 +6,8 @@ is far above what is real and far below what hurts; the message names it.
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import re
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +16,11 @@ import yaml
 MIB = 1 << 20
 PARAMS_BYTES = 64 << 10
 """Of a params file, or of one value in a command or in the environment; ours have 2 KiB."""
-CHARTS_BYTES = 64 * MIB
-"""Of a chart file once unpacked: over sixty years of a country's weekly 200."""
-HISTORY_BYTES = 128 * MIB
-"""Of a listening history; Spotify's exports come in files of 13 MB."""
+UNPACKED_BYTES = 32 << 30
+"""Of a file of charts or of listens once unpacked. It is read some blocks at a time: this bounds
+the time and the disk that a small file may take, not the memory."""
+JSON_BYTES = 256 * MIB
+"""Of a JSON file that is not an array of listens, which has to be read whole."""
 DESCRIPTION_BYTES = 16 * MIB
 """Of a model's description or of the promotions; ours have 20 KiB."""
 
@@ -43,21 +41,6 @@ def read(path: Path, limit: int) -> bytes:
     """
     with path.open("rb") as file:
         return within(file.read(limit + 1), limit)
-
-
-def unpacked(data: bytes, limit: int) -> bytes:
-    """Return what gzip data hold; other data are returned as they are.
-
-    Raises:
-        RefusedError: they are damaged, or hold more than ``limit`` bytes.
-    """
-    if data[:2] != b"\x1f\x8b":
-        return data
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            return within(file.read(limit + 1), limit)
-    except (OSError, EOFError, zlib.error) as error:
-        raise RefusedError(str(error)) from error
 
 
 def parse_json(data: bytes | str) -> Any:

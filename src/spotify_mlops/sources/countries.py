@@ -1,58 +1,99 @@
-"""Which country a file is about: said by the user (``PATH=CC``) or by the file's own name."""
+"""Which country a file or a row is about: said by the user, by a column or by the file's name."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from typing import Literal
 
 from ..config.errors import InputError
 from ..domain.events import COUNTRIES
+from .country_names import CODES
 
-# English names of the markets that publish charts; Spanish ones where they differ.
-_NAMES = {
-    "AE": "united arab emirates", "AR": "argentina", "AT": "austria", "AU": "australia",
-    "BE": "belgium", "BG": "bulgaria", "BO": "bolivia", "BR": "brazil", "BY": "belarus",
-    "CA": "canada", "CH": "switzerland", "CL": "chile", "CO": "colombia", "CR": "costa rica",
-    "CY": "cyprus", "CZ": "czech republic", "DE": "germany", "DK": "denmark",
-    "DO": "dominican republic", "EC": "ecuador", "EE": "estonia", "EG": "egypt", "ES": "spain",
-    "FI": "finland", "FR": "france", "GB": "united kingdom", "GR": "greece", "GT": "guatemala",
-    "HK": "hong kong", "HN": "honduras", "HU": "hungary", "ID": "indonesia", "IE": "ireland",
-    "IL": "israel", "IN": "india", "IS": "iceland", "IT": "italy", "JP": "japan",
-    "KR": "south korea", "KZ": "kazakhstan", "LT": "lithuania", "LU": "luxembourg",
-    "LV": "latvia", "MA": "morocco", "MT": "malta", "MX": "mexico", "MY": "malaysia",
-    "NG": "nigeria", "NI": "nicaragua", "NL": "netherlands", "NO": "norway", "NZ": "new zealand",
-    "PA": "panama", "PE": "peru", "PH": "philippines", "PK": "pakistan", "PL": "poland",
-    "PT": "portugal", "PY": "paraguay", "RO": "romania", "RU": "russia", "SA": "saudi arabia",
-    "SE": "sweden", "SG": "singapore", "SK": "slovakia", "SV": "el salvador", "TH": "thailand",
-    "TR": "turkey", "TW": "taiwan", "UA": "ukraine", "US": "united states", "UY": "uruguay",
-    "VE": "venezuela", "VN": "vietnam", "ZA": "south africa",
-}  # fmt: skip
-_SPANISH = {
-    "BR": "brasil", "DE": "alemania", "ES": "espana", "FR": "francia", "GB": "reino unido",
-    "IT": "italia", "JP": "japon", "PE": "peru", "US": "estados unidos",
-    "DO": "republica dominicana",
-}  # fmt: skip
-_CODES = {name: code for names in (_NAMES, _SPANISH) for code, name in names.items()}
+WORLD = "(mundo)"
+"""Stands for a chart of all countries together, which is of none."""
+Period = Literal["weekly", "daily"]
+
 _MANY_COUNTRIES = frozenset({"global", "world", "worldwide", "mundial", "mundo"})
+_PERIODS: dict[str, Period] = {
+    "weekly": "weekly", "semanal": "weekly", "semanales": "weekly",
+    "daily": "daily", "diaria": "daily", "diarias": "daily", "diario": "daily",
+}  # fmt: skip
+# Words of a chart's name that say nothing of its country.
+_OTHER_WORDS = frozenset(
+    {"regional", "chart", "charts", "lista", "listas", "top", "top50", "top100", "top200", "50",
+     "100", "200", "songs", "tracks", "track", "canciones", "spotify", "spotifycharts", "latest",
+     "viral", "viral50", "popularity"}
+)  # fmt: skip
+_DATE = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_.]?(\d{2})[-_.]?(\d{2})(?!\d)")
+_YEAR = re.compile(r"(?:19|20)\d{2}")
+_COPY = re.compile(r"\(\d+\)|~\d+$")
+_SUFFIXES = re.compile(r"(\.(csv|tsv|txt|json|jsonl|gz|zip))+$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class FileName:
+    """What the name of a file says of what is in it."""
+
+    country: str | None
+    """ISO code, ``WORLD``, or None where it says none."""
+    period: Period | None
+    dates: tuple[date, ...]
+    viral: bool
+
+
+def read_name(name: str) -> FileName:
+    """Return what a file's name says: ``regional-co-weekly-2024-01-04.csv``, ``México.csv``.
+
+    A country is only what is left when all that is known is taken away: anything looser would be
+    a guess.
+    """
+    stem = _COPY.sub(" ", _SUFFIXES.sub("", name))
+    dates = []
+    for year, month, day in _DATE.findall(stem):
+        try:
+            dates.append(date(int(year), int(month), int(day)))
+        except ValueError:
+            continue
+    words = plain(_DATE.sub(" ", stem)).split()
+    period = next((_PERIODS[word] for word in words if word in _PERIODS), None)
+    rest = [word for word in words if not (word in _PERIODS or _YEAR.fullmatch(word))]
+    viral = any(word.startswith("viral") for word in words)
+    # A name may be a country's as it is («la» is Laos), or once the words of charts are left out.
+    for candidate in (rest, [word for word in rest if word not in _OTHER_WORDS]):
+        code = code_of(" ".join(candidate)) if candidate else None
+        if code is not None:
+            return FileName(code, period, tuple(dates), viral)
+    return FileName(None, period, tuple(dates), viral)
+
+
+def code_of(text: str | None) -> str | None:
+    """Return the code of a country said by code or name, ``WORLD``, or None for what is neither.
+
+    >>> code_of("uk"), code_of("Czech Republic"), code_of("MÉXICO"), code_of("global")
+    ('GB', 'CZ', 'MX', '(mundo)')
+    """
+    name = plain(text or "")
+    if name in _MANY_COUNTRIES:
+        return WORLD
+    return name.upper() if name.upper() in COUNTRIES else CODES.get(name)
 
 
 def country_of(path: Path) -> str:
     """Return the ISO 3166-1 alpha-2 code that the name of a file says.
 
-    The whole name must be a country's: ``united_states.csv.gz``, ``México.csv``, ``co.csv``.
-    Anything looser would be a guess.
-
     Raises:
         InputError: the name is of the whole world, or of no country known here.
     """
-    name = plain_name(path)
-    if name in _MANY_COUNTRIES:
+    code = read_name(path.name).country
+    if code == WORLD:
         raise InputError(
             f"{path.name} no es de un país: suma el mundo entero y el nivel se predice por país. "
             "Da los archivos de cada país."
         )
-    code = name.upper() if name.upper() in COUNTRIES else _CODES.get(name)
     if code is None:
         raise InputError(
             f"{path.name}: el nombre no dice el país. Escríbalo así: {path.name}=CO "
@@ -65,18 +106,19 @@ def split_country(argument: str) -> tuple[Path, str | None]:
     """Split ``PATH=CC`` into path and country; without ``=CC`` the country is None.
 
     Raises:
-        InputError: the code is not an ISO 3166-1 alpha-2 country.
+        InputError: what is said is no country's code or name.
     """
     head, separator, tail = argument.rpartition("=")
-    if not separator or "/" in tail or "." in tail:
+    if not separator or "/" in tail or "." in tail or Path(argument).exists():
         return Path(argument), None
-    if tail.upper() not in COUNTRIES:
+    code = code_of(tail)
+    if code is None or code == WORLD:
         raise InputError(f"{argument}: «{tail}» no es un código de país ISO de dos letras.")
-    return Path(head), tail.upper()
+    return Path(head), code
 
 
-def plain_name(path: Path) -> str:
-    """Return a file's name without suffixes, accents or separators: ``united states``."""
-    stem = path.name.split(".")[0]
-    ascii_only = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
-    return re.sub(r"[\s_-]+", " ", ascii_only).strip().lower()
+def plain(text: str) -> str:
+    """Return a name without accents, signs or capitals: ``united states``."""
+    ascii_only = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    words = re.sub(r"\(.*?\)", " ", ascii_only).replace("&", " and ").replace("'", "")
+    return re.sub(r"[^a-z0-9]+", " ", words.lower()).strip()

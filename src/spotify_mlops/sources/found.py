@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from ..config.params import Params
 from ..config.progress import Progress
 from ..domain.events import EVENT_COLUMNS
+from .account import Account
 
 
 @dataclass(frozen=True)
 class Found:
     """What a source of files gives to be published."""
 
-    frames: list[pl.DataFrame]
-    """``EVENT_COLUMNS``, in event-time order across all of them; at least one event."""
-    identity: list[str] | None = None
-    """The same files, the same identity: they are published once. None takes the events' ids."""
-    told: dict[str, Any] = field(default_factory=dict)
-    """What the answer of ``ingest`` says besides."""
+    frames: Iterable[pl.DataFrame]
+    """``EVENT_COLUMNS``, in any order; also ``_where`` (text: which row of its file each is) and
+    ``_order`` (integer: of events of one time and country). It may be read but once."""
+    account: Account | None = None
+    """What becomes of the rows, kept while the frames are read. None, and every row is an event."""
 
 
 Reader = Callable[[Params, Sequence[str | Path], Progress], Found]
@@ -31,10 +30,15 @@ Reader = Callable[[Params, Sequence[str | Path], Progress], Found]
 
 
 def as_events(rows: pl.DataFrame, source: str) -> pl.DataFrame:
+    """Return rows as `as_columns` does, in event-time order."""
+    return as_columns(rows, source).sort("event_time", maintain_order=True)
+
+
+def as_columns(rows: pl.DataFrame, source: str) -> pl.DataFrame:
     """Return rows (at least ``event_time``, ``country``, ``track_id``) as ``EVENT_COLUMNS``.
 
-    They are in event-time order. What a row does not say is null; it is one play, and its
-    identifier is its time, country and track: the same row is the same event whenever it is read.
+    What a row does not say is null; it is one play, and its identifier is its time, country and
+    track: the same row is the same event whenever it is read. Columns that begin with ``_`` stay.
     """
     said = {
         "event_id": pl.format(source + ":{}:{}:{}", "event_time", "country", "track_id"),
@@ -46,4 +50,4 @@ def as_events(rows: pl.DataFrame, source: str) -> pl.DataFrame:
         name: (pl.col(name) if name in rows.columns else said.get(name, pl.lit(None))).cast(kind)
         for name, kind in EVENT_COLUMNS.items()
     }
-    return rows.select(**columns).sort("event_time", maintain_order=True)
+    return rows.select(*(name for name in rows.columns if name[0] == "_"), **columns)

@@ -1,28 +1,23 @@
-"""Publishing a finite source once, whole, whatever interrupts it."""
+"""Publishing the simulated history once, whole, whatever interrupts it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from ..config.errors import InputError, ParamsError
+from ..config.errors import ParamsError
 from ..config.params import Params
-from ..config.progress import Progress, silent
-from ..config.sections import Kafka, Windows
-from ..domain.hashing import partition_of
-from ..domain.windows import Windowing
-from ..io.kafka import Journal, Publisher, event_records, offsets
+from ..config.progress import Progress
+from ..config.sections import Kafka
+from ..io.kafka import Journal, Publisher, offsets
 from ..io.kafka.publishing import PublishingProgress, heartbeat_records
 from ..io.local import state
-from .found import Reader
 from .manifest import Tally
 from .simulator import VERSION, Simulator, check_dates, records
 
@@ -30,8 +25,6 @@ Batch = tuple[pl.DataFrame, pl.DataFrame]
 """What to publish (``RECORD_COLUMNS``) and the rows to count it by."""
 
 _FOLDER = "manifests"
-_SHOWN = 5
-"""Rows that are named where there may be many."""
 
 
 def ingest_simulator(params: Params, progress: Progress | None = None) -> dict[str, Any]:
@@ -63,92 +56,6 @@ def ingest_simulator(params: Params, progress: Progress | None = None) -> dict[s
         expected=round(params.simulator.events * (1 + shares)) + params.kafka.partitions,
         progress=progress,
     )
-
-
-def ingest_files(
-    params: Params,
-    source: str,
-    arguments: Sequence[str | Path],
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Publish files in event-time order, with closing heartbeats; the same again, nothing.
-
-    Args:
-        params: of the profile.
-        source: the module of this package that reads them (see `found.Reader`).
-        arguments: files, ``PATH=CC`` or folders, as the source takes them.
-        progress: told how far it is, in Spanish.
-
-    Returns:
-        As `ingest_simulator`, with what the source tells and ``future``: the rows that are not
-        published (see `not_future`).
-
-    Raises:
-        InputError: a file cannot be read; or its times are of windows that the log has closed, or
-            all of the future.
-        ParamsError: the windows are not those of the source.
-        ServiceError: Kafka does not answer.
-    """
-    read: Reader = import_module(f".{source}", __package__).read
-    found = read(params, arguments, progress or silent)
-    frames, future = not_future(params.windows, found.frames, progress)
-    events = pl.concat(frames)
-    identity = _digest(found.identity or events["event_id"])
-    if found.identity and future:
-        identity += f":{len(future)}"
-    windowing = Windowing.of(params.windows)
-    summary = _publish_once(
-        params,
-        f"{source}:{identity}",
-        ((event_records(params.kafka, frame), _rows(params.kafka, frame)) for frame in frames),
-        first=events["event_time"][0],
-        end=windowing.start(events["event_time"][-1]) + windowing.length,
-        expected=len(events) + params.kafka.partitions,
-        progress=progress,
-    )
-    return summary | found.told | {"future": future}
-
-
-def not_future(
-    windows: Windows, frames: Iterable[pl.DataFrame], progress: Progress | None = None
-) -> tuple[list[pl.DataFrame], list[str]]:
-    """Leave out the events that would be dead letters: later than now by over ``clock_skew``.
-
-    They would take the end of the source, and its closing heartbeats, into the future too: after
-    those every other event of the log would be late.
-
-    Args:
-        windows: ``clock_skew``.
-        frames: ``EVENT_COLUMNS``.
-        progress: told how many and which are left out, in Spanish.
-
-    Returns:
-        The frames that have other events, and the time and name of each event that was left out.
-
-    Raises:
-        InputError: nothing is left.
-    """
-    latest = datetime.now(UTC) + windows.clock_skew
-    kept: list[pl.DataFrame] = []
-    future: list[str] = []
-    for frame in frames:
-        too_late = frame["event_time"] > latest
-        left = frame.filter(too_late)
-        future += [f"{time:%Y-%m-%d %H:%M} {name}" for time, name in _named(left)]
-        if left.height < frame.height:
-            kept.append(frame.filter(~too_late))
-    if future:
-        some = "; ".join(future[:_SHOWN]) + ("; …" if len(future) > _SHOWN else "")
-        told = f"{len(future)} filas con fecha posterior a {latest:%Y-%m-%d %H:%M} UTC: {some}"
-        if not kept:
-            raise InputError(f"No hay nada que publicar: {told}. Corrige sus fechas.")
-        if progress is not None:
-            progress(f"No se publican {told}")
-    return kept, future
-
-
-def _named(events: pl.DataFrame) -> Iterator[tuple[datetime, str]]:
-    yield from events.select("event_time", "event_id").iter_rows()
 
 
 def simulator_key(params: Params) -> str:
@@ -217,19 +124,17 @@ def _publish_once(
 def _refuse_closed(
     kafka: Kafka, entries: dict[str, dict[str, Any]], key: str, first: datetime
 ) -> None:
-    """Refuse a source whose events would be late because another one closed their windows.
+    """Refuse a simulated history that would be late because another source is beyond it.
 
     Raises:
-        ParamsError: so it is, for a simulated source.
-        InputError: so it is, for files.
+        ParamsError: so it is.
     """
     for other, entry in entries.items():
         if other == key or "closed_until" not in entry:
             continue
         closed = datetime.fromisoformat(entry["closed_until"])
         if first < closed:
-            kind = ParamsError if key.startswith("simulator") else InputError
-            raise kind(
+            raise ParamsError(
                 f"El tema {kafka.topic} ya está cerrado hasta {closed:%Y-%m-%d} por otra "
                 f"publicación ({other.split(':')[0]}) y estos eventos empiezan el "
                 f"{first:%Y-%m-%d}: llegarían tarde. Usa otro nombre de topic."
@@ -252,10 +157,6 @@ def _summary(
     path = folder / f"{kafka.topic}-{key.replace(':', '-')}.json"
     path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
-
-
-def _rows(kafka: Kafka, events: pl.DataFrame) -> pl.DataFrame:
-    return events.select(partition=partition_of(events["track_id"], kafka.partitions))
 
 
 def _digest(texts: Iterable[str]) -> str:

@@ -36,6 +36,10 @@ class Tally:
         for partition in range(partitions):
             self._plus(partition, "heartbeats", 1)
 
+    def add_one(self, partition: int, name: str) -> None:
+        """Count a record."""
+        self._plus(partition, name, 1)
+
     def by_partition(self) -> dict[str, dict[str, int]]:
         """Return the counts, by partition number as text (it becomes JSON)."""
         return {number: dict(row) for number, row in sorted(self._counts.items())}

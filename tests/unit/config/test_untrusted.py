@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -11,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+import source_files
 from spotify_mlops.config import params, untrusted
 from spotify_mlops.config.errors import InputError, ParamsError
-from spotify_mlops.sources import charts, history
 
 MIB = 1 << 20
 LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -24,11 +25,12 @@ DEEP = "[" * 20_000
 HEADER = "Song,Artist,Date,Song ID,Streams,Rank\n"
 
 
-def bomb(path: Path, size: int, content: bytes = b" ") -> Path:
-    """Write a gzip file that unpacks to ``size`` bytes."""
+def bomb(path: Path, size: int, header: str) -> Path:
+    """Write a gzip file that unpacks to ``size`` bytes below a header."""
     with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(header.encode())
         for _ in range(size // MIB):
-            file.write(content * (MIB // len(content)))
+            file.write(b" " * MIB)
     return path
 
 
@@ -62,29 +64,36 @@ def test_params_are_bounded(
 
 def test_a_chart_that_unpacks_to_far_more_is_refused_in_little_memory(tmp_path: Path) -> None:
     """In a process of its own, whose memory the system limits."""
-    file = bomb(tmp_path / "co.csv.gz", 512 * MIB)
+    file = bomb(tmp_path / "co.csv.gz", 512 * MIB, HEADER)
     assert file.stat().st_size < 4 * MIB
     program = (
         "import resource, sys\n"
-        "from pathlib import Path\n"
+        "import source_files\n"
         "from spotify_mlops.sources import charts\n"
+        "from spotify_mlops.config.errors import InputError\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * 4096\n"
         f"resource.setrlimit(resource.RLIMIT_AS, (used + {400 * MIB}, -1))\n"
         "try:\n"
-        "    charts.read_chart(charts.ChartFile(Path(sys.argv[1]), 'CO'))\n"
-        "except charts.InputError as error:\n"
+        "    source_files.read('charts', sys.argv[1])\n"
+        "except InputError as error:\n"
         "    sys.exit(f'{error.exit_code} {error}')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(file)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(source_files.__file__).parent)},
     )
-    assert done.stderr == f"3 No se puede leer {file}: ocupa más de 64 MiB.\n"
+    assert done.stderr == (
+        "3 co.csv.gz, línea 2: tiene más de 65536 caracteres; se esperaba un CSV.\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("," * 200_000 + "\n", "línea 1"),
+        ("," * 200_000 + "\n", "no es una lista"),
         (HEADER + "," * 200_000 + "\n", "línea 2"),
         (HEADER + '"' + "a\n" * 200_000, "línea"),
     ],
@@ -93,7 +102,7 @@ def test_a_chart_of_one_endless_row_is_refused(text: str, reason: str, tmp_path:
     file = tmp_path / "co.csv"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=reason):
-        charts.read_chart(charts.ChartFile(file, "CO"))
+        source_files.read("charts", file)
 
 
 @pytest.mark.parametrize(
@@ -104,18 +113,24 @@ def test_a_deep_history_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "endsong_0.json"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"endsong_0\.json"):
-        history.read(params.load("local"), [file])
+        source_files.read("history", file, "local")
 
 
-def test_a_history_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("start", ['{"items": "', '["', '[{"ts": "'])
+def test_a_history_has_a_largest_piece(
+    start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(untrusted, "JSON_BYTES", 64 * MIB)
     file = tmp_path / "endsong_0.json"
     with file.open("wb") as handle:
-        handle.truncate(untrusted.HISTORY_BYTES + 1)  # a hole: no bytes on the disk
+        handle.write(start.encode())
+        for _ in range(80):
+            handle.write(b" " * MIB)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(InputError, match="128 MiB"):
-        history.read(params.load("local"), [file])
+    with pytest.raises(InputError, match="64 MiB"):
+        source_files.read("history", file, "local")
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 2 * untrusted.HISTORY_BYTES >> 10
+    assert grown < 5 * untrusted.JSON_BYTES >> 10
 
 
 @pytest.mark.parametrize("text", [DEEP, '{"a":' * 20_000, "9" * 5000, "{", b"\xff"])
@@ -123,12 +138,3 @@ def test_json_that_cannot_be_read_is_one_error(text: str | bytes) -> None:
     with pytest.raises(untrusted.RefusedError):
         untrusted.parse_json(text)
     assert untrusted.parse_json(json.dumps({"a": [1]})) == {"a": [1]}
-
-
-def test_gzip_in_parts_is_read_whole_and_damaged_gzip_is_refused() -> None:
-    parts = gzip.compress(b"one\n") + gzip.compress(b"two\n")
-    assert untrusted.unpacked(parts, MIB) == b"one\ntwo\n"
-    assert untrusted.unpacked(b"plain", MIB) == b"plain"
-    for damaged in (parts[:-3], parts[:10], b"\x1f\x8b" + b"x" * 20):
-        with pytest.raises(untrusted.RefusedError):
-            untrusted.unpacked(damaged, MIB)
