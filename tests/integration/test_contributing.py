@@ -35,17 +35,17 @@ def test_a_new_source_is_published_once_by_its_command(
     file.write_text(ROWS, encoding="utf-8")
 
     def ingest() -> dict[str, Any]:
-        places = ("--params", str(apps.params_file(settings)), "--json")
+        places = ("--params", str(apps.params_file(settings)), "--json", "--close")
         done = recipes.run(copy, "-m", "spotify_mlops", "ingest", "radio", str(file), *places)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     first = ingest()
-    assert (first["published"], first["records"], first["future"]) == (6, 6, [])
+    assert (first["published"], first["rows"], first["left_out"]) == (2, 2, {})
     assert ingest()["published"] == 0
     reader = KafkaReader(settings, dict.fromkeys(offsets(settings), 0))
     parts = []
-    while sum(part.height for part in parts) < first["published"]:
+    while sum(part.height for part in parts) < first["published"] + first["heartbeats"]:
         parts.append(reader.poll())
     reader.close()
     log = decode(pl.concat(parts), Ahead.of(settings.windows))

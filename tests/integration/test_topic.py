@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -26,7 +25,7 @@ from spotify_mlops.io import kafka
 from spotify_mlops.io.kafka import Journal
 from spotify_mlops.io.local import state
 from spotify_mlops.pipeline.watermark import mark
-from spotify_mlops.sources import manifest
+from spotify_mlops.sources import manifest, publishing
 from spotify_mlops.sources.simulator import Simulator, records
 
 MakeParams = Callable[..., params.Params]
@@ -234,18 +233,123 @@ def test_charts_are_published_in_order_and_a_closed_topic_is_respected(
         (tmp_path / name).write_text(
             HEADER + 'B,b,2017-01-13,b1,5,1\nA,,2017-01-06,a1,"1,005",1\n', encoding="utf-8"
         )
-    summary = sources.ingest_files(profile, "charts", [tmp_path])
-    assert summary["published"] == 4 + profile.kafka.partitions
-    assert len(summary["left_out"]) == 1
+    summary = sources.ingest_files(profile, "charts", [tmp_path], close=True)
+    assert summary["published"] == 4
+    assert summary["heartbeats"] == profile.kafka.partitions
+    assert [item["file"] for item in summary["not_read"]] == ["chile.csv"]
     assert summary["closed_until"] == "2017-01-20T00:00:00+00:00"
     log = decode(read(profile).drop("key"), Ahead.of(profile.windows))
     events = log.filter(kind="event")
     assert sorted(events["count"]) == [5, 5, 1005, 1005]
     for part in events.partition_by("partition"):
         assert part["event_time"].is_sorted()
-    assert sources.ingest_files(profile, "charts", [tmp_path])["published"] == 0
+    before = length(profile)
+    again = sources.ingest_files(profile, "charts", [tmp_path], close=True)
+    assert (again["published"], again["skipped"], again["heartbeats"]) == (0, 4, 0)
+    assert length(profile) == before
+
+    older = tmp_path / "chile.csv"
+    strict = profile.replace(late_events="refuse")
     with pytest.raises(InputError, match="llegarían tarde"):
-        sources.ingest_files(profile, "charts", [tmp_path / "chile.csv"])
+        sources.ingest_files(strict, "charts", [older])
+    left = sources.ingest_files(profile.replace(late_events="leave_out"), "charts", [older])
+    assert (left["published"], left["late_left_out"]) == (0, 2)
+    assert length(profile) == before
+    late = sources.ingest_files(profile, "charts", [older])
+    assert (late["published"], late["late"]) == (2, 2)
+    log = decode(read(profile).drop("key"), Ahead.of(profile.windows))
+    marked, _ = mark(log, dict.fromkeys(range(profile.kafka.partitions)), timedelta(0))
+    assert marked.filter("late")["country"].to_list() == ["CL", "CL"]
+    injected = manifest.injected(profile)
+    assert injected is not None
+    assert (injected["late"], injected["events"]) == (2, 4)
+
+
+def weeks(path: Path, *days: str) -> Path:
+    rows = "".join(f"S{n},A,{day},s{n},5,{n}\n" for day in days for n in (1, 2, 3))
+    path.write_text(HEADER + rows, encoding="utf-8")
+    return path
+
+
+def test_a_file_that_grows_adds_what_is_new(local_params: MakeParams, tmp_path: Path) -> None:
+    profile = local_params(window="7d", window_offset="1d", allowed_lateness="0s")
+    path = tmp_path / "colombia.csv"
+    first = sources.ingest_files(
+        profile, "charts", [weeks(path, "2024-01-05", "2024-01-12")], close=True
+    )
+    assert first["published"] == 6
+    second = sources.ingest_files(
+        profile, "charts", [weeks(path, "2024-01-05", "2024-01-12", "2024-01-19")]
+    )
+    assert (second["published"], second["skipped"], second["late"]) == (3, 6, 0)
+    assert second["events"] == second["rows"] == 9
+    assert second["closed_until"] is None
+    assert second["heartbeats"] == 0
+    log = decode(read(profile).drop("key"), Ahead.of(profile.windows)).filter(kind="event")
+    assert log.height == log["event_id"].n_unique() == 9
+    injected = manifest.injected(profile)
+    assert injected is not None
+    assert injected["events"] == 9
+
+
+def test_what_an_interrupted_ingest_left_is_not_published_again(
+    local_params: MakeParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = local_params(window="7d", window_offset="1d", allowed_lateness="0s")
+    path = weeks(tmp_path / "colombia.csv", "2024-01-05", "2024-01-12", "2024-01-19")
+    sources.ingest_files(profile, "charts", [weeks(tmp_path / "spain.csv", "2023-12-29")])
+
+    class Killed(BaseException):
+        pass
+
+    sent = publishing.Publisher.send
+
+    def send(publisher: publishing.Publisher, records: pl.DataFrame) -> None:
+        sent(publisher, records[:5])
+        publisher.flush()
+        raise Killed
+
+    monkeypatch.setattr(publishing.Publisher, "send", send)
+    with pytest.raises(Killed):
+        sources.ingest_files(profile, "charts", [path])
+    assert manifest.injected(profile) is None
+    monkeypatch.undo()
+    # Somebody else's record, and then another file than the one that was cut off.
+    kafka.publish_heartbeats(profile, datetime(2024, 1, 5, tzinfo=UTC))
+    other = weeks(tmp_path / "mexico.csv", "2024-01-19")
+    done = sources.ingest_files(profile, "charts", [path, other], close=True)
+    assert (done["published"], done["skipped"]) == (7, 5)
+    log = decode(read(profile).drop("key"), Ahead.of(profile.windows)).filter(kind="event")
+    assert log.height == log["event_id"].n_unique() == 15
+    injected = manifest.injected(profile)
+    assert injected is not None
+    marked, _ = mark(
+        decode(read(profile).drop("key"), Ahead.of(profile.windows)),
+        dict.fromkeys(range(profile.kafka.partitions)),
+        timedelta(0),
+    )
+    assert injected["events"] + injected["late"] == 15
+    assert injected["late"] == marked["late"].sum()
+
+
+def test_history_after_the_simulator_is_published_as_late(
+    local_params: MakeParams, tmp_path: Path
+) -> None:
+    profile = local_params(**SMALL)
+    sources.ingest_simulator(profile)
+    names = {"track_name": "N", "artist_name": "A"}
+    listens = [
+        {"listened_at": 1_715_020_990 + n, "recording_msid": f"m{n}", "track_metadata": names}
+        for n in range(3)
+    ]
+    path = tmp_path / "5.jsonl"
+    path.write_text("\n".join(map(json.dumps, listens)), encoding="utf-8")
+    summary = sources.ingest_files(profile, "history", [f"{path}=CO"])
+    assert (summary["published"], summary["late"], summary["told"]) == (3, 3, "3 eventos")
+    injected = manifest.injected(profile)
+    assert injected is not None
+    assert injected["late"] == 203  # and the simulator's own
+    assert sources.ingest_files(profile, "history", [f"{path}=CO"])["skipped"] == 3
 
 
 def test_no_date_of_the_future_makes_other_events_late(
@@ -257,19 +361,14 @@ def test_no_date_of_the_future_makes_other_events_late(
         HEADER + "A,a,2017-01-06,a1,7,1\nB,b,2099-01-02,b1,5,1\n", encoding="utf-8"
     )
     said: list[str] = []
-    summary = sources.ingest_files(profile, "charts", [tmp_path], said.append)
-    assert summary["future"] == ["2099-01-02 00:00 chart:ES:2099-01-02:1"]
-    (told,) = [line for line in said if line.startswith("No se publican")]
-    assert re.fullmatch(
-        r"No se publican 1 filas con fecha posterior a [\d-]+ [\d:]+ UTC: "
-        r"2099-01-02 00:00 chart:ES:2099-01-02:1",
-        told,
-    )
-    assert summary["published"] == 1 + profile.kafka.partitions
+    summary = sources.ingest_files(profile, "charts", [tmp_path], said.append, close=True)
+    assert summary["left_out"] == {"future": 1}
+    assert "  con fecha futura: línea 3: 2099-01-02 00:00" in said
+    assert summary["published"] == 1
     assert summary["closed_until"] == "2017-01-13T00:00:00+00:00"
     kafka.publish_heartbeats(profile, datetime(8999, 1, 1, tzinfo=UTC))
     (tmp_path / "spain.csv").write_text(HEADER + "A,a,2017-01-13,a1,7,1\n", encoding="utf-8")
-    sources.ingest_files(profile, "charts", [tmp_path])
+    sources.ingest_files(profile, "charts", [tmp_path], close=True)
     log = decode(read(profile).drop("key"), Ahead.of(profile.windows))
     marked, _ = mark(log, {0: None}, profile.windows.allowed_lateness)
     assert marked["kind"].to_list() == ["event", "heartbeat", "dead_letter", "event", "heartbeat"]
@@ -277,7 +376,7 @@ def test_no_date_of_the_future_makes_other_events_late(
     assert not marked["late"].any()
 
     (tmp_path / "spain.csv").write_text(HEADER + "B,b,2099-01-02,b1,5,1\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"No hay nada que publicar.*2099-01-02"):
+    with pytest.raises(InputError, match="No hay nada que publicar: 0 eventos, 1 con fecha futura"):
         sources.ingest_files(profile, "charts", [tmp_path])
 
 

@@ -176,7 +176,7 @@ class Sources(Section):
     """Which day of its week a weekly chart's column of dates says."""
     bad_rows: Literal["refuse", "leave_out"] = "refuse"
     """What a row that cannot be read does to its file."""
-    late_events: Literal["publish", "refuse"] = "publish"
+    late_events: Literal["publish", "leave_out", "refuse"] = "publish"
     """What is done with events of files whose windows the log has closed."""
     duplicate_share: Share = 0.02
     late_share: Share = 0.01
