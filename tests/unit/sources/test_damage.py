@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from source_files import read
 from spotify_mlops.config.errors import UserError
-from spotify_mlops.sources import tables
+from spotify_mlops.sources import history, tables
 from spotify_mlops.sources.charts.shapes import SHAPES
-from spotify_mlops.sources.history import entries
+from spotify_mlops.sources.history import entries, extended
 from thorough import examples
 
 NAMES = {
@@ -218,3 +218,26 @@ def test_every_entry_is_an_event_or_left_out(
 
 CONTAINERS = {"items", "payload", "recenttracks", "tracks", "track"}
 """What may hold other entries, so that one is several."""
+
+
+@given(st.lists(st.one_of(good, listen), max_size=8), st.sampled_from(["CO", "MX"]))
+@examples(200)
+def test_streams_read_as_columns_are_those_read_one_by_one(
+    tmp_path_factory: pytest.TempPathFactory, listens: list[dict[str, Any]], country: str
+) -> None:
+    varied = [
+        item | {"conn_country": country, "ms_played": ms, "reason_end": end}
+        for item in listens
+        for ms, end in ((31_000, None), (21_000, "trackdone"), (0, "trackdone"), (None, "fwdbtn"))
+    ]
+    content = json.dumps([*listens, *varied]).encode()
+    folder = tmp_path_factory.getbasetemp()
+    changes = {"profile": "local", "bad_rows": "leave_out"}
+    fast = tried(folder, "history", "endsong_0.json", content, **changes)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(history, "ordinary_streams", lambda entries: extended.ordinary_streams([]))
+        slow = tried(folder, "history", "endsong_0.json", content, **changes)
+    assert (fast is None) == (slow is None)
+    if fast is not None:
+        assert fast[0].equals(slow[0])
+        assert fast[1].account.to_dict() == slow[1].account.to_dict()

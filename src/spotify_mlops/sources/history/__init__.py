@@ -25,7 +25,8 @@ from ..found import Found, as_columns
 from ..tables import BadRow
 from .csv_files import find_columns, read_csv_entries
 from .entries import Batch, read_entries
-from .generations import Listen, generation_of, leaves, listen
+from .extended import ordinary_streams
+from .generations import GENERATIONS, Listen, generation_of, leaves, listen
 
 __all__ = ["SOURCE", "find_columns", "read", "read_parts"]
 
@@ -137,6 +138,17 @@ def _check(part: Part, read: Read) -> None:
         )
 
 
+def _in_columns(batch: Batch, streams: pl.DataFrame) -> pl.DataFrame:
+    """Return ordinary streams as the rows that others are."""
+    numbers = pl.Series(batch.numbers, dtype=pl.Int64).gather(streams["_row"])
+    frame = streams.with_columns(
+        pl.format(batch.unit + " {}", numbers.alias("number")).alias("_where"),
+        popularity=pl.lit(None, pl.Int64),
+        _mark=pl.lit(""),
+    )
+    return frame.select(pl.col(name).cast(kind) for name, kind in _ROWS.items())
+
+
 class _Reader:
     """Reads the entries of one file as events."""
 
@@ -158,7 +170,13 @@ class _Reader:
         for broken in bad:
             self._file.rows += 1
             self._unreadable(f"línea {broken.line}", broken.reason)
-        for number, entry in zip(batch.numbers, batch.entries, strict=True):
+        ordinary = ordinary_streams(batch.entries)
+        self._file.rows += ordinary.height
+        if ordinary.height:
+            self._generations[GENERATIONS[0].name] += ordinary.height
+        others = set(range(len(batch.entries))).difference(ordinary["_row"].to_list())
+        for at in sorted(others):
+            number, entry = batch.numbers[at], batch.entries[at]
             for place, leaf in enumerate(leaves(entry), 1):
                 self._file.rows += 1
                 where = f"{batch.unit} {number if leaf is entry else place}"
@@ -166,7 +184,7 @@ class _Reader:
                 row = self._row(where, found)
                 if row is not None:
                     rows.append(row)
-        frame = pl.DataFrame(rows, _ROWS, orient="row")
+        frame = pl.concat([_in_columns(batch, ordinary), pl.DataFrame(rows, _ROWS, orient="row")])
         time = pl.col("event_time").dt.strftime("%Y-%m-%dT%H:%M:%SZ")
         # The same listen in another export is the same event, whatever file it comes in.
         name = pl.format("history:{}:{}:{}{}", time, "country", "track_id", "_mark")
