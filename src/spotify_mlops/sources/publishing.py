@@ -92,7 +92,8 @@ def publish_new(
     """
     began = time.monotonic()
     journal = Journal(params)
-    with state.locked(f"ingest-{params.kafka.topic}"):
+    # Not the simulator's lock, which its live part holds for weeks: what it writes is told apart.
+    with state.locked(f"ingest-files-{params.kafka.topic}"):
         entries = journal.entries()
         log = Standing.read(params, source, entries)
         run = _Run(params, source, log)

@@ -217,6 +217,23 @@ CONTAINERS = [
 ]
 
 
+def test_of_an_export_of_listenbrainz_the_listens_are_taken(tmp_path: Path) -> None:
+    archive = tmp_path / "listenbrainz_nadie.zip"
+    loved = {"recording_msid": "m1", "score": 1, "track_metadata": listen()["track_metadata"]}
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr("user.json", '{"user_id": 1, "username": "nadie"}')
+        zipped.writestr("feedback.jsonl", json.dumps(loved) + "\n" + json.dumps(loved))
+        zipped.writestr(
+            "listens/2024/5.jsonl", json.dumps(listen()) + "\n" + json.dumps(listen("m2"))
+        )
+    events, gathered = read("history", f"{archive}=CO", "local")
+    assert events["track_id"].to_list() == ["msid:m1", "msid:m2"]
+    assert [file.name for file in gathered.account.files] == [
+        "listenbrainz_nadie.zip/listens/2024/5.jsonl"
+    ]
+    assert len(gathered.account.not_read) == 2
+
+
 @pytest.mark.parametrize(("content", "count"), CONTAINERS, ids=range(len(CONTAINERS)))
 @pytest.mark.parametrize("indent", [None, 2])
 def test_what_holds_the_entries_is_looked_into(

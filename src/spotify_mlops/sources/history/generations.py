@@ -266,11 +266,17 @@ def _lastfm(entry: Any) -> Listen:
     )
 
 
+def _is_listenbrainz(entry: Any) -> bool:
+    """Tell a listen from what an export has beside: loves, hates and pins, which have no time."""
+    timed = entry.listened_at is not None or entry.timestamp is not None
+    return timed and isinstance(entry.track_metadata, dict)
+
+
 GENERATIONS = (
     Generation("historial ampliado de Spotify", lambda e: e.ts is not None, _stream),
     Generation("datos de cuenta de Spotify", lambda e: e.endTime is not None, _account_stream),
     Generation("escuchas recientes (Web API)", lambda e: e.played_at is not None, _recent),
-    Generation("ListenBrainz", lambda e: isinstance(e.track_metadata, dict), _listenbrainz),
+    Generation("ListenBrainz", _is_listenbrainz, _listenbrainz),
     Generation("lista de reproducción (Web API)", lambda e: e.added_at is not None, _playlist),
     Generation(
         "Last.fm", lambda e: e.artist is not None and isinstance(e.name, str), _lastfm
@@ -312,7 +318,7 @@ def _time(value: object, name: str) -> datetime:
 
 def _time_of_text(text: str) -> datetime | None:
     try:
-        time = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text.removesuffix(" UTC"))
         time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
         return time.replace(microsecond=0)
     except (ValueError, OverflowError):
