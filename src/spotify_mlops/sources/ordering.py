@@ -22,7 +22,7 @@ from ..domain.events import EVENT_COLUMNS
 from ..domain.events.schema import DUPLICATE_KEY
 from ..io.local import state
 
-RUN_ROWS = 400_000
+RUN_ROWS = 250_000
 """Events that are held in memory at a time."""
 FRAME_ROWS = 50_000
 _BATCH_ROWS = 16_384

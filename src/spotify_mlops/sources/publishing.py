@@ -15,9 +15,10 @@ from ..config.errors import InputError
 from ..config.params import Params
 from ..config.progress import Progress
 from ..config.spanish import number
+from ..domain.events import encode
 from ..domain.hashing import partition_of
 from ..domain.windows import Windowing
-from ..io.kafka import Journal, Publisher, event_records, offsets
+from ..io.kafka import Journal, Publisher, offsets
 from ..io.kafka.publishing import PublishingProgress, heartbeat_records
 from ..io.local import state
 from . import standing
@@ -117,7 +118,7 @@ def publish_new(
             report = PublishingProgress(progress, expected)
             for frame in frames():
                 fresh = run.fresh(frame)
-                publisher.send(event_records(params.kafka, fresh))
+                publisher.send(_records(fresh))
                 tally.add(fresh.select("partition", injected=pl.when("late").then(pl.lit("late"))))
                 report(publisher)
             if close:
@@ -127,6 +128,12 @@ def publish_new(
         journal.write(source, entry | run.reached(done.manifest))
         done.seconds = time.monotonic() - began
         return done
+
+
+def _records(events: pl.DataFrame) -> pl.DataFrame:
+    """Return events with their partitions as ``RECORD_COLUMNS``."""
+    values = pl.Series(encode(events), dtype=pl.Binary)
+    return events.select("partition", key="track_id").with_columns(value=values)
 
 
 class _Run:

@@ -105,6 +105,8 @@ class Standing:
 
     def is_known(self, events: pl.DataFrame) -> pl.Series:
         """Return which events (``EVENT_COLUMNS``) this source has published before."""
+        if not self._known.size:
+            return pl.repeat(False, events.height, eager=True)
         found = digests(events["event_id"], events["track_id"])
         place = np.searchsorted(self._known, found)
         inside = place < self._known.size
@@ -113,6 +115,9 @@ class Standing:
 
     def is_late(self, events: pl.DataFrame, allowed_lateness: timedelta) -> pl.Series:
         """Return which events (``partition``, ``event_time``; in order of time) come late."""
+        threshold = self.threshold(allowed_lateness)
+        if threshold is None or events.is_empty() or events["event_time"][0] >= threshold:
+            return pl.repeat(False, events.height, eager=True).alias("late")
         return late(events, self.marks, allowed_lateness)[0]["late"]
 
     def threshold(self, allowed_lateness: timedelta) -> datetime | None:
