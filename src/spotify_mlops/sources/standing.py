@@ -6,7 +6,7 @@ A mark is the highest event time (or heartbeat) of a partition: an event older t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -80,23 +80,16 @@ class Standing:
         known: list[NDArray[np.uint64]] = []
         unsettled: list[pl.DataFrame] = []
         for records in read(params, first):
-            frame = pl.DataFrame(
-                {
-                    "partition": [partition for partition, _, _ in records],
-                    "offset": [offset for _, offset, _ in records],
-                    "key": [message.key() for _, _, message in records],
-                    "value": [message.value() for _, _, message in records],
-                    "append_time": [message.timestamp()[1] for _, _, message in records],
-                },
-                schema={
-                    "partition": pl.Int32, "offset": pl.Int64, "key": pl.Binary,
-                    "value": pl.Binary, "append_time": pl.Int64,
-                },
-            ).with_columns(name=_names(source, records))  # fmt: skip
-            named = frame.filter(pl.col("name").is_not_null())
-            known.append(digests(named["name"], named["key"].cast(pl.String)))
-            later, marks = _marked(params, _from(frame, marked), marks)
-            unsettled.append(_from(later, cut_off).select("partition", "late"))
+            values = [message.value() or b"" for _, _, message in records]
+            names = _names(source, values)
+            keys = pl.Series([message.key() for _, _, message in records], dtype=pl.Binary)
+            named = names.is_not_null()
+            tracks = keys.filter(named).cast(pl.String, strict=False)
+            known.append(digests(names.filter(named), tracks))
+            if any(offset >= marked[partition] for partition, offset, _ in records):
+                frame = _frame(records, values).with_columns(names.alias("name"))
+                later, marks = _marked(params, _from(frame, marked), marks)
+                unsettled.append(_from(later, cut_off).select("partition", "late"))
         nothing = pl.DataFrame(schema={"partition": pl.Int32, "late": pl.Boolean})
         digest = np.concatenate([np.empty(0, np.uint64), *known])
         digest.sort()
@@ -175,16 +168,31 @@ def _marked(params: Params, frame: pl.DataFrame, marks: Marks) -> tuple[pl.DataF
     return judged.filter(pl.col("name").is_not_null()), after
 
 
-def _names(source: str, records: Iterable[tuple[int, int, Any]]) -> pl.Series:
+def _names(source: str, values: Iterable[bytes]) -> pl.Series:
+    """Return the identifiers of the events of a source; null for other records."""
     names: list[str | None] = []
-    for _, _, message in records:
+    for value in values:
         try:
-            named = _decode_name(message.value() or b"")
+            named = _decode_name(value)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             names.append(None)
         else:
             names.append(named.event_id if named.source == source else None)
     return pl.Series(names, dtype=pl.String)
+
+
+def _frame(records: Sequence[tuple[int, int, Any]], values: list[bytes]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "partition": [partition for partition, _, _ in records],
+            "offset": [offset for _, offset, _ in records],
+            "value": values,
+            "append_time": [message.timestamp()[1] for _, _, message in records],
+        },
+        schema={
+            "partition": pl.Int32, "offset": pl.Int64, "value": pl.Binary, "append_time": pl.Int64,
+        },
+    )  # fmt: skip
 
 
 def _from(frame: pl.DataFrame, starts: Mapping[int, int]) -> pl.DataFrame:
