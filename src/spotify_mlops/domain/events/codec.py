@@ -141,7 +141,7 @@ def _mended(value: bytes | None) -> Record | Fault:
     """Return the record of which only something optional cannot be read, or what is wrong."""
     try:
         return contract.mended(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         return Fault(Reason.WRONG_TYPE, str(error))
 
 

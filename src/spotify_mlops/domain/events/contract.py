@@ -7,7 +7,9 @@ stay events.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -98,18 +100,9 @@ def _typed(field: Field) -> tuple[Any, ...]:
     return (field.name, field.value.json, field.default)
 
 
-def _loose(field: Field) -> tuple[Any, ...]:
-    if field.nullable:
-        return (field.name, msgspec.Raw, msgspec.Raw(b"null"))
-    if field.value.json is int:
-        return (field.name, int | float, field.default)
-    return _typed(field)
-
-
 Record: Any = _struct("Record", _typed)
 """A record whose fields have their types."""
 
-_decode_loose = msgspec.json.Decoder(_struct("Loose", _loose)).decode
 
 UNREAD = Record(schema_version=0, **{field.name: field.value.unfit for field in _REQUIRED})
 """Has a record's place in the columns when the typed decoder does not take it; never valid."""
@@ -145,29 +138,44 @@ def valid() -> pl.Expr:
 def mended(value: bytes) -> Any:
     """Return the ``Record`` of a record in which what is optional has another type.
 
-    What cannot be read is null, and a whole number may be written ``73.0``.
+    What cannot be read is null, and a whole number may be written ``73.0``. Every occurrence of a
+    repeated field must have its type, as the typed decoder asks.
 
     Raises:
-        msgspec.DecodeError: something else is wrong with it.
+        ValueError: something else is wrong with it.
     """
-    loose = _decode_loose(value)
-    members: dict[str, Any] = {"schema_version": loose.schema_version}
-    for field in FIELDS:
-        item = getattr(loose, field.name)
-        if field.nullable:
-            members[field.name] = field.value.mended(_optional(item))
-        elif (whole := field.value.mended(item)) is not None:
-            members[field.name] = whole
-        else:
-            raise msgspec.ValidationError(f"Expected `int` - at `$.{field.name}`")
-    return Record(**members)
-
-
-def _optional(raw: msgspec.Raw) -> object:
+    with suppress(msgspec.ValidationError):  # a number out of all range, which is told below
+        msgspec.json.decode(value)
+    pairs = json.loads(value, object_pairs_hook=_Pairs, parse_int=_saturated)
+    if not isinstance(pairs, _Pairs):
+        raise ValueError("no object")
+    members: dict[str, Any] = {}
+    for name, item in pairs:
+        field = _BY_NAME.get(name)
+        if name == "schema_version" and type(item) is int:
+            members[name] = item
+        elif field is not None:
+            whole = field.value.mended(item)
+            if whole is None and not field.nullable:
+                raise ValueError(f"Expected `{field.value.json.__name__}` - at `$.{name}`")
+            members[name] = whole
+        elif name == "schema_version" or (name == "control" and item == HEARTBEAT):
+            raise ValueError(f"Expected another value - at `$.{name}`")
     try:
-        return msgspec.json.decode(raw)
-    except msgspec.ValidationError:  # a number out of all range
-        return None
+        return Record(**members)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """The members of an object in their order, repeated ones too."""
+
+
+_BY_NAME = {field.name: field for field in FIELDS}
+
+
+def _saturated(digits: str) -> int:
+    return int(digits) if len(digits) < 40 else int(digits[0] + "9" * 39)
 
 
 def overlong(content: Mapping[str, Any]) -> str | None:

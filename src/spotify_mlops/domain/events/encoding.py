@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
-from itertools import repeat
-from typing import Any
 
 import msgspec
 import polars as pl
@@ -14,27 +11,20 @@ from .contract import EVENT_COLUMNS, HEARTBEAT
 from .schema import SCHEMA_VERSION
 from .times import SIX_DIGITS
 
-_Event: Any = msgspec.defstruct(
-    "_Event",
-    [("schema_version", int | None, None), *((name, Any, None) for name in EVENT_COLUMNS)],
-    omit_defaults=True,
-    gc=False,
-)
-"""An event as it is written: what is null is left out."""
-
 
 def encode(events: pl.DataFrame) -> list[bytes]:
     """Write events (``EVENT_COLUMNS``; nulls are left out) as JSON records, one a row."""
-    columns: list[Iterable[Any]] = []
-    for name in EVENT_COLUMNS:
-        if name not in events.columns or events[name].null_count() == events.height:
-            columns.append(repeat(None))
-        elif name == "event_time":
-            columns.append(events[name].dt.strftime(SIX_DIGITS).to_list())
-        else:
-            columns.append(events[name].to_list())
-    rows = map(_Event, repeat(SCHEMA_VERSION, events.height), *columns)
-    return list(map(msgspec.json.Encoder().encode, rows))
+    columns = {name: events[name].to_list() for name in EVENT_COLUMNS if name in events.columns}
+    columns["event_time"] = events["event_time"].dt.strftime(SIX_DIGITS).to_list()
+    names = tuple(columns)
+    write = msgspec.json.Encoder().encode
+    return [
+        write(
+            {"schema_version": SCHEMA_VERSION}
+            | {name: value for name, value in zip(names, row, strict=True) if value is not None}
+        )
+        for row in zip(*columns.values(), strict=True)
+    ]
 
 
 def encode_heartbeat(event_time: datetime) -> bytes:
