@@ -160,7 +160,8 @@ class _Reader:
 
     def what(self) -> str:
         """Return what the file was recognised as (Spanish)."""
-        return " y ".join(name for name, _ in self._generations.most_common())
+        names = sorted(self._generations, key=lambda name: (-self._generations[name], name))
+        return " y ".join(names)
 
     def events(self, batch: Batch, bad: list[BadRow], blank: int) -> pl.DataFrame:
         """Return the events of some entries, and account for the others."""
