@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from worlds import closes_what_a_silent_partition_holds_open, make
+from worlds import (
+    catch_up,
+    closes_what_a_silent_partition_holds_open,
+    make,
+    publish_to_one_partition,
+)
 
 from chaos import campaign, log
 from chaos.faults import KILLED, Fault
@@ -79,6 +84,16 @@ def test_whatever_is_killed_the_final_content_is_the_same(runner: campaign.Campa
 def test_a_silent_partition_holds_no_window_open() -> None:
     settings = make(partitions=2, idle_timeout="2s", **campaign.FLINK | {"engine_sources": 2})
     closes_what_a_silent_partition_holds_open(settings)
+
+
+@pytest.mark.usefixtures("runner")
+def test_a_log_with_an_empty_partition_is_answered_for() -> None:
+    settings = make(partitions=2, **campaign.FLINK | {"engine_sources": 2})
+    publish_to_one_partition(settings)
+    assert catch_up(settings)["records"] == 2
+    report = audit.audit(settings, wait=0)
+    assert report.holds
+    assert report.table["open"].to_list() == [2, 0]
 
 
 def test_without_finished_bundles_rows_vanish_and_the_audit_is_red(

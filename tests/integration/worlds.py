@@ -75,8 +75,8 @@ def catch_up(settings: Params) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def closes_what_a_silent_partition_holds_open(settings: Params) -> None:
-    """Publish to one partition of two, and see a running job write what it lets close."""
+def publish_to_one_partition(settings: Params) -> None:
+    """Publish an event of one window, and one of the window after the next, to partition 0."""
     kafka.ensure_topic(settings)
     hours = [datetime(2026, 1, 5, hour, tzinfo=UTC) for hour in (0, 2)]
     values = [changed(event_id=f"e{t.hour}", event_time=t.isoformat()) for t in hours]
@@ -85,6 +85,11 @@ def closes_what_a_silent_partition_holds_open(settings: Params) -> None:
         publisher.send(
             frame.select(pl.lit(0, pl.Int32).alias("partition"), pl.lit("t").alias("key"), "value")
         )
+
+
+def closes_what_a_silent_partition_holds_open(settings: Params) -> None:
+    """Publish to one partition of two, and see a running job write what it lets close."""
+    publish_to_one_partition(settings)
     file = str(apps.params_file(settings))
     job = subprocess.Popen([sys.executable, "-m", "spotify_mlops", "stream", "--params", file])
     try:

@@ -34,24 +34,24 @@ def resumed(params: Params, saved: Position) -> Position:
         ServiceError: BigQuery does not answer.
         IntegrityError: the archive is not whole.
     """
-    if saved.job is None or saved.write_from is None:
+    if saved.job is None:
         return saved
-    write_from = _written_until(params, saved.job, saved.write_from)
     archived = archive.coverage(params)
     held = {p: max(o, archived.get(p, 0)) for p, o in _held(saved).items()}
-    needed = write_from - params.windows.window * max(params.windows.lags, default=0)
     before = log.last_crossings(params, held)
-    offsets, marks = places(log.first_crossings(params, needed), held, before)
     since = {p: o for p, o in before.select("log_partition", "log_offset").iter_rows()}
-    return replace(
+    found = replace(
         saved,
-        offsets=offsets,
-        marks=marks,
         acknowledged=held,
-        write_from=write_from,
         acknowledged_marks=log.marks(params, held, since),
         witnesses=dict(saved.witnesses) | log.last_records(params, held, since),
     )
+    if saved.write_from is None:  # a partition has nothing yet: all of them are read again
+        return found
+    write_from = _written_until(params, saved.job, saved.write_from)
+    needed = write_from - params.windows.window * max(params.windows.lags, default=0)
+    offsets, marks = places(log.first_crossings(params, needed), held, before)
+    return replace(found, offsets=offsets, marks=marks, write_from=write_from)
 
 
 def _held(position: Position) -> dict[int, int]:

@@ -94,7 +94,7 @@ class FlinkAttempt:
             if self._ends is None:
                 beside.enter_context(heartbeats.kept_up(self._params))
             source = self._source(start)
-            start = self._begin(source, start)
+            start = self._begin(source, start, say)
             if not self._is_complete(start):
                 beside.enter_context(telemetry.told(self._params, self))
                 beside.enter_context(housekeeping.kept(self._params))
@@ -124,9 +124,10 @@ class FlinkAttempt:
         shape = Shape.of(self._params.windows, sources=sources)
         return LogSource(job, self._params, shape, dead_letters=known)
 
-    def _begin(self, source: LogSource, start: Position) -> Position:
+    def _begin(self, source: LogSource, start: Position, say: Progress) -> Position:
         """Save where the run begins: what it writes goes on from there."""
         if start.write_from is None:
+            say("Buscando la primera ventana: hace falta un registro de cada partición")
             whole = LogPosition.at(start.offsets, start.marks, self._ends)
             start = replace(start, write_from=source.floor(whole))
         start = replace(
@@ -160,6 +161,8 @@ class FlinkAttempt:
                 self._check_log(watch)
                 if self._position is not None and self._is_complete(self._position):
                     return
+                if found.is_over:
+                    raise JobError("la tarea acabó en Flink antes que el registro", outage=False)
 
     def _check(self, failure: str) -> None:
         """Refuse to go on where beginning again would not help."""
