@@ -50,7 +50,7 @@ def runner(
     folder = tmp_path_factory.mktemp("flink-stream")
     on_prism = campaign.Campaign(log.publish(folder, **log.SHORT), folder / "runs")
     assert on_prism.undisturbed().differences == []
-    local_services.up(task_managers=2)
+    local_services.up(task_managers=3)
     try:
         yield on_prism.on(campaign.FLINK)
     finally:
@@ -61,12 +61,12 @@ def runner(
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("sources", "parallelism"), [(1, 1), (2, 2), (4, 2)])
+@pytest.mark.parametrize(("sources", "parallelism"), [(1, 1), (2, 2), (4, 3)])
 def test_it_leaves_what_prism_leaves(
     runner: campaign.Campaign, sources: int, parallelism: int
 ) -> None:
-    cut = {"engine_runner": "flink", "engine_sources": sources, "parallelism": parallelism}
-    outcome = runner.on(cut).disturbed(f"flink-{sources}-{parallelism}", [])
+    cut = {"engine_sources": sources, "parallelism": parallelism, "task_managers": 3}
+    outcome = runner.on(campaign.FLINK | cut).disturbed(f"flink-{sources}-{parallelism}", [])
     assert outcome.differences == []
     assert outcome.exits == [0]
 

@@ -271,13 +271,15 @@ def _check_all_came(closed: pl.DataFrame, said: pl.DataFrame) -> None:
 
 
 def by_bucket(aggregates: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
-    """Cut the aggregates by bucket, its countries together.
+    """Cut the aggregates by bucket, its countries together; the next bucket has the next key.
 
     A country is ranked apart from the others, but its rows in a window are few: one element for
-    each would cost four times as much.
+    each would cost four times as much. Workers share the buckets out by their keys.
     """
     if aggregates.height:
-        yield from _pieces(aggregates, pl.lit(0), shape)
+        length = shape.buckets.length // timedelta(microseconds=1)
+        bucket = shape.buckets.start_expr("window_start").dt.epoch("us") // length
+        yield from _pieces(aggregates, bucket % shape.shards, shape)
 
 
 def rank(aggregates: pl.DataFrame, shape: Shape) -> Iterator[Piece]:

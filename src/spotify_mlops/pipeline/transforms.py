@@ -159,7 +159,7 @@ class Processed(NamedTuple):
     """What ``ProcessEvents`` makes, and on the way to it."""
 
     aggregates: PCollection[Any]
-    """(0, ``AGGREGATE_SCHEMA``) of closed windows, a bucket each."""
+    """(key, ``AGGREGATE_SCHEMA``) of closed windows, a bucket each."""
     counters: PCollection[Any]
     """(shard, ``COUNTED_SCHEMA``) of closed windows."""
     rows: PCollection[Any]
