@@ -110,7 +110,7 @@ def test_missing_params_and_debug() -> None:
         (HEADER.encode(), r"CO_x\.csv"),
         ((HEADER + "Canción,Año,2020-01-03,t,5,1\n").encode("latin-1"), r"CO_x\.csv.*UTF-8"),
         ((HEADER + "Canción,Año,2020-01-03,t,5,1\n").encode("utf-16"), r"CO_x\.csv"),
-        (b"Track,Plays\na,1\n", r"CO_x\.csv.*falta"),
+        (b"Track,Plays\na,1\n", r"CO_x\.csv.* no es una lista: se esperaba un CSV con Song"),
         ((HEADER + "a,b,2020-01-03,t,many,1\n").encode(), r"CO_x\.csv"),
         ((HEADER + "a,b,soon,t,5,1\n").encode(), r"CO_x\.csv"),
     ],
