@@ -1,7 +1,7 @@
 """The event contract: what a record of the topic may be, and its column form."""
 
 from .codec import decode
-from .contract import EVENT_COLUMNS
+from .contract import EVENT_COLUMNS, NULLABLE
 from .encoding import encode, encode_heartbeat
 from .refusals import Ahead
 from .schema import (
@@ -21,6 +21,7 @@ __all__ = [
     "EVENT_COLUMNS",
     "EVENT_TYPES",
     "LOG_COLUMNS",
+    "NULLABLE",
     "SCHEMA_VERSION",
     "SCHEMA_VERSIONS",
     "Ahead",

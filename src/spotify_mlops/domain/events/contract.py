@@ -67,6 +67,9 @@ EVENT_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 """The columns that ``decode`` adds for an event; null in a dead letter or heartbeat."""
 
+NULLABLE = tuple(field.name for field in FIELDS if field.nullable)
+"""The fields of an event that may hold anything: what is not of their type is null."""
+
 _REQUIRED = tuple(field for field in FIELDS if field.required)
 _TEXTS = tuple(
     field

@@ -22,7 +22,7 @@ from pymongo.errors import AutoReconnect, BulkWriteError
 from ...config.errors import ServiceError, one_line
 from ...config.params import Params
 from ...config.sections import Stream, Windows
-from ...domain.events import DUPLICATE_KEY, EVENT_COLUMNS, Kind
+from ...domain.events import DUPLICATE_KEY, EVENT_COLUMNS, NULLABLE, Kind
 from ...domain.features import Inputs
 from ...domain.schemas import ANSWER_SCHEMA, NAME_SCHEMA, ROW_KEY
 from ...domain.windows import EPOCH, Windowing
@@ -86,6 +86,8 @@ def _as_fields(value: bytes) -> dict[str, Any] | None:
         fields: dict[str, Any] = _decode(value)
     except msgspec.ValidationError:  # a number that is out of all range
         return None
+    if not all(_is_plain(fields.get(name)) or _holds(name, fields[name]) for name in NULLABLE):
+        return None
     if not _CONTRACT.issuperset(fields):
         unknown = fields.keys() - _CONTRACT
         if "_id" in unknown or not all(_holds(name, fields[name]) for name in unknown):
@@ -93,6 +95,11 @@ def _as_fields(value: bytes) -> dict[str, Any] | None:
     if len(value) > _ALWAYS_FITS and len(bson.encode(fields)) > _MAX_BYTES - _ALWAYS_FITS:
         return None
     return fields
+
+
+def _is_plain(value: object) -> bool:
+    """Tell whether any document can have a value; nearly all are text or absent."""
+    return value is None or type(value) is str
 
 
 def _holds(name: str, value: object) -> bool:
@@ -109,7 +116,11 @@ def _holds(name: str, value: object) -> bool:
 def _as_text(value: bytes) -> dict[str, Any]:
     """Return the known fields of a record, and all of it as text if that fits."""
     content = json.loads(value, parse_int=lambda digits: int(digits) if len(digits) < 20 else None)
-    document = {name: item for name, item in content.items() if name in _CONTRACT}
+    document = {
+        name: item if _holds(name, item) else None
+        for name, item in content.items()
+        if name in _CONTRACT
+    }
     if len(value) + len(bson.encode(document)) > _MAX_BYTES - _ALWAYS_FITS:
         return document | {"note": _TOO_LARGE}
     return document | {"original": value.decode(), "note": _AS_TEXT}
