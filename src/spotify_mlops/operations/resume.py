@@ -37,7 +37,7 @@ def resumed(params: Params, saved: Position) -> Position:
     if saved.job is None:
         return saved
     archived = archive.coverage(params)
-    held = {p: max(o, archived.get(p, 0)) for p, o in _held(saved).items()}
+    held = {p: max(o, archived.get(p, 0)) for p, o in saved.held.items()}
     before = log.last_crossings(params, held)
     since = {p: o for p, o in before.select("log_partition", "log_offset").iter_rows()}
     found = replace(
@@ -49,13 +49,23 @@ def resumed(params: Params, saved: Position) -> Position:
     if saved.write_from is None:  # a partition has nothing yet: all of them are read again
         return found
     write_from = _written_until(params, saved.job, saved.write_from)
-    needed = write_from - params.windows.window * max(params.windows.lags, default=0)
-    offsets, marks = places(log.first_crossings(params, needed), held, before)
-    return replace(found, offsets=offsets, marks=marks, write_from=write_from)
+    return written_from(params, found, write_from, before)
 
 
-def _held(position: Position) -> dict[int, int]:
-    return dict(position.acknowledged) or dict(position.offsets)
+def written_from(
+    params: Params, position: Position, start: datetime, before: pl.DataFrame
+) -> Position:
+    """Return from where the windows that begin at ``start`` or later are written.
+
+    Args:
+        params: whose job.
+        position: what the raw sinks have.
+        start: of a window, UTC.
+        before: what ``log.last_crossings`` gives of that.
+    """
+    needed = start - params.windows.window * max(params.windows.lags, default=0)
+    offsets, marks = places(log.first_crossings(params, needed), position.held, before)
+    return replace(position, offsets=offsets, marks=marks, write_from=start)
 
 
 def _written_until(params: Params, job: str, start: datetime) -> datetime:

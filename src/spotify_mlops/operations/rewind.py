@@ -8,9 +8,9 @@ from datetime import datetime
 from ..config.errors import ServiceError
 from ..config.params import Params
 from ..io.bigquery import log
-from ..pipeline.crossings import places
 from ..pipeline.position import Position
 from ..pipeline.sinks import positions
+from .resume import written_from
 
 
 def rewind(params: Params, start: datetime) -> Position:
@@ -43,14 +43,13 @@ def rewind(params: Params, start: datetime) -> Position:
 
 
 def _position(params: Params, saved: Position, start: datetime) -> Position:
-    needed = start - params.windows.window * max(params.windows.lags, default=0)
-    held = dict(saved.acknowledged) or dict(saved.offsets)
-    before = log.last_crossings(params, held)
+    before = log.last_crossings(params, saved.held)
     known = set(before["log_partition"])
     if any(mark is not None and p not in known for p, mark in saved.marks.items()):
         raise ServiceError(
             f"Las tablas de {params.kafka.topic} son de una versión anterior y no dicen dónde "
             "empieza cada ventana (spotify_crossings): ejecuta antes el cuaderno 03."
         )
-    offsets, marks = places(log.first_crossings(params, needed), held, before)
-    return replace(saved, offsets=offsets, marks=marks, acknowledged=held, write_from=start)
+    # What a run had written from there on is to be written again.
+    begun = replace(saved, acknowledged=saved.held, job=None)
+    return written_from(params, begun, start, before)

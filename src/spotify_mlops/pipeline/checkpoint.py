@@ -72,7 +72,7 @@ class Tracker(Job):
         self._offsets = dict(start.offsets)
         self._marks = dict(start.marks)
         self._acknowledged: dict[str, dict[int, int]] = {}
-        self._floor = dict(start.acknowledged) or dict(start.offsets)
+        self._floor = start.held
         self._snapshots = {
             p: deque([_Snapshot(offset, start.marks[p], keep=True)])
             for p, offset in start.offsets.items()

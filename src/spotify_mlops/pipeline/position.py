@@ -33,6 +33,11 @@ class Position:
     job: str | None = None
     """The run that goes on from here, where what it writes says how far it came."""
 
+    @property
+    def held(self) -> dict[int, int]:
+        """Per partition, the record that follows those in all the raw sinks."""
+        return dict(self.acknowledged) or dict(self.offsets)
+
     def to_json(self) -> bytes:
         """Return the position as a JSON document."""
         return msgspec.json.encode(self)

@@ -39,8 +39,8 @@ CHECKPOINTS = (
 _BUNDLE_MS = 500
 _PATIENCE = 30.0
 _POLL = 0.1
-_LOOK = 0.5
-"""Seconds between two looks at a job that works: each is a handshake with the JobManager."""
+LOOK_SECONDS = 0.5
+"""Between two looks at a job that works: each is a handshake with the JobManager."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def run(
     seen = 0
     try:
         while not job.is_over:
-            time.sleep(_LOOK)
+            time.sleep(LOOK_SECONDS)
             found = now(params, job)
             if found is None:
                 raise ServiceError(f"Flink ya no sabe de la tarea «{name}»: repite la orden.")

@@ -36,8 +36,6 @@ from ..resume import resumed
 from . import flink
 from .attempt import JobError, Order, job_error, ready, told
 
-LOOK_SECONDS = 0.5
-"""Between two looks at the job: each is a handshake with the JobManager."""
 SAVE_SECONDS = 2.0
 """Between two looks at what it has written, and at least ``_REST`` times as long as one took."""
 _REST = 3.0
@@ -133,7 +131,7 @@ class FlinkAttempt:
         start = replace(
             start,
             job=source.job.name,
-            acknowledged=dict(start.acknowledged) or dict(start.offsets),
+            acknowledged=start.held,
             acknowledged_marks=dict(start.acknowledged_marks) or dict(start.marks),
         )
         self._start = self._position = start
@@ -144,7 +142,7 @@ class FlinkAttempt:
         watch = kafka.Watch(self._params)
         failures = 0
         due = time.monotonic() + SAVE_SECONDS
-        while not stop.wait(LOOK_SECONDS):
+        while not stop.wait(flink.LOOK_SECONDS):
             found = flink.now(self._params, job)
             if found is None:
                 raise JobError("Flink ya no sabe de la tarea", outage=True)

@@ -1,0 +1,42 @@
+"""Where a job goes on that was sent back: what a run had written since then does not count."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from spotify_mlops.config import params
+from spotify_mlops.domain.schemas import CROSSING_SCHEMA
+from spotify_mlops.io.bigquery import log
+from spotify_mlops.operations.resume import resumed
+from spotify_mlops.operations.rewind import rewind
+from spotify_mlops.pipeline.position import Position
+from spotify_mlops.pipeline.sinks import positions
+
+HOUR = timedelta(hours=1)
+START = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def test_a_run_that_went_on_from_there_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path / "state"))
+    settings = params.load("local", archive=str(tmp_path / "archive"), lags=[1], window="1h")
+    rows = [(START + number * HOUR, 0, 10 * number, None) for number in range(10)]
+    crossings = pl.DataFrame(rows, schema=CROSSING_SCHEMA, orient="row")
+    monkeypatch.setattr(log, "last_crossings", lambda params, held: crossings[-1:])
+    monkeypatch.setattr(
+        log,
+        "first_crossings",
+        lambda params, needed: crossings.filter(pl.col("window_start") >= needed)[:1],
+    )
+    position = Position({0: 60}, {0: None}, {0: 95}, START + 7 * HOUR, job="run")
+    positions.save(settings, position)
+    sent_back = rewind(settings, START + 3 * HOUR)
+    assert sent_back == positions.load(settings)
+    assert (sent_back.offsets, sent_back.write_from) == ({0: 20}, START + 3 * HOUR)
+    assert sent_back.acknowledged == {0: 95}
+    assert resumed(settings, sent_back) == sent_back
