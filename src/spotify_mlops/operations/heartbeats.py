@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import partial
 
 from confluent_kafka import Producer
 
@@ -19,7 +20,7 @@ from ..config.errors import ServiceError
 from ..config.params import Params
 from ..domain.events import encode_heartbeat
 from ..io import kafka
-from . import lag
+from . import beside, lag
 
 LOOK_SECONDS = 0.5
 _DEAF_SECONDS = 3.0
@@ -29,17 +30,9 @@ _FLUSH_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
 
-@contextmanager
-def kept_up(params: Params) -> Iterator[None]:
+def kept_up(params: Params) -> AbstractContextManager[None]:
     """Write heartbeats for as long as the block runs."""
-    ended = threading.Event()
-    writer = threading.Thread(target=_keep_up, args=(params, ended), name="heartbeats", daemon=True)
-    writer.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        writer.join(_FLUSH_SECONDS)
+    return beside.running("heartbeats", partial(_keep_up, params), _FLUSH_SECONDS)
 
 
 def _keep_up(params: Params, ended: threading.Event) -> None:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import partial
 
 from ..config.params import Params
 from ..io import bigquery
 from ..io.archive.compaction import Compactor
 from ..io.bigquery import tables
+from . import beside
 
 COMPACT_SECONDS = 30.0
 FORGET_SECONDS = 3600.0
@@ -36,17 +38,9 @@ _PASSING = {
 _log = logging.getLogger(__name__)
 
 
-@contextmanager
-def kept(params: Params) -> Iterator[None]:
+def kept(params: Params) -> AbstractContextManager[None]:
     """Keep house for as long as the block runs."""
-    ended = threading.Event()
-    keeper = threading.Thread(target=_keep, args=(params, ended), name="housekeeping", daemon=True)
-    keeper.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        keeper.join(_END_SECONDS)
+    return beside.running("housekeeping", partial(_keep, params), _END_SECONDS)
 
 
 def forget(params: Params, now: datetime) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import polars as pl
@@ -21,7 +22,7 @@ from ..io.bigquery import frames, tables
 from ..io.bigquery.appending import Appender
 from ..pipeline.checkpoint import WrittenWindow
 from ..pipeline.sinks import rows
-from . import lag
+from . import beside, lag
 from .lag import Lag
 
 INTERVAL_SECONDS = 5.0
@@ -42,19 +43,9 @@ class Written(Protocol):
         """Return the windows that were written whole since the last time this was asked."""
 
 
-@contextmanager
-def told(params: Params, progress: Written) -> Iterator[None]:
+def told(params: Params, progress: Written) -> AbstractContextManager[None]:
     """Tell of a job for as long as the block runs, and once more at its end."""
-    ended = threading.Event()
-    teller = threading.Thread(
-        target=_tell, args=(params, progress, ended), name="telemetry", daemon=True
-    )
-    teller.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        teller.join(_DEADLINE.total_seconds())  # a service that is away must not hold up the end
+    return beside.running("telemetry", partial(_tell, params, progress), _DEADLINE.total_seconds())
 
 
 def lag_rows(measured: Lag, at: datetime) -> pl.DataFrame:
