@@ -22,6 +22,7 @@ from spotify_mlops.config.errors import ServiceError, UserError
 from spotify_mlops.config.params import Params
 from spotify_mlops.config.progress import Progress
 from spotify_mlops.config.spanish import exact
+from spotify_mlops.domain import watermark as marks
 from spotify_mlops.domain.events import Ahead, decode
 from spotify_mlops.domain.schemas import COUNTED_SCHEMA
 from spotify_mlops.domain.windows import Windowing
@@ -29,7 +30,6 @@ from spotify_mlops.io import kafka
 from spotify_mlops.io.local import processes
 from spotify_mlops.operations import apps, stream
 from spotify_mlops.pipeline import checkpoint, steps
-from spotify_mlops.pipeline import watermark as marks
 from spotify_mlops.pipeline.kafka_reader import KafkaReader
 from spotify_mlops.pipeline.position import start_of_log
 from spotify_mlops.pipeline.predict import Champions

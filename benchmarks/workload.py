@@ -24,7 +24,7 @@ from spotify_mlops.config import paths
 from spotify_mlops.config.params import Params
 from spotify_mlops.config.progress import Progress
 from spotify_mlops.config.spanish import number
-from spotify_mlops.domain import features, labels
+from spotify_mlops.domain import features, labels, watermark
 from spotify_mlops.domain.events import Ahead, decode
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io import bigquery, kafka, mongo
@@ -32,7 +32,7 @@ from spotify_mlops.io.bigquery import warehouse
 from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import train
 from spotify_mlops.operations.engines import prism
-from spotify_mlops.pipeline import checkpoint, graph, steps, watermark
+from spotify_mlops.pipeline import checkpoint, graph, steps
 from spotify_mlops.pipeline.kafka_reader import KafkaReader
 from spotify_mlops.pipeline.position import start_of_log
 from spotify_mlops.pipeline.source import LogSource

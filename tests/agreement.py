@@ -10,9 +10,9 @@ from oracle import Rules, Tables
 from spotify_mlops.config import params
 from spotify_mlops.config.params import Params
 from spotify_mlops.domain import features, labels
+from spotify_mlops.domain.watermark import watermark
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.pipeline import steps
-from spotify_mlops.pipeline.watermark import watermark
 
 LEVELS = (70.0, 40.0)
 

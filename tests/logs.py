@@ -16,12 +16,12 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from spotify_mlops.domain.events import LOG_COLUMNS, Ahead, decode, encode, encode_heartbeat
+from spotify_mlops.domain.watermark import mark
 from spotify_mlops.pipeline import checkpoint, graph, steps
 from spotify_mlops.pipeline.job import Job
 from spotify_mlops.pipeline.position import Position, start_of_log
 from spotify_mlops.pipeline.sinks.buffered import BufferedDoFn
 from spotify_mlops.pipeline.source import LogSource
-from spotify_mlops.pipeline.watermark import mark
 
 BASE = datetime(2026, 1, 5, tzinfo=UTC)
 APPENDED = datetime(2026, 6, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ import pytest
 from worlds import World, command, content
 
 from spotify_mlops.config.params import Params
-from spotify_mlops.domain import features
+from spotify_mlops.domain import features, watermark
 from spotify_mlops.domain.events import LOG_COLUMNS, Ahead, decode
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io import bigquery, mongo
@@ -25,7 +25,7 @@ from spotify_mlops.model.endpoint import Endpoint
 from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.registry import Registry
 from spotify_mlops.operations import bounded, compare, late, skew
-from spotify_mlops.pipeline import steps, watermark
+from spotify_mlops.pipeline import steps
 from spotify_mlops.sources import manifest
 
 

@@ -21,10 +21,10 @@ from spotify_mlops import sources
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import InputError, IntegrityError, ParamsError, ServiceError
 from spotify_mlops.domain.events import Ahead, decode
+from spotify_mlops.domain.watermark import mark
 from spotify_mlops.io import kafka
 from spotify_mlops.io.kafka import Journal
 from spotify_mlops.io.local import state
-from spotify_mlops.pipeline.watermark import mark
 from spotify_mlops.sources import manifest, publishing
 from spotify_mlops.sources.simulator import Simulator, records
 

@@ -15,10 +15,10 @@ import polars as pl
 from ..config.params import Params
 from ..domain import schemas
 from ..domain.events.schema import DUPLICATE_KEY
+from ..domain.watermark import watermark
 from ..io import bigquery, kafka, retry
 from ..io.bigquery import appending, log, tables
 from ..pipeline.sinks import same_log
-from ..pipeline.watermark import watermark
 from ..sources import manifest as manifests
 from . import lag
 from .lag import Lag

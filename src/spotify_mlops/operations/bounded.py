@@ -29,6 +29,7 @@ from ..config.params import Params
 from ..config.progress import Progress, silent
 from ..config.spanish import number
 from ..domain.schemas import PREDICTION_SCHEMA
+from ..domain.watermark import watermark
 from ..io import bigquery, files, kafka
 from ..io.archive.location import archive_root
 from ..io.bigquery import tables, warehouse
@@ -43,7 +44,6 @@ from ..pipeline.sinks.dead_letters import DeadLettersSink
 from ..pipeline.sinks.staging import StageRaw, StageWindows, Staging
 from ..pipeline.source import LogSource
 from ..pipeline.steps import Shape
-from ..pipeline.watermark import watermark
 from . import dead_letters
 from .engines import flink, prism
 from .engines.attempt import told

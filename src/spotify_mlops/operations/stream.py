@@ -13,6 +13,7 @@ from typing import Any
 from ..config.errors import IntegrityError, ParamsError, ServiceError, is_full_disk, is_outage
 from ..config.params import Params
 from ..config.progress import Progress, silent
+from ..domain.watermark import watermark
 from ..io import kafka
 from ..io.bigquery import warehouse
 from ..io.local import health
@@ -25,7 +26,6 @@ from ..pipeline.sinks.dead_letters import DeadLettersSink
 from ..pipeline.sinks.mongo import OperationalSink
 from ..pipeline.sinks.warehouse import AppendSink
 from ..pipeline.sinks.windows import LiveWindows
-from ..pipeline.watermark import watermark
 from .engines.attempt import Attempt, JobError, Order
 from .engines.on_flink import FlinkAttempt
 from .engines.on_prism import PrismAttempt

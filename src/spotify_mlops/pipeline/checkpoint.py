@@ -17,11 +17,11 @@ from typing import TypeVar, cast
 
 import polars as pl
 
+from ..domain.watermark import Marks
 from ..domain.windows import Windowing
 from . import clock
 from .job import Job
 from .position import Position
-from .watermark import Marks
 
 _T = TypeVar("_T")
 _RECENT = 200

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import polars as pl
 
-from .watermark import Marks
+from ..domain.watermark import Marks
 
 if TYPE_CHECKING:
     from .position import Position

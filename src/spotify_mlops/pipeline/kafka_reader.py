@@ -20,10 +20,10 @@ from confluent_kafka import (
 from ..config.errors import IntegrityError, ServiceError
 from ..config.params import Params
 from ..domain.events import LOG_COLUMNS, withheld
+from ..domain.watermark import Marks
 from ..io import kafka
 from ..io.kafka import damaged
 from .job import Unreadable
-from .watermark import Marks
 
 POLL_SECONDS = 0.05
 _TROUBLE_SECONDS = 5.0

@@ -16,8 +16,8 @@ from apache_beam.coders import Coder
 from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
 from apache_beam.transforms.core import RestrictionProvider
 
+from ..domain.watermark import Marks
 from ..domain.windows import EPOCH
-from .watermark import Marks
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP, Duration, Timestamp
 
 from ..config.params import Params
 from ..domain.events import Kind
+from ..domain.watermark import Marks, mark, rows_until, watermark
 from ..domain.windows import EPOCH
 from ..io.patches import interpreter
 from . import metrics, steps
@@ -31,7 +32,6 @@ from .position import Position
 from .prefetch import Prefetcher, Reader
 from .restriction import LogPosition, LogProvider
 from .transforms import ByKey, stamped, typed
-from .watermark import Marks, mark, rows_until, watermark
 
 CHECKPOINT_SECONDS = 0.1
 """Output leaves at a checkpoint, so this bounds the latency that the source adds."""

@@ -24,10 +24,11 @@ from apache_beam.transforms.window import TimestampedValue
 from ..config.errors import ServiceError
 from ..config.params import Params
 from ..config.sections import Windows
+from ..domain import watermark
 from ..domain.events import LOG_COLUMNS, Ahead, decode
 from ..io import kafka
 from ..pipeline import coder as coder  # registers the coder of frames
-from ..pipeline import steps, transforms, watermark
+from ..pipeline import steps, transforms
 from ..pipeline.kafka_reader import KafkaReader
 from .es.countries import COUNTRY_NAMES
 from .es.names import EVENT_TYPE_NAMES

@@ -18,14 +18,8 @@ from numpy.typing import NDArray
 
 from ..config.params import Params
 from ..domain.events import LOG_COLUMNS, Ahead, Kind, decode
-from ..domain.events.schema import UTC_MICROSECONDS
+from ..domain.watermark import Marks, mark
 from ..io.kafka import offsets, read
-
-Marks = dict[int, datetime | None]
-_MARKED: dict[str, pl.DataType | type[pl.DataType]] = {
-    "partition": pl.Int32,
-    "_mark": UTC_MICROSECONDS,
-}
 
 
 class _Named(msgspec.Struct, gc=False):
@@ -111,7 +105,8 @@ class Standing:
         threshold = self.threshold(allowed_lateness)
         if threshold is None or events.is_empty() or events["event_time"][0] >= threshold:
             return pl.repeat(False, events.height, eager=True).alias("late")
-        return late(events, self.marks, allowed_lateness)[0]["late"]
+        placed = events.with_columns(kind=pl.lit(Kind.EVENT.value))
+        return mark(placed, self.marks, allowed_lateness)[0]["late"]
 
     def threshold(self, allowed_lateness: timedelta) -> datetime | None:
         """Return the time from which on no event is late in any partition."""
@@ -124,47 +119,14 @@ def digests(names: pl.Series, keys: pl.Series) -> NDArray[np.uint64]:
     return names.hash(1).to_numpy() ^ (keys.hash(2).to_numpy() >> np.uint64(1))
 
 
-def late(
-    events: pl.DataFrame, marks: Mapping[int, datetime | None], allowed_lateness: timedelta
-) -> tuple[pl.DataFrame, Marks]:
-    """Say which events are late, as the streaming job will; and the marks after them.
-
-    Args:
-        events: ``partition`` and ``event_time`` (null where a record sets no mark), in the order
-            of the log within each partition.
-        marks: before them.
-        allowed_lateness: as in the params.
-
-    Returns:
-        The events with the column ``late``, and the marks.
-    """
-    before = pl.DataFrame({"partition": list(marks), "_mark": list(marks.values())}, _MARKED)
-    running = pl.col("event_time").cum_max().forward_fill().over("partition")
-    frame = events.join(before, "partition", how="left", maintain_order="left").with_columns(
-        _after=pl.max_horizontal(running, "_mark")
-    )
-    mark = pl.coalesce(pl.col("_after").shift(1).over("partition"), pl.col("_mark"))
-    is_late = (pl.col("event_time") < mark - allowed_lateness).fill_null(False)
-    last = frame.group_by("partition").agg(pl.col("_after").last())
-    after = dict(marks) | dict(last.iter_rows())
-    return frame.with_columns(late=is_late).drop("_mark", "_after"), after
-
-
 def _marked(params: Params, frame: pl.DataFrame, marks: Marks) -> tuple[pl.DataFrame, Marks]:
     """Say of records which are late events, and move the marks past them."""
-    if frame.is_empty():
-        return frame.with_columns(
-            event_time=pl.lit(None, UTC_MICROSECONDS), late=pl.lit(False)
-        ), marks
     stamps = pl.col("append_time").cast(pl.Datetime("ms")).cast(pl.Datetime("us"))
     batch = frame.with_columns(append_time=stamps.dt.replace_time_zone("UTC")).select(
         *LOG_COLUMNS, "name"
     )
     decoded = decode(batch, Ahead.of(params.windows))
-    counted = decoded.with_columns(
-        event_time=pl.when(pl.col("kind") != Kind.DEAD_LETTER).then("event_time")
-    )
-    judged, after = late(counted, marks, params.windows.allowed_lateness)
+    judged, after = mark(decoded, marks, params.windows.allowed_lateness)
     return judged.filter(pl.col("name").is_not_null()), after
 
 

@@ -13,10 +13,10 @@ from drawn import logs
 from logs import BASE, ends_of, event_log, random_events, run_graph
 from oracle import Rules
 from spotify_mlops.domain.events import Ahead, decode
+from spotify_mlops.domain.watermark import mark
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.pipeline.crossings import crossings, places
 from spotify_mlops.pipeline.position import Position
-from spotify_mlops.pipeline.watermark import mark
 from thorough import examples
 
 RULES = Rules()

@@ -26,9 +26,9 @@ from logs import (
 )
 from oracle import Rules, expected
 from spotify_mlops.domain.events import encode
+from spotify_mlops.domain.watermark import watermark
 from spotify_mlops.pipeline import steps
 from spotify_mlops.pipeline.position import Position, start_of_log
-from spotify_mlops.pipeline.watermark import watermark
 from thorough import examples
 
 RULES = Rules()

@@ -15,9 +15,9 @@ from logs import BASE, event_log, random_events, run_graph
 from oracle import Rules
 from spotify_mlops.config.errors import IntegrityError
 from spotify_mlops.domain.events import Ahead, decode
+from spotify_mlops.domain.watermark import mark
 from spotify_mlops.pipeline import steps
 from spotify_mlops.pipeline.restriction import LogPosition
-from spotify_mlops.pipeline.watermark import mark
 from thorough import examples
 
 RULES = Rules()

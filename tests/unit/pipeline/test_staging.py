@@ -13,10 +13,10 @@ from logs import BASE, event_log, random_events
 from oracle import Rules
 from spotify_mlops.domain.events import Ahead, decode
 from spotify_mlops.domain.schemas import COUNTED_SCHEMA
+from spotify_mlops.domain.watermark import mark
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.pipeline.sinks import rows
 from spotify_mlops.pipeline.sinks.staging import Staging
-from spotify_mlops.pipeline.watermark import mark
 
 RULES = Rules()
 

@@ -22,12 +22,12 @@ from drawn import logs
 from logs import Run, collecting, event_log, random_events
 from oracle import Rules, expected
 from spotify_mlops.domain.events import Ahead, decode
+from spotify_mlops.domain.watermark import mark, watermark
 from spotify_mlops.domain.windows import EPOCH
 from spotify_mlops.pipeline import graph, steps
 from spotify_mlops.pipeline.position import start_of_log
 from spotify_mlops.pipeline.source import PIECES
 from spotify_mlops.pipeline.transforms import ByKey, typed
-from spotify_mlops.pipeline.watermark import mark, watermark
 from thorough import examples
 
 RULES = Rules()

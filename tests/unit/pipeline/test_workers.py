@@ -17,6 +17,7 @@ from agreement import settings_of, shape_of
 from logs import event_log, random_events
 from oracle import Rules
 from spotify_mlops.domain.events import Ahead, decode
+from spotify_mlops.domain.watermark import mark
 from spotify_mlops.operations.stream import live_sinks
 from spotify_mlops.pipeline.job import Job
 from spotify_mlops.pipeline.sinks import rows
@@ -24,7 +25,6 @@ from spotify_mlops.pipeline.sinks.mongo import LatestEventsSink
 from spotify_mlops.pipeline.sinks.staging import StageRaw, StageWindows, Staging
 from spotify_mlops.pipeline.source import LogSource, _ReadDoFn
 from spotify_mlops.pipeline.transforms import _PredictDoFn
-from spotify_mlops.pipeline.watermark import mark
 
 PIPELINE = Path(spotify_mlops.pipeline.__file__).parent
 RULES = Rules()

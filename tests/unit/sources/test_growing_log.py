@@ -19,7 +19,7 @@ from spotify_mlops.config import params
 from spotify_mlops.config.errors import InputError
 from spotify_mlops.config.params import Params
 from spotify_mlops.domain.events import LOG_COLUMNS, Ahead, decode, encode_heartbeat
-from spotify_mlops.pipeline.watermark import mark
+from spotify_mlops.domain.watermark import mark
 from spotify_mlops.sources import manifest, publishing, standing
 from spotify_mlops.sources.found import as_events
 from spotify_mlops.sources.publishing import Published, publish_new

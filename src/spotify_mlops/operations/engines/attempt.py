@@ -15,9 +15,9 @@ from typing import Protocol
 from ...config import errors, paths
 from ...config.params import Params
 from ...config.progress import Progress
+from ...domain.watermark import Marks
 from ...pipeline import graph
 from ...pipeline.position import Position
-from ...pipeline.watermark import Marks
 
 _TOLD = re.compile(
     rf"{re.escape(errors.__name__)}\.(?P<kind>\w+): (?P<message>.*?)(?: \[while running .*)?$"

@@ -18,6 +18,7 @@ from functools import partial
 
 from ...config.errors import IntegrityError, ServiceError, is_outage, one_line
 from ...config.progress import Progress
+from ...domain.watermark import Marks, watermark
 from ...domain.windows import Windowing
 from ...io import answering, kafka
 from ...io.bigquery import appending, tables
@@ -30,7 +31,6 @@ from ...pipeline.restriction import LogPosition
 from ...pipeline.sinks import mongo, positions, rows, same_log
 from ...pipeline.source import LogSource
 from ...pipeline.steps import Shape
-from ...pipeline.watermark import Marks, watermark
 from .. import dead_letters, heartbeats, housekeeping, lag, telemetry
 from ..resume import resumed
 from . import flink

@@ -15,6 +15,7 @@ import grpc
 
 from ...config.errors import IntegrityError
 from ...config.progress import Progress
+from ...domain.watermark import Marks
 from ...io import answering, kafka
 from ...io.bigquery import appending, tables
 from ...pipeline import checkpoint, clock, graph
@@ -22,7 +23,6 @@ from ...pipeline.position import Position
 from ...pipeline.sinks import positions, rows, same_log
 from ...pipeline.source import CREDIT, LogSource, forget
 from ...pipeline.steps import Shape
-from ...pipeline.watermark import Marks
 from .. import dead_letters, heartbeats, housekeeping, lag, telemetry
 from . import prism
 from .attempt import JobError, Order, job_error, last_line, ready

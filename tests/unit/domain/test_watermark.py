@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logs import BASE
-from spotify_mlops.pipeline.watermark import mark, rows_until, watermark
+from spotify_mlops.domain.watermark import mark, rows_until, watermark
 
 LATENESS = timedelta(seconds=5)
 KINDS = ("event", "heartbeat", "dead_letter")

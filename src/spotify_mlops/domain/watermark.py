@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from ..domain.events import Kind
-from ..domain.events.schema import UTC_MICROSECONDS
+from .events import Kind
+from .events.schema import UTC_MICROSECONDS
 
 Marks = Mapping[int, datetime | None]
 """Per partition, the highest event time or heartbeat read so far, in offset order."""
