@@ -11,7 +11,7 @@ from ..config.params import Params
 from ..config.progress import Progress, silent
 from ..config.spanish import number
 from . import charts, history
-from .account import REASONS
+from .account import REASONS, FileAccount
 from .files import NotRead, Part, expand
 from .found import Found
 from .from_files import Gathered, gather
@@ -79,7 +79,7 @@ def _inspect(params: Params, part: Part, ordered: Ordered) -> dict[str, Any]:
     except InputError as error:
         # What is found among others, and is not taken, has its own reason.
         return _unread(part.name, source, not_read[-1].reason if not_read else str(error))
-    return _described(params, part.name, source, gathered)
+    return _described(params, source, gathered)
 
 
 def _found(params: Params, source: str | None, part: Part, not_read: list[NotRead]) -> Found:
@@ -88,7 +88,7 @@ def _found(params: Params, source: str | None, part: Part, not_read: list[NotRea
     return charts.read_parts([part], not_read, params, windowing=None)
 
 
-def _described(params: Params, name: str, source: str | None, gathered: Gathered) -> dict[str, Any]:
+def _described(params: Params, source: str | None, gathered: Gathered) -> dict[str, Any]:
     (file,) = gathered.account.files
     unreadable = file.left_out["unreadable"]
     problem = None
@@ -98,14 +98,8 @@ def _described(params: Params, name: str, source: str | None, gathered: Gathered
             "Con «--set bad_rows=leave_out» se dejan fuera."
         )
     content = gathered.to_dict()
-    return {
-        "file": name,
+    return file.to_dict() | {
         "source": source,
-        "what": file.what,
-        "rows": file.rows,
-        "events": file.events,
-        "left_out": dict(file.left_out),
-        "named": {reason: rows for reason, rows in file.named.items() if rows},
         "first": content["first"],
         "last": content["last"],
         "countries": content["countries"],
@@ -116,9 +110,8 @@ def _described(params: Params, name: str, source: str | None, gathered: Gathered
 
 
 def _unread(name: str, source: str | None, problem: str) -> dict[str, Any]:
-    return {
-        "file": name, "source": source, "what": "", "rows": 0, "events": 0, "left_out": {},
-        "named": {}, "first": None, "last": None, "countries": [], "notes": [], "told": "",
+    return FileAccount(name).to_dict() | {
+        "source": source, "first": None, "last": None, "countries": [], "notes": [], "told": "",
         "problem": problem,
     }  # fmt: skip
 
