@@ -51,7 +51,7 @@ def test_the_newest_job_of_a_name_counts(monkeypatch: pytest.MonkeyPatch) -> Non
         {"jid": "b", "name": "one", "state": "RUNNING", "start-time": 3},
         {"jid": "c", "name": "two", "state": "FAILED", "start-time": 2},
     ]
-    monkeypatch.setattr(flink, "_ask", lambda params, method, path: {"jobs": told})
+    monkeypatch.setattr(flink, "ask", lambda params, path: {"jobs": told})
     settings = params.load("flink", **ENDS)
     assert [job.id for job in flink.jobs(settings)] == ["b", "c", "a"]
     found = flink.status(settings, "one")
@@ -63,13 +63,13 @@ def test_cancelling_waits_for_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     states = iter(["RUNNING", "CANCELLING", "CANCELED"])
     asked = []
 
-    def ask(params: Any, method: str, path: str) -> dict[str, Any]:
+    def ask(params: Any, path: str, method: str = "GET") -> dict[str, Any]:
         asked.append((method, path))
         if method == "PATCH":
             return {}
         return {"jobs": [{"jid": "a", "name": "one", "state": next(states), "start-time": 1}]}
 
-    monkeypatch.setattr(flink, "_ask", ask)
+    monkeypatch.setattr(flink, "ask", ask)
     settings = params.load("flink", **ENDS)
     ended = flink.cancel(settings, flink.Job("a", "one", "RUNNING", 1))
     assert ended.state == "CANCELED"
@@ -83,7 +83,7 @@ def test_the_live_job_runs_on_no_other_engine_and_says_so() -> None:
 
 def test_a_job_that_has_too_few_slots_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flink, "_check_server", lambda params: None)
-    monkeypatch.setattr(flink, "_ask", lambda params, method, path: {"slots-total": 1})
+    monkeypatch.setattr(flink, "ask", lambda params, path: {"slots-total": 1})
     with pytest.raises(ServiceError, match="1 huecos y la tarea «one» pide 2"):
         flink.submit(params.load("flink", **ENDS, parallelism=2), "one", lambda pipeline: None)
 
@@ -101,7 +101,7 @@ def play(monkeypatch: pytest.MonkeyPatch, failures: list[list[str]], end: str) -
     """Play a job that has failed so at each look; return the requests that change something."""
     changes: list[str] = []
 
-    def ask(params: Any, method: str, path: str) -> dict[str, Any]:
+    def ask(params: Any, path: str, method: str = "GET") -> dict[str, Any]:
         if method == "PATCH":
             changes.append(path)
         if path.endswith("/exceptions"):
@@ -112,7 +112,7 @@ def play(monkeypatch: pytest.MonkeyPatch, failures: list[list[str]], end: str) -
 
     job = flink.Job("a", "one", "RUNNING", 1)
     monkeypatch.setattr(flink, "submit", lambda *given, **options: job)
-    monkeypatch.setattr(flink, "_ask", ask)
+    monkeypatch.setattr(flink, "ask", ask)
     return changes
 
 

@@ -154,6 +154,7 @@ def run(
         ServiceError: the cluster is not up, does not take the job or loses it.
     """
     job = submit(params, name, build, bounded=True)
+    reasons: list[str] = []
     seen = 0
     try:
         while not job.is_over:
@@ -172,7 +173,7 @@ def run(
             cancel(params, job)
         raise
     if job.state != "FINISHED":
-        raise RuntimeError(failure(params, job) or f"Flink: la tarea «{name}» acabó en {job.state}")
+        raise RuntimeError(next(iter(reasons), f"Flink: la tarea «{name}» acabó en {job.state}"))
 
 
 def jobs(params: Params) -> list[Job]:
@@ -210,7 +211,7 @@ def cancel(params: Params, job: Job, timeout: float = 60.0) -> Job:
     """
     deadline = time.monotonic() + timeout
     if not job.is_over:
-        _ask(params, "PATCH", f"/jobs/{job.id}?mode=cancel")
+        ask(params, f"/jobs/{job.id}?mode=cancel", "PATCH")
     while True:
         found = now(params, job)
         if found is None or found.is_over:
@@ -220,28 +221,14 @@ def cancel(params: Params, job: Job, timeout: float = 60.0) -> Job:
         time.sleep(_POLL)
 
 
-def failure(params: Params, job: Job) -> str:
-    """Return why a job failed or was restarted last, as the JobManager tells; else empty.
+def failures(params: Params, job: Job) -> list[str]:
+    """Return why a job failed each time, the last time first, as the JobManager tells.
 
     Raises:
         ServiceError: it does not answer.
     """
-    return next(iter(failures(params, job)), "")
-
-
-def failures(params: Params, job: Job) -> list[str]:
-    """Return why a job failed each time, the last time first."""
     history = ask(params, f"/jobs/{job.id}/exceptions")["exceptionHistory"]["entries"]
     return [str(entry["stacktrace"]) for entry in history]
-
-
-def ask(params: Params, path: str) -> dict[str, Any]:
-    """Return what the JobManager's REST answers.
-
-    Raises:
-        ServiceError: it does not.
-    """
-    return _ask(params, "GET", path)
 
 
 def _check_server(params: Params) -> None:
@@ -258,7 +245,12 @@ def _check_server(params: Params) -> None:
             )
 
 
-def _ask(params: Params, method: str, path: str) -> dict[str, Any]:
+def ask(params: Params, path: str, method: str = "GET") -> dict[str, Any]:
+    """Return what the JobManager's REST answers.
+
+    Raises:
+        ServiceError: it does not, or with an error.
+    """
     where = addresses.address(params.engine.flink_rest, JOB_MANAGER, "rest")
     host = urlsplit(where).netloc
     try:
