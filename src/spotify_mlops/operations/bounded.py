@@ -354,4 +354,4 @@ def _latest_tracks(params: Params, staging: Staging) -> None:
     if predictions is None:
         predictions = pl.DataFrame(schema=PREDICTION_SCHEMA)
     tracks = mongo.Tracks(mongo_database(params), mongo.model_inputs(params.windows))
-    tracks.replace(features, predictions)
+    tracks.replace(*mongo.latest(features, predictions))

@@ -193,6 +193,12 @@ def track_documents(
         }
 
 
+def latest(features: pl.DataFrame, predictions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return, of rows of several windows, those of each track's last."""
+    last = features.sort("window_start").unique(ROW_KEY[1:], keep="last", maintain_order=True)
+    return last, predictions.join(last, on=ROW_KEY, how="semi")
+
+
 class Tracks:
     """The online feature store: the latest features and prediction of each track.
 
@@ -213,12 +219,10 @@ class Tracks:
     def replace(self, features: pl.DataFrame, predictions: pl.DataFrame) -> None:
         """Replace each track's document unless a later window is there already.
 
-        Of several windows of a track the latest counts. The filter is the ``_id`` alone: with the
-        window in it as well, the local server would look at every document for each one.
+        Each track has one row (see ``latest``). The filter is the ``_id`` alone: with the window in
+        it as well, the local server would look at every document for each one.
         """
-        latest = features.sort("window_start").unique(ROW_KEY[1:], keep="last", maintain_order=True)
-        wanted = predictions.join(latest, on=ROW_KEY, how="semi")
-        documents = list(track_documents(latest, wanted, self._inputs))
+        documents = list(track_documents(features, predictions, self._inputs))
         if not self._alone:
             with self._lock:
                 self._stored.clear()

@@ -60,10 +60,12 @@ class _WriteWindowsDoFn(beam.DoFn):
         features, counters, predictions = (pl.concat(each) for each in frames)
         now = clock.now()
         if features.height:
+            several = len(elements) > 1
+            news = mongo.latest(features, predictions) if several else (features, predictions)
             tracks = self._pool.submit(
                 mongo.persistently,
                 self._params.stream,
-                lambda: self._tracks.replace(features, predictions),
+                lambda: self._tracks.replace(*news),
             )
             # Predictions first: somebody waits for them.
             if predictions.height:
