@@ -134,8 +134,9 @@ def lines(found: dict[str, Any]) -> list[str]:
         extent = f", del {file['first'][:10]} al {file['last'][:10]}" if file["first"] else ""
         some = file["countries"]
         countries = ", ".join(some) if len(some) <= 8 else f"{len(some)} países"
+        of = f" ({countries})" if some else ""
         told.append(f"{file['file']}: {file['what']}")
-        told.append(f"  con «ingest {file['source']}» daría {file['told']}{extent} ({countries})")
+        told.append(f"  con «ingest {file['source']}» daría {file['told']}{extent}{of}")
         for reason, rows in file["named"].items():
             told.append(f"  {REASONS[reason][1]}: {'; '.join(rows)}")
         told += [f"  {note}" for note in file["notes"]]

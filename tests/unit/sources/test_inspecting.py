@@ -44,6 +44,12 @@ def test_each_file_is_described_by_its_content(tmp_path: Path) -> None:
     assert "En total: 6 filas, 2 eventos y 4 que se dejan fuera" in told
 
 
+def test_of_a_file_without_a_country_none_are_told(tmp_path: Path) -> None:
+    write(tmp_path, "endsong_0.json", json.dumps([STREAM | {"conn_country": "ZZ"}]))
+    found = sources.inspect_files(params.load("local"), [tmp_path])
+    assert inspecting.lines(found)[1].endswith("daría 0 eventos, 1 sin país (ZZ: 1)")
+
+
 def test_the_command_needs_no_service_and_answers_in_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
