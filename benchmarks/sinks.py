@@ -158,7 +158,6 @@ def _alone(
         job,
         start_of_log(dict.fromkeys(range(params.kafka.partitions), 0)),
         shape.windowing,
-        shape.lags,
         shape.shards,
         raw=1,
     )

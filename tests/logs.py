@@ -6,7 +6,7 @@ import itertools
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,8 +16,10 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from spotify_mlops.domain.events import LOG_COLUMNS, Ahead, decode, encode, encode_heartbeat
+from spotify_mlops.domain.schemas import CROSSING_SCHEMA
 from spotify_mlops.domain.watermark import mark
 from spotify_mlops.pipeline import checkpoint, graph, steps
+from spotify_mlops.pipeline.crossings import crossings, places
 from spotify_mlops.pipeline.job import Job
 from spotify_mlops.pipeline.position import Position, start_of_log
 from spotify_mlops.pipeline.sinks.buffered import BufferedDoFn
@@ -204,7 +206,7 @@ def collecting(
 ) -> Iterator[tuple[MemorySource, graph.Sinks, Run]]:
     """Give a source of a log, sinks for a pipeline that reads it, and what they have got so far."""
     job = f"job-{next(_numbers)}"
-    kept = checkpoint.Tracker(job, start, shape.windowing, shape.lags, shape.shards, raw=1)
+    kept = checkpoint.Tracker(job, start, shape.windowing, shape.shards, raw=1)
     nothing = Output(0, BASE, *(frame.clear() for frame in steps.build([], shape)))
     empty = mark(
         decode(log.clear(), Ahead.of(params.windows)), kept.marks, params.windows.allowed_lateness
@@ -235,6 +237,25 @@ def run_graph(
         graph.build(pipeline, source, start, sinks, ends)
         pipeline.run().wait_until_finish()
     return run
+
+
+def read_again(position: Position, written: list[pl.DataFrame], cut: steps.Shape) -> Position:
+    """Return from where the windows that a position lacks are read, by the written batches."""
+    if position.write_from is None:
+        return position
+    rows = [crossings(batch, cut.windowing) for batch in written]
+    found = pl.concat([pl.DataFrame(schema=CROSSING_SCHEMA), *rows])
+    needed = position.write_from - max(cut.lags, default=0) * cut.windowing.length
+    held = pl.col("log_partition").replace_strict(position.held, return_dtype=pl.Int64)
+    reaching = _extremes(found.filter(pl.col("window_start") >= needed), first=True)
+    before = _extremes(found.filter(pl.col("log_offset") <= held), first=False)
+    offsets, marks = places(reaching, position.held, before)
+    return replace(position, offsets=offsets, marks=marks)
+
+
+def _extremes(rows: pl.DataFrame, first: bool) -> pl.DataFrame:
+    ordered = rows.sort("log_offset", descending=not first)
+    return ordered.unique("log_partition", keep="first", maintain_order=True)
 
 
 def ends_of(log: pl.DataFrame, partitions: int) -> dict[int, int]:

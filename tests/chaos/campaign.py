@@ -70,18 +70,26 @@ class Campaign:
     """Streams one log undisturbed, then as often as asked with faults."""
 
     def __init__(
-        self, log: FixedLog, folder: Path, say: Progress = silent, engine: Mapping[str, Any] = PRISM
+        self,
+        log: FixedLog,
+        folder: Path,
+        say: Progress = silent,
+        engines: Sequence[Mapping[str, Any]] = (PRISM,),
     ) -> None:
-        """Keep logs and switches in ``folder``; ``engine``: the params of what runs the job."""
+        """Keep logs and switches in ``folder``.
+
+        ``engines`` are the params of what runs the job: the first at first, and after each start
+        the next, round and round.
+        """
         self.log = log
-        self._engine = engine
+        self._engines = engines
         self._folder = folder
         self._say = say
         self.reference: dict[str, contents.Content] = {}
 
-    def on(self, engine: Mapping[str, Any]) -> Campaign:
-        """Return this campaign on another engine, compared with the same run."""
-        other = Campaign(self.log, self._folder, self._say, engine)
+    def on(self, *engines: Mapping[str, Any]) -> Campaign:
+        """Return this campaign on other engines, compared with the same run."""
+        other = Campaign(self.log, self._folder, self._say, engines)
         other.reference = self.reference
         return other
 
@@ -99,9 +107,10 @@ class Campaign:
     def _run(
         self, name: str, faults: Sequence[Fault]
     ) -> tuple[Outcome, dict[str, contents.Content]]:
-        settings = self.log.fresh(name, **self._engine)
+        settings = self.log.fresh(name)
         began = time.monotonic()
-        run = _Run(settings, self.log, faults, self._folder / name, self._say)
+        turns = [settings.replace(**engine) for engine in self._engines]
+        run = _Run(turns, self.log, faults, self._folder / name, self._say)
         outcome = Outcome(name, run.done, run.exits)
         run.to_the_end()
         outcome.seconds = round(time.monotonic() - began, 1)
@@ -117,9 +126,14 @@ class _Run:
     """One run: its streaming process is started again, by the same command, until it is done."""
 
     def __init__(
-        self, settings: Params, log: FixedLog, faults: Sequence[Fault], folder: Path, say: Progress
+        self,
+        turns: Sequence[Params],
+        log: FixedLog,
+        faults: Sequence[Fault],
+        folder: Path,
+        say: Progress,
     ) -> None:
-        self._settings = settings
+        self._turns = turns
         self._log = log
         self._waiting = list(faults)
         self._say = say
@@ -176,7 +190,7 @@ class _Run:
         return False
 
     def _look(self) -> None:
-        reached = self._log.share_before(positions.load(self._settings))
+        reached = self._log.share_before(positions.load(self._turns[0]))
         if reached > self._reached:
             self._reached = reached
             if not (self._waiting and reached >= self._waiting[0].at):
@@ -204,7 +218,7 @@ class _Run:
             self._switches.off(fault)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        file = apps.params_file(self._settings)
+        file = apps.params_file(self._turns[len(self.exits) % len(self._turns)])
         command = ["stream", "--until-caught-up", "--params", str(file)]
         with self._output.open("ab") as output:
             return subprocess.Popen(

@@ -80,6 +80,21 @@ def test_whatever_is_killed_the_final_content_is_the_same(runner: campaign.Campa
     assert outcome.kills["worker"] == outcome.kills["task-manager"] == 1
 
 
+@pytest.mark.timeout(900)
+def test_each_start_may_cut_the_work_otherwise(runner: campaign.Campaign) -> None:
+    """Another parallelism, other sources, and Prism in between: each goes on where it stands."""
+    engines = (
+        campaign.FLINK | {"engine_sources": 1, "parallelism": 1},
+        campaign.FLINK | {"engine_sources": 4, "parallelism": 3},
+        campaign.PRISM,
+        campaign.FLINK,
+    )
+    killed = [Fault(share, 0.0, "stream") for share in (0.2, 0.45, 0.7)]
+    outcome = runner.on(*engines).disturbed("flink-turns", killed)
+    assert outcome.differences == []
+    assert outcome.exits == [-9, -9, -9, 0]
+
+
 @pytest.mark.usefixtures("runner")
 def test_a_silent_partition_holds_no_window_open() -> None:
     settings = make(partitions=2, idle_timeout="2s", **campaign.FLINK | {"engine_sources": 2})

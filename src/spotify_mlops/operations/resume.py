@@ -1,8 +1,9 @@
-"""From where a job on an engine with workers of its own reads again: a query on what it wrote.
+"""From where a job reads the log again: a query on what it wrote.
 
-The windows that a run has written are rows of ``spotify_written``; what the raw sinks have is
-what the archive has, which is the last of them; and where a partition reaches a window is a row of
-``spotify_crossings``. The saved position says where the run began.
+Where a partition reaches a window is a row of ``spotify_crossings``. How far the job had come is in
+its saved position; on an engine with workers of its own, that says only where the run began: the
+windows that it has written since are rows of ``spotify_written``, and what the raw sinks have is
+what the archive has, which is the last of them.
 """
 
 from __future__ import annotations
@@ -21,35 +22,56 @@ from ..pipeline.sinks import archive
 
 
 def resumed(params: Params, saved: Position) -> Position:
-    """Return the position after all that the run which began at ``saved`` has written.
+    """Return the position after all that the job of ``saved`` has written.
 
     It is exact whenever it is asked: while the job works, and after any death.
 
     Args:
         params: whose job.
-        saved: where the run began, or what this returned of it before. It comes back as it is
-            where no run on such an engine began there.
+        saved: what was saved of it, or what this returned of it before.
 
     Raises:
         ServiceError: BigQuery does not answer.
         IntegrityError: the archive is not whole.
     """
-    if saved.job is None:
-        return saved
-    archived = archive.coverage(params)
-    held = {p: max(o, archived.get(p, 0)) for p, o in saved.held.items()}
+    held = saved.held
+    if saved.job is not None:
+        archived = archive.coverage(params)
+        held = {p: max(o, archived.get(p, 0)) for p, o in held.items()}
     before = log.last_crossings(params, held)
+    if saved.job is not None:
+        saved = _of_run(params, saved, saved.job, held, before)
+    # Without a window written, a partition has nothing yet: all of them are read again.
+    if saved.write_from is None or not knows_crossings(saved, before):
+        return saved
+    return written_from(params, saved, saved.write_from, before)
+
+
+def knows_crossings(position: Position, before: pl.DataFrame) -> bool:
+    """Tell whether the tables say where windows begin: those of an earlier version do not.
+
+    Args:
+        position: what the raw sinks have.
+        before: what ``log.last_crossings`` gives of that.
+    """
+    known = set(before["log_partition"])
+    marks = dict(position.acknowledged_marks) or position.marks
+    return all(mark is None or p in known for p, mark in marks.items())
+
+
+def _of_run(
+    params: Params, begun: Position, job: str, held: dict[int, int], before: pl.DataFrame
+) -> Position:
+    """Return how far a run has come by what it wrote; ``offsets`` and ``marks`` stay."""
     since = {p: o for p, o in before.select("log_partition", "log_offset").iter_rows()}
-    found = replace(
-        saved,
+    start = begun.write_from
+    return replace(
+        begun,
         acknowledged=held,
         acknowledged_marks=log.marks(params, held, since),
-        witnesses=dict(saved.witnesses) | log.last_records(params, held, since),
+        witnesses=dict(begun.witnesses) | log.last_records(params, held, since),
+        write_from=None if start is None else _written_until(params, job, start),
     )
-    if saved.write_from is None:  # a partition has nothing yet: all of them are read again
-        return found
-    write_from = _written_until(params, saved.job, saved.write_from)
-    return written_from(params, found, write_from, before)
 
 
 def written_from(

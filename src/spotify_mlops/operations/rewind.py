@@ -10,7 +10,7 @@ from ..config.params import Params
 from ..io.bigquery import log
 from ..pipeline.position import Position
 from ..pipeline.sinks import positions
-from .resume import written_from
+from .resume import knows_crossings, written_from
 
 
 def rewind(params: Params, start: datetime) -> Position:
@@ -44,8 +44,7 @@ def rewind(params: Params, start: datetime) -> Position:
 
 def _position(params: Params, saved: Position, start: datetime) -> Position:
     before = log.last_crossings(params, saved.held)
-    known = set(before["log_partition"])
-    if any(mark is not None and p not in known for p, mark in saved.marks.items()):
+    if not knows_crossings(saved, before):
         raise ServiceError(
             f"Las tablas de {params.kafka.topic} son de una versión anterior y no dicen dónde "
             "empieza cada ventana (spotify_crossings): ejecuta antes el cuaderno 03."

@@ -13,7 +13,7 @@ from typing import Any
 from ..config.errors import IntegrityError, ParamsError, ServiceError, is_full_disk, is_outage
 from ..config.params import Params
 from ..config.progress import Progress, silent
-from ..domain.watermark import watermark
+from ..domain.watermark import Marks, watermark
 from ..io import kafka
 from ..io.bigquery import warehouse
 from ..io.local import health
@@ -119,7 +119,8 @@ def _run(
 ) -> StreamSummary:
     began = time.monotonic()
     start = _starting_position(params)
-    offsets, marks = start.offsets, start.marks
+    offsets: Mapping[int, int] = start.held
+    marks: Marks = start.acknowledged_marks or start.marks
     stop = threading.Event()
     windows = restarts = failures = 0
     while not stop.is_set():
@@ -151,7 +152,7 @@ def _run(
             offsets, marks = attempt.reached or (offsets, marks)
     return StreamSummary(
         windows,
-        sum(offsets.values()) - sum(start.offsets.values()),
+        sum(offsets.values()) - sum(start.held.values()),
         watermark(marks, params.windows.allowed_lateness),
         restarts,
         time.monotonic() - began,

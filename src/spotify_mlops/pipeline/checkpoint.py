@@ -1,8 +1,8 @@
-"""What the sinks of a job have acknowledged, and from where to read the log again.
+"""What the sinks of a job have acknowledged: the windows that are written, the records that are.
 
-The log is the state: a job keeps nothing across a restart but a `Position`. The source, the
-sinks and the saved position meet here, in the process that runs them (Prism's LOOPBACK workers
-are threads of it).
+The log is the state: a job keeps nothing across a restart but a `Position`, and where to read again
+for it is a query (`operations.resume`). The source, the sinks and the saved position meet here, in
+the process that runs them (Prism's LOOPBACK workers are threads of it).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar, cast
 
@@ -24,8 +24,6 @@ from .job import Job
 from .position import Position
 
 _T = TypeVar("_T")
-_RECENT = 200
-"""Snapshots that are kept whatever they hold, so that a restart need not go far back."""
 _MOST_WRITTEN = 10_000
 """Written windows that are kept for whoever asks; a job that nobody asks keeps no more."""
 
@@ -53,7 +51,6 @@ class Tracker(Job):
         name: str,
         start: Position,
         windowing: Windowing,
-        lags: Iterable[int],
         shards: int,
         raw: int,
     ) -> None:
@@ -65,25 +62,19 @@ class Tracker(Job):
         super().__init__(name)
         self._lock = threading.Lock()
         self._saving = threading.Lock()
+        self._start = start
         self._windowing = windowing
-        self._reach = windowing.length * max(lags, default=0)
         self._shards = shards
         self._raw = raw
         self._offsets = dict(start.offsets)
         self._marks = dict(start.marks)
         self._acknowledged: dict[str, dict[int, int]] = {}
-        self._floor = start.held
-        self._snapshots = {
-            p: deque([_Snapshot(offset, start.marks[p], keep=True)])
-            for p, offset in start.offsets.items()
-        }
-        self._first: dict[datetime, dict[int, int]] = {}
+        self._claimed: deque[_Claimed] = deque()
+        self._acknowledged_marks = dict(start.acknowledged_marks) or dict(start.marks)
         self._open: set[datetime] = set()
         self._pending: dict[datetime, set[int]] = {}
         self._closed_at: dict[datetime, datetime] = {}
         self._written: deque[WrittenWindow] = deque(maxlen=_MOST_WRITTEN)
-        self._write_from = start.write_from
-        self._log = start.log
         self._witnesses = dict(start.witnesses)
         self._watermark: datetime | None = None
         self.acknowledged_windows = 0
@@ -106,25 +97,11 @@ class Tracker(Job):
         marks: Marks,
         appended: Mapping[int, datetime] | None = None,
     ) -> None:
-        firsts = (
-            timely.group_by("window_start", "partition")
-            .agg(pl.col("offset", "mark").sort_by("offset").first())
-            .sort("offset")
-        )
+        claimed = _Claimed(dict(offsets), dict(marks), dict(appended or {}))
         with self._lock:
-            for window, partition, offset, mark in firsts.iter_rows():
-                if window not in self._first:
-                    self._open.add(window)
-                seen = self._first.setdefault(window, {})
-                if partition not in seen:
-                    seen[partition] = offset
-                    self._snapshots[partition].append(_Snapshot(offset, mark, keep=True))
-            for partition, offset in offsets.items():
-                if offset != self._offsets[partition]:
-                    place = _Snapshot(offset, marks[partition])
-                    place.appended = (appended or {}).get(partition)
-                    self._snapshots[partition].append(place)
-            self._offsets, self._marks = dict(offsets), dict(marks)
+            self._open.update(timely["window_start"].unique())
+            self._claimed.append(claimed)
+            self._offsets, self._marks = claimed.offsets, claimed.marks
 
     def close(self, watermark: datetime) -> set[datetime]:
         with self._lock:
@@ -133,7 +110,7 @@ class Tracker(Job):
             self._open -= closed
             for window in closed:
                 # Earlier ones are written; they are read again for the windows that look back.
-                if self._write_from is None or window >= self._write_from:
+                if self._start.write_from is None or window >= self._start.write_from:
                     self._pending[window] = set(range(self._shards))
                     self._closed_at[window] = clock.now()
             return closed
@@ -197,7 +174,7 @@ class Tracker(Job):
     @property
     def log(self) -> str | None:
         """The identity of the topic that the job reads."""
-        return self._log
+        return self._start.log
 
     @property
     def watermark(self) -> datetime | None:
@@ -231,93 +208,56 @@ class Tracker(Job):
     def _raw_acknowledged(self) -> dict[int, int]:
         if self._raw == 0:
             return dict(self._offsets)
+        floor = self._start.held
         if len(self._acknowledged) < self._raw:
-            return dict(self._floor)
+            return floor
         return {
             partition: max(
-                self._floor.get(partition, 0),
+                floor.get(partition, 0),
                 min(sink.get(partition, 0) for sink in self._acknowledged.values()),
             )
             for partition in self._offsets
         }
 
     def position(self) -> Position:
-        """Return from where a restart loses nothing and doubles nothing."""
+        """Return how far the job has come; where it began to read stays, and is still exact."""
         with self._lock:
             raw = self._raw_acknowledged()
-            write_from = self._next_window()
-            need = dict(raw)
-            if write_from is not None:
-                oldest = write_from - self._reach
-                for window in [w for w in self._first if w < oldest]:
-                    del self._first[window]
-                for firsts in self._first.values():
-                    for partition, offset in firsts.items():
-                        need[partition] = min(need.get(partition, offset), offset)
-            else:
-                need = dict.fromkeys(need, 0)
-            for partition, snapshots in self._snapshots.items():
-                witness = _witness(snapshots, raw[partition])
-                if witness is not None:
-                    self._witnesses[partition] = witness
-                _prune(snapshots, need[partition])
-            places = {p: snapshots[0] for p, snapshots in self._snapshots.items()}
-            return Position(
-                {p: place.offset for p, place in places.items()},
-                {p: place.mark for p, place in places.items()},
-                raw,
-                write_from,
-                {p: _mark_at(snapshots, raw[p]) for p, snapshots in self._snapshots.items()},
-                self._log,
-                dict(self._witnesses),
+            while self._claimed and self._claimed[0].is_in(raw):
+                claimed = self._claimed.popleft()
+                self._acknowledged_marks = claimed.marks
+                for partition, time in claimed.appended.items():
+                    self._witnesses[partition] = claimed.offsets[partition] - 1, time
+            return replace(
+                self._start,
+                acknowledged=raw,
+                write_from=self._next_window(),
+                acknowledged_marks=dict(self._acknowledged_marks),
+                witnesses=dict(self._witnesses),
             )
 
     def _next_window(self) -> datetime | None:
         if self._pending:
             return min(self._pending)
+        begun = self._start.write_from
         if self._watermark is None:
-            return self._write_from
+            return begun
         reached = self._windowing.start(self._watermark)
-        return max(reached, self._write_from) if self._write_from is not None else reached
+        return max(reached, begun) if begun is not None else reached
 
 
-@dataclass
-class _Snapshot:
-    """A place in a partition where reading can begin, with the mark it had there."""
+@dataclass(frozen=True)
+class _Claimed:
+    """A batch that the source has claimed: what follows it, the marks, and the append times."""
 
-    offset: int
-    mark: datetime | None
-    keep: bool = False
-    """A window's first event follows: a restart may need just this place."""
-    appended: datetime | None = None
-    """The append time of the record before it, where a batch ended here."""
+    offsets: dict[int, int]
+    marks: dict[int, datetime | None]
+    appended: dict[int, datetime]
+    """Of the last record of each partition that the batch has records of."""
 
-
-def _prune(snapshots: deque[_Snapshot], need: int) -> None:
-    """Leave as first the last snapshot at or before ``need``; thin out the old ones."""
-    while len(snapshots) > 1 and snapshots[1].offset <= need:
-        snapshots.popleft()
-    if len(snapshots) > 2 * _RECENT:
-        recent = len(snapshots) - _RECENT
-        kept = [s for i, s in enumerate(snapshots) if i == 0 or i >= recent or s.keep]
-        snapshots.clear()
-        snapshots.extend(kept)
-
-
-def _mark_at(snapshots: deque[_Snapshot], offset: int) -> datetime | None:
-    """Return the mark of the last snapshot at or before ``offset``."""
-    for snapshot in reversed(snapshots):
-        if snapshot.offset <= offset:
-            return snapshot.mark
-    return None
-
-
-def _witness(snapshots: deque[_Snapshot], offset: int) -> tuple[int, datetime] | None:
-    """Return the last record below ``offset`` whose append time is known."""
-    for snapshot in reversed(snapshots):
-        if snapshot.offset <= offset and snapshot.appended is not None:
-            return snapshot.offset - 1, snapshot.appended
-    return None
+    def is_in(self, raw: Mapping[int, int]) -> bool:
+        """Tell whether all records up to its end are in the raw sinks."""
+        return all(raw[partition] >= offset for partition, offset in self.offsets.items())
 
 
 _trackers: weakref.WeakValueDictionary[str, Tracker] = weakref.WeakValueDictionary()

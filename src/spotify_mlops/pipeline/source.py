@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -85,26 +85,33 @@ class LogSource:
         """Return what a reader gives next of what is to be read, decoded."""
         return steps.keep_dead_letters(position.before_end(reader.poll()), self.dead_letters)
 
-    def floor(self, position: LogPosition) -> datetime | None:
+    def floor(
+        self, position: LogPosition, stopped: Callable[[], bool] = lambda: False
+    ) -> datetime | None:
         """Return the start of the first window in which an event of the log can be in time.
 
         Each partition's events are in time from its mark less the lateness on, and the first
-        record of one without a mark sets it. It waits for that record. None where a bounded log
-        ends before a partition has one: no window of it is ever closed.
+        record of one without a mark sets it. It waits for that record, until ``stopped`` says
+        so. None where a bounded log ends before a partition has one: no window of it is ever
+        closed.
         """
         firsts = dict(position.times)
         unknown = {p: position.offsets[p] for p, mark in firsts.items() if mark is None}
         if unknown:
-            firsts |= self._first_marks(replace(position, offsets=unknown))
+            firsts |= self._first_marks(replace(position, offsets=unknown), stopped)
         reached = watermark(firsts, self.params.windows.allowed_lateness)
         return None if reached is None else self.shape.windowing.start(reached)
 
-    def _first_marks(self, left: LogPosition) -> dict[int, datetime | None]:
+    def _first_marks(
+        self, left: LogPosition, stopped: Callable[[], bool]
+    ) -> dict[int, datetime | None]:
         """Return what the first record that is no dead letter sets the marks to."""
         found: dict[int, datetime | None] = dict.fromkeys(left.offsets)
         reader = Prefetcher(self.open(left.offsets), self.params)
         with contextlib.closing(reader):
             while any(time is None and not left.ended(p) for p, time in found.items()):
+                if stopped():
+                    break
                 batch = self.poll(reader, left)
                 read = batch.group_by("partition").agg(pl.col("offset").last() + 1).rows()
                 marking = batch.filter(pl.col("kind") != Kind.DEAD_LETTER)

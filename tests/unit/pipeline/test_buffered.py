@@ -43,7 +43,7 @@ def job() -> checkpoint.Tracker:
 
 def tracker(name: str) -> checkpoint.Tracker:
     start = start_of_log({0: 0})
-    return checkpoint.Tracker(name, start, Windowing(timedelta(hours=1)), [1], shards=1, raw=1)
+    return checkpoint.Tracker(name, start, Windowing(timedelta(hours=1)), shards=1, raw=1)
 
 
 def batch(first: int, *, bad: bool = False) -> pl.DataFrame:

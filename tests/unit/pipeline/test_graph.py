@@ -20,6 +20,7 @@ from logs import (
     event_log,
     features_of,
     random_events,
+    read_again,
     records_of,
     run_graph,
     to_log,
@@ -131,7 +132,8 @@ def interrupt(
         begin = output.end - cut.buckets.length
         pending = run.progress.pending(output.shard, begin, output.end)
         run.progress.acknowledge_windows(output.shard, pending)
-    return Position.from_json(run.progress.position().to_json())
+    position = Position.from_json(run.progress.position().to_json())
+    return read_again(position, batches, cut)
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +158,9 @@ def test_a_restart_writes_what_is_missing_and_nothing_else(log: pl.DataFrame, at
     first = run_graph(log[: int(log.height * at)].sort("partition", "offset"), settings, cut)
     first.progress.acknowledge_raw("Collect", first.progress.offsets)
     first.progress.acknowledge_all()
-    position = first.progress.position()
+    position = read_again(first.progress.position(), first.batches, cut)
     assert position.write_from is not None
+    assert sum(position.offsets.values()) > 0
     second = run_graph(log, settings, cut, start=position)
     assert second.features["window_start"].min() >= position.write_from
     both = features_of([*first.outputs, *second.outputs])

@@ -26,7 +26,7 @@ from ...config.progress import Progress, silent
 from ...config.references import LOCAL
 from ...io import addresses
 from ...io.http import peers
-from ...io.local import tls
+from ...io.local import state, tls
 
 JOB_MANAGER, JOB_SERVER, WORKERS = "flink", "flink-jobs", "flink-workers"
 """The local services, as ``up`` names them."""
@@ -201,6 +201,26 @@ def status(params: Params, name: str) -> Job | None:
         ServiceError: it does not answer.
     """
     return next((job for job in jobs(params) if job.name == name), None)
+
+
+def stream_name(params: Params) -> str:
+    """Return the name of the params' streaming job on the cluster."""
+    return f"stream-{params.kafka.topic}-{params.bigquery.dataset}"
+
+
+def end_unwatched(params: Params, say: Progress) -> None:
+    """End the streaming job that whoever sent it left behind, and wait until it has ended.
+
+    Raises:
+        ServiceError: the JobManager does not answer, so that nobody knows whether there is one.
+    """
+    record = state.get(JOB_MANAGER)
+    if params.engine.flink_rest == LOCAL and (record is None or record.pid is None):
+        return  # its cluster was taken down, and the job with it
+    left = status(params, stream_name(params))
+    if left is not None and not left.is_over:
+        say("En Flink sigue una tarea que nadie vigila: se cancela")
+        cancel(params, left)
 
 
 def cancel(params: Params, job: Job, timeout: float = 60.0) -> Job:

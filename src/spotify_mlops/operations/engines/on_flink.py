@@ -82,35 +82,31 @@ class FlinkAttempt:
     def run(self, start: Position, stop: threading.Event, say: Progress) -> None:
         """Run as `attempt.Attempt` says."""
         answering.require(self._params)
-        name = f"stream-{self._params.kafka.topic}-{self._params.bigquery.dataset}"
-        earlier = flink.status(self._params, name)
-        if earlier is not None and not earlier.is_over:
-            say("En Flink sigue una tarea que nadie vigila: se cancela y se envía otra")
-            flink.cancel(self._params, earlier)
+        flink.end_unwatched(self._params, say)
         start = resumed(self._params, start)
         with ExitStack() as beside:
             if self._ends is None:
                 beside.enter_context(heartbeats.kept_up(self._params))
+            beside.enter_context(ready(stop, say))
             source = self._source(start)
-            start = self._begin(source, start, say)
-            if not self._is_complete(start):
+            start = self._begin(source, start, stop, say)
+            if not (stop.is_set() or self._is_complete(start)):
                 beside.enter_context(telemetry.told(self._params, self))
                 beside.enter_context(housekeeping.kept(self._params))
-                self._send(name, source, start, stop, say)
+                self._send(source, start, stop, say)
         self._advance()
         closed = rows.closed_rows(self.written_until, clock.now())
         appending.append(self._params, tables.CLOSED, closed)
 
     def _send(
-        self, name: str, source: LogSource, start: Position, stop: threading.Event, say: Progress
+        self, source: LogSource, start: Position, stop: threading.Event, say: Progress
     ) -> None:
         """Have Flink do it, to the end or to a signal."""
         say("Enviando la tarea a Flink")
         build = partial(graph.build, source=source, start=start, sinks=self._sinks, ends=self._ends)
-        job = flink.submit(self._params, name, build)
+        job = flink.submit(self._params, flink.stream_name(self._params), build)
         try:
-            with ready(stop, say):
-                self._watch(job, stop, say)
+            self._watch(job, stop, say)
         finally:
             with suppress(ServiceError):  # of a Flink that is away nothing goes on
                 flink.cancel(self._params, job)
@@ -122,12 +118,14 @@ class FlinkAttempt:
         shape = Shape.of(self._params.windows, sources=sources)
         return LogSource(job, self._params, shape, dead_letters=known)
 
-    def _begin(self, source: LogSource, start: Position, say: Progress) -> Position:
+    def _begin(
+        self, source: LogSource, start: Position, stop: threading.Event, say: Progress
+    ) -> Position:
         """Save where the run begins: what it writes goes on from there."""
         if start.write_from is None:
             say("Buscando la primera ventana: hace falta un registro de cada partición")
             whole = LogPosition.at(start.offsets, start.marks, self._ends)
-            start = replace(start, write_from=source.floor(whole))
+            start = replace(start, write_from=source.floor(whole, stop.is_set))
         start = replace(
             start,
             job=source.job.name,

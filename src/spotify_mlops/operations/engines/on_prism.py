@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
@@ -24,7 +25,8 @@ from ...pipeline.sinks import positions, rows, same_log
 from ...pipeline.source import CREDIT, LogSource, forget
 from ...pipeline.steps import Shape
 from .. import dead_letters, heartbeats, housekeeping, lag, telemetry
-from . import prism
+from ..resume import resumed
+from . import flink, prism
 from .attempt import JobError, Order, job_error, last_line, ready
 
 DRAIN_SECONDS = 10.0
@@ -58,9 +60,13 @@ class PrismAttempt:
     def run(self, start: Position, stop: threading.Event, say: Progress) -> None:
         """Run as `attempt.Attempt` says."""
         answering.require(self._params)
+        if start.job is not None:
+            flink.end_unwatched(self._params, say)
+        start = replace(resumed(self._params, start), job=None)
+        positions.save(self._params, start)  # what a run elsewhere wrote counts no more
         shape = Shape.of(self._params.windows)
         tracker = checkpoint.Tracker(
-            self._name, start, shape.windowing, shape.lags, shape.shards, raw=len(self._sinks.raw)
+            self._name, start, shape.windowing, shape.shards, raw=len(self._sinks.raw)
         )
         self._tracker = tracker
         runner = prism.runner()
