@@ -151,6 +151,26 @@ public final class MongoWireServer {
             // It is there: the collection has just put the document.
         }
 
+        /** What a query that asks for more than the {@code _id} asks of this index. */
+        private static Document ofId(Document query) {
+            String id = Constants.ID_FIELD;
+            return query.containsKey(id) ? new Document(id, query.get(id)) : query;
+        }
+
+        /**
+         * The backend's looks at each document when a query has another field beside; the
+         * collection compares the one that is found with all of the query.
+         */
+        @Override
+        public synchronized boolean canHandle(Document query) {
+            return super.canHandle(ofId(query));
+        }
+
+        @Override
+        public synchronized Iterable<Object> getPositions(Document query) {
+            return super.getPositions(ofId(query));
+        }
+
         @Override
         protected boolean putKeyPosition(KeyValue key, Object position) {
             return true;

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -14,6 +16,7 @@ from stored import START
 
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import ServiceError
+from spotify_mlops.domain.schemas import PREDICTION_SCHEMA
 from spotify_mlops.io.local import state
 from spotify_mlops.io.mongo.clients import database as mongo_database
 from spotify_mlops.pipeline.sinks import mongo
@@ -54,6 +57,33 @@ def test_a_large_range_is_deleted_whole_and_a_part_of_it_is_not(
     assert events.delete_many({"text": "x" * 200}).deleted_count == 500
 
 
+def test_of_two_that_write_at_once_the_later_window_stays(local_params: MakeParams) -> None:
+    """As when a worker that was taken for dead still writes."""
+    database = mongo_database(local_params())
+    tracks = [f"t{number}" for number in range(1_500)]
+    none = pl.DataFrame(schema=PREDICTION_SCHEMA)
+
+    def write(hours: Iterable[int]) -> None:
+        for hour in hours:
+            rows = pl.DataFrame({"track_id": tracks}).select(
+                pl.lit(START + timedelta(hours=hour)).alias("window_start"),
+                pl.lit("ES").alias("country"),
+                "track_id",
+                pl.lit(None, pl.String).alias("track_name"),
+                pl.lit(None, pl.String).alias("artist_name"),
+                pl.lit(float(hour)).alias("n"),
+            )
+            mongo.replace_tracks(database, ["n"], rows, none)
+
+    with ThreadPoolExecutor(2) as writers:
+        for written in [writers.submit(write, hours) for hours in ([0, 3, 4], [2, 1, 5, 0])]:
+            written.result()
+    found = list(database["tracks"].find())
+    assert len(found) == len(tracks)
+    assert {document["features"]["n"] for document in found} == {5.0}
+    assert {document["window_start"] for document in found} == {START + timedelta(hours=5)}
+
+
 def test_mongo_documents_are_found_changed_and_unique(local_params: MakeParams) -> None:
     kept = mongo_database(local_params())["kept"]
     kept.insert_many([{"_id": f"{i:02d}", "n": i, "deep": {"a": [1, None]}} for i in range(20)])
@@ -68,6 +98,9 @@ def test_mongo_documents_are_found_changed_and_unique(local_params: MakeParams) 
         return [document["_id"] for document in kept.find(query).sort("n")]
 
     assert ids({"_id": {"$in": ["03", "absent", "01"]}}) == ["01", "03"]
+    assert ids({"_id": {"$in": ["03", "absent", "01"]}, "n": {"$gt": 1}}) == ["03"]
+    assert ids({"_id": "03", "n": {"$gt": 3}}) == []
+    assert ids({"_id": {"$gte": "18"}, "n": {"$lt": 20}}) == ["18", "19"]
     assert ids({"_id": {"$regex": "^1[89]"}}) == ["18", "19"]
     assert ids({"n": {"$gt": 18}}) == ["19", "new", 5]
     assert [d["_id"] for d in kept.find().sort("$natural", -1).limit(2)] == [5, "new"]

@@ -120,7 +120,7 @@ def test_an_older_window_never_replaces_a_newer_one(world: World) -> None:
     features = content(settings, tables.features(settings.windows))
     oldest = features.filter(pl.col("window_start") == pl.col("window_start").min())
     none = content(settings, tables.PREDICTIONS).clear()
-    mongo.Tracks(database, mongo.model_inputs(settings.windows)).replace(oldest, none)
+    mongo.replace_tracks(database, mongo.model_inputs(settings.windows), oldest, none)
     after = {document["_id"]: document for document in database["tracks"].find()}
     gone = {name for name, document in before.items() if after[name] != document}
     assert gone == set()

@@ -353,5 +353,5 @@ def _latest_tracks(params: Params, staging: Staging) -> None:
     predictions = staging.read("spotify_predictions")
     if predictions is None:
         predictions = pl.DataFrame(schema=PREDICTION_SCHEMA)
-    tracks = mongo.Tracks(mongo_database(params), mongo.model_inputs(params.windows))
-    tracks.replace(*mongo.latest(features, predictions))
+    news = mongo.latest(features, predictions)
+    mongo.replace_tracks(mongo_database(params), mongo.model_inputs(params.windows), *news)

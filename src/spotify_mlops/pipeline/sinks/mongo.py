@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -146,13 +146,8 @@ def insert_events(database: Database[dict[str, Any]], events: pl.DataFrame) -> N
 def _insert(
     database: Database[dict[str, Any]], rows: Iterable[tuple[str, datetime, bytes]]
 ) -> None:
-    try:
+    with _but_duplicates():
         database["events"].insert_many(map(_document, rows), ordered=False)
-    except BulkWriteError as error:
-        failures = error.details["writeErrors"]
-        others = [failure for failure in failures if failure["code"] != _DUPLICATE_KEY]
-        if others or error.details["writeConcernErrors"]:
-            raise
 
 
 def prune_events(database: Database[dict[str, Any]], before: datetime) -> int:
@@ -199,58 +194,44 @@ def latest(features: pl.DataFrame, predictions: pl.DataFrame) -> tuple[pl.DataFr
     return last, predictions.join(last, on=ROW_KEY, how="semi")
 
 
-class Tracks:
-    """The online feature store: the latest features and prediction of each track.
+def replace_tracks(
+    database: Database[dict[str, Any]],
+    inputs: Sequence[str],
+    features: pl.DataFrame,
+    predictions: pl.DataFrame,
+) -> None:
+    """Replace each track's document unless that of a later window is there already.
 
-    Safe to use from several threads. Where a run of a job has one alone, it knows which windows
-    are stored without asking for a track twice.
+    Each track has one row (see ``latest``). The server decides, whoever else writes meanwhile: of
+    a later window the filter finds no document, and the insert that follows is a duplicate.
+
+    Raises:
+        pymongo.errors.PyMongoError: the server refuses one for another reason, or is away.
     """
-
-    def __init__(
-        self, database: Database[dict[str, Any]], inputs: Sequence[str], *, alone: bool = True
-    ) -> None:
-        """Write to ``tracks`` of a database, with these features; ``alone``: nobody else does."""
-        self._alone = alone
-        self._collection = database["tracks"]
-        self._inputs = inputs
-        self._stored: dict[str, datetime] = {}
-        self._lock = threading.Lock()
-
-    def replace(self, features: pl.DataFrame, predictions: pl.DataFrame) -> None:
-        """Replace each track's document unless a later window is there already.
-
-        Each track has one row (see ``latest``). The filter is the ``_id`` alone: with the window in
-        it as well, the local server would look at every document for each one.
-        """
-        documents = list(track_documents(features, predictions, self._inputs))
-        if not self._alone:
-            with self._lock:
-                self._stored.clear()
-        for start in range(0, len(documents), _BULK):
-            part = documents[start : start + _BULK]
-            with self._lock:
-                self._learn(document["_id"] for document in part)
-                newer = [
-                    document
-                    for document in part
-                    if self._stored.get(document["_id"], document["window_start"])
-                    <= document["window_start"]
-                ]
-                if newer:
-                    self._collection.bulk_write(
-                        [ReplaceOne({"_id": new["_id"]}, new, upsert=True) for new in newer],
-                        ordered=False,
-                    )
-                self._stored.update((new["_id"], new["window_start"]) for new in newer)
-
-    def _learn(self, names: Iterable[str]) -> None:
-        unknown = [name for name in names if name not in self._stored]
-        if unknown:
-            found = self._collection.find({"_id": {"$in": unknown}}, {"window_start": True})
-            self._stored.update(
-                (document["_id"], document["window_start"].replace(tzinfo=UTC))
-                for document in found
+    documents = list(track_documents(features, predictions, inputs))
+    for start in range(0, len(documents), _BULK):
+        replacing = [
+            ReplaceOne(
+                {"_id": new["_id"], "window_start": {"$lte": new["window_start"]}},
+                new,
+                upsert=True,
             )
+            for new in documents[start : start + _BULK]
+        ]
+        with _but_duplicates():
+            database["tracks"].bulk_write(replacing, ordered=False)
+
+
+@contextmanager
+def _but_duplicates() -> Iterator[None]:
+    """Let a command fail as it does, but where only documents are refused that are there."""
+    try:
+        yield
+    except BulkWriteError as error:
+        failures = error.details["writeErrors"]
+        others = [failure for failure in failures if failure["code"] != _DUPLICATE_KEY]
+        if others or error.details["writeConcernErrors"]:
+            raise
 
 
 def kept_from(watermark: datetime | None, retention: timedelta) -> datetime:

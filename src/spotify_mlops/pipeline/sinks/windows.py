@@ -34,12 +34,8 @@ class _WriteWindowsDoFn(beam.DoFn):
         self._predictions = Appender(self._params, tables.PREDICTIONS)
         self._counters = Appender(self._params, tables.COUNTERS)
         self._written = Appender(self._params, tables.WRITTEN)
-        tracks = mongo.Tracks(
-            mongo_database(self._params),
-            mongo.model_inputs(self._params.windows),
-            alone=self._job.holds,
-        )
-        self._tracks = self._job.shared("tracks", tracks)
+        self._database = mongo_database(self._params)
+        self._inputs = mongo.model_inputs(self._params.windows)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="tracks")
 
         self._waiting: list[PredictedRows] = []
@@ -65,7 +61,7 @@ class _WriteWindowsDoFn(beam.DoFn):
             tracks = self._pool.submit(
                 mongo.persistently,
                 self._params.stream,
-                lambda: self._tracks.replace(*news),
+                lambda: mongo.replace_tracks(self._database, self._inputs, *news),
             )
             # Predictions first: somebody waits for them.
             if predictions.height:
