@@ -85,7 +85,7 @@ def test_each_start_may_cut_the_work_otherwise(runner: campaign.Campaign) -> Non
     """Another parallelism, other sources, and Prism in between: each goes on where it stands."""
     engines = (
         campaign.FLINK | {"engine_sources": 1, "parallelism": 1},
-        campaign.FLINK | {"engine_sources": 4, "parallelism": 3},
+        campaign.FLINK | {"engine_sources": 4, "parallelism": 3, "task_managers": 3},
         campaign.PRISM,
         campaign.FLINK,
     )
