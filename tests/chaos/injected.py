@@ -31,7 +31,7 @@ WRITERS: dict[str, tuple[Any, str]] = {
     "append": (appending.Appender, "append"),
     "letters": (dead_letters.DeadLetterTopic, "publish"),
     "events": (mongo, "insert_events"),
-    "tracks": (mongo.Tracks, "replace"),
+    "tracks": (mongo, "replace_tracks"),
     "archive": (files, "write_parquet"),
 }
 """Name of a switch to the function of the sinks that writes."""
