@@ -9,6 +9,7 @@ from apache_beam.options.pipeline_options import PortableOptions, StandardOption
 
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import ParamsError, ServiceError
+from spotify_mlops.config.params import Params
 from spotify_mlops.operations import stream
 from spotify_mlops.operations.engines import flink
 
@@ -74,6 +75,28 @@ def test_cancelling_waits_for_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = flink.cancel(settings, flink.Job("a", "one", "RUNNING", 1))
     assert ended.state == "CANCELED"
     assert asked.count(("PATCH", "/jobs/a?mode=cancel")) == 1
+
+
+def test_a_job_that_nobody_watches_is_ended(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = iter(["RUNNING", "CANCELING", "CANCELED", "CANCELED"])
+    changes: list[str] = []
+
+    def ask(params: Params, path: str, method: str = "GET") -> dict[str, Any]:
+        if method == "PATCH":
+            changes.append(path)
+            return {}
+        name = flink.stream_name(params)
+        return {"jobs": [{"jid": "a", "name": name, "state": next(states), "start-time": 1}]}
+
+    monkeypatch.setattr(flink, "ask", ask)
+    told: list[str] = []
+    for _ in range(2):  # the second time it is over
+        flink.end_unwatched(params.load("local", **ENDS), told.append)
+    assert (changes, len(told)) == (["/jobs/a?mode=cancel"], 1)
+    # A local cluster that is down has nothing to be asked of.
+    monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path))
+    flink.end_unwatched(params.load("flink"), told.append)
+    assert next(states, None) is None and len(told) == 1
 
 
 def test_the_live_job_runs_on_no_other_engine_and_says_so() -> None:

@@ -20,6 +20,16 @@ HOUR = timedelta(hours=1)
 START = datetime(2026, 1, 5, tzinfo=UTC)
 
 
+def test_tables_that_say_nothing_of_windows_leave_the_position_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An earlier version wrote no crossings, and where to read with the position."""
+    none = pl.DataFrame(schema=CROSSING_SCHEMA)
+    monkeypatch.setattr(log, "last_crossings", lambda params, held: none)
+    saved = Position({0: 60}, {0: START}, {0: 95}, START + 7 * HOUR, {0: START + HOUR})
+    assert resumed(params.load("local"), saved) == saved
+
+
 def test_a_run_that_went_on_from_there_is_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

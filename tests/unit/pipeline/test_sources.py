@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from agreement import settings_of, shape_of
 from drawn import logs
-from logs import BASE, event_log, random_events, run_graph
+from logs import BASE, collecting, event_log, random_events, run_graph
 from oracle import Rules
 from spotify_mlops.config.errors import IntegrityError
 from spotify_mlops.domain.events import Ahead, decode
 from spotify_mlops.domain.watermark import mark
+from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.pipeline import steps
+from spotify_mlops.pipeline.position import start_of_log
 from spotify_mlops.pipeline.restriction import LogPosition
 from thorough import examples
 
@@ -68,6 +70,18 @@ def test_each_partition_is_of_one_source() -> None:
     assert [sorted(part.offsets) for part in parts] == [[0, 3], [1, 4], [2]]
     assert [part.source for part in parts] == [0, 1, 2]
     assert {part.floor_time for part in parts} == {BASE}
+
+
+def test_the_first_window_is_waited_for_until_somebody_says_stop() -> None:
+    log = event_log(random_events(60, 3600, seed=1), None, 1)
+    start = start_of_log({0: 0, 1: 0})
+    looks = iter([False, False, True])
+    with collecting(log, settings_of(RULES, 7), shape_of(RULES, 2, 1, 2), start) as (source, _, _):
+        empty = LogPosition.at(start.offsets, start.marks, None)
+        assert source.floor(empty, lambda: next(looks)) is None
+        assert next(looks, None) is None
+        first = source.floor(LogPosition.at({0: 0}, {0: None}, None))
+    assert first == Windowing(RULES.window, RULES.window_offset).start(BASE - RULES.lateness)
 
 
 @pytest.fixture
