@@ -14,8 +14,13 @@ from .campaign import Outcome
 from .faults import SWITCHED
 
 NAMES = {
-    "stream": "el proceso de streaming (y con él sus trabajadores de Beam, que son hilos suyos)",
+    "stream": "el proceso de streaming (en Prism, y con él sus trabajadores de Beam)",
     "prism": "Prism",
+    "worker": "un trabajador de Python de Flink",
+    "task-manager": "un TaskManager",
+    "job-manager": "el JobManager",
+    "job-server": "el servidor de tareas de Beam",
+    "pool": "el proceso que reparte los trabajadores",
     "kafka": "Kafka",
     "bigquery": "el emulador de BigQuery",
     "mongo": "el servidor de MongoDB",
@@ -57,7 +62,8 @@ def text(found: dict[str, Any]) -> str:
         f"y {found['injections']['total']} fallos inyectados:",
     ]
     for counts in (found["kills"], found["injections"]):
-        lines += [f"  {counts[name]:>4}  {NAMES[name]}" for name in NAMES if name in counts]
+        named = [name for name in counts if name != "total"]
+        lines += [f"  {counts[name]:>4}  {NAMES[name]}" for name in sorted(named, key=_place)]
     for outcome in found["outcomes"]:
         restarts = len(outcome["exits"]) - 1
         verdict = "igual" if outcome["equal"] else "DISTINTA"
@@ -82,6 +88,10 @@ def write(found: dict[str, Any], folder: Path) -> Path:
     path = folder / "chaos.json"
     path.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def _place(name: str) -> int:
+    return list(NAMES).index(name)
 
 
 def _number(value: int) -> str:
