@@ -38,9 +38,9 @@ bench: $(STAMP) ## Mide el rendimiento, con sus referencias en la misma ejecuci√
 	@for figure in pipeline freshness endpoint sinks growth backlog engines dashboard; do \
 		$(BIN)/python -m spotify_mlops bench $$figure --params $(PARAMS) || exit $$?; done
 
-chaos: $(STAMP) ## Mata procesos a mitad y compara el resultado (ENGINE=, SEED=, EVENTS=, RUNS=, KILLS=, NOTEBOOKS=)
+chaos: $(STAMP) ## Mata procesos a mitad y compara el resultado (ENGINE=, SEED=, EVENTS=, RUNS=, KILLS=, NOTEBOOKS=, OUTAGE=)
 	@PYTHONPATH=tests $(BIN)/python -m chaos --engine $(or $(ENGINE),prism) --seed $(or $(SEED),7) --events $(or $(EVENTS),520000) \
-		--runs $(or $(RUNS),2) --kills $(or $(KILLS),64) --notebooks $(or $(NOTEBOOKS),6)
+		--runs $(or $(RUNS),2) --kills $(or $(KILLS),64) --notebooks $(or $(NOTEBOOKS),6) --outage $(or $(OUTAGE),60)
 
 soak: $(STAMP) ## Un mes simulado de todo en marcha: mide lo que crece por d√≠a (DAYS=, CLOCK=)
 	@PYTHONPATH=tests $(BIN)/python -m chaos.soak --days $(or $(DAYS),30) --clock $(or $(CLOCK),3600)
