@@ -52,13 +52,6 @@ def ingest(
     )
 
 
-@pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Log:
-    found = Log()
-    found.patch(monkeypatch)
-    return found
-
-
 def profile(**changes: Any) -> Params:
     return params.load("local", partitions=PARTITIONS, allowed_lateness="2h", **changes)
 

@@ -16,13 +16,11 @@ from memory_log import PARTITIONS, KilledError, Log
 from source_files import read, write
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import ParamsError, ServiceError
-from spotify_mlops.config.params import Params
 from spotify_mlops.io.webapi import AwayError, CredentialsError, LimitError
 from spotify_mlops.sources import manifest
-from spotify_mlops.sources.webapi import ingest_webapi
 from spotify_mlops.sources.webapi.polls import too_slow
+from webapi_ingest import LIST, SLOT, START, events, ingest, profile
 from webapi_server import (
-    ENVIRONMENT,
     NEW_RELEASES,
     RECENT,
     Asked,
@@ -35,59 +33,8 @@ from webapi_server import (
     page,
     played,
     search,
-    serving,
     track,
 )
-
-START = datetime(2026, 5, 1, 10, 7, tzinfo=UTC)
-SLOT = datetime(2026, 5, 1, 10, tzinfo=UTC)
-LIST = "37i9dQZEVXbOa2lmxNORXQ"
-
-
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[WebApi]:
-    monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path))
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    with serving() as found:
-        yield found
-
-
-@pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Log:
-    found = Log()
-    found.patch(monkeypatch)
-    return found
-
-
-def profile(api: WebApi, **changes: Any) -> Params:
-    small: dict[str, Any] = {
-        "countries": ["CO", "ES"],
-        "partitions": PARTITIONS,
-        "webapi_address": api.address,
-        "webapi_queries": ["genre:pop"],
-        "webapi_new_releases": False,
-    }
-    return params.load("local", **small | changes)
-
-
-def ingest(settings: Params, hands: Hands | None = None, **more: Any) -> dict[str, Any]:
-    hands = hands or Hands(START)
-    summary = ingest_webapi(settings, clock=hands.clock(), pause=1e-4, **more)
-    json.dumps(summary)
-    assert summary["items"] == summary["events"] + sum(summary["left_out"].values())
-    assert summary["events"] == sum(
-        summary[name] for name in ("published", "skipped", "late_left_out")
-    )
-    return summary
-
-
-def events(log: Log, settings: Params) -> pl.DataFrame:
-    """Return the events of the log, by time, country, kind and track."""
-    found = log.read(settings)
-    assert found.filter(kind="dead_letter").is_empty()
-    key = ("event_time", "country", "event_type", "track_id")
-    return found.filter(kind="event").sort(key)
 
 
 def test_each_endpoint_gives_its_kind_in_the_market_that_was_asked(api: WebApi, log: Log) -> None:
