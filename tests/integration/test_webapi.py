@@ -18,9 +18,11 @@ from test_topic import read
 from worlds import command, content
 
 from hands import Hands
+from spotify_mlops.config.errors import ParamsError
 from spotify_mlops.config.params import Params
 from spotify_mlops.domain.events import Ahead, decode
 from spotify_mlops.io.bigquery import tables
+from spotify_mlops.model import dataset
 from spotify_mlops.operations import apps, audit, bounded
 from spotify_mlops.sources import manifest
 from spotify_mlops.sources.webapi import ingest_webapi
@@ -81,6 +83,9 @@ def test_live_polls_close_windows_that_the_graph_writes(
     rows = content(settings, tables.features(settings.windows))
     windows = [START + timedelta(hours=hour) for hour in range(HOURS - 1)]
     assert set(windows) <= set(rows["window_start"].unique())
+    with pytest.raises(ParamsError, match="webapi_training_allowed=true"):
+        dataset.read(settings)
+    assert dataset.read(settings.replace(webapi_training_allowed=True))[0].height == rows.height
     again = Hands(hands.time - timedelta(minutes=15))
     Answers(settings, lambda: again.time).install(api)
     repeated = ingest_webapi(settings, clock=again.clock())

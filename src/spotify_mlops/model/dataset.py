@@ -11,6 +11,7 @@ from typing import cast
 import numpy as np
 import polars as pl
 
+from ..config import content
 from ..config.errors import ParamsError
 from ..config.params import Params
 from ..config.sections import Model, Windows
@@ -34,9 +35,25 @@ def read(params: Params) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the features and the labels of the dataset, each key once: what models learn from.
 
     Raises:
+        ParamsError: the dataset has content of the Web API, and training on it is not allowed.
         google.api_core.exceptions.GoogleAPICallError: the tables are not there.
     """
+    check_content(params)
     return read_features(params), read_labels(params)
+
+
+def check_content(params: Params) -> None:
+    """Refuse to train on content of the Web API, unless the params say that it is allowed.
+
+    Raises:
+        ParamsError: the dataset has some, or is to have.
+    """
+    content.check_training(params)
+    if not params.webapi.training_allowed:
+        some = "SELECT 1 FROM `{dataset}.spotify_events_rows` WHERE source = @source LIMIT 1"
+        sql = f"SELECT COUNT(*) FROM ({some})"
+        found = bigquery.query(params, sql, source="webapi").item()
+        content.check_training(params, found=bool(found))
 
 
 def read_features(params: Params) -> pl.DataFrame:

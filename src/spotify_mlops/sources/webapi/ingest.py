@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from ...config.content import POLICY
 from ...config.errors import ServiceError, UserError
 from ...config.params import Params
 from ...config.progress import Progress, silent
@@ -23,11 +24,6 @@ from ..stopping import stopping
 from .answers import SOURCE
 from .memory import Memory
 from .polls import Poll, Poller, too_slow
-
-POLICY = (
-    "La política de desarrolladores de Spotify (III.14) prohíbe entrenar modelos con su contenido: "
-    "entrenar con él pide webapi_training_allowed: true, para quien tenga permiso."
-)
 
 
 def ingest_webapi(
