@@ -59,14 +59,20 @@ predicción lleva su probabilidad para que alguien la juzgue.
 {params.model.horizon}; retardos {", ".join(map(str, params.windows.lags))}."""
 
 
+_ORIGINS = {
+    "simulator": "**Los datos son sintéticos**: los produjo el simulador de este proyecto. Las "
+    "cifras dicen cómo funciona el método, no cómo es el mercado.",
+    "charts": "Los datos son listas semanales reales publicadas por país: solo las canciones que "
+    "entraron en la lista se ven, y salir de ella cuenta como Baja.",
+    "webapi": "Los datos son lo que enseñó la Web API de Spotify en cada país cuando se le "
+    "preguntó: lo que no se preguntó no se ve. Su política de desarrolladores (III.14) prohíbe "
+    "entrenar con ese contenido sin permiso; quien entrenó dijo tenerlo "
+    "(`webapi_training_allowed`).",
+}
+
+
 def _data(params: Params, boundaries: dict[str, str], training: dict[str, Any]) -> str:
-    synthetic = (
-        "**Los datos son sintéticos**: los produjo el simulador de este proyecto. Las cifras dicen "
-        "cómo funciona el método, no cómo es el mercado."
-        if params.sources.source == "simulator"
-        else "Los datos son listas semanales reales publicadas por país: solo las canciones que "
-        "entraron en la lista se ven, y salir de ella cuenta como Baja."
-    )
+    origin = _ORIGINS[params.sources.source]
 
     def range_of(start: str, end: str, rows: str) -> str:
         first, last = (moment(datetime.fromisoformat(boundaries[name])) for name in (start, end))
@@ -74,7 +80,7 @@ def _data(params: Params, boundaries: dict[str, str], training: dict[str, Any]) 
 
     return f"""## Datos
 
-{synthetic}
+{origin}
 
 - Entrenamiento: {range_of("train_start", "validation_start", "train_rows")}.
 - Validación: {range_of("validation_start", "test_start", "validation_rows")}. Aquí se eligió todo.

@@ -53,6 +53,16 @@ def provenance(params: Params) -> Text:
             "cifras no describen el mercado real.",
             "warning",
         )
+    if params.sources.source == "webapi":
+        return Text(
+            "Los datos son **lo que enseña la Web API de Spotify** cada "
+            f"{duration(params.webapi.interval)} en cada país: búsquedas, lanzamientos, canciones "
+            "de listas y, si se dijo de quién, escuchas recientes. No son todas las escuchas de "
+            "nadie: lo que no se pregunta no se ve, y una canción que deja de verse cuenta como "
+            "Baja. Su política de desarrolladores (III.14) **prohíbe entrenar modelos** con este "
+            "contenido sin permiso.",
+            "warning",
+        )
     return Text(
         "Los datos son **listas semanales Top 200 reales**, un evento por canción, país y semana, "
         "con sus reproducciones. Lo que no entra en la lista no se ve: una canción que sale de "
