@@ -20,7 +20,9 @@ from worlds import command, content
 from hands import Hands
 from spotify_mlops.config.errors import ParamsError
 from spotify_mlops.config.params import Params
+from spotify_mlops.domain import labels
 from spotify_mlops.domain.events import Ahead, decode
+from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io.bigquery import tables
 from spotify_mlops.model import dataset
 from spotify_mlops.operations import apps, audit, bounded
@@ -46,6 +48,8 @@ def make(make_params: Callable[..., Params], api: WebApi, **changes: Any) -> Par
     small: dict[str, Any] = {
         "countries": ["CO", "ES"],
         "lags": [1, 2],
+        "target": "api",
+        "horizon": 1,
         "simulator_tracks": 80,
         "simulator_days": 3,
         "webapi_address": api.address,
@@ -85,7 +89,15 @@ def test_live_polls_close_windows_that_the_graph_writes(
     assert set(windows) <= set(rows["window_start"].unique())
     with pytest.raises(ParamsError, match="webapi_training_allowed=true"):
         dataset.read(settings)
-    assert dataset.read(settings.replace(webapi_training_allowed=True))[0].height == rows.height
+    features, known = dataset.read(settings.replace(webapi_training_allowed=True))
+    assert features.height == rows.height
+    until = dataset.read_closed_until(settings)
+    assert until is not None
+    levels = dataset.thresholds(settings.model)
+    wanted = labels.label(features, 1, Windowing.of(settings.windows), until, levels)
+    assert known.equals(wanted.select(known.columns))
+    assert set(known["level"]) == set(labels.LEVELS)
+    assert known["label_score"].null_count() == 0
     again = Hands(hands.time - timedelta(minutes=15))
     Answers(settings, lambda: again.time).install(api)
     repeated = ingest_webapi(settings, clock=again.clock())

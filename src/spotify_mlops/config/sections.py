@@ -111,6 +111,8 @@ class Windows(Section):
     lags: Lags = [1, 2, 3, 6, 24]
     model_countries: Countries = []
     """Countries with model inputs of their own, in this order; without any, the sources'."""
+    target: Literal["plays", "api"] = "plays"
+    """Of what the level is: of a track's plays in its country, or of the API's own popularity."""
     shards: int = Field(default=4, ge=1, le=64)
     clock_skew: Duration = timedelta(days=1)
     """An event this far in the future of its append time is a dead letter."""

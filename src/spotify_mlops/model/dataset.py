@@ -17,7 +17,7 @@ from ..config.params import Params
 from ..config.sections import Model, Windows
 from ..domain.features import ROW_KEY, Inputs
 from ..domain.features.names import SEASON_FEATURES
-from ..domain.labels import LEVELS, level_of
+from ..domain.labels import LEVELS, level_of, score_of
 from ..domain.windows import EPOCH, Windowing
 from ..io import bigquery
 from ..io.bigquery import tables
@@ -99,7 +99,7 @@ def join(features: pl.DataFrame, labels: pl.DataFrame, model: Model) -> pl.DataF
     """Return the labelled rows, sorted by key.
 
     Args:
-        features: the features table: row key, ``play_score`` and the model inputs.
+        features: the features table: row key, what `score_of` reads and the model inputs.
         labels: the labels table; those of ``model.horizon`` are used.
 
     Returns:
@@ -109,7 +109,7 @@ def join(features: pl.DataFrame, labels: pl.DataFrame, model: Model) -> pl.DataF
     wanted = labels.filter(pl.col("horizon") == model.horizon)
     return (
         features.join(wanted.select(*ROW_KEY, "level", "label_window"), on=ROW_KEY)
-        .with_columns(current_level=level_of("play_score", thresholds(model)))
+        .with_columns(current_level=level_of(score_of(features.columns), thresholds(model)))
         .sort(ROW_KEY)
     )
 
@@ -204,8 +204,9 @@ def inputs(family: str, windows: Windows, rows: pl.DataFrame) -> list[str]:
     names = Inputs.of(windows).names(family)
     if lacking := [name for name in names if name not in rows.columns]:
         raise ParamsError(
-            f"Las variables no tienen {', '.join(lacking[:3])}: se hicieron con otros «lags» o "
-            f"«model_countries» que {windows.lags} y {', '.join(windows.model_countries)}."
+            f"Las variables no tienen {', '.join(lacking[:3])}: se hicieron con otros «lags», "
+            f"«model_countries» o «target» que {windows.lags}, "
+            f"{', '.join(windows.model_countries)} y {windows.target}."
         )
     first, last = bounds(rows)
     span = last - first

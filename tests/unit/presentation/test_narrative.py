@@ -225,7 +225,7 @@ def test_rising_tracks_are_not_alta_yet():
             "track_id": ["a", "b", "c"],
             "track_name": ["Arriba", None, "Tercera"],
             "country": ["CO", "ES", "MX"],
-            "play_score": [95.0, np.nan, 50.0],
+            "score_now": [95.0, np.nan, 50.0],
             "p_alta": [0.99, 0.4, 0.8],
         }
     )

@@ -42,11 +42,11 @@ def _what(params: Params, description: dict[str, Any]) -> str:
 un país {params.model.horizon} ventanas de {
         duration(params.windows.window)
     } después, y la probabilidad de cada
-nivel. El nivel sale del puesto de sus reproducciones entre las canciones del país en esa ventana:
+nivel. {_LEVELS[params.windows.target]}:
 desde {number(params.model.level_alta)} sobre 100 es Alta, desde {
         number(params.model.level_media)
     } es Media y
-el resto, o no aparecer, es Baja.
+{_REST[params.windows.target]}.
 
 **Para qué sirve.** Para priorizar qué canciones revisar o promocionar en {
         join(country(code) for code in params.sources.countries)
@@ -59,6 +59,16 @@ predicción lleva su probabilidad para que alguien la juzgue.
 {params.model.horizon}; retardos {", ".join(map(str, params.windows.lags))}."""
 
 
+_LEVELS = {
+    "plays": "El nivel sale del puesto de sus reproducciones entre las canciones del país en esa "
+    "ventana",
+    "api": "El nivel sale de la popularidad (0 a 100) que da la API de Spotify, cuando se le "
+    "pregunta en el país en esa ventana",
+}
+_REST = {
+    "plays": "el resto, o no aparecer, es Baja",
+    "api": "el resto es Baja; de quien entonces no se ve, o se ve sin popularidad, no hay nivel",
+}
 _ORIGINS = {
     "simulator": "**Los datos son sintéticos**: los produjo el simulador de este proyecto. Las "
     "cifras dicen cómo funciona el método, no cómo es el mercado.",

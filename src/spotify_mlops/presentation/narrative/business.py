@@ -34,10 +34,21 @@ def question(params: Params) -> Text:
     return Text(
         f"Al cerrar cada ventana de **{duration(params.windows.window)}**, para cada canción "
         f"oída en {join(country(c) for c in params.sources.countries)}: "
-        f"**¿qué nivel de popularidad tendrá allí dentro de {ahead}?** El nivel es su puesto entre "
-        "las canciones oídas en el país: *Alta* desde el percentil "
-        f"{exact(params.model.level_alta)}, *Media* desde el {exact(params.model.level_media)} "
-        "y *Baja* por debajo, o si ya nadie la oye."
+        f"**¿qué nivel de popularidad tendrá allí dentro de {ahead}?** {_level(params)}"
+    )
+
+
+def _level(params: Params) -> str:
+    alta, media = exact(params.model.level_alta), exact(params.model.level_media)
+    if params.windows.target == "api":
+        return (
+            "El nivel es la popularidad que da la API de Spotify, de 0 a 100: *Alta* desde "
+            f"{alta}, *Media* desde {media} y *Baja* por debajo; de quien entonces no se ve no "
+            "hay nivel."
+        )
+    return (
+        f"El nivel es su puesto entre las canciones oídas en el país: *Alta* desde el percentil "
+        f"{alta}, *Media* desde el {media} y *Baja* por debajo, o si ya nadie la oye."
     )
 
 
