@@ -121,7 +121,7 @@ def ingest(params: Params) -> dict[str, Any]:
     if params.sources.source == "webapi":
         from ..sources.webapi import ingest_webapi
 
-        return ingest_webapi(params, close=True, progress=_say)
+        return ingest_webapi(params, progress=_say)  # its window is not over
     if params.sources.source == "charts":
         return sources.ingest_files(params, "charts", [], progress=_say, close=True)
     return sources.ingest_simulator(params, progress=_say)

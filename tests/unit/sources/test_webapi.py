@@ -229,6 +229,22 @@ def test_where_nothing_is_given_it_is_an_error(api: WebApi, log: Log) -> None:
         ingest(profile(api))
 
 
+def test_live_ends_where_nothing_is_given(api: WebApi, log: Log) -> None:
+    with pytest.raises(ServiceError, match="no ha dado nada"):
+        ingest(profile(api), Hands(START), live=True)
+    assert len(api.paths()) == 1
+
+
+def test_polls_by_hand_close_earlier_windows(api: WebApi, log: Log) -> None:
+    api.contents = {"search": Reply.of(search(track("a")))}
+    settings = profile(api, countries=["CO"])
+    ingest(settings)
+    summary = ingest(settings, Hands(START + timedelta(hours=3)))
+    reached = log.read(settings).group_by("partition").agg(pl.col("event_time").max())
+    assert reached["event_time"].to_list() == [SLOT + timedelta(hours=3)] * PARTITIONS
+    assert (summary["heartbeats"], summary["late"]) == (PARTITIONS - 1, 0)
+
+
 def test_an_album_is_asked_for_once_while_it_is_listed(api: WebApi, log: Log) -> None:
     listed = ["x", "y"]
     api.contents = {

@@ -40,12 +40,12 @@ def ingest_webapi(
 
     What a poll found is published even where something ended it before its end; the error comes
     after that. Of what was published in the same time slot before, nothing is published again.
+    Each poll vouches for its slot in every partition, so that earlier windows close.
 
     Args:
         params: what is asked, of whom, how often and into which log.
         live: goes on until ``stop_event`` is set (without one: at SIGTERM or SIGINT), until the
-            API takes no more, or until Kafka does not answer. Each poll vouches for its slot in
-            every partition, so that windows close.
+            API takes no more or gives nothing of what is asked, or until Kafka does not answer.
         close: of one poll, also closes the window of its last event.
         progress: told how far it is, in Spanish.
         clock: another time than the machine's.
@@ -65,11 +65,17 @@ def ingest_webapi(
     """
     say = progress or silent
     say(POLICY)
+    if not live:
+        own = clock or Clock()
+        with Client(params, own, say, pause=pause) as client:
+            return _Run(params, client, own, say).once(close)
     with stopping(stop_event) as stop:
         own = clock or Clock(wait=stop.wait)
         with Client(params, own, say, pause=pause) as client:
-            run = _Run(params, client, own, say)
-            return run.for_ever(stop) if live else run.once(close)
+            return _Run(params, client, own, say).for_ever(stop)
+
+
+_NOTHING = "La Web API no ha dado nada de lo que se pide."
 
 
 @dataclass
@@ -102,13 +108,13 @@ class _Run:
 
     def once(self, close: bool) -> dict[str, Any]:
         """Poll once."""
-        summary, ended = self._poll(close=close)
+        summary, ended = self._poll(close=close, each=True)
         if ended is not None:
             if summary["events"]:
                 self._say(f"{summary['told']}: {number(summary['published'])} publicados")
             raise ended
         if not summary["items"]:
-            raise ServiceError("La Web API no ha dado nada de lo que se pide.")
+            raise ServiceError(_NOTHING)
         return summary
 
     def for_ever(self, stop: threading.Event) -> dict[str, Any]:
@@ -118,7 +124,10 @@ class _Run:
             self._say(slow)
         try:
             while not stop.is_set():
-                summary, ended = self._poll(vouch=True)
+                before = self._client.requests
+                summary, ended = self._poll()
+                if self._client.requests == before:
+                    raise ServiceError(_NOTHING)
                 self._tell(summary)
                 if isinstance(ended, AwayError):
                     self._say(f"{ended} Se sigue en el próximo intervalo.")
@@ -131,18 +140,18 @@ class _Run:
         return self._summary() | vars(self._totals) | {"left_out": self._left_out}
 
     def _poll(
-        self, *, close: bool = False, vouch: bool = False
+        self, *, close: bool = False, each: bool = False
     ) -> tuple[dict[str, Any], UserError | None]:
         slot = slot_of(self._clock.now(), self._params)
         poll = self._poller.poll(slot)
         with Ordered() as ordered:
             gathered = gather(poll.found(), ordered, self._params.windows, SOURCE, self._say)
             plays: list[str] = []
-            published = self._publish(poll, gathered, ordered, plays, close=close, vouch=vouch)
+            published = self._publish(poll, gathered, ordered, plays, close=close)
             gathered.account.repeated = ordered.repeated
         if published is not None:
             self._memory.keep(slot, plays)
-        if not vouch:
+        if each:
             tell_files(gathered.account, self._say)
         done = published or Published(manifest={})
         summary = self._summary() | gathered.to_dict() | done.to_dict()
@@ -167,7 +176,6 @@ class _Run:
         plays: list[str],
         *,
         close: bool,
-        vouch: bool,
     ) -> Published | None:
         """Publish what a poll has found; None where that is nothing."""
         if gathered.last is None:
@@ -194,7 +202,7 @@ class _Run:
             expected=gathered.account.events,
             close=close,
             progress=self._say,
-            vouched=poll.slot if vouch else None,
+            vouched=poll.slot,
         )
         return replace(done, skipped=done.skipped + before)
 
