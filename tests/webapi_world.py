@@ -1,7 +1,7 @@
 """Answers in the Web API's form whose content is the simulator's world, as it is at a time.
 
-Ranks and popularity move from hour to hour; popularity is the rank of a track's plays in all
-countries together, from 0 to 100.
+Ranks and popularity move from hour to hour; popularity is the place of a track's plays in all
+countries together, from 100 down to 0 for those that hardly anybody hears.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from webapi_server import NEW_RELEASES, RECENT, Asked, WebApi, albums, member, p
 LISTENER_PLAYS = 12
 """Of the listener in an hour."""
 _RELEASED_HOURS = 48
+_HEARD = 0.45
+"""Share of the tracks that have a popularity above 0."""
 _PLAY, _SEARCH = EVENT_TYPES.index("play"), EVENT_TYPES.index("search_result")
 
 
@@ -56,8 +58,8 @@ class Answers:
     def popularity(self, hour: int) -> NDArray[np.int64]:
         """Return the popularity of each track in an hour."""
         plays = self._rates(hour)[:, _PLAY].sum(axis=0)
-        place = plays.argsort().argsort()
-        return np.where(plays > 0, np.rint(100 * (place + 1) / len(plays)), 0).astype(np.int64)
+        place = (-plays).argsort(kind="stable").argsort(kind="stable")
+        return np.rint(np.clip(100 - 100 * place / (_HEARD * len(plays)), 0, 100)).astype(np.int64)
 
     def _rates_of(self, hour: int) -> NDArray[np.float64]:
         """Return the rates of an hour, shape (C, kind, K)."""

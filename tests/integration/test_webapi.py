@@ -96,7 +96,7 @@ def test_live_polls_close_windows_that_the_graph_writes(
     levels = dataset.thresholds(settings.model)
     wanted = labels.label(features, 1, Windowing.of(settings.windows), until, levels)
     assert known.equals(wanted.select(known.columns))
-    assert set(known["level"]) == set(labels.LEVELS)
+    assert {"Alta", "Media"} <= set(known["level"]) <= set(labels.LEVELS)
     assert known["label_score"].null_count() == 0
     again = Hands(hands.time - timedelta(minutes=15))
     Answers(settings, lambda: again.time).install(api)

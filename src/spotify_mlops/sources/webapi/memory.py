@@ -24,10 +24,13 @@ class Memory:
 
     def __init__(self, params: Params) -> None:
         self._journal = Journal(params)
+        self._plays: list[str] | None = None
 
     def plays(self) -> list[str]:
         """Return the identifiers of the latest plays that were published."""
-        return list(self._journal.entries().get(_KEY, {}).get("plays", []))
+        if self._plays is None:
+            self._plays = list(self._journal.entries().get(_KEY, {}).get("plays", []))
+        return self._plays
 
     def keep(self, slot: datetime, plays: list[str]) -> None:
         """Remember a poll whose events are in the log.
@@ -49,5 +52,6 @@ class Memory:
             "began": began,
             "plays": (known + fresh)[-_KEPT_PLAYS:],
         }
+        self._plays = polls["plays"]
         self._journal.write(_KEY, polls)
         self._journal.write(SOURCE, source | {"start": began})
