@@ -146,6 +146,7 @@ BROKEN = {
     "html": Reply(b"<html>"),
     "list": Reply(b"[1]"),
     "half": Reply(b'{"tracks": {"items": ['),
+    "surrogate": Reply(b'{"a": "\\ud800"}'),
     "not_utf8": Reply(b'{"a": "\xff"}'),
     "deep": Reply(b'{"a": ' * 100_000),
     "cut": Reply(b'{"found": 1, "more": "xxxxxxxxxxxxxxxxxxxx"}', cut=True),

@@ -248,7 +248,7 @@ def test_polls_by_hand_close_earlier_windows(api: WebApi, log: Log) -> None:
 def test_an_album_is_asked_for_once_while_it_is_listed(api: WebApi, log: Log) -> None:
     listed = ["x", "y"]
     api.contents = {
-        NEW_RELEASES: lambda asked: albums(*({"id": name} for name in listed), None, {"id": ""}),
+        NEW_RELEASES: lambda asked: albums(*({"id": name} for name in listed), None, {"id": []}),
         "albums/x/tracks": lambda asked: page(
             {"uri": f"spotify:track:x{asked.query['offset']}"},
             following=None if asked.query["offset"] == "1" else "more",

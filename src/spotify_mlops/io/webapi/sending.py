@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import msgspec
 
 from ...config.errors import one_line
 from ...config.progress import Progress, silent
@@ -39,7 +39,7 @@ class Answer:
             AwayError: it is not one: cut off, or not of the API.
         """
         try:
-            found = json.loads(self.body)
+            found = msgspec.json.decode(self.body)
         except (ValueError, RecursionError) as error:
             raise AwayError(
                 f"La Web API de Spotify contesta algo que no es JSON ({one_line(error, 80)})."
@@ -51,7 +51,7 @@ class Answer:
     def error(self) -> tuple[str, str]:
         """Return what an error says: its message and its reason, empty where it says none."""
         try:
-            found = json.loads(self.body)
+            found = msgspec.json.decode(self.body)
         except (ValueError, RecursionError):
             return "", ""
         inner = found.get("error") if isinstance(found, dict) else None

@@ -67,7 +67,7 @@ class Poller:
             self._albums[country, identifier] = found
         return found
 
-    def forget_albums(self, country: str, listed: set[Any]) -> None:
+    def forget_albums(self, country: str, listed: set[str]) -> None:
         """Keep only what is still listed."""
         gone = [key for key in self._albums if key[0] == country and key[1] not in listed]
         for key in gone:
@@ -149,19 +149,19 @@ class Poll:
         )
         if content is None:
             return
-        albums = items(content.get("albums"))
-        for album in albums:
+        listed: set[str] = set()
+        for album in items(content.get("albums")):
             identifier = album.get("id") if isinstance(album, dict) else None
             if not isinstance(identifier, str) or not identifier:
                 shown.without_tracks()
                 continue
+            listed.add(identifier)
             tracks = self._poller.album(self._asking, country, identifier)
             if tracks is None:
                 shown.without_tracks("not_given")
             else:
                 shown.album(album, tracks)
-        named = {album.get("id") for album in albums if isinstance(album, dict)}
-        self._poller.forget_albums(country, named)
+        self._poller.forget_albums(country, listed)
 
     def _playlists(self, shown: Shown) -> None:
         for identifier in self._webapi.playlists[shown.country]:
