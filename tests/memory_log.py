@@ -78,19 +78,20 @@ class Log:
         def offsets(settings: Params) -> dict[int, tuple[int, int]]:
             return {p: (0, len(rows)) for p, rows in log.records.items()}
 
-        def read(settings: Params, start: Mapping[int, int]) -> Iterator[Any]:
-            for p, rows in log.records.items():
-                found = [(p, n, row) for n, row in enumerate(rows)][start[p] :]
-                for first in range(0, len(found), 3):
-                    yield found[first : first + 3]
-
         patched.setattr(publishing, "Journal", Journal)
         patched.setattr(manifest, "Journal", Journal)
         patched.setattr(memory, "Journal", Journal)
         patched.setattr(publishing, "Publisher", Publisher)
         for module in (publishing, standing):
             patched.setattr(module, "offsets", offsets)
-        patched.setattr(standing, "read", read)
+        patched.setattr(standing, "read", log.beginning)
+
+    def beginning(self, settings: Params, start: Mapping[int, int]) -> Iterator[Any]:
+        """Yield the records from some offsets on, a few at a time, as `io.kafka.read` does."""
+        for p, rows in self.records.items():
+            found = [(p, n, row) for n, row in enumerate(rows)][start[p] :]
+            for first in range(0, len(found), 3):
+                yield found[first : first + 3]
 
     def append(self, records: pl.DataFrame) -> None:
         for partition, key, value in records.select("partition", "key", "value").iter_rows():
