@@ -25,6 +25,7 @@ def settings_of(rules: Rules, batch: int) -> Params:
         allowed_lateness=rules.lateness,
         lags=list(rules.lags),
         model_countries=list(rules.countries),
+        target=rules.target,
         horizon=rules.horizon,
         clock_skew=rules.clock_skew,
         archive="/nonexistent",
@@ -34,7 +35,7 @@ def settings_of(rules: Rules, batch: int) -> Params:
 
 def shape_of(rules: Rules, shards: int, bucket: int, sources: int = 1) -> steps.Shape:
     windowing = Windowing(rules.window, rules.window_offset)
-    inputs = features.Inputs(rules.lags, rules.countries)
+    inputs = features.Inputs(rules.lags, rules.countries, rules.target)
     return steps.Shape(windowing, inputs, shards, bucket, sources)
 
 

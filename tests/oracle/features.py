@@ -25,12 +25,15 @@ def features_by_joins(events: pl.DataFrame, rules: Rules) -> pl.DataFrame:
         track_name=pl.col("track_name").min(),
         artist_name=pl.col("artist_name").min(),
         release_date=pl.col("release_date").min(),
+        popularity=pl.col("popularity").max().cast(pl.Float64),
     )
     rows = _ranked(rows)
     rows = _own(rows, rules)
     rows = _elsewhere(rows)
     for lag in rules.lags:
         rows = _lagged(rows, lag, rules)
+    if rules.target == "api":
+        rows = _popularity(rows, rules)
     return _in_each_country(_summaries(rows, rules), rules.countries).sort(KEY)
 
 
@@ -144,6 +147,25 @@ def _lagged(rows: pl.DataFrame, lag: int, rules: Rules) -> pl.DataFrame:
         )
         .drop("elsewhere")
     )
+
+
+def _popularity(rows: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    """Add the API's popularity and what it was, which is what it is where that is not known."""
+    known = {row[:3]: row[3] for row in rows.select(*KEY, "popularity").rows()}
+    keys = rows.select(KEY).rows()
+    now = [known[key] for key in keys]
+    found: dict[str, list[float]] = {
+        "api_popularity": [value or 0 for value in now],
+        "api_known": [float(value is not None) for value in now],
+    }
+    for lag in rules.lags:
+        then = [known.get((start - lag * rules.window, *rest)) for start, *rest in keys]
+        was = [b if b is not None else a or 0 for a, b in zip(now, then, strict=True)]
+        found[f"api_lag_{lag}"] = was
+        found[f"api_change_{lag}"] = [
+            0 if a is None else a - b for a, b in zip(now, was, strict=True)
+        ]
+    return rows.hstack(pl.DataFrame(found, schema=dict.fromkeys(found, pl.Float64)))
 
 
 def _summaries(rows: pl.DataFrame, rules: Rules) -> pl.DataFrame:

@@ -18,6 +18,7 @@ class Rules:
     lags: tuple[int, ...] = (1, 2, 6)
     countries: tuple[str, ...] = ("US", "BR", "CO")
     """Of the model; not those that it has without being told."""
+    target: str = "plays"
     horizon: int = 2
     alta: float = 70
     media: float = 40

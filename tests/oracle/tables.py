@@ -109,12 +109,17 @@ _RECORD_SCHEMA: dict[str, Any] = {
 
 
 def _labels(features: pl.DataFrame, watermark: datetime | None, rules: Rules) -> pl.DataFrame:
-    scores = {row[:3]: row[3] or 0.0 for row in features.select(*KEY, "play_score").rows()}
+    of_api = rules.target == "api"
+    scored = features.select(*KEY, "popularity" if of_api else "play_score")
+    scores = {row[:3]: row[3] for row in scored.rows()}
     rows = []
     for start, country, track in scores:
         target = start + rules.horizon * rules.window
         if watermark is not None and target + rules.window <= watermark:
-            score = scores.get((target, country, track), 0.0)
+            found = scores.get((target, country, track))
+            if of_api and found is None:
+                continue  # nobody knows what it is then
+            score = found or 0.0
             level = "Alta" if score >= rules.alta else "Media" if score >= rules.media else "Baja"
             rows.append((start, country, track, level))
     schema = {name: features.schema[name] for name in KEY} | {"level": pl.String}

@@ -61,6 +61,18 @@ _files("charts", texts.CHARTS, needs_paths=False)
 _files("history", texts.HISTORY)
 
 
+@ingest.command("webapi", help=texts.WEBAPI)
+@click.option("--live", is_flag=True, help="Sigue: una ronda en cada webapi_interval.")
+@click.option("--close", is_flag=True, help="Cierra también la última ventana (sin --live).")
+@with_params
+@json_option
+def ingest_webapi(live: bool, close: bool, params: Params, as_json: bool) -> None:
+    from ..sources import webapi
+
+    summary = webapi.ingest_webapi(params, live=live, close=close, progress=say)
+    answer(as_json, summary, _live(summary) if live else _published(summary))
+
+
 @ingest.command("inspect", help=texts.INSPECT)
 @click.argument("paths", nargs=-1, required=True, metavar="RUTA...")
 @with_params
@@ -71,6 +83,14 @@ def inspect(paths: tuple[str, ...], params: Params, as_json: bool) -> None:
 
     found = sources.inspect_files(params, paths, progress=say)
     answer(as_json, found, inspecting.lines(found))
+
+
+def _live(summary: dict[str, Any]) -> list[str]:
+    return [
+        f"{number(summary['polls'])} rondas, {number(summary['requests'])} peticiones: "
+        f"{number(summary['items'])} elementos, {number(summary['events'])} eventos, "
+        f"{number(summary['published'])} publicados."
+    ]
 
 
 def _ingested(summary: dict[str, Any]) -> str:

@@ -42,6 +42,24 @@ El país se dice (RUTA=CO) donde las entradas no lo dicen. Se reconocen:
 Una escucha de 30 segundos o más, o hasta el final de la canción, es «play»; otra, «skip».
 """
 
+WEBAPI = """Publica lo que enseña la Web API de Spotify: una ronda o, con --live, muchas.
+
+Por cada país de countries, que es el mercado que se pregunta:
+
+\b
+  webapi_queries            búsquedas (10 canciones cada una)   search_result
+  webapi_new_releases       canciones de los discos nuevos      new_release
+  webapi_playlists          listas, como un Top 50 nacional     recommendation
+  webapi_listener_country   escuchas recientes de un oyente     play
+
+Las claves van en el entorno: SPOTIFY_CLIENT_ID y SPOTIFY_CLIENT_SECRET, y para las escuchas
+SPOTIFY_REFRESH_TOKEN. Lo que Spotify no da a una aplicación en desarrollo se dice una vez y lo
+demás sigue. Repetir una ronda en el mismo webapi_interval no publica nada dos veces.
+
+Ejemplo: spotify-mlops ingest webapi --params webapi --set "webapi_queries=[genre:pop]".
+Su política (III.14) prohíbe entrenar modelos con este contenido: ver webapi_training_allowed.
+"""
+
 INSPECT = """Dice qué es cada archivo y qué daría, sin publicar nada.
 
 Para listas e historiales: cuántos eventos, de cuándo a cuándo, de qué países, y qué filas se

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ..config import modes, paths
+from ..config import content, modes, paths
 from ..config import params as parameters
 from ..config.errors import IntegrityError
 from ..config.params import Params
@@ -37,6 +37,8 @@ def run_all(params_file: str, overrides: Mapping[str, Any]) -> None:
 def _run_all(params_file: str, overrides: Mapping[str, Any]) -> None:
     began = time.monotonic()
     params = parameters.load(params_file, **overrides)
+    _say_before(params)
+    content.check_training(params)
     _adopt(params)
     steps = _Steps(5)
     steps.next("Servicios locales")
@@ -62,6 +64,12 @@ def _run_all(params_file: str, overrides: Mapping[str, Any]) -> None:
     if not report.holds:
         raise IntegrityError("La auditoría no cuadra; mira «spotify-mlops status» y los registros.")
     _farewell(params, index, page, time.monotonic() - began)
+
+
+def _say_before(params: Params) -> None:
+    said = content.said_before(params)
+    if said:
+        _say(said)
 
 
 def _adopt(params: Params) -> None:
@@ -110,6 +118,10 @@ def ingest(params: Params) -> dict[str, Any]:
     """Publish what the params' source has and the log lacks."""
     from .. import sources
 
+    if params.sources.source == "webapi":
+        from ..sources.webapi import ingest_webapi
+
+        return ingest_webapi(params, progress=_say)  # its window is not over
     if params.sources.source == "charts":
         return sources.ingest_files(params, "charts", [], progress=_say, close=True)
     return sources.ingest_simulator(params, progress=_say)
@@ -131,6 +143,7 @@ def run_notebooks(
     from ..presentation import notebooks, report
 
     reports = paths.root() / "reports"
+    _say_before(parameters.load(params_file, **overrides))
     try:
         with notebooks.console_progress() as progress:
             notebooks.run(

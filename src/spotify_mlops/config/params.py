@@ -32,6 +32,7 @@ from .sections import (
     Simulator,
     Sources,
     Stream,
+    Webapi,
     Windows,
 )
 
@@ -55,6 +56,7 @@ class Params(Section):
     stream: Stream = Stream()
     engine: Engine = Engine()
     sources: Sources = Sources()
+    webapi: Webapi = Webapi()
     simulator: Simulator = Simulator()
     model: Model = Model()
     gate: Gate = Gate()

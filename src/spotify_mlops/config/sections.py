@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from .durations import Duration, PositiveDuration
 from .references import LOCAL, MongoURI, SecretReference
+from .web_addresses import PlaylistId, WebAddress
 
 
 def _sorted_unique(value: list[int]) -> list[int]:
@@ -30,9 +31,8 @@ def _without_repeats(value: list[str]) -> list[str]:
     return value
 
 
-Countries = Annotated[
-    list[Annotated[str, Field(pattern=r"^[A-Z]{2}$")]], AfterValidator(_without_repeats)
-]
+CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+Countries = Annotated[list[CountryCode], AfterValidator(_without_repeats)]
 Lags = Annotated[list[Annotated[int, Field(strict=True)]], AfterValidator(_sorted_unique)]
 
 
@@ -111,6 +111,8 @@ class Windows(Section):
     lags: Lags = [1, 2, 3, 6, 24]
     model_countries: Countries = []
     """Countries with model inputs of their own, in this order; without any, the sources'."""
+    target: Literal["plays", "api"] = "plays"
+    """Of what the level is: of a track's plays in its country, or of the API's own popularity."""
     shards: int = Field(default=4, ge=1, le=64)
     clock_skew: Duration = timedelta(days=1)
     """An event this far in the future of its append time is a dead letter."""
@@ -168,7 +170,7 @@ class Engine(Section):
 class Sources(Section):
     """What is published, and the faults that are mixed into it."""
 
-    source: Literal["simulator", "charts"] = "simulator"
+    source: Literal["simulator", "charts", "webapi"] = "simulator"
     countries: Countries = Field(default=["CO", "ES", "MX", "US"], min_length=1)
     charts_folders: list[str] = ["data/charts"]
     """Folders with chart CSVs; the first that exists is used."""
@@ -181,6 +183,37 @@ class Sources(Section):
     duplicate_share: Share = 0.02
     late_share: Share = 0.01
     malformed_share: Share = 0.01
+
+
+class Webapi(Section):
+    """What is asked of Spotify's Web API, for each of ``countries``, and how often."""
+
+    needs_section = frozenset(
+        {"address", "client_id", "client_secret", "refresh_token", "queries", "new_releases"}
+        | {"playlists", "listener_country", "interval", "requests_per_minute", "max_wait"}
+        | {"training_allowed"}
+    )
+
+    address: WebAddress = "default"
+    """Of the API and of its tokens; ``default`` is Spotify's own."""
+    client_id: SecretReference = "env:SPOTIFY_CLIENT_ID"
+    client_secret: SecretReference = "env:SPOTIFY_CLIENT_SECRET"
+    refresh_token: SecretReference = "env:SPOTIFY_REFRESH_TOKEN"
+    """Of a listener: asked for only where ``webapi_listener_country`` is said."""
+    queries: list[Annotated[str, Field(min_length=1, max_length=200)]] = []
+    """Searches, in the API's own words (``genre:pop``, ``year:2026``)."""
+    new_releases: bool = True
+    playlists: dict[CountryCode, list[PlaylistId]] = {}
+    """By country, the playlists that are read there: identifiers, URIs or addresses."""
+    listener_country: CountryCode | None = None
+    """Where the listener whose recent plays are read is; without it they are not read."""
+    interval: PositiveDuration = timedelta(minutes=15)
+    """The time slot of a poll: what is seen in one slot is published once."""
+    requests_per_minute: int = Field(default=60, ge=1, le=6000)
+    max_wait: Duration = timedelta(minutes=5)
+    """The longest wait that the API may ask for; beyond it the poll stops and says so."""
+    training_allowed: bool = False
+    """Spotify's Developer Policy (III.14) forbids it; whoever has a permission says so here."""
 
 
 class Simulator(Section):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import polars as pl
@@ -15,6 +15,22 @@ from .windows import Windowing
 
 LEVELS = ("Alta", "Media", "Baja")
 """From most to least popular."""
+
+
+def is_of_api(columns: Iterable[str]) -> bool:
+    """Tell whether features with these columns are made for the API's own popularity."""
+    return "api_popularity" in columns
+
+
+def score_of(columns: Iterable[str]) -> pl.Expr:
+    """Return the score (0-100) whose thresholds are the levels, of features with these columns.
+
+    It is the play score, null without plays; where the features are made for the API's own
+    popularity (``target: api``), that, null where it is not known.
+    """
+    if is_of_api(columns):
+        return pl.when(pl.col("api_known") == 1).then("api_popularity")
+    return pl.col("play_score")
 
 
 def level_of(score: str | pl.Expr, thresholds: Sequence[float]) -> pl.Expr:
@@ -55,8 +71,8 @@ def label(
     [('t', 'Alta', 75.0), ('u', 'Baja', None)]
 
     Args:
-        rows: features or ranked rows: row key and ``play_score``, with every row of every window
-            that a label looks at.
+        rows: features or ranked rows: row key and what `score_of` reads, with every row of every
+            window that a label looks at.
         horizon: number of windows, at least 1.
         windowing: length of the windows.
         closed_until: the log's watermark; a window whose end is later is not closed, and rows
@@ -64,14 +80,17 @@ def label(
         thresholds: ``(alta, media)`` of the play score.
 
     Returns:
-        ``LABEL_SCHEMA``, one row per row whose label window is closed, sorted by key.
+        ``LABEL_SCHEMA``, one row per row whose label window is closed, sorted by key. Of the
+        API's own popularity there are labels only where it is known in the label window: who is
+        not shown there is not unpopular for it.
     """
     later = rows.lazy().select(
         pl.col("window_start").alias("label_window"),
         "country",
         "track_id",
-        pl.col("play_score").alias("label_score"),
+        score_of(rows.columns).alias("label_score"),
     )
+    known = pl.col("label_score").is_not_null() if is_of_api(rows.columns) else pl.lit(True)
     return (
         rows.lazy()
         .select(ROW_KEY)
@@ -81,6 +100,7 @@ def label(
         )
         .filter(pl.col("label_window") + windowing.length <= closed_until)
         .join(later, on=("label_window", "country", "track_id"), how="left")
+        .filter(known)
         .with_columns(level=level_of("label_score", thresholds))
         .cast(pl.Schema(LABEL_SCHEMA))
         .select(*LABEL_SCHEMA)

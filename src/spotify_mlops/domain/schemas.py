@@ -96,6 +96,7 @@ CARRIED_SCHEMA = Columns(
         "relative_plays": pl.Float64,
         "signals": pl.Int64,  # searches + recommendations
         "release_date": EVENT_COLUMNS["release_date"],
+        "popularity": EVENT_COLUMNS["popularity"],
     },
 )
 """What `carry` returns: only what the features of a later window read."""

@@ -59,7 +59,7 @@ class Bundle:
         """Refuse to predict from features that were built for another model.
 
         Raises:
-            InputError: they have other countries, or lack an input.
+            InputError: they have other countries or another target, or lack an input.
         """
         inputs = Inputs.of(windows)
         # Before it could be chosen, these were the countries of every model.
@@ -69,6 +69,12 @@ class Bundle:
                 f"El modelo {self.path} se hizo para {', '.join(own)}, y aquí las variables son "
                 f"de {', '.join(inputs.countries)}: usa sus «model_countries», o entrena otro con "
                 "otro «model_name»."
+            )
+        target = self.description.get("target", "plays")
+        if target != windows.target:
+            raise InputError(
+                f"El modelo {self.path} predice el nivel de «target: {target}», y aquí es "
+                f"{windows.target}: usa el suyo, o entrena otro con otro «model_name»."
             )
         lacking = [name for name in self.features if name not in set(inputs.names())]
         if lacking:
@@ -135,6 +141,7 @@ def describe(
         "horizon": params.model.horizon,
         "countries": list(params.sources.countries),
         "model_countries": list(params.windows.model_countries),
+        "target": params.windows.target,
         "training_end": training_end.isoformat(),
         "data_sha256": data_sha256,
         "metrics": metrics,
@@ -240,6 +247,7 @@ class _Description(msgspec.Struct):
     files: _Files
     format: Literal[1]
     model_countries: list[str] | msgspec.UnsetType = msgspec.UNSET
+    target: Literal["plays", "api"] | msgspec.UnsetType = msgspec.UNSET
 
 
 def _digest(description: dict[str, Any]) -> str:

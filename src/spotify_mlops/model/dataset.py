@@ -11,12 +11,13 @@ from typing import cast
 import numpy as np
 import polars as pl
 
+from ..config import content
 from ..config.errors import ParamsError
 from ..config.params import Params
 from ..config.sections import Model, Windows
 from ..domain.features import ROW_KEY, Inputs
 from ..domain.features.names import SEASON_FEATURES
-from ..domain.labels import LEVELS, level_of
+from ..domain.labels import LEVELS, level_of, score_of
 from ..domain.windows import EPOCH, Windowing
 from ..io import bigquery
 from ..io.bigquery import tables
@@ -34,9 +35,25 @@ def read(params: Params) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the features and the labels of the dataset, each key once: what models learn from.
 
     Raises:
+        ParamsError: the dataset has content of the Web API, and training on it is not allowed.
         google.api_core.exceptions.GoogleAPICallError: the tables are not there.
     """
+    check_content(params)
     return read_features(params), read_labels(params)
+
+
+def check_content(params: Params) -> None:
+    """Refuse to train on content of the Web API, unless the params say that it is allowed.
+
+    Raises:
+        ParamsError: the dataset has some, or is to have.
+    """
+    content.check_training(params)
+    if not params.webapi.training_allowed:
+        some = "SELECT 1 FROM `{dataset}.spotify_events_rows` WHERE source = @source LIMIT 1"
+        sql = f"SELECT COUNT(*) FROM ({some})"
+        found = bigquery.query(params, sql, source="webapi").item()
+        content.check_training(params, found=bool(found))
 
 
 def read_features(params: Params) -> pl.DataFrame:
@@ -82,7 +99,7 @@ def join(features: pl.DataFrame, labels: pl.DataFrame, model: Model) -> pl.DataF
     """Return the labelled rows, sorted by key.
 
     Args:
-        features: the features table: row key, ``play_score`` and the model inputs.
+        features: the features table: row key, what `score_of` reads and the model inputs.
         labels: the labels table; those of ``model.horizon`` are used.
 
     Returns:
@@ -92,7 +109,7 @@ def join(features: pl.DataFrame, labels: pl.DataFrame, model: Model) -> pl.DataF
     wanted = labels.filter(pl.col("horizon") == model.horizon)
     return (
         features.join(wanted.select(*ROW_KEY, "level", "label_window"), on=ROW_KEY)
-        .with_columns(current_level=level_of("play_score", thresholds(model)))
+        .with_columns(current_level=level_of(score_of(features.columns), thresholds(model)))
         .sort(ROW_KEY)
     )
 
@@ -187,8 +204,9 @@ def inputs(family: str, windows: Windows, rows: pl.DataFrame) -> list[str]:
     names = Inputs.of(windows).names(family)
     if lacking := [name for name in names if name not in rows.columns]:
         raise ParamsError(
-            f"Las variables no tienen {', '.join(lacking[:3])}: se hicieron con otros «lags» o "
-            f"«model_countries» que {windows.lags} y {', '.join(windows.model_countries)}."
+            f"Las variables no tienen {', '.join(lacking[:3])}: se hicieron con otros «lags», "
+            f"«model_countries» o «target» que {windows.lags}, "
+            f"{', '.join(windows.model_countries)} y {windows.target}."
         )
     first, last = bounds(rows)
     span = last - first

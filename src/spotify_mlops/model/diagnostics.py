@@ -158,6 +158,7 @@ _GROUPS = {
     "age": ("age", "age_from_release", "lags_present"),
     "now": (
         "country_rank", "attention_rank", "log_plays", "plays_over_p40", "plays_over_p70",
+        "api_popularity", "api_known",
     ),
 }  # fmt: skip
 

@@ -63,7 +63,7 @@ def _labels_from_later_scores(params: Params) -> Check:
     found = bigquery.query(
         params,
         f"""
-        SELECT l.level, f.play_score AS label_score
+        SELECT l.level, {bigquery.score_sql(params.windows, "f")} AS label_score
         FROM ({tables.labels(params).view_sql(params.bigquery.dataset)}) l
         LEFT JOIN `{{dataset}}.spotify_features` f
           ON f.window_start = l.label_window AND f.country = l.country

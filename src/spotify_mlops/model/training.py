@@ -14,6 +14,7 @@ import polars as pl
 from scipy.special import softmax
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from ..config import content
 from ..config.params import Params
 from ..config.progress import Progress, silent
 from ..config.sections import Model
@@ -69,9 +70,11 @@ def train(
         progress: called with the code of each step when it starts.
 
     Raises:
-        ParamsError: a range has no rows, or not all levels.
+        ParamsError: a range has no rows, or not all levels; or the source is one on which training
+            is not allowed.
         IntegrityError: the ONNX graph does not agree with the model on a test row.
     """
+    content.check_training(params)
     return _Run(params, write_card, progress).result(features, labels)
 
 

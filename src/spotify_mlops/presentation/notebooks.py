@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..config import content, paths
 from ..config import params as parameters
-from ..config import paths
 from ..config.errors import NotebookError, ParamsError, UserError
 from ..io.local import tied
 from .es import number
@@ -28,6 +28,7 @@ NOTEBOOKS = (
     "06_deployment",
 )
 """The six phases of CRISP-DM, in order."""
+_TRAINS = "04_modeling"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def run(
         progress: called as cells begin.
 
     Raises:
-        ParamsError: an unknown parameter or a bad value, before anything runs.
+        ParamsError: an unknown parameter or a bad value, or a model would be trained on content
+            on which it is not allowed; before anything runs.
         NotebookError: a cell raised; the executed copy is kept.
     """
     memory = _Memory(paths.state_dir())
@@ -86,6 +88,8 @@ def run(
     chosen = select(only=only, start=start)
     # papermill writes names into the notebook's code as they are: here those unknown are refused.
     params = parameters.load(path, **overrides)
+    if _TRAINS in chosen:
+        content.check_training(params)
     values = params.flat()
     injected = {name: values[name] for name in overrides} | {"profile": _name(path)}
     folder = paths.root() / "reports" / params.profile / "executed"

@@ -35,6 +35,7 @@ REASONS = {
     "podcast": ("pódcast", "pódcasts"),
     "audiobook": ("audiolibro", "audiolibros"),
     "local_file": ("archivo local", "archivos locales"),
+    "not_given": ("disco sin canciones", "discos sin canciones"),
     "no_time": ("sin hora", "sin hora"),
     "unset_clock": ("de un reloj sin poner en hora", "de un reloj sin poner en hora"),
     "future": ("con fecha futura", "con fecha futura"),

@@ -95,7 +95,7 @@ def ingest_files(
         )
         gathered.account.repeated = ordered.repeated
     summary = {"source": source} | gathered.to_dict() | published.to_dict()
-    _keep(params, source, summary)
+    keep_summary(params, source, summary)
     return summary | {"told": gathered.account.told()}
 
 
@@ -157,6 +157,7 @@ def _widen(gathered: Gathered, events: pl.DataFrame) -> None:
     gathered.countries.update(events["country"].unique())
 
 
-def _keep(params: Params, source: str, summary: dict[str, Any]) -> None:
+def keep_summary(params: Params, source: str, summary: dict[str, Any]) -> None:
+    """Keep what an ingest came to in the state folder."""
     path = state.folder(_FOLDER) / f"{params.kafka.topic}-{source}.json"
     path.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

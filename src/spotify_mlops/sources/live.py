@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +21,7 @@ from ..io.local import state
 from .ingest import simulator_key
 from .manifest import Tally
 from .simulator import Simulator, records
+from .stopping import stopping
 
 TICK_SECONDS = 0.1
 PACED_TICK_SECONDS = 0.01
@@ -64,7 +63,7 @@ def live(
         raise ParamsError(
             "Falta el historial de estos parámetros: ejecuta «spotify-mlops ingest simulator»."
         )
-    with _stopping(stop_event) as stop, state.locked(f"ingest-{params.kafka.topic}"):
+    with stopping(stop_event) as stop, state.locked(f"ingest-{params.kafka.topic}"):
         return _Live(params, journal, progress, stop).run(start)
 
 
@@ -217,7 +216,7 @@ def paced(
     pool = pool.sample(fraction=1.0, shuffle=True, seed=params.simulator.seed)
     run = f"paced:{time.time_ns():x}:"
     sent, behind = 0, 0.0
-    with _stopping(stop_event) as stop, Publisher(params, linger_ms=2) as publisher:
+    with stopping(stop_event) as stop, Publisher(params, linger_ms=2) as publisher:
         began, first = time.monotonic(), time.time_ns() // 1000
         previous = 0.0
         while previous < seconds and not stop.is_set():
@@ -247,19 +246,3 @@ def _paced_events(pool: pl.DataFrame, run: str, first: int, times: np.ndarray) -
         event_id=pl.lit(run) + pl.Series(number).cast(pl.String),
         event_time=pl.Series(times).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
     )
-
-
-@contextmanager
-def _stopping(stop_event: threading.Event | None) -> Iterator[threading.Event]:
-    """Give an event that SIGTERM and SIGINT set, unless the caller brought its own."""
-    if stop_event is not None or threading.current_thread() is not threading.main_thread():
-        yield stop_event or threading.Event()
-        return
-    stop = threading.Event()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, lambda *_: stop.set()) for number in signals]
-    try:
-        yield stop
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)

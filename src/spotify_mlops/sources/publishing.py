@@ -73,6 +73,7 @@ def publish_new(
     expected: int,
     close: bool,
     progress: Progress | None,
+    vouched: datetime | None = None,
 ) -> Published:
     """Publish the events that this source has not published yet.
 
@@ -86,6 +87,7 @@ def publish_new(
         expected: how many there are.
         close: also vouch that nothing more comes of the last window, so that it closes.
         progress: told how far it is, in Spanish.
+        vouched: a time before which nothing more comes; without it nobody vouches for one.
 
     Raises:
         InputError: some are late, and ``late_events`` refuses them.
@@ -123,6 +125,8 @@ def publish_new(
                 report(publisher)
             if close:
                 run.close(publisher, tally, last)
+            elif vouched is not None:
+                run.vouch(publisher, tally, vouched)
         done = run.done
         done.manifest = tally.by_partition()
         journal.write(source, entry | run.reached(done.manifest))
@@ -194,7 +198,14 @@ class _Run:
         windowing = Windowing.of(self._params.windows)
         end = windowing.start(last) + windowing.length
         # Nobody vouches for what may still come; beyond the skew it would be a dead letter.
-        time = min(end + self._lateness, datetime.now(UTC) + self._params.windows.clock_skew)
+        self.vouch(
+            publisher,
+            tally,
+            min(end + self._lateness, datetime.now(UTC) + self._params.windows.clock_skew),
+        )
+
+    def vouch(self, publisher: Publisher, tally: Tally, time: datetime) -> None:
+        """Say in each partition that is behind that event time is at least so late."""
         behind = [p for p, mark in self._marks.items() if mark is None or mark < time]
         beats = heartbeat_records(self._params.kafka, time)
         publisher.send(beats.filter(pl.col("partition").is_in(behind)))

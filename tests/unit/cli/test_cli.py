@@ -27,6 +27,7 @@ STABLE = {
     ("ingest", "simulator"): {"--live", "--params", "--json"},
     ("ingest", "charts"): {"--params", "--json"},
     ("ingest", "history"): {"--params", "--json"},
+    ("ingest", "webapi"): {"--live", "--params", "--json"},
     ("notebooks",): {"--only", "--from", "--resume", "--params"},
     ("stream",): {"--until-caught-up", "--params", "--json"},
     ("replay",): {

@@ -122,7 +122,8 @@ def test_the_job_leaves_the_model_that_the_notebook_would(tmp_path: Path) -> Non
         (("--set", "horizont=1"), {"AIP_MODEL_DIR": "m"}, 2,
          "Error: «--set»: parámetro desconocido «horizont» (¿«horizon»?)."),
         (("--params", "nowhere"), {"AIP_MODEL_DIR": "m"}, 2,
-         "Error: No existe el archivo de parámetros nowhere. En params/ hay: charts, charts_daily, flink, local."),  # noqa: E501
+         "Error: No existe el archivo de parámetros nowhere. En params/ hay: charts, "
+         "charts_daily, flink, local, webapi."),
         ((), {"AIP_MODEL_DIR": "m", "AIP_TRAINING_DATA_URI": "nowhere"}, 3,
          "Error: No hay archivos Parquet en nowhere/features: los datos de entrenamiento son una "
          "carpeta con features/*.parquet y labels/*.parquet."),
@@ -143,7 +144,7 @@ def test_what_a_job_cannot_do_has_a_status_and_a_reason(
 def test_variables_of_other_countries_are_refused_by_name(tmp_path: Path) -> None:
     settings = tiny_model.settings().replace(model_countries=["CO", "DE"])
     request = training_job.Request(settings, f"{tmp_path}/model", export(tmp_path))
-    with pytest.raises(ParamsError, match=r"no tienen country_DE: .* y CO, DE"):
+    with pytest.raises(ParamsError, match=r"no tienen country_DE: .* CO, DE y plays"):
         training_job.run(request)
 
 

@@ -65,3 +65,31 @@ def test_no_label_before_its_window_is_closed() -> None:
     assert label(rows, 1, HOUR, just_before, THRESHOLDS).is_empty()
     assert label(rows, 1, HOUR, at(2), THRESHOLDS)["window_start"].to_list() == [at(0)]
     assert label(rows, 1, HOUR, at(3), THRESHOLDS)["window_start"].to_list() == [at(0), at(1)]
+
+
+def test_of_the_apis_popularity_there_are_labels_only_where_it_is_known() -> None:
+    known = {"up": [10.0, 71.0], "down": [90.0, 0.0], "silent": [90.0, None], "gone": [90.0]}
+    rows = pl.DataFrame(
+        [
+            (at(hour), "CO", track, 100.0, value or 0.0, float(value is not None))
+            for track, values in known.items()
+            for hour, value in enumerate(values)
+        ],
+        {
+            "window_start": pl.Datetime("us", "UTC"), "country": pl.String, "track_id": pl.String,
+            "play_score": pl.Float64, "api_popularity": pl.Float64, "api_known": pl.Float64,
+        },
+        orient="row",
+    )  # fmt: skip
+    found = label(rows, 1, HOUR, at(2), THRESHOLDS)
+    assert found.select("track_id", "level", "label_score").rows() == [
+        ("down", "Baja", 0.0),
+        ("up", "Alta", 71.0),
+    ]
+
+
+def test_the_view_reads_the_score_of_the_target() -> None:
+    plays, api = (tables.labels(params.load("local", target=t)).sql for t in ("plays", "api"))
+    assert plays is not None and api is not None
+    assert "play_score" in plays and "api_known" not in plays
+    assert "play_score" not in api and "api_known = 1" in api

@@ -10,7 +10,8 @@ import pytest
 import tiny_model
 from spotify_mlops.config.errors import ParamsError
 from spotify_mlops.config.params import Params
-from spotify_mlops.model import dataset
+from spotify_mlops.model import dataset, training
+from spotify_mlops.presentation.es import card
 
 HOUR = timedelta(hours=1)
 
@@ -35,6 +36,31 @@ def test_no_label_reaches_into_the_next_range(test_start: date | None) -> None:
     assert ranges.training_end <= ranges.test_start <= ranges.test["window_start"].min()
     gap = ranges.test["window_start"].min() - ranges.development["window_start"].max()
     assert gap > tiny_model.settings().model.horizon * HOUR
+
+
+def test_nothing_is_learned_from_the_web_api_unless_the_params_allow_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def query(settings: Params, sql: str, **given: object) -> pl.DataFrame:
+        asked.append(sql)
+        return pl.DataFrame({"found": [held]})
+
+    monkeypatch.setattr(dataset.bigquery, "query", query)
+    held = 0
+    dataset.check_content(with_changes())
+    held = 1  # rows
+    with pytest.raises(ParamsError, match=r"el dataset spotify_local tiene.*III\.14"):
+        dataset.check_content(with_changes())
+    asked.clear()
+    dataset.check_content(with_changes(webapi_training_allowed=True))
+    refused = with_changes(source="webapi")
+    with pytest.raises(ParamsError, match="webapi_training_allowed=true"):
+        dataset.read(refused)
+    with pytest.raises(ParamsError, match="webapi_training_allowed=true"):
+        training.train(refused, *tiny_model.data(), card.write)
+    assert asked == []
 
 
 def test_labels_are_those_of_the_horizon() -> None:

@@ -42,6 +42,7 @@ rules = st.builds(
     window_offset=st.sampled_from([timedelta(0), timedelta(seconds=20)]),
     lateness=st.sampled_from([timedelta(0), timedelta(minutes=2), timedelta(minutes=20)]),
     lags=st.sampled_from([(), (1,), (1, 2, 6)]),
+    target=st.sampled_from(["plays", "api"]),
     horizon=st.integers(1, 3),
 )
 shapes = st.tuples(st.integers(1, 4), st.sampled_from([1, 2, 5, 1000]), st.integers(1, 70))
@@ -144,10 +145,15 @@ def log() -> pl.DataFrame:
     return event_log(repeated, last)
 
 
-@pytest.mark.parametrize(("bucket", "shards"), [(1000, 1), (7, 3), (1, 2)])
-def test_a_longer_log_gives_the_oracles_tables(log: pl.DataFrame, bucket: int, shards: int) -> None:
-    run = run_graph(log, settings_of(RULES, 700), shape_of(RULES, shards, bucket))
-    assert_tables(run, expected(log, 4, RULES), RULES)
+@pytest.mark.parametrize(
+    ("bucket", "shards", "rules"),
+    [(1000, 1, RULES), (7, 3, RULES), (1, 2, RULES), (7, 3, Rules(target="api"))],
+)
+def test_a_longer_log_gives_the_oracles_tables(
+    log: pl.DataFrame, bucket: int, shards: int, rules: Rules
+) -> None:
+    run = run_graph(log, settings_of(rules, 700), shape_of(rules, shards, bucket))
+    assert_tables(run, expected(log, 4, rules), rules)
     assert run.counters["counted"].sum() == 4000
     assert run.counters["duplicates"].sum() == 80
 

@@ -114,7 +114,7 @@ def test_every_code_has_its_words() -> None:
 
 
 def test_every_input_of_the_model_has_a_spanish_name() -> None:
-    inputs = Inputs((1, 2, 24), ("CO", "DE")).names()
+    inputs = Inputs((1, 2, 24), ("CO", "DE"), "api").names()
     shown = [names.model_input(name) for name in inputs]
     assert not [name for name in shown if "_" in name]
     assert len(set(shown)) == len(inputs)

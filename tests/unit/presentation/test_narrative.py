@@ -56,6 +56,16 @@ def test_summary_counts_what_it_is_given():
     assert eda.summary(spain, LOCAL.windows).markdown.endswith("reproducciones en España.")
 
 
+def test_the_target_is_what_the_texts_say():
+    of_api = params.load("webapi")
+    matrix = pd.DataFrame(np.eye(3), ["Alta", "Media", "Baja"], ["Alta", "Media", "Baja"])
+    assert "puesto entre las canciones" in business.question(LOCAL).markdown
+    assert "la popularidad que da la API" in business.question(of_api).markdown
+    assert "lo que enseña la Web API" in business.provenance(of_api).markdown
+    assert "**puesto dentro del país**" in eda.decision(matrix, LOCAL.windows).markdown
+    assert "**popularidad que da la API**" in eda.decision(matrix, of_api.windows).markdown
+
+
 def test_per_day_leaves_out_days_that_are_not_whole():
     frame, unit = eda.per_day(volume(hours=60), LOCAL.windows)
     assert sorted(set(frame["time"])) == [START, START + timedelta(days=1)]
@@ -225,7 +235,7 @@ def test_rising_tracks_are_not_alta_yet():
             "track_id": ["a", "b", "c"],
             "track_name": ["Arriba", None, "Tercera"],
             "country": ["CO", "ES", "MX"],
-            "play_score": [95.0, np.nan, 50.0],
+            "score_now": [95.0, np.nan, 50.0],
             "p_alta": [0.99, 0.4, 0.8],
         }
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 
+from local_services import services
+from spotify_mlops.cli import main_job
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import ParamsError
 from spotify_mlops.presentation import narrative, notebooks
@@ -138,3 +141,30 @@ def test_a_misspelt_name_gets_a_hint():
 def test_namespace_overrides_the_file_and_none_does_not():
     found = narrative.parameters({"profile": "charts", "horizon": 4, "countries": None, "other": 1})
     assert found == params.load("charts", horizon=4)
+
+
+@pytest.mark.parametrize("chosen", [{}, {"only": 4}, {"start": 2}])
+def test_nothing_runs_that_would_train_on_the_web_api(chosen, monkeypatch):
+    monkeypatch.setattr(notebooks, "_execute", lambda *given: pytest.fail("it ran"))
+    with pytest.raises(ParamsError, match=r"III\.14.*webapi_training_allowed=true"):
+        notebooks.run("webapi", **chosen)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "overrides"),
+    [({"only": 2}, {}), ({"start": 5}, {}), ({}, {"webapi_training_allowed": True})],
+)
+def test_exploring_and_predicting_need_no_permission(chosen, overrides, monkeypatch, tmp_path):
+    ran = []
+    monkeypatch.setattr(notebooks, "_execute", lambda name, *given: ran.append(name))
+    own = SimpleNamespace(root=lambda: tmp_path, state_dir=lambda: tmp_path)
+    monkeypatch.setattr(notebooks, "paths", own)
+    notebooks.run("webapi", overrides, **chosen)
+    assert ran == list(notebooks.select(**chosen))
+
+
+def test_the_main_job_says_the_policy_and_begins_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(services, "up", lambda *given, **more: pytest.fail("it began"))
+    with pytest.raises(ParamsError, match="webapi_training_allowed=true"):
+        main_job.run_all("webapi", {})
+    assert "III.14" in capsys.readouterr().err

@@ -239,6 +239,7 @@ def test_a_model_of_other_countries_or_lags_does_not_answer(
         ({"countries": ["CO", "ES"]}, "para CO, ES, MX, US, y aquí las variables son de CO, ES:"),
         ({"countries": ["BR"], "model_countries": ["DE"]}, "las variables son de DE:"),
         ({"lags": [1]}, "pide score_lag_2, "),
+        ({"target": "api"}, "predice el nivel de «target: plays», y aquí es api:"),
     ):
         promotions = PromotionHistory(settings.replace(**changed), tmp_path)
         with pytest.raises(InputError, match=said):
@@ -250,7 +251,11 @@ def test_a_model_of_other_countries_or_lags_does_not_answer(
     promotions = PromotionHistory(settings.replace(**same), tmp_path)
     assert ChampionModel(promotions).current().name == "popularity@1"
     # Of the bundles from before there was a choice: theirs were these four.
-    older = {n: v for n, v in tiny_model.result().description.items() if n != "model_countries"}
+    older = {
+        n: v
+        for n, v in tiny_model.result().description.items()
+        if n not in ("model_countries", "target")
+    }
     loaded = bundle.write(tmp_path / "older", tiny_model.result().graph, "card", older)
     loaded.check_inputs(settings.windows)
 

@@ -1,12 +1,11 @@
 """A log that grows with its sources: what is new is published, once, and what is late is late.
 
-The log is a list in memory here; `tests/integration/test_topic.py` does the same with Kafka.
+The log is in memory here; `tests/integration/test_topic.py` does the same with Kafka.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,109 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memory_log import PARTITIONS, KilledError, Log, Message
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import InputError
 from spotify_mlops.config.params import Params
-from spotify_mlops.domain.events import LOG_COLUMNS, Ahead, decode, encode_heartbeat
-from spotify_mlops.domain.watermark import mark
-from spotify_mlops.sources import manifest, publishing, standing
+from spotify_mlops.domain.events import encode_heartbeat
+from spotify_mlops.sources import manifest
 from spotify_mlops.sources.found import as_events
 from spotify_mlops.sources.publishing import Published, publish_new
 from thorough import examples
 
 START = datetime(2024, 1, 5, tzinfo=UTC)
-NOW = datetime(2024, 6, 1, tzinfo=UTC)
-PARTITIONS = 3
-
-
-class Message:
-    def __init__(self, key: str | None, value: bytes) -> None:
-        self._key, self._value = key, value
-
-    def key(self) -> bytes | None:
-        return None if self._key is None else self._key.encode()
-
-    def value(self) -> bytes:
-        return self._value
-
-    def timestamp(self) -> tuple[int, int]:
-        return 2, int(NOW.timestamp() * 1000)
-
-
-class KilledError(BaseException):
-    pass
-
-
-class Log:
-    """A topic and its journal, in memory, in the place of Kafka's clients."""
-
-    def __init__(self) -> None:
-        self.records: dict[int, list[Message]] = {p: [] for p in range(PARTITIONS)}
-        self.entries_: dict[str, dict[str, Any]] = {}
-        self.room: int | None = None
-        """Records that are taken before the process is killed; None for no end."""
-
-    def patch(self, patched: pytest.MonkeyPatch) -> None:
-        log = self
-
-        class Journal:
-            def __init__(self, settings: Params) -> None:
-                pass
-
-            def entries(self) -> dict[str, dict[str, Any]]:
-                return json.loads(json.dumps(log.entries_))
-
-            def write(self, key: str, entry: dict[str, Any]) -> None:
-                log.entries_[key] = json.loads(json.dumps(entry))
-
-        class Publisher:
-            published = skipped = 0
-
-            def __init__(self, settings: Params) -> None:
-                pass
-
-            def __enter__(self) -> Publisher:
-                return self
-
-            def __exit__(self, *error: object) -> None:
-                pass
-
-            def send(self, records: pl.DataFrame) -> None:
-                log.append(records)
-
-        def offsets(settings: Params) -> dict[int, tuple[int, int]]:
-            return {p: (0, len(rows)) for p, rows in log.records.items()}
-
-        def read(settings: Params, start: Mapping[int, int]) -> Iterator[Any]:
-            for p, rows in log.records.items():
-                found = [(p, n, row) for n, row in enumerate(rows)][start[p] :]
-                for first in range(0, len(found), 3):
-                    yield found[first : first + 3]
-
-        patched.setattr(publishing, "Journal", Journal)
-        patched.setattr(manifest, "Journal", Journal)
-        patched.setattr(publishing, "Publisher", Publisher)
-        for module in (publishing, standing):
-            patched.setattr(module, "offsets", offsets)
-        patched.setattr(standing, "read", read)
-
-    def append(self, records: pl.DataFrame) -> None:
-        for partition, key, value in records.select("partition", "key", "value").iter_rows():
-            if self.room is not None:
-                if self.room == 0:
-                    raise KilledError
-                self.room -= 1
-            self.records[partition].append(Message(key, value))
-
-    def read(self, settings: Params) -> pl.DataFrame:
-        """Return what the streaming job makes of the log: decoded, and late or not."""
-        rows = [
-            (p, n, NOW, row.value()) for p, found in self.records.items()
-            for n, row in enumerate(found)
-        ]  # fmt: skip
-        decoded = decode(pl.DataFrame(rows, LOG_COLUMNS, orient="row"), Ahead.of(settings.windows))
-        marked, _ = mark(decoded, dict.fromkeys(self.records), settings.windows.allowed_lateness)
-        return marked
 
 
 def events(hours: list[int], source: str = "charts") -> pl.DataFrame:
@@ -143,13 +50,6 @@ def ingest(
         close=close,
         progress=None,
     )
-
-
-@pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Log:
-    found = Log()
-    found.patch(monkeypatch)
-    return found
 
 
 def profile(**changes: Any) -> Params:

@@ -45,6 +45,8 @@ def build(
     rows = _with_other_countries(rows)
     for lag in lags:
         rows = _with_lag(rows, earlier.filter(pl.col("lag") == lag), lag)
+    if inputs.target == "api":
+        rows = _with_popularity(rows, earlier, lags)
     rows = (
         rows.join(_releases(rows, earlier), on=TRACK, how="left")
         .with_columns(_own_window(inputs.countries))
@@ -163,6 +165,30 @@ def _with_lag(rows: pl.DataFrame, lagged: pl.DataFrame, lag: int) -> pl.DataFram
         )
         .drop("_own", "_total", "_countries")
     )
+
+
+def _with_popularity(
+    rows: pl.DataFrame, earlier: pl.DataFrame, lags: Sequence[int]
+) -> pl.DataFrame:
+    """Add the API's own popularity now, and what it was: where that is not known, as it is now."""
+    now = pl.col("popularity").cast(pl.Float64)
+    rows = rows.with_columns(api_popularity=now.fill_null(0.0), api_known=now.is_not_null())
+    for lag in lags:
+        then = earlier.filter(pl.col("lag") == lag).select(
+            ROW, pl.col("popularity").cast(pl.Float64).alias("_then")
+        )
+        rows = (
+            rows.join(then, on=ROW, how="left")
+            .with_columns(pl.coalesce("_then", "api_popularity").alias(f"api_lag_{lag}"))
+            .with_columns(
+                pl.when("api_known")
+                .then(pl.col("api_popularity") - pl.col(f"api_lag_{lag}"))
+                .otherwise(0.0)
+                .alias(f"api_change_{lag}")
+            )
+            .drop("_then")
+        )
+    return rows
 
 
 def _with_each_country(rows: pl.DataFrame, countries: Sequence[str]) -> pl.DataFrame:

@@ -35,6 +35,8 @@ LAG_SUMMARIES = (
     "mean_score",
     "peak_score",
 )
+POPULARITY_FEATURES = ("api_popularity", "api_known")
+"""Where the target is the API's own popularity: what it is now, and whether that is known."""
 FAMILIES = ("seed", "dynamics")
 
 
@@ -47,6 +49,11 @@ def lag_features(lag: int) -> tuple[str, ...]:
         f"signals_lag_{lag}",
         f"other_score_lag_{lag}",
     )
+
+
+def popularity_lag_features(lag: int) -> tuple[str, ...]:
+    """Return the names of the inputs of the popularity that was ``lag`` windows earlier."""
+    return (f"api_lag_{lag}", f"api_change_{lag}")
 
 
 def country_feature(code: str) -> str:
@@ -66,11 +73,13 @@ class Inputs:
     """The earlier windows, increasing."""
     countries: tuple[str, ...]
     """Those with inputs of their own; in the rows of any other all indicators are zero."""
+    target: str = "plays"
+    """With ``api``, there are inputs of the API's own popularity too."""
 
     @classmethod
     def of(cls, windows: Windows) -> Self:
         """Return what the params say."""
-        return cls(tuple(windows.lags), tuple(windows.model_countries))
+        return cls(tuple(windows.lags), tuple(windows.model_countries), windows.target)
 
     def names(self, family: str = "dynamics") -> list[str]:
         """Return the model inputs of a family in their fixed order.
@@ -93,4 +102,8 @@ class Inputs:
             names += LAG_SUMMARIES
             for lag in self.lags:
                 names += lag_features(lag)
+            if self.target == "api":
+                names += POPULARITY_FEATURES
+                for lag in self.lags:
+                    names += popularity_lag_features(lag)
         return names

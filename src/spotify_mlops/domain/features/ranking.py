@@ -93,6 +93,7 @@ def carry(ranked: pl.DataFrame, lags: Sequence[int], windowing: Windowing) -> pl
         relative_plays=relative_plays(pl.col("plays"), pl.col("plays_p40")),
         signals=pl.col("searches") + pl.col("recommendations"),
         release_date="release_date",
+        popularity="popularity",
     )
     copies = [
         slim.with_columns(

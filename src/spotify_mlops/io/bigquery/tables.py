@@ -19,6 +19,7 @@ from ...domain.events.schema import DUPLICATE_KEY, UTC_MICROSECONDS
 from ...domain.features import Inputs
 from ...domain.labels import LEVELS
 from ...domain.schemas import ROW_KEY, Columns
+from .scores import score_sql
 
 _TYPES: dict[pl.DataType | type[pl.DataType], str] = {
     pl.String: "STRING",
@@ -194,14 +195,17 @@ def labels(params: Params, among: str = "TRUE") -> Table:
     condition on the view's own result would not spare the reading of the others.
     """
     model = params.model
+    score = score_sql(params.windows, "later")
+    known = f"{score} IS NOT NULL AND " if params.windows.target == "api" else ""
     microsecond = timedelta(microseconds=1)
-    ahead = params.windows.window * model.horizon // microsecond
+    length = params.windows.window // microsecond
+    ahead = length * model.horizon
     alta, media, baja = LEVELS
     sql = f"""
 SELECT own.window_start, own.country, own.track_id, CAST({model.horizon} AS INT64) AS horizon,
-  CASE WHEN later.play_score >= {model.level_alta!r} THEN '{alta}'
-       WHEN later.play_score >= {model.level_media!r} THEN '{media}' ELSE '{baja}' END AS level,
-  own.label_window, later.play_score AS label_score
+  CASE WHEN {score} >= {model.level_alta!r} THEN '{alta}'
+       WHEN {score} >= {model.level_media!r} THEN '{media}' ELSE '{baja}' END AS level,
+  own.label_window, {score} AS label_score
 FROM (
   SELECT *, TIMESTAMP_ADD(window_start, INTERVAL {ahead} MICROSECOND) AS label_window
   FROM (
@@ -210,7 +214,7 @@ FROM (
 LEFT JOIN (SELECT * FROM `{{dataset}}.spotify_features` WHERE {among}) AS later
   ON later.window_start = own.label_window AND later.country = own.country
   AND later.track_id = own.track_id
-WHERE TIMESTAMP_ADD(own.label_window, INTERVAL {params.windows.window // microsecond} MICROSECOND)
+WHERE {known}TIMESTAMP_ADD(own.label_window, INTERVAL {length} MICROSECOND)
   <= (SELECT MAX(closed_until) FROM `{{dataset}}.spotify_closed_rows`)"""
     return Table(
         "spotify_labels",

@@ -136,9 +136,10 @@ def _is_other(
         )
     if rebuild is None:
         raise UserError(
-            f"La tabla {name} se hizo con otros «lags» o «model_countries» que "
-            f"{params.windows.lags} y {', '.join(params.windows.model_countries)}: usa los de "
-            "entonces u otro dataset (parámetro «dataset»), o rehaz las tablas con «make run»."
+            f"La tabla {name} se hizo con otros «lags», «model_countries» o «target» que "
+            f"{params.windows.lags}, {', '.join(params.windows.model_countries)} y "
+            f"{params.windows.target}: usa los de entonces u otro dataset (parámetro «dataset»), "
+            "o rehaz las tablas con «make run»."
         )
     return True
 

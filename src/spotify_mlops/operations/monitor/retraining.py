@@ -11,7 +11,7 @@ from ...config.errors import ServiceError
 from ...config.params import Params
 from ...io import files, retry, vertex
 from ...io.archive.location import archive_root
-from ...model import training_set
+from ...model import dataset, training_set
 from ...model.registry import container_arguments, model_id
 from ...model.training_result import TrainingResult
 
@@ -33,8 +33,10 @@ def retrain(params: Params, features: pl.DataFrame, labels: pl.DataFrame) -> Tra
         labels: of those whose label window is closed.
 
     Raises:
+        ParamsError: the dataset has content on which training is not allowed.
         ServiceError: the job failed; the message has the end of its log.
     """
+    dataset.check_content(params)
     data = training_set.export(params, features, labels)
     run_dir = f"{archive_root(params)}/{training_set.FOLDER}/runs/{Path(data).name}"
     _run_job(params, data, run_dir)

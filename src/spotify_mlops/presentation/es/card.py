@@ -42,11 +42,11 @@ def _what(params: Params, description: dict[str, Any]) -> str:
 un país {params.model.horizon} ventanas de {
         duration(params.windows.window)
     } después, y la probabilidad de cada
-nivel. El nivel sale del puesto de sus reproducciones entre las canciones del país en esa ventana:
+nivel. {_LEVELS[params.windows.target]}:
 desde {number(params.model.level_alta)} sobre 100 es Alta, desde {
         number(params.model.level_media)
     } es Media y
-el resto, o no aparecer, es Baja.
+{_REST[params.windows.target]}.
 
 **Para qué sirve.** Para priorizar qué canciones revisar o promocionar en {
         join(country(code) for code in params.sources.countries)
@@ -59,14 +59,30 @@ predicción lleva su probabilidad para que alguien la juzgue.
 {params.model.horizon}; retardos {", ".join(map(str, params.windows.lags))}."""
 
 
+_LEVELS = {
+    "plays": "El nivel sale del puesto de sus reproducciones entre las canciones del país en esa "
+    "ventana",
+    "api": "El nivel sale de la popularidad (0 a 100) que da la API de Spotify, cuando se le "
+    "pregunta en el país en esa ventana",
+}
+_REST = {
+    "plays": "el resto, o no aparecer, es Baja",
+    "api": "el resto es Baja; de quien entonces no se ve, o se ve sin popularidad, no hay nivel",
+}
+_ORIGINS = {
+    "simulator": "**Los datos son sintéticos**: los produjo el simulador de este proyecto. Las "
+    "cifras dicen cómo funciona el método, no cómo es el mercado.",
+    "charts": "Los datos son listas semanales reales publicadas por país: solo las canciones que "
+    "entraron en la lista se ven, y salir de ella cuenta como Baja.",
+    "webapi": "Los datos son lo que enseñó la Web API de Spotify en cada país cuando se le "
+    "preguntó: lo que no se preguntó no se ve. Su política de desarrolladores (III.14) prohíbe "
+    "entrenar con ese contenido sin permiso; quien entrenó dijo tenerlo "
+    "(`webapi_training_allowed`).",
+}
+
+
 def _data(params: Params, boundaries: dict[str, str], training: dict[str, Any]) -> str:
-    synthetic = (
-        "**Los datos son sintéticos**: los produjo el simulador de este proyecto. Las cifras dicen "
-        "cómo funciona el método, no cómo es el mercado."
-        if params.sources.source == "simulator"
-        else "Los datos son listas semanales reales publicadas por país: solo las canciones que "
-        "entraron en la lista se ven, y salir de ella cuenta como Baja."
-    )
+    origin = _ORIGINS[params.sources.source]
 
     def range_of(start: str, end: str, rows: str) -> str:
         first, last = (moment(datetime.fromisoformat(boundaries[name])) for name in (start, end))
@@ -74,7 +90,7 @@ def _data(params: Params, boundaries: dict[str, str], training: dict[str, Any]) 
 
     return f"""## Datos
 
-{synthetic}
+{origin}
 
 - Entrenamiento: {range_of("train_start", "validation_start", "train_rows")}.
 - Validación: {range_of("validation_start", "test_start", "validation_rows")}. Aquí se eligió todo.

@@ -98,6 +98,8 @@ INPUT_NAMES = {
     "plays_acceleration": "aceleración de las reproducciones",
     "mean_score": "puesto medio reciente",
     "peak_score": "mejor puesto reciente",
+    "api_popularity": "popularidad en la API",
+    "api_known": "popularidad conocida",
     "predicted_level": "el nivel que predice",
 }
 _INPUT_FORMS = {
@@ -109,6 +111,8 @@ _INPUT_FORMS = {
     "plays_change_": "cambio de las reproducciones en {}",
     "signals_lag_": "señales hace {}",
     "other_score_lag_": "puesto en otros países hace {}",
+    "api_lag_": "popularidad en la API hace {}",
+    "api_change_": "cambio de la popularidad en {}",
 }
 """Inputs whose name ends in a country or in a number of windows."""
 

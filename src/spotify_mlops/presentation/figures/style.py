@@ -57,6 +57,7 @@ GRID = "#d7dbe1"
 SOURCE_LINES = {
     "simulator": "Fuente: simulador del proyecto",
     "charts": "Fuente: listas semanales Top 200 de Spotify",
+    "webapi": "Fuente: Web API de Spotify",
 }
 SYNTHETIC_LABEL = "DATOS SINTÉTICOS"
 

@@ -34,10 +34,21 @@ def question(params: Params) -> Text:
     return Text(
         f"Al cerrar cada ventana de **{duration(params.windows.window)}**, para cada canción "
         f"oída en {join(country(c) for c in params.sources.countries)}: "
-        f"**¿qué nivel de popularidad tendrá allí dentro de {ahead}?** El nivel es su puesto entre "
-        "las canciones oídas en el país: *Alta* desde el percentil "
-        f"{exact(params.model.level_alta)}, *Media* desde el {exact(params.model.level_media)} "
-        "y *Baja* por debajo, o si ya nadie la oye."
+        f"**¿qué nivel de popularidad tendrá allí dentro de {ahead}?** {_level(params)}"
+    )
+
+
+def _level(params: Params) -> str:
+    alta, media = exact(params.model.level_alta), exact(params.model.level_media)
+    if params.windows.target == "api":
+        return (
+            "El nivel es la popularidad que da la API de Spotify, de 0 a 100: *Alta* desde "
+            f"{alta}, *Media* desde {media} y *Baja* por debajo; de quien entonces no se ve no "
+            "hay nivel."
+        )
+    return (
+        f"El nivel es su puesto entre las canciones oídas en el país: *Alta* desde el percentil "
+        f"{alta}, *Media* desde el {media} y *Baja* por debajo, o si ya nadie la oye."
     )
 
 
@@ -51,6 +62,16 @@ def provenance(params: Params) -> Text:
             "Imita mecanismos conocidos (estrenos que suben y decaen, cola larga, ritmo diario, "
             "contagio entre países), así que sirve para probar el sistema de punta a punta; sus "
             "cifras no describen el mercado real.",
+            "warning",
+        )
+    if params.sources.source == "webapi":
+        return Text(
+            "Los datos son **lo que enseña la Web API de Spotify** cada "
+            f"{duration(params.webapi.interval)} en cada país: búsquedas, lanzamientos, canciones "
+            "de listas y, si se dijo de quién, escuchas recientes. No son todas las escuchas de "
+            "nadie: lo que no se pregunta no se ve, y una canción que deja de verse cuenta como "
+            "Baja. Su política de desarrolladores (III.14) **prohíbe entrenar modelos** con este "
+            "contenido sin permiso.",
             "warning",
         )
     return Text(

@@ -91,17 +91,17 @@ def rising_table(predictions: pd.DataFrame, model: Model, limit: int = 10) -> Ta
     """Return the tracks that are not Alta now and most probably will be.
 
     Args:
-        predictions: ``track_name``, ``track_id``, ``country``, ``play_score``, ``p_alta``.
+        predictions: ``track_name``, ``track_id``, ``country``, ``score_now``, ``p_alta``.
         model: the threshold of Alta.
         limit: rows at most.
     """
-    waiting = predictions[predictions["play_score"].fillna(0) < model.level_alta]
+    waiting = predictions[predictions["score_now"].fillna(0) < model.level_alta]
     chosen = waiting.nlargest(limit, "p_alta")
     rows = tuple(
         (
             row.track_name or row.track_id,
             country(row.country),
-            number(row.play_score if row.play_score == row.play_score else 0, 1),
+            number(row.score_now if row.score_now == row.score_now else 0, 1),
             percent(row.p_alta, 0),
         )
         for row in chosen.itertuples()

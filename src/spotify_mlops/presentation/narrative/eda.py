@@ -327,9 +327,12 @@ def decision(matrix: pd.DataFrame, windows: Windows) -> Text:
         if hourly(windows)
         else "la estación del año entra como variable, y la hora no (aquí vale siempre lo mismo)"
     )
+    level = {
+        "plays": "un **puesto dentro del país**",
+        "api": "la **popularidad que da la API**, igual en todos los países",
+    }[windows.target]
     return Text(
-        f"El nivel será un **puesto dentro del país**; {clock}. La persistencia acierta de media "
-        "el "
+        f"El nivel será {level}; {clock}. La persistencia acierta de media el "
         f"{percent(kept, 0)} de cada nivel: es la vara. Además del presente, cada fila llevará su "
         f"trayectoria (ventanas anteriores: {join(str(lag) for lag in windows.lags)}) y "
         "lo que pasa en los otros países.",
