@@ -132,8 +132,7 @@ def publish_new(
 
 def _records(events: pl.DataFrame) -> pl.DataFrame:
     """Return events with their partitions as ``RECORD_COLUMNS``."""
-    values = pl.Series(encode(events), dtype=pl.Binary)
-    return events.select("partition", key="track_id").with_columns(value=values)
+    return events.select("partition", pl.col("track_id").alias("key"), encode(events))
 
 
 class _Run:
