@@ -35,7 +35,7 @@ test: $(STAMP) ## Revisa el código y pasa todas las pruebas
 	$(BIN)/python -m pytest tests/integration -n 2 --dist loadfile
 
 bench: $(STAMP) ## Mide el rendimiento, con sus referencias en la misma ejecución
-	@for figure in pipeline freshness endpoint sinks growth backlog engines dashboard; do \
+	@for figure in pipeline freshness endpoint sinks growth backlog sources engines dashboard; do \
 		$(BIN)/python -m spotify_mlops bench $$figure --params $(PARAMS) || exit $$?; done
 
 chaos: $(STAMP) ## Mata procesos a mitad y compara el resultado (ENGINE=, SEED=, EVENTS=, RUNS=, KILLS=, NOTEBOOKS=, OUTAGE=)

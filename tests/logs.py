@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -66,7 +66,7 @@ def random_events(count: int, seconds: int, seed: int, tracks: int = 40) -> pl.D
 
 
 def to_log(
-    values: list[bytes], partitions: list[int], last: datetime | None, count: int = 4
+    values: Iterable[bytes], partitions: list[int], last: datetime | None, count: int = 4
 ) -> pl.DataFrame:
     """Append records to a log, with a heartbeat of ``last`` in each partition at its end."""
     following = [0] * count

@@ -19,7 +19,10 @@ _ENDPOINTS = ("kafka_bootstrap", "bigquery_rest", "bigquery_grpc", "mongo_uri", 
 @click.argument(
     "what",
     type=click.Choice(
-        ["pipeline", "freshness", "endpoint", "sinks", "growth", "backlog", "engines", "dashboard"]
+        [
+            *("pipeline", "freshness", "endpoint", "sinks", "growth", "backlog", "sources"),
+            *("engines", "dashboard"),
+        ]
     ),
 )
 @click.option(
@@ -27,7 +30,7 @@ _ENDPOINTS = ("kafka_bootstrap", "bigquery_rest", "bigquery_grpc", "mongo_uri", 
     metavar="N",
     type=int,
     help="Eventos del registro (pipeline, sinks, backlog, engines) o del mayor (growth); "
-    "predicciones (dashboard).",
+    "filas de la lista (sources); predicciones (dashboard).",
 )
 @click.option(
     "--rate",

@@ -23,6 +23,7 @@ _ADDRESS = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _IDENTIFIER = re.compile(r"[A-Za-z0-9]+")
+_USUAL_ADDRESS, _USUAL_URI = "https://open.spotify.com/track/", "spotify:track:"
 _ANY_ADDRESS = re.compile(r"(?:https?:|spotify:|//)", re.IGNORECASE)
 _REMEMBERED = 1 << 17
 """Answers that are kept: a listener plays few songs, many times."""
@@ -94,15 +95,26 @@ def by_name(artist: str, title: str) -> str:
 
 def references(texts: pl.Series) -> pl.DataFrame:
     """Return ``kind`` and ``track_id`` (null unless a track) of references, a row each."""
-    frame = texts.to_frame("text")
-    known = frame.unique()
+    # As nearly all are written, by columns; `refer` says the same of these.
+    text = pl.col("text")
+    address = text.str.starts_with(_USUAL_ADDRESS)
+    bare = (
+        pl.when(address)
+        .then(text.str.strip_prefix(_USUAL_ADDRESS))
+        .otherwise(text.str.strip_prefix(_USUAL_URI))
+    )
+    usual = pl.when(bare.str.contains(f"^{_IDENTIFIER.pattern}$")).then(bare)
+    frame = texts.to_frame("text").with_columns(usual.alias("usual"))
+    known = frame.filter(pl.col("usual").is_null()).select("text").unique()
     found = [refer(text) for text in known["text"].to_list()]
     known = known.with_columns(
         kind=pl.Series([kind.value for kind, _ in found], dtype=pl.String),
         track_id=pl.Series([identifier for _, identifier in found], dtype=pl.String),
     )
     joined = frame.join(known, "text", how="left", maintain_order="left", nulls_equal=True)
-    return joined.drop("text")
+    return joined.select(
+        pl.col("kind").fill_null(Kind.TRACK.value), track_id=pl.coalesce("usual", "track_id")
+    )
 
 
 def names(artists: pl.Series, titles: pl.Series) -> pl.Series:

@@ -18,6 +18,7 @@ from ..config.progress import Progress, silent
 from ..config.sections import Windows
 from ..config.spanish import number
 from ..io.local import state
+from ..io.patches import malloc
 from .account import REASONS, Account, in_time, latest_time
 from .found import Found, Reader
 from .ordering import Ordered
@@ -77,6 +78,7 @@ def ingest_files(
         ServiceError: Kafka does not answer.
     """
     say = progress or silent
+    malloc.keep_memory()
     read: Reader = import_module(f".{source}", __package__).read
     found = read(params, arguments, say)
     with Ordered() as ordered:

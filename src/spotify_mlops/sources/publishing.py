@@ -22,6 +22,7 @@ from ..io.kafka import Journal, Publisher, offsets
 from ..io.kafka.publishing import PublishingProgress, heartbeat_records
 from ..io.local import state
 from . import standing
+from .ahead import ahead
 from .manifest import Tally
 from .standing import Standing
 
@@ -118,9 +119,8 @@ def publish_new(
         journal.write(source, entry)
         with Publisher(params) as publisher:
             report = PublishingProgress(progress, expected)
-            for frame in frames():
-                fresh = run.fresh(frame)
-                publisher.send(_records(fresh))
+            for fresh in ahead(map(run.fresh, frames())):
+                publisher.send(fresh)
                 tally.add(fresh.select("partition", injected=pl.when("late").then(pl.lit("late"))))
                 report(publisher)
             if close:
@@ -132,12 +132,6 @@ def publish_new(
         journal.write(source, entry | run.reached(done.manifest))
         done.seconds = time.monotonic() - began
         return done
-
-
-def _records(events: pl.DataFrame) -> pl.DataFrame:
-    """Return events with their partitions as ``RECORD_COLUMNS``."""
-    values = pl.Series(encode(events), dtype=pl.Binary)
-    return events.select("partition", key="track_id").with_columns(value=values)
 
 
 class _Run:
@@ -176,7 +170,7 @@ class _Run:
             )
 
     def fresh(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Return of some events those to publish, with ``partition`` and ``late``."""
+        """Return those to publish of some events: ``RECORD_COLUMNS`` and ``late``."""
         placed = self._placed(frame)
         known = self._log.is_known(placed)
         self.done.skipped += int(known.sum())
@@ -191,7 +185,7 @@ class _Run:
         reached = placed.group_by("partition").agg(pl.len(), pl.col("event_time").max())
         for partition, count, mark in reached.iter_rows():
             self._move(partition, count, mark)
-        return placed
+        return placed.select("partition", pl.col("track_id").alias("key"), encode(placed), "late")
 
     def close(self, publisher: Publisher, tally: Tally, last: datetime) -> None:
         """Close the window of the last event, unless it is closed or not over yet."""

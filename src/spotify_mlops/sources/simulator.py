@@ -302,20 +302,16 @@ class Simulator:
 
 def records(frame: pl.DataFrame) -> pl.DataFrame:
     """Turn simulated rows into what is published: ``partition``, ``key`` and ``value``."""
-    values: list[bytes | None] = list(encode(frame.select(*EVENT_COLUMNS)))
+    values = encode(frame)
     spoilt = frame["injected"].is_in([reason.value for reason in REASONS]).fill_null(False)
     rows = spoilt.arg_true()
-    for row, reason in zip(rows.to_list(), frame["injected"].gather(rows).to_list(), strict=True):
-        value = values[row]
-        assert value is not None
-        values[row] = corrupt(value, Reason(reason))
-    return pl.DataFrame(
-        {
-            "partition": frame["partition"],
-            "key": frame["track_id"],
-            "value": pl.Series(values, dtype=pl.Binary),
-        }
-    )
+    reasons = frame["injected"].gather(rows)
+    bad = [
+        corrupt(value, Reason(reason))
+        for value, reason in zip(values.gather(rows), reasons, strict=True)
+    ]
+    values = values.scatter(rows, pl.Series(bad, dtype=pl.Binary))
+    return frame.select("partition", pl.col("track_id").alias("key"), values)
 
 
 def check_dates(params: Params, now: datetime) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from ..config.errors import InputError
+from .ahead import ahead
 from .files import BLOCK, Part, not_utf8
 
 LINE_CHARACTERS = 65_536
@@ -105,9 +106,7 @@ def read_rows(part: Part, header: Header[S], wanted: Sequence[int]) -> Iterator[
     Raises:
         InputError: it is not UTF-8, a line is endless, or quotes are never closed.
     """
-    reader = _Reader(part, header, list(wanted))
-    for block, line in reader.blocks:
-        yield reader.fast(block, line) or reader.slow(block, line)
+    return ahead(_Reader(part, header, list(wanted)).read())
 
 
 class _Reader(Generic[S]):
@@ -117,6 +116,11 @@ class _Reader(Generic[S]):
         self._wanted = [str(place) for place in wanted]
         self._separator = header.separator
         self.blocks = _Blocks(part, header.line)
+
+    def read(self) -> Iterator[Rows]:
+        """Yield the rows."""
+        for block, line in self.blocks:
+            yield self.fast(block, line) or self.slow(block, line)
 
     def fast(self, block: bytes, line: int) -> Rows | None:
         """Read a block whose rows are all in order; None for another."""
@@ -135,7 +139,7 @@ class _Reader(Generic[S]):
             return None
         if frame.height != rows:
             return None
-        return self._rows(frame, pl.Series(range(line, line + rows), dtype=pl.Int64), [])
+        return self._rows(frame, pl.int_range(line, line + rows, eager=True), [])
 
     def slow(self, block: bytes, line: int) -> Rows:
         """Read a block row by row, to the end of its last row, which may be in the next one."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -137,11 +138,37 @@ def test_a_heartbeat_of_a_newer_version_is_one() -> None:
     assert frame["kind"].to_list() == ["heartbeat", "dead_letter"]
 
 
+def written(kind: Any) -> st.SearchStrategy[Any]:
+    """Draw what a column of events holds."""
+    if kind == pl.String:
+        odd = st.characters(max_codepoint=0x80) | st.sampled_from("ñ\u2028\ud7ff\ufffe😀")
+        return st.none() | st.text(odd | st.characters(exclude_categories=["Cs"]), max_size=8)
+    if kind == pl.Date:
+        return st.none() | st.dates()
+    if isinstance(kind, pl.Datetime):
+        return st.datetimes(datetime(1900, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))
+    return st.none() | st.integers(-(2**15), 2**15 - 1)
+
+
 def test_events_come_back_as_they_were() -> None:
     events = random_events(500, 3600, seed=5)
     frame = decode(to_log(encode(events), [0] * 500, None, 1), AHEAD)
     assert frame.select(events.columns).equals(events)
     assert frame.select(DUPLICATE_KEY).n_unique() == 500
+
+
+@examples(100)
+@given(st.lists(st.tuples(*map(written, EVENT_COLUMNS.values()))))
+def test_events_are_written_as_each_would_be_alone(rows: list[tuple[Any, ...]]) -> None:
+    events = pl.DataFrame(rows, EVENT_COLUMNS, orient="row")
+    alone = []
+    for row in rows:
+        members = {k: v for k, v in zip(EVENT_COLUMNS, row, strict=True) if v is not None}
+        members["event_time"] = f"{members['event_time']:%Y-%m-%dT%H:%M:%S.%fZ}"
+        alone.append(msgspec.json.encode({"schema_version": 1} | members))
+    before = events.clone()
+    assert encode(events).to_list() == alone
+    assert events.equals(before)
 
 
 @pytest.mark.parametrize("error", [ValueError, pl.exceptions.PanicException, ZeroDivisionError])

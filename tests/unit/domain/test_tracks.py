@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spotify_mlops.domain import tracks
+from thorough import examples
 
 ID = "6RjKVXi31fui9m4dbiGRrL"
 
@@ -60,3 +63,16 @@ def test_columns_are_read_as_each_of_their_values() -> None:
     named = tracks.names(pl.Series(["A", "a", None, ""]), pl.Series(["N", " n", "N", "N"]))
     assert named.to_list() == [tracks.by_name("A", "N")] * 2 + [None, None]
     assert tracks.by_name("A", "B C") != tracks.by_name("A B", "C")
+
+
+PIECES = [
+    "https://", "http://", "open.spotify.com/", "track/", "intl-es/", "spotify:", "track:",
+    "episode:", ID, "x", "?si=1", " ", "\n", "/", "ñ", "https://open.spotify.com/track/",
+]  # fmt: skip
+
+
+@examples(100)
+@given(st.lists(st.none() | st.lists(st.sampled_from(PIECES), max_size=5).map("".join)))
+def test_columns_are_read_as_each_of_their_values_however_written(texts: list[str | None]) -> None:
+    found = tracks.references(pl.Series(texts, dtype=pl.String))
+    assert found.rows() == [(kind.value, track) for kind, track in map(tracks.refer, texts)]

@@ -63,6 +63,7 @@ class Journal:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 10,  # the end is told when a fetch waited in vain
                 "check.crcs": True,
             }
         )
@@ -116,7 +117,9 @@ class Journal:
             client_config(self._params)
             | {
                 "log_level": 2,
-                "enable.idempotence": True,
+                # Written twice by a retry, an entry is the same; the identity of an idempotent
+                # producer would take half a second to get.
+                "acks": "all",
                 "message.timeout.ms": int(self._timeout * 1000),
                 "linger.ms": 0,
             }

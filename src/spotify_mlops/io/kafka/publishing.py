@@ -229,13 +229,8 @@ def publish(
 
 def event_records(kafka: Kafka, events: pl.DataFrame) -> pl.DataFrame:
     """Turn ``EVENT_COLUMNS`` into ``RECORD_COLUMNS``: JSON, keyed by track."""
-    return pl.DataFrame(
-        {
-            "partition": partition_of(events["track_id"], kafka.partitions),
-            "key": events["track_id"],
-            "value": pl.Series(encode(events), dtype=pl.Binary),
-        }
-    )
+    partition = partition_of(events["track_id"], kafka.partitions)
+    return events.select(partition, pl.col("track_id").alias("key"), encode(events))
 
 
 def heartbeat_records(kafka: Kafka, time: datetime) -> pl.DataFrame:

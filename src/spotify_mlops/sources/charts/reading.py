@@ -79,7 +79,9 @@ def read_file(file: ChartFile, account: FileAccount) -> Iterator[pl.DataFrame]:
         frame = rows.frame
         frame.columns = [*roles, "_line"]
         frame = _read(file, account, _of_countries(file, account, frame))
-        for day, line in frame.group_by("day").agg(pl.col("_line").min()).iter_rows():
+        for day, line in (
+            frame.group_by("day", maintain_order=True).agg(pl.col("_line").min()).iter_rows()
+        ):
             file.days.setdefault(day, line)
         if frame.height:
             yield _events(file, frame)

@@ -20,6 +20,7 @@ from ...config.sections import Sources
 from ...domain.events import COUNTRIES
 from ...domain.events.schema import UTC_MICROSECONDS
 from ..account import Account, FileAccount
+from ..ahead import ahead
 from ..files import NotRead, Part, expand
 from ..found import Found, as_columns
 from ..tables import BadRow
@@ -75,7 +76,7 @@ def _frames(
     for part, batches in files:
         file = account.begin(part.name)
         reader = _Reader(part, file, sources)
-        for batch, bad, blank in batches:
+        for batch, bad, blank in ahead(batches):
             frame = reader.events(batch, bad, blank)
             if frame.height:
                 yield frame

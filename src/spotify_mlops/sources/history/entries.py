@@ -175,8 +175,7 @@ def _array(text: _Text) -> Iterator[Batch]:
         if entries:
             yield Batch(entries, range(number, number + len(entries)), UNIT_ENTRY)
             number += len(entries)
-            text.drop(cut)
-            text.drop(text.buffer.index(b",") + 1)
+            text.drop(text.buffer.index(b",", cut) + 1)
         text.more()
     if number > 1 and text.buffer.strip()[:1] == b"]":
         raise text.error("sobra una coma", 0)
@@ -191,24 +190,25 @@ def _array(text: _Text) -> Iterator[Batch]:
 def _whole_entries(buffer: bytes) -> tuple[int, list[Any] | None]:
     """Return how far a buffer is whole entries that a comma follows, and the entries."""
     cut = buffer.rfind(b"},") + 1
-    entries = _decoded(buffer[:cut]) if cut else None
+    entries = _decoded(buffer, cut) if cut else None
     if entries is None and cut:  # the brace is of something inside an entry
         cut = _last_comma(buffer)
-        entries = _decoded(buffer[:cut]) if cut else None
+        entries = _decoded(buffer, cut) if cut else None
     return cut, entries
 
 
-def _decoded(content: bytes) -> list[Any] | None:
-    """Return the entries of the inside of an array, or None if it is not whole entries."""
+def _decoded(buffer: bytes, cut: int) -> list[Any] | None:
+    """Return the entries of the inside of an array to ``cut``; None if it is not whole entries."""
     try:
-        return _entries(b"[" + content + b"]")
+        return _entries(b"".join((b"[", memoryview(buffer)[:cut], b"]")))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
 def _entries(content: bytes) -> list[Any]:
     try:
-        return list(_decode_entries(content))
+        entries: list[Any] = _decode_entries(content)
+        return entries
     except msgspec.ValidationError:
         return [_entry(raw) for raw in _decode_raws(content)]
 

@@ -12,18 +12,14 @@ from typing import Any
 import polars as pl
 
 from ...domain.events import COUNTRIES
+from .entries import Entry
 from .generations import SKIPPED_BELOW_MS
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-_TEXTS = {
-    "ts": "ts",
-    "uri": "spotify_track_uri",
-    "track_name": "master_metadata_track_name",
-    "artist_name": "master_metadata_album_artist_name",
-    "album_name": "master_metadata_album_album_name",
-    "country": "conn_country",
-    "reason_end": "reason_end",
-}
+_COLUMNS = {
+    "ts": pl.String, "uri": pl.String, "track_name": pl.String, "artist_name": pl.String,
+    "album_name": pl.String, "country": pl.String, "reason_end": pl.String, "ms": pl.Int64,
+}  # fmt: skip
 
 
 def ordinary_streams(entries: list[Any]) -> pl.DataFrame:
@@ -34,15 +30,9 @@ def ordinary_streams(entries: list[Any]) -> pl.DataFrame:
         ``artist_name``, ``album_name``, ``event_type``, ``country``.
     """
     try:
-        frame = pl.DataFrame(
-            [
-                pl.Series(name, [getattr(entry, field, None) for entry in entries], pl.String)
-                for name, field in _TEXTS.items()
-            ]
-            + [pl.Series("ms", [getattr(entry, "ms_played", None) for entry in entries], pl.Int64)]
-        )
+        frame = _columns(entries)
     except (TypeError, OverflowError, pl.exceptions.PolarsError):
-        frame = pl.DataFrame(schema=dict.fromkeys(_TEXTS, pl.String) | {"ms": pl.Int64})
+        frame = pl.DataFrame(schema=_COLUMNS)
     names = ("track_name", "artist_name", "album_name")
     heard = (pl.col("ms") >= SKIPPED_BELOW_MS) | (
         (pl.col("reason_end") == "trackdone").fill_null(False) & (pl.col("ms") > 0)
@@ -68,4 +58,26 @@ def ordinary_streams(entries: list[Any]) -> pl.DataFrame:
             pl.when(heard).then(pl.lit("play")).otherwise(pl.lit("skip")).alias("event_type"),
             "country",
         )
+    )
+
+
+def _columns(entries: list[Any]) -> pl.DataFrame:
+    if None in entries:
+        entries = [Entry() if entry is None else entry for entry in entries]
+    # With their names in the code Python reads attributes twice as fast.
+    values = (
+        [entry.ts for entry in entries],
+        [entry.spotify_track_uri for entry in entries],
+        [entry.master_metadata_track_name for entry in entries],
+        [entry.master_metadata_album_artist_name for entry in entries],
+        [entry.master_metadata_album_album_name for entry in entries],
+        [entry.conn_country for entry in entries],
+        [entry.reason_end for entry in entries],
+        [entry.ms_played for entry in entries],
+    )
+    return pl.DataFrame(
+        [
+            pl.Series(name, column, kind)
+            for (name, kind), column in zip(_COLUMNS.items(), values, strict=True)
+        ]
     )
