@@ -41,22 +41,9 @@ def resumed(params: Params, saved: Position) -> Position:
     before = log.last_crossings(params, held)
     if saved.job is not None:
         saved = _of_run(params, saved, saved.job, held, before)
-    # Without a window written, a partition has nothing yet: all of them are read again.
-    if saved.write_from is None or not knows_crossings(saved, before):
+    if saved.write_from is None:  # a partition has nothing yet: all of them are read again
         return saved
-    return written_from(params, saved, saved.write_from, before)
-
-
-def knows_crossings(position: Position, before: pl.DataFrame) -> bool:
-    """Tell whether the tables say where windows begin: those of an earlier version do not.
-
-    Args:
-        position: what the raw sinks have.
-        before: what ``log.last_crossings`` gives of that.
-    """
-    known = set(before["log_partition"])
-    marks = dict(position.acknowledged_marks) or position.marks
-    return all(mark is None or p in known for p, mark in marks.items())
+    return written_from(params, saved, saved.write_from, before) or saved
 
 
 def _of_run(
@@ -76,8 +63,10 @@ def _of_run(
 
 def written_from(
     params: Params, position: Position, start: datetime, before: pl.DataFrame
-) -> Position:
+) -> Position | None:
     """Return from where the windows that begin at ``start`` or later are written.
+
+    None where the tables do not say: an earlier version wrote them, or some of them.
 
     Args:
         params: whose job.
@@ -85,8 +74,16 @@ def written_from(
         start: of a window, UTC.
         before: what ``log.last_crossings`` gives of that.
     """
+    known = set(before["log_partition"])
+    marks = dict(position.acknowledged_marks) or position.marks
+    if any(mark is not None and p not in known for p, mark in marks.items()):
+        return None
     needed = start - params.windows.window * max(params.windows.lags, default=0)
-    offsets, marks = places(log.first_crossings(params, needed), position.held, before)
+    reaching = log.first_crossings(params, needed)
+    # Of the first there is, the mark was in an earlier window; else there was one before it.
+    if (reaching["mark"] >= needed).any():
+        return None
+    offsets, marks = places(reaching, position.held, before)
     return replace(position, offsets=offsets, marks=marks, write_from=start)
 
 

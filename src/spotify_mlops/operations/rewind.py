@@ -10,7 +10,7 @@ from ..config.params import Params
 from ..io.bigquery import log
 from ..pipeline.position import Position
 from ..pipeline.sinks import positions
-from .resume import knows_crossings, written_from
+from .resume import written_from
 
 
 def rewind(params: Params, start: datetime) -> Position:
@@ -43,12 +43,12 @@ def rewind(params: Params, start: datetime) -> Position:
 
 
 def _position(params: Params, saved: Position, start: datetime) -> Position:
-    before = log.last_crossings(params, saved.held)
-    if not knows_crossings(saved, before):
+    # What a run had written from there on is to be written again.
+    begun = replace(saved, acknowledged=saved.held, job=None)
+    found = written_from(params, begun, start, log.last_crossings(params, saved.held))
+    if found is None:
         raise ServiceError(
             f"Las tablas de {params.kafka.topic} son de una versión anterior y no dicen dónde "
             "empieza cada ventana (spotify_crossings): ejecuta antes el cuaderno 03."
         )
-    # What a run had written from there on is to be written again.
-    begun = replace(saved, acknowledged=saved.held, job=None)
-    return written_from(params, begun, start, before)
+    return found
