@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -91,9 +92,9 @@ def test_each_start_may_cut_the_work_otherwise(runner: campaign.Campaign) -> Non
     kills = [Fault(share, 0.0, "stream") for share in (0.1, 0.2)]
     outcome = runner.on(*engines).disturbed("flink-turns", kills)
     assert outcome.differences == []
-    killed = outcome.kills["stream"]  # a fast machine is at the end before the second
-    assert killed >= 1
-    assert outcome.exits == [-9] * killed + [0]
+    # A fast machine is at the end before the second kill.
+    assert outcome.exits[0] == -signal.SIGKILL
+    assert outcome.exits[-1] == 0
 
 
 @pytest.mark.usefixtures("runner")
