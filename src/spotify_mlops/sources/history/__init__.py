@@ -27,7 +27,7 @@ from ..tables import BadRow
 from .csv_files import find_columns, read_csv_entries
 from .entries import Batch, read_entries
 from .extended import ordinary_streams
-from .generations import GENERATIONS, Listen, generation_of, leaves, listen
+from .generations import GENERATIONS, Listen, generation_of, leaves, listen, listen_name
 
 __all__ = ["SOURCE", "find_columns", "read", "read_parts"]
 
@@ -187,9 +187,7 @@ class _Reader:
                 if row is not None:
                     rows.append(row)
         frame = pl.concat([_in_columns(batch, ordinary), pl.DataFrame(rows, _ROWS, orient="row")])
-        time = pl.col("event_time").dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-        # The same listen in another export is the same event, whatever file it comes in.
-        name = pl.format("history:{}:{}:{}{}", time, "country", "track_id", "_mark")
+        name = pl.concat_str(listen_name(), "_mark")
         return as_columns(frame.with_columns(event_id=name).drop("_mark"), SOURCE)
 
     def _listen(self, leaf: object) -> Listen:

@@ -13,9 +13,8 @@ import polars as pl
 
 from ...domain.events import COUNTRIES
 from .entries import Entry
-from .generations import SKIPPED_BELOW_MS
+from .generations import SKIPPED_BELOW_MS, TIME
 
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _COLUMNS = {
     "ts": pl.String, "uri": pl.String, "track_name": pl.String, "artist_name": pl.String,
     "album_name": pl.String, "country": pl.String, "reason_end": pl.String, "ms": pl.Int64,
@@ -40,7 +39,7 @@ def ordinary_streams(entries: list[Any]) -> pl.DataFrame:
     return (
         frame.with_row_index("_row")
         .with_columns(
-            pl.col("ts").str.to_datetime(_TIME, time_unit="us", time_zone="UTC", strict=False),
+            pl.col("ts").str.to_datetime(TIME, time_unit="us", time_zone="UTC", strict=False),
             pl.col("uri").str.strip_prefix("spotify:track:").alias("track_id"),
             *(pl.col(name).str.strip_chars() for name in names),
         )

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+import polars as pl
+
 from ...domain import tracks
 from .entries import entry_of
 
 SKIPPED_BELOW_MS = 30_000
 """Spotify counts a stream from 30 seconds on; one that is cut off before is a skip."""
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 _MONTHS = {
     name: number
     for number, name in enumerate(
@@ -47,6 +50,12 @@ class Listen(NamedTuple):
     popularity: int | None = None
     mark: str = ""
     """Part of the identity where time and song are not enough."""
+
+
+def listen_name() -> pl.Expr:
+    """Return the identifier of a listen: the same event whatever export or answer it comes in."""
+    time = pl.col("event_time").dt.strftime(TIME)
+    return pl.format("history:{}:{}:{}", time, "country", "track_id")
 
 
 class Generation(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -18,12 +18,12 @@ from ...domain.events.times import parse_dates
 from ..account import FileAccount
 from ..found import as_columns
 from ..history.entries import entry_of
-from ..history.generations import Listen, generation_of, listen
+from ..history.generations import TIME, Listen, generation_of, listen, listen_name
 
 SOURCE = "webapi"
 _ROWS: dict[str, pl.DataType | type[pl.DataType]] = {
-    "_where": pl.String, "event_id": pl.String, "event_time": pl.Datetime("us", "UTC"),
-    "event_type": pl.String, "country": pl.String, "track_id": pl.String,
+    "_where": pl.String, "event_time": pl.Datetime("us", "UTC"), "event_type": pl.String,
+    "country": pl.String, "track_id": pl.String,
     "track_name": pl.String, "artist_name": pl.String, "popularity": pl.Int64,
     "artist_id": pl.String, "album_name": pl.String, "release_date": pl.String,
 }  # fmt: skip
@@ -73,9 +73,16 @@ class Shown:
         self.file.leave_out(reason)
 
     def events(self) -> pl.DataFrame:
-        """Return the events (``EVENT_COLUMNS`` and ``_where``)."""
+        """Return the events (``EVENT_COLUMNS`` and ``_where``).
+
+        Their identifiers are the same however often a poll is repeated.
+        """
         frame = pl.DataFrame(self._rows, _ROWS, orient="row")
-        return as_columns(frame.with_columns(parse_dates(frame["release_date"])), SOURCE)
+        slot = pl.col("event_time").dt.strftime(TIME)
+        seen = pl.format(f"{SOURCE}:{{}}:{{}}:{{}}:{{}}", "country", "event_type", "track_id", slot)
+        name = listen_name() if self.event_type == "play" else seen
+        named = frame.with_columns(parse_dates(frame["release_date"]), event_id=name)
+        return as_columns(named, SOURCE)
 
     def _add(
         self, track: object, where: str, *, is_local: bool = False, played_at: object = None
@@ -96,19 +103,11 @@ class Shown:
         self._rows.append(self._row(found, original, where))
 
     def _row(self, found: Listen, track: Mapping[str, Any], where: str) -> tuple[object, ...]:
-        assert found.time is not None
         return (
-            where, self._name(found, found.time), found.time, self.event_type, self.country,
+            where, found.time, self.event_type, self.country,
             found.track, found.title, found.artist, found.popularity, _artist(track), found.album,
             _release(track),
         )  # fmt: skip
-
-    def _name(self, found: Listen, time: datetime) -> str:
-        """Return the identifier of an event: the same however often a poll is repeated."""
-        if self.event_type == "play":
-            # A listen is one event, whichever way it comes: that of a saved answer has this name.
-            return f"history:{_text(time)}:{self.country}:{found.track}"
-        return f"{SOURCE}:{self.country}:{self.event_type}:{found.track}:{_text(time)}"
 
 
 def items(page: object) -> list[Any]:
@@ -141,7 +140,3 @@ def _release(track: Mapping[str, Any]) -> str | None:
     album = track.get("album")
     found = album.get("release_date") if isinstance(album, dict) else None
     return found if isinstance(found, str) else None
-
-
-def _text(time: datetime) -> str:
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
