@@ -65,13 +65,14 @@ def provenance(params: Params) -> Text:
             "warning",
         )
     if params.sources.source == "webapi":
+        plays = params.windows.target == "plays"
+        gone = ", y una canción que deja de verse cuenta como Baja" if plays else ""
         return Text(
             "Los datos son **lo que enseña la Web API de Spotify** cada "
             f"{duration(params.webapi.interval)} en cada país: búsquedas, lanzamientos, canciones "
             "de listas y, si se dijo de quién, escuchas recientes. No son todas las escuchas de "
-            "nadie: lo que no se pregunta no se ve, y una canción que deja de verse cuenta como "
-            "Baja. Su política de desarrolladores (III.14) **prohíbe entrenar modelos** con este "
-            "contenido sin permiso.",
+            f"nadie: lo que no se pregunta no se ve{gone}. Su política de desarrolladores (III.14) "
+            "**prohíbe entrenar modelos** con este contenido sin permiso.",
             "warning",
         )
     return Text(
