@@ -75,8 +75,7 @@ def written_from(
         before: what ``log.last_crossings`` gives of that.
     """
     known = set(before["log_partition"])
-    marks = dict(position.acknowledged_marks) or position.marks
-    if any(mark is not None and p not in known for p, mark in marks.items()):
+    if any(mark is not None and p not in known for p, mark in position.held_marks.items()):
         return None
     needed = start - params.windows.window * max(params.windows.lags, default=0)
     reaching = log.first_crossings(params, needed)

@@ -120,7 +120,7 @@ def _run(
     began = time.monotonic()
     start = _starting_position(params)
     offsets: Mapping[int, int] = start.held
-    marks: Marks = start.acknowledged_marks or start.marks
+    marks: Marks = start.held_marks
     stop = threading.Event()
     windows = restarts = failures = 0
     while not stop.is_set():

@@ -70,7 +70,7 @@ class Tracker(Job):
         self._marks = dict(start.marks)
         self._acknowledged: dict[str, dict[int, int]] = {}
         self._claimed: deque[_Claimed] = deque()
-        self._acknowledged_marks = dict(start.acknowledged_marks) or dict(start.marks)
+        self._acknowledged_marks = start.held_marks
         self._open: set[datetime] = set()
         self._pending: dict[datetime, set[int]] = {}
         self._closed_at: dict[datetime, datetime] = {}

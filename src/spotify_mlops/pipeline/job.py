@@ -93,8 +93,7 @@ class Job:
         """Take note of a batch that the source has claimed.
 
         Args:
-            timely: ``window_start``, ``partition``, ``offset`` and ``mark`` of its events that
-                are in time.
+            timely: ``window_start`` of its events that are in time.
             offsets: the next record of each partition.
             marks: after the batch.
             appended: the append time of the last record of each partition in the batch.

@@ -1,4 +1,4 @@
-"""From where to read the log again: all that a job keeps across a restart."""
+"""How far a job has come: all that it keeps across a restart."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import msgspec
 @dataclass(frozen=True)
 class Position:
     """Where a job resumes.
+
+    One that is saved while the job runs has the ``offsets`` and ``marks`` at which the run began:
+    exact still, and further back than need be (see `operations.resume`).
 
     Attributes:
         offsets: per partition, the first record to read.
@@ -37,6 +40,11 @@ class Position:
     def held(self) -> dict[int, int]:
         """Per partition, the record that follows those in all the raw sinks."""
         return dict(self.acknowledged) or dict(self.offsets)
+
+    @property
+    def held_marks(self) -> dict[int, datetime | None]:
+        """The marks there, or a little before."""
+        return dict(self.acknowledged_marks) or dict(self.marks)
 
     def to_json(self) -> bytes:
         """Return the position as a JSON document."""

@@ -130,7 +130,7 @@ class FlinkAttempt:
             start,
             job=source.job.name,
             acknowledged=start.held,
-            acknowledged_marks=dict(start.acknowledged_marks) or dict(start.marks),
+            acknowledged_marks=start.held_marks,
         )
         self._start = self._position = start
         positions.save(self._params, start)

@@ -1,7 +1,7 @@
 """The rows of closed windows, live: features, predictions and counters; then that they are written.
 
-On Prism the job's tracker is told, which knows from where to read again. Elsewhere it is a row of
-``spotify_written``, and that place is a query (`operations.resume`).
+On Prism the job's tracker is told, which saves how far all shards are. Elsewhere it is a row of
+``spotify_written``, and how far they are is a query (`operations.resume`).
 """
 
 from __future__ import annotations
