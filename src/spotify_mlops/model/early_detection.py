@@ -17,9 +17,9 @@ import polars as pl
 
 from ..config.params import Params
 from ..config.sections import Cost
-from ..domain.labels import LEVELS, score_of
+from ..domain.labels import LEVELS
 from ..domain.schemas import ROW_KEY
-from ..domain.windows import Windowing
+from ..domain.windows import EPOCH, Windowing
 from . import metrics
 
 Direction = Literal["rise", "fall"]
@@ -28,11 +28,9 @@ LIST_SIZES = (5, 10, 20)
 """Tracks of a list: one list a country and window."""
 SHOWN = 10
 """The list size that is told where only one is."""
-PLAIN_ORDERS = ("today_score", "momentum", "chance")
-"""Rankings that nobody has to learn; see `plain_orders`."""
 _TOP = LEVELS[0]
 _LIST = ("window_start", "country")
-_SCHEMA = {"slice": pl.String, "metric": pl.String, "value": pl.Float64, "low": pl.Float64,
+SCORE_SCHEMA = {"slice": pl.String, "metric": pl.String, "value": pl.Float64, "low": pl.Float64,
            "high": pl.Float64, "rows": pl.Int64}  # fmt: skip
 
 
@@ -52,20 +50,6 @@ def average_precision(score: np.ndarray, hit: np.ndarray) -> float | None:
     one = np.zeros(len(score), dtype=np.int64)
     value = float(_weighted_ap(score, hit, one, np.ones((1, 1)))[0])
     return None if np.isnan(value) else value
-
-
-def plain_orders(rows: pl.DataFrame) -> dict[str, np.ndarray]:
-    """Return what `PLAIN_ORDERS` rank rises by, (rows,) each; falls by the negative.
-
-    Args:
-        rows: features: what `labels.score_of` reads, and ``momentum``.
-    """
-    today = rows.select(score_of(rows.columns).fill_null(0.0).alias("s")).to_series().to_numpy()
-    return {
-        "today_score": today,
-        "momentum": rows["momentum"].fill_null(0.0).to_numpy(),
-        "chance": np.zeros(rows.height),
-    }
 
 
 def score(rows: pl.DataFrame, direction: Direction, params: Params) -> pl.DataFrame:
@@ -90,23 +74,27 @@ def score(rows: pl.DataFrame, direction: Direction, params: Params) -> pl.DataFr
           does not rise ``cost_false_alta``; a listed track that does not fall is given up for
           nothing (``cost_missed_alta``), a fall not listed is a false Alta.
         - ``rise_foreseen_at_10``: of the tracks that reach the level for the first time in the
-          range, the share that was on a list before; ``rise_lead_at_10``: of those, how many
-          windows before, on average (from their first list to the window in which they reach it).
+          range, the share that was on the last list before; ``rise_lead_at_10``: of those, since
+          how many windows, on average: from the first list of those that they were on without a
+          gap. (Whoever was ever on one is not counted: an order that changes all the time has
+          everybody on some list.)
 
         ``rows`` are the candidates (of the last two, the tracks); where there is nothing to find
         ``value``, ``low`` and ``high`` are null, not 0. Intervals as in `metrics.score`; of
         resampled ranges in which there is nothing to find there is no value.
     """
-    found = _candidates(rows, direction)
+    found = candidates(rows, direction)
     if found.is_empty():
-        return pl.DataFrame(schema=_SCHEMA)
+        return pl.DataFrame(schema=SCORE_SCHEMA)
     block, number = metrics.blocks_of(found, params)
     weights = metrics.bootstrap_weights(number, params.model)
     order, hit = found["order"].to_numpy(), found["hit"].to_numpy()
     measured = [("ap", _weighted_ap(order, hit, block, weights), found.height)]
-    lists = _lists(found)
     for k in (0, *LIST_SIZES):
-        sums = weights @ _per_block(_list_sums(lists, k, params), "block", number)
+        lists = outcomes(rows, direction, k)
+        listing, number = metrics.blocks_of(lists, params)
+        at = lists.select("listed", "found", "hits", "candidates", block=pl.Series(listing))
+        sums = metrics.bootstrap_weights(number, params.model) @ _per_block(at, number)
         measured += [
             (f"{name}_at_{k}", values, found.height)
             for name, values in _list_metrics(sums, direction, params.cost).items()
@@ -122,7 +110,7 @@ def score(rows: pl.DataFrame, direction: Direction, params: Params) -> pl.DataFr
             sums = weights @ _per_block(
                 arrivals.select("block", lead.is_not_null(), lead.fill_null(0).alias("windows"))
                 .with_columns(tracks=1),
-                "block", number,
+                number,
             )  # fmt: skip
             listed, windows, tracks = sums.T
             measured += [
@@ -130,7 +118,7 @@ def score(rows: pl.DataFrame, direction: Direction, params: Params) -> pl.DataFr
                 (f"lead_at_{k}", _ratio(windows, listed), int(listed[0])),
             ]
     told = [("all", f"{direction}_{name}", *_interval(v), n) for name, v, n in measured]
-    return pl.DataFrame(told, schema=_SCHEMA, orient="row")
+    return pl.DataFrame(told, schema=SCORE_SCHEMA, orient="row")
 
 
 def slices(rows: pl.DataFrame, by: str, direction: Direction, params: Params) -> pl.DataFrame:
@@ -143,7 +131,7 @@ def slices(rows: pl.DataFrame, by: str, direction: Direction, params: Params) ->
         score(group, direction, params).with_columns(slice=pl.lit(f"{by}:{value}"))
         for (value,), group in sorted(rows.group_by(by), key=lambda item: str(item[0][0]))
     ]
-    return pl.concat(parts) if parts else pl.DataFrame(schema=_SCHEMA)
+    return pl.concat(parts) if parts else pl.DataFrame(schema=SCORE_SCHEMA)
 
 
 def difference(
@@ -160,7 +148,7 @@ def difference(
     Returns:
         Estimate, low and high; None where there is nothing to find.
     """
-    both = _candidates(rows.with_columns(_other=pl.Series(np.asarray(other, float))), direction)
+    both = candidates(rows.with_columns(_other=pl.Series(np.asarray(other, float))), direction)
     if not both["hit"].any():
         return None
     block, number = metrics.blocks_of(both, params)
@@ -175,6 +163,36 @@ def difference(
     return None if estimate is None or low is None or high is None else (estimate, low, high)
 
 
+def outcomes(rows: pl.DataFrame, direction: Direction, k: int) -> pl.DataFrame:
+    """Return how each list of the first k candidates turned out, one row a window and country.
+
+    Args:
+        rows: as for `score`.
+        direction: see `score`.
+        k: length of the lists.
+
+    Returns:
+        ``window_start``, ``country``, ``listed`` (rows), ``found`` (of those, how many hit; a
+        fraction where equal scores compete for the last places: the mean over their orders),
+        ``hits`` and ``candidates`` (of the whole window and country); sorted.
+    """
+    taken = (k - pl.col("above")).clip(0, pl.col("rows"))
+    return (
+        candidates(rows, direction)
+        .group_by(*_LIST, "order")
+        .agg(rows=pl.len().cast(pl.Int64), hits=pl.col("hit").sum().cast(pl.Int64))
+        .sort(*_LIST, "order", descending=[False, False, True])
+        .with_columns(above=pl.col("rows").cum_sum().over(_LIST) - pl.col("rows"))
+        .group_by(_LIST, maintain_order=True)
+        .agg(
+            listed=taken.sum(),
+            found=(pl.col("hits") * taken / pl.col("rows")).sum(),
+            hits=pl.col("hits").sum(),
+            candidates=pl.col("rows").sum(),
+        )
+    )
+
+
 def listed(k: int) -> pl.Expr:
     """Return whether a candidate is on its country's and window's list of k, however ties fall.
 
@@ -186,7 +204,7 @@ def listed(k: int) -> pl.Expr:
     return pl.col("order").rank("max", descending=True).over(_LIST) <= k
 
 
-def _candidates(rows: pl.DataFrame, direction: Direction) -> pl.DataFrame:
+def candidates(rows: pl.DataFrame, direction: Direction) -> pl.DataFrame:
     """Return the rows that may change, with ``hit``, and ``order`` so that the likeliest is first.
 
     A negative zero would be another score than zero to some and not to others: it is added away.
@@ -227,29 +245,6 @@ def _weighted_ap(
     return found
 
 
-def _lists(candidates: pl.DataFrame) -> pl.DataFrame:
-    """Return, of each list and distinct score: rows and hits of it, and ``above`` it, in order."""
-    return (
-        candidates.group_by(*_LIST, "order")
-        .agg(rows=pl.len().cast(pl.Int64), hits=pl.col("hit").sum().cast(pl.Int64))
-        .sort(*_LIST, "order", descending=[False, False, True])
-        .with_columns(above=pl.col("rows").cum_sum().over(_LIST) - pl.col("rows"))
-    )
-
-
-def _list_sums(lists: pl.DataFrame, k: int, params: Params) -> pl.DataFrame:
-    """Return ``block`` and, of each group of `_lists`: listed, hits listed, hits, candidates."""
-    taken = (k - pl.col("above")).clip(0, pl.col("rows"))
-    block, _ = metrics.blocks_of(lists, params)
-    return lists.select(
-        pl.Series("block", block),
-        listed=taken,
-        found=pl.col("hits") * taken / pl.col("rows"),
-        hits="hits",
-        rows="rows",
-    )
-
-
 def _list_metrics(sums: np.ndarray, direction: Direction, cost: Cost) -> dict[str, np.ndarray]:
     listed, found, hits, rows = sums.T
     missed, idle = cost.missed_alta, cost.false_alta
@@ -263,13 +258,14 @@ def _list_metrics(sums: np.ndarray, direction: Direction, cost: Cost) -> dict[st
 
 
 def _arrivals(
-    rows: pl.DataFrame, candidates: pl.DataFrame, direction: Direction, params: Params
+    rows: pl.DataFrame, found: pl.DataFrame, direction: Direction, params: Params
 ) -> pl.DataFrame:
     """Return the tracks that reach the level after a row without it.
 
     Returns:
         ``country``, ``track_id``, ``window_start`` (the first in which it is known to have it) and
-        for each list size ``lead_<k>``: windows from its first list to then, null without one.
+        for each list size ``lead_<k>``: windows since it is on every list up to then, null if it
+        was not on the last.
     """
     windowing = Windowing.of(params.windows)
     key = ("country", "track_id")
@@ -285,24 +281,31 @@ def _arrivals(
         seen=pl.col("window_start").min(), reached=pl.col("window_start").filter(reached).min()
     )
     tracks = first.filter(pl.col("seen") < pl.col("reached"))
-    waited = (pl.col("reached") - pl.col("listed")).dt.total_microseconds()
+    waited = (pl.col("reached") - pl.col("begun")).dt.total_microseconds()
     windows = waited / (windowing.length // timedelta(microseconds=1))
+    when, on = pl.col("window_start"), pl.col("on")
     for k in LIST_SIZES:
-        when = candidates.filter(listed(k)).join(tracks, on=key)
-        begun = (
-            when.filter(pl.col("window_start") < pl.col("reached"))
-            .group_by(key)
-            .agg(listed=pl.col("window_start").min(), reached=pl.col("reached").first())
+        before = (
+            found.with_columns(on=listed(k))
+            .join(tracks.select(*key, "reached"), on=key)
+            .filter(when < pl.col("reached"))
+        )
+        leads = (
+            before.group_by(key)
+            .agg(
+                begun=when.filter(on & (when > when.filter(~on).max().fill_null(EPOCH))).min(),
+                reached=pl.col("reached").first(),
+            )
             .select(*key, windows.alias(f"lead_{k}"))
         )
-        tracks = tracks.join(begun, on=key, how="left")
+        tracks = tracks.join(leads, on=key, how="left")
     return tracks.rename({"reached": "window_start"}).sort(key)
 
 
-def _per_block(sums: pl.DataFrame, block: str, number: int) -> np.ndarray:
-    """Return the sums of the other columns of each block, (blocks, columns)."""
-    names = [name for name in sums.columns if name != block]
-    at = sums[block].to_numpy()
+def _per_block(sums: pl.DataFrame, number: int) -> np.ndarray:
+    """Return the sums of each ``block`` of the other columns, (blocks, columns)."""
+    names = [name for name in sums.columns if name != "block"]
+    at = sums["block"].to_numpy()
     columns = [np.bincount(at, sums[name].to_numpy(), minlength=number) for name in names]
     return np.stack(columns, axis=1)
 

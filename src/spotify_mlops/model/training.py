@@ -21,7 +21,16 @@ from ..config.sections import Model
 from ..domain.features import ROW_KEY
 from ..domain.labels import LEVELS
 from ..domain.schemas import PROBABILITIES
-from . import baselines, bundle, dataset, export, level_offsets, metrics, weaknesses
+from . import (
+    baselines,
+    bundle,
+    dataset,
+    early_scores,
+    export,
+    level_offsets,
+    metrics,
+    weaknesses,
+)
 from .baselines import Prediction
 from .calibration import Calibration
 from .dataset import Split, level_codes, matrix
@@ -285,6 +294,17 @@ def _score(predictions: pl.DataFrame, ranges: Split, params: Params) -> pl.DataF
                 pl.lit(FAMILY_OF[str(model)]).alias("family"),
                 pl.lit(split).alias("split"),
                 pl.all(),
+            )
+        )
+    for split, rows in (("validation", ranges.validation), ("test", ranges.test)):
+        known = ranges.development if split == "test" else None
+        found = early_scores.score(predictions.filter(split=split), rows, known, params)
+        parts.append(
+            found.select(
+                "model",
+                pl.col("model").replace_strict(FAMILY_OF, default="baseline").alias("family"),
+                pl.lit(split).alias("split"),
+                pl.all().exclude("model"),
             )
         )
     return pl.concat(parts)

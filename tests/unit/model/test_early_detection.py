@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score
 
 import tiny_model
 from spotify_mlops.domain.labels import LEVELS
-from spotify_mlops.model import early_detection, metrics
+from spotify_mlops.model import early_detection, early_scores, metrics
 from spotify_mlops.model.early_detection import DIRECTIONS, LIST_SIZES, Direction
 from thorough import examples
 
@@ -178,15 +178,19 @@ def test_lead_is_that_of_a_loop_over_tracks(
     for k in LIST_SIZES:
         leads = []
         for (country, track), at in arriving.items():
-            hours = [
-                hour
+            on = {
+                hour: sum(other >= order for _, other in members) <= k
                 for (hour, where), members in lists.items()
                 for name, order in members
                 if where == country and name == track and hour < at
-                if sum(other >= order for _, other in members) <= k
-            ]
-            if hours:
-                leads.append(at - min(hours))
+            }
+            begun = None
+            for hour in sorted(on, reverse=True):
+                if not on[hour]:
+                    break
+                begun = hour
+            if begun is not None:
+                leads.append(at - begun)
         share = found.get(f"{direction}_foreseen_at_{k}")
         if not arriving or not candidates_of(rows, direction):
             assert share is None
@@ -232,11 +236,41 @@ def test_a_ranking_is_no_better_than_itself_nor_than_any_that_keeps_its_order(
 
 def test_plain_orders_are_today_and_momentum() -> None:
     rows = pl.DataFrame({"play_score": [60.0, None, 10.0], "momentum": [-3.0, 0.0, 8.0]})
-    found = early_detection.plain_orders(rows)
-    assert list(found) == list(early_detection.PLAIN_ORDERS)
+    found = early_scores.plain_orders(rows)
+    assert list(found) == list(early_scores.PLAIN_ORDERS)
     assert found["today_score"].tolist() == [60, 0, 10]
     assert found["momentum"].tolist() == [-3, 0, 8]
     moves = zip("abc", ["Alta", "Baja", "Baja"], strict=True)
     frame = frame_of([(0, "CO", track, "Baja", later, 0.0) for track, later in moves])
     scored = early_detection.score(frame.with_columns(order=found["chance"]), "rise", PARAMS)
     assert values_of(scored)["rise_ap"] == pytest.approx(1 / 3)
+
+
+def test_a_run_judges_its_models_and_the_plain_orders_alike() -> None:
+    result = tiny_model.result()
+    scored = result.metrics.filter(split="test", slice="all")
+    precision = scored.filter(metric="rise_ap")
+    assert set(precision["model"]) == {*early_scores.RANKED_MODELS, *early_scores.PLAIN_ORDERS}
+    own = result.of("dynamics")
+    now = result.of("persistence")["predicted"]
+    waiting = (now != "Alta").to_numpy()
+    rises = (own["level"] == "Alta").to_numpy()
+    expected = average_precision_score(rises[waiting], own["p_alta"].to_numpy()[waiting])
+    value_of = dict(precision.select("model", "value").iter_rows())
+    assert value_of["dynamics"] == pytest.approx(expected)
+    assert value_of["chance"] == pytest.approx(rises[waiting].mean())
+    over = scored.filter(model="dynamics", metric="rise_ap_over_today_score")
+    assert over["value"].item() == pytest.approx(expected - value_of["today_score"])
+    falls = average_precision_score(~rises[~waiting], -own["p_alta"].to_numpy()[~waiting])
+    fall = scored.filter(model="dynamics", metric="fall_ap")["value"].item()
+    assert fall == pytest.approx(falls)
+
+
+def test_a_run_judges_its_lists_by_country_and_for_new_tracks() -> None:
+    result = tiny_model.result()
+    sliced = result.metrics.filter(split="test", model="dynamics", metric="rise_ap")
+    assert set(sliced["slice"]) >= {"all", "country:CO", "country:ES", "country:US", "track:seen"}
+    parts = sliced.filter(pl.col("slice").str.starts_with("country:"))
+    assert parts["rows"].sum() == sliced.filter(slice="all")["rows"].item()
+    tracks = sliced.filter(pl.col("slice").str.starts_with("track:"))
+    assert tracks["rows"].sum() == sliced.filter(slice="all")["rows"].item()

@@ -18,6 +18,7 @@ def test_the_card_has_its_sections() -> None:
         "Datos",
         "Resultados en el rango de prueba",
         "Por nivel y por país",
+        "Las que van a cambiar",
         "Cómo está hecho",
         "Lo que no puede hacer",
         "Límites y cuidados",
@@ -43,6 +44,23 @@ def test_the_results_are_each_models_on_the_test_range() -> None:
             "dynamics": "**Árboles, dinámica**",
         }.items()
     ]
+
+
+def test_the_card_says_how_well_each_order_finds_what_changes() -> None:
+    result = tiny_model.result()
+    scores = {
+        (row["model"], row["metric"]): interval(row["value"], row["low"], row["high"])
+        for row in result.metrics.filter(split="test", slice="all").to_dicts()
+    }
+    metrics = ("rise_ap", "rise_precision_at_10", "rise_recall_at_10", "fall_ap",
+               "fall_precision_at_10")  # fmt: skip
+    rows = section("Las que van a cambiar").splitlines()
+    for model, name in (
+        ("chance", "Al azar"),
+        ("logistic", "Regresión logística"),
+        ("dynamics", "**Árboles, dinámica**"),
+    ):
+        assert f"| {name} | {' | '.join(scores[model, metric] for metric in metrics)} |" in rows
 
 
 def test_the_card_says_in_numbers_what_the_model_cannot_do() -> None:

@@ -242,6 +242,7 @@ def scored(value, **others):
         "macro_f1": {"value": value, "low": value - 0.01, "high": value + 0.01},
         "accuracy": {"value": value, "low": value - 0.01, "high": value + 0.01},
         "cost_saving": value / 3,
+        "rises": {"value": value / 2, "low": value / 3, "high": value, "chance": 0.1, "k": 10},
         "audit_holds": True,
         "audit_records": round(value * 1e6),
         "approved": True,
@@ -254,9 +255,10 @@ def test_cover_has_three_numbers_and_they_are_the_runs(tmp_path):
         for value in (0.6543, 0.7321)
     )
     numbers = [re.findall(r"<strong>([^<]*)</strong>", page) for page in (first, second)]
-    assert numbers[0][:3] == ["0,654", "22\u00a0%", "exacta"]
-    assert numbers[1][:3] == ["0,732", "24\u00a0%", "exacta"]
+    assert numbers[0][:3] == ["0,654", "33\u00a0%", "exacta"]
+    assert numbers[1][:3] == ["0,732", "37\u00a0%", "exacta"]
     assert first.count('class="good"') == 3
+    assert "las 10 primeras de cada país y ventana" in first and "al azar 10\u00a0%" in first
 
 
 def test_comparison_says_what_changed_since_the_run_before(tmp_path):

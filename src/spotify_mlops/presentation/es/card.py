@@ -9,7 +9,8 @@ import polars as pl
 
 from ...config.params import Params
 from ...config.spanish import duration, number
-from .names import MODEL_NAMES, country
+from ...model.early_detection import SHOWN
+from .names import MODEL_NAMES, ORDER_NAMES, country
 from .numbers import interval, join, moment
 
 
@@ -27,6 +28,7 @@ def write(params: Params, description: dict[str, Any], metrics: pl.DataFrame) ->
         _data(params, description["training"]["boundaries"], description["training"]),
         _results(metrics, family),
         _groups(metrics, family),
+        _early(metrics, family),
         _how(description),
         _cannot(params, metrics, family),
         _limits(params),
@@ -134,6 +136,32 @@ def _groups(metrics: pl.DataFrame, family: str) -> str:
         "## Por nivel y por país\n\n| Grupo | métrica | valor | filas |\n|---|---|---:|---:|\n"
         + ("\n".join(rows))
     )
+
+
+def _early(metrics: pl.DataFrame, family: str) -> str:
+    """Return how well each order of the tracks that may rise, or fall, finds those that do."""
+    test = metrics.filter(split="test", slice="all")
+    cells: dict[str, list[str]] = {label: [] for label in ORDER_NAMES.values()}
+    for name, label in ORDER_NAMES.items():
+        for metric in ("rise_ap", f"rise_precision_at_{SHOWN}", f"rise_recall_at_{SHOWN}",
+                       "fall_ap", f"fall_precision_at_{SHOWN}"):  # fmt: skip
+            found = test.filter(model=name, metric=metric)
+            values = found.select("value", "low", "high").row(0) if found.height else (None,) * 3
+            cells[label].append(interval(*values))
+    rows = "\n".join(
+        f"| {f'**{label.capitalize()}**' if label == ORDER_NAMES[family] else label.capitalize()} "
+        f"| {' | '.join(found)} |"
+        for label, found in cells.items()
+    )
+    return f"""## Las que van a cambiar
+
+De las canciones que no están en Alta, las que lo estarán (suben); de las que están, las que no
+(caen). Precisión media de cada orden y, de las {SHOWN} primeras de cada país y ventana, qué parte
+lo hace y qué parte de todas las que suben está entre ellas.
+
+| Orden | suben: precisión | de las {SHOWN} | de todas | caen: precisión | de las {SHOWN} |
+|---|---:|---:|---:|---:|---:|
+{rows}"""
 
 
 def _how(description: dict[str, Any]) -> str:

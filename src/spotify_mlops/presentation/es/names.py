@@ -37,6 +37,15 @@ MODEL_NAMES = {
     "dynamics": "árboles, dinámica",
 }
 """The models and their baselines, weakest idea first."""
+ORDER_NAMES = {
+    "chance": "al azar",
+    "momentum": "por impulso",
+    "today_score": "por el puesto de hoy",
+    "logistic": MODEL_NAMES["logistic"],
+    "seed": MODEL_NAMES["seed"],
+    "dynamics": MODEL_NAMES["dynamics"],
+}
+"""What the tracks that may rise or fall are ordered by, weakest idea first."""
 DECISION_NAMES = {
     "retrain": "se reentrena",
     "refused": "candidato rechazado",

@@ -16,6 +16,7 @@ from ...model.predictor import Predictor
 from ...model.training_result import TrainingResult
 from ..es import country, gate, interval, join, model_input, moment, number, percent
 from ..es.names import EVENT_TYPE_NAMES
+from . import early
 from .modeling import NAMES, score_of
 from .show import Facts, Table, Text, listing
 
@@ -388,7 +389,7 @@ def facts(result: TrainingResult, verdict: Verdict) -> Facts:
     cost = costs(result)
     if cost[NAMES["persistence"]]:
         values["cost_saving"] = 1 - cost[NAMES[result.family]] / cost[NAMES["persistence"]]
-    return Facts(values)
+    return Facts(values | early.facts(result))
 
 
 def _lower(name: str) -> str:

@@ -47,7 +47,21 @@ def headline(facts: Mapping[str, Any], params: Params) -> dict[str, Any]:
                 score["low"] > facts.get("macro_f1_persistence", 0.0),
             )
         )
-    if "cost_saving" in facts:
+    if "rises" in facts:
+        found = facts["rises"]
+        right, low, high, chance = (
+            percent(found[name], 0) for name in ("value", "low", "high", "chance")
+        )
+        figures.append(
+            Figure(
+                "De las que dice que subirán, suben",
+                right,
+                f"las {found['k']} primeras de cada país y ventana · intervalo 95 % "
+                f"[{low}; {high}] · al azar {chance}",
+                found["low"] > found["chance"],
+            )
+        )
+    elif "cost_saving" in facts:
         figures.append(
             Figure(
                 "Ahorro frente a no tener modelo",
