@@ -269,11 +269,13 @@ class Gate(Section):
 
     needs_section = frozenset(
         {"min_accuracy", "min_macro_f1", "country_regression", "max_ece"}
-        | {"max_latency", "max_row_time"}
+        | {"max_latency", "max_row_time", "min_rise_lift"}
     )
 
     min_accuracy: Share = 0.65
     min_macro_f1: Share = 0.60
+    min_rise_lift: float = Field(default=1.5, ge=0)
+    """Average precision of the order of what may rise, in times that of chance."""
     country_regression: Share = 0.03
     max_ece: Share = 0.05
     max_latency: PositiveDuration = timedelta(milliseconds=5)

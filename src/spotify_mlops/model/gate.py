@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import polars as pl
 
@@ -15,7 +16,7 @@ from ..config.params import Params
 from ..config.sections import Gate
 from ..domain.features import ROW_KEY
 from ..domain.schemas import METRIC_SCHEMA, PROBABILITIES
-from . import metrics
+from . import early_detection, early_scores, metrics
 from .latency import Latency, measure
 from .predictor import Predictor
 from .promotions import PromotionHistory
@@ -32,11 +33,13 @@ _METRICS_SCHEMA = METRIC_SCHEMA.only("slice", "metric", "value", "low", "high", 
 _LABEL_CHARACTERS = 63
 
 Criterion = Literal[
-    "accuracy", "macro_f1", "persistence", "calibration", "latency", "row_time", "champion"
-]
+    "accuracy", "macro_f1", "persistence", "calibration", "latency", "row_time", "champion",
+    "rises", "rises_baseline", "rises_champion",
+]  # fmt: skip
 """What a check is of. ``latency`` is in milliseconds and ``row_time`` in microseconds, the others
-are scores; ``champion`` is the challenger's macro-F1 less the champion's."""
-NotCompared = Literal["no_champion", "other_task", "too_few_rows"]
+are scores; ``champion`` is the challenger's macro-F1 less the champion's, and ``rises`` its average
+precision for the tracks that rise, less another's in the last two."""
+NotCompared = Literal["no_champion", "other_task", "too_few_rows", "nothing_rises"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class Check:
     """Why there is no value."""
     blocks: int | None = None
     """Of the bootstrap, where they were too few."""
+    baseline: str | None = None
+    """The order that comes closest to the challenger's, of those that nobody need learn."""
     learned_until: datetime | None = None
     """End of what the champion has learned from, where that left too few rows."""
 
@@ -113,6 +118,12 @@ def judge(result: TrainingResult, params: Params, champion: Champion | None = No
         within their limits, and against the champion, on rows that neither has learned from, the
         paired interval of the difference lies above ``-gate_country_regression`` and not wholly
         below zero, and no country loses more than that. With too few such rows a champion stays.
+        For rises, the average precision reaches ``gate_min_rise_lift`` times that of chance, and
+        the paired interval of its difference from each baseline, and from the champion, does not
+        lie wholly below zero.
+
+    Raises:
+        UserError: the run is of a release that did not measure rises.
     """
     own = result.of(result.family)
     rows = own.height
@@ -130,8 +141,10 @@ def judge(result: TrainingResult, params: Params, champion: Champion | None = No
             Check("macro_f1", macro_f1[0] >= least_f1, least_f1, *macro_f1, rows),
             Check("persistence", advantage[1] > 0, 0.0, *advantage, rows),
             Check("calibration", ece[0] <= params.gate.max_ece, params.gate.max_ece, *ece, rows),
+            *_finds_rises(result, params.gate),
             *_fast_enough(latency, params.gate),
             *_against_champion(own, champion, params),
+            *_rises_against_champion(result, champion, params),
         )
     )
 
@@ -208,6 +221,64 @@ def _value_label(value: float) -> str:
 
 def _label(text: str) -> str:
     return re.sub(r"[^a-z0-9_-]", "_", text.lower())
+
+
+def _finds_rises(result: TrainingResult, gate: Gate) -> Iterator[Check]:
+    scored = result.metrics.filter(split="test", slice="all")
+
+    def of(model: str, metric: str) -> dict[str, Any]:
+        found = scored.filter(model=model, metric=metric)
+        if found.is_empty():
+            raise UserError(
+                f"El entrenamiento {result.run_id} es de una versión anterior, que no medía lo que "
+                "sube: entrena otra vez."
+            )
+        return found.row(0, named=True)
+
+    own, chance = of(result.family, "rise_ap"), of("chance", "rise_ap")
+    if own["value"] is None:
+        yield Check("rises", True, 0.0, rows=own["rows"], not_compared="nothing_rises")
+        return
+    limit = gate.min_rise_lift * chance["value"]
+    found = own["value"], own["low"], own["high"]
+    yield Check("rises", own["value"] >= limit, limit, *found, own["rows"])
+    over = {name: of(result.family, f"rise_ap_over_{name}") for name in early_scores.BASELINES}
+    # The one that is surely better, if any is; else the one that comes closest.
+    name = min(over, key=lambda other: (_least(over[other]["high"]) >= 0, over[other]["value"]))
+    least = over[name]
+    yield Check(
+        "rises_baseline", _least(least["high"]) >= 0, 0.0, least["value"], least["low"],
+        least["high"], own["rows"], baseline=name,
+    )  # fmt: skip
+
+
+def _least(high: float | None) -> float:
+    """Return the upper end of an interval; without one, nothing is sure."""
+    return 0.0 if high is None else high
+
+
+def _rises_against_champion(
+    result: TrainingResult, champion: Champion | None, params: Params
+) -> Iterator[Check]:
+    """Compare the orders of what may rise, where `_against_champion` compared the levels."""
+    if champion is None or champion.predictions is None:
+        return
+    now = result.of("persistence").select(*ROW_KEY, current_level="predicted")
+    theirs = champion.predictions.select(*ROW_KEY, theirs=PROBABILITIES[0])
+    rows = (
+        result.of(result.family)
+        .select(*ROW_KEY, "level", order=PROBABILITIES[0])
+        .join(now, on=ROW_KEY, maintain_order="left")
+        .join(theirs, on=ROW_KEY, maintain_order="left")
+    )
+    if rows.height < FEWEST_ROWS or metrics.blocks_of(rows, params)[1] < FEWEST_BLOCKS:
+        return  # the comparison of the levels says why
+    found = early_detection.difference(rows, rows["theirs"].to_numpy(), "rise", params)
+    named = partial(Check, "rises_champion", limit=0.0, rows=rows.height, champion=champion.name)
+    if found is None:
+        yield named(passed=True, not_compared="nothing_rises")
+        return
+    yield named(passed=found[2] >= 0, value=found[0], low=found[1], high=found[2])
 
 
 def _fast_enough(found: Latency, gate: Gate) -> tuple[Check, Check]:

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 import tiny_model
+from spotify_mlops.config.errors import UserError
 from spotify_mlops.config.params import Params
 from spotify_mlops.io.bigquery.tables import MODEL_METRICS
 from spotify_mlops.model import bundle, gate, latency, metrics
@@ -206,7 +207,7 @@ def test_the_verdict_is_labels_of_the_version() -> None:
     assert found["gate_champion_es"].startswith("failed-m0_")
     assert set(found) == {"gate", *(f"gate_{name}" for name in (
         "accuracy", "macro_f1", "persistence", "calibration", "latency", "row_time", "champion",
-        "champion_co", "champion_es", "champion_us",
+        "champion_co", "champion_es", "champion_us", "rises", "rises_baseline", "rises_champion",
     ))}  # fmt: skip
     for key, value in found.items():
         assert re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", key)
@@ -220,3 +221,68 @@ def test_a_bundle_says_when_its_training_ended(tmp_path: Path) -> None:
         bundle.load(path).training_end.isoformat()
         == (tiny_model.result().boundaries["training_end"])
     )
+
+
+def with_metric(name: str, **values: float | None) -> TrainingResult:
+    """Return the run with other values of one of its model's metrics on the test range."""
+    result = tiny_model.result()
+    here = (
+        (pl.col("model") == "dynamics")
+        & (pl.col("split") == "test")
+        & (pl.col("slice") == "all")
+        & (pl.col("metric") == name)
+    )
+    changed = [
+        pl.when(here).then(pl.lit(value, pl.Float64)).otherwise(column).alias(column)
+        for column, value in values.items()
+    ]
+    return replace(result, metrics=result.metrics.with_columns(changed))
+
+
+def test_the_gate_wants_rises_to_be_found_far_better_than_by_chance() -> None:
+    result = tiny_model.result()
+    chance = result.metrics.filter(model="chance", split="test", slice="all", metric="rise_ap")
+    verdict = gate.judge(result, lenient(gate_min_rise_lift=2.0))
+    asked = found_of(verdict, "rises")
+    assert asked.limit == pytest.approx(2 * chance["value"].item())
+    assert asked.passed == (asked.value >= asked.limit)
+    strict = gate.judge(result, lenient(gate_min_rise_lift=1e6))
+    assert [check.code for check in strict.failed] == ["rises"]
+    assert found_of(gate.judge(result, lenient(gate_min_rise_lift=0)), "rises").passed
+
+
+def test_the_gate_refuses_an_order_that_is_surely_worse_than_a_plain_one() -> None:
+    worse = with_metric("rise_ap_over_momentum", value=-0.1, low=-0.2, high=-0.01)
+    check = found_of(gate.judge(worse, lenient()), "rises_baseline")
+    assert not check.passed and check.baseline == "momentum"
+    assert (check.value, check.low, check.high) == (-0.1, -0.2, -0.01)
+    unsure = with_metric("rise_ap_over_momentum", value=-0.1, low=-0.2, high=0.01)
+    check = found_of(gate.judge(unsure, lenient()), "rises_baseline")
+    assert check.passed and check.baseline == "momentum"
+
+
+def test_where_nothing_rises_the_gate_asks_nothing_of_it() -> None:
+    still = with_metric("rise_ap", value=None, low=None, high=None)
+    verdict = gate.judge(still, lenient(gate_min_rise_lift=1e6))
+    check = found_of(verdict, "rises")
+    assert check.passed and check.not_compared == "nothing_rises" and check.value is None
+    assert "rises_baseline" not in checks(verdict)
+
+
+def test_the_gate_compares_the_order_of_rises_with_the_champions() -> None:
+    knows = pl.when(pl.col("level") == "Alta").then(1.0).otherwise(0.0)
+    oracle = own().with_columns(p_alta=knows, p_media=0.0, p_baja=1 - knows)
+    check = found_of(gate.judge(tiny_model.result(), lenient(), champion(oracle)), "rises_champion")
+    assert not check.passed and check.high < 0 and check.champion == "popularity@4"
+    itself = found_of(gate.judge(tiny_model.result(), lenient(), champion(own())), "rises_champion")
+    assert itself.passed and itself.value == 0
+    backwards = own().with_columns(p_alta=1 - pl.col("p_alta"))
+    better = gate.judge(tiny_model.result(), lenient(), champion(backwards))
+    assert found_of(better, "rises_champion").low > 0
+
+
+def test_a_run_that_did_not_measure_rises_is_to_be_trained_again() -> None:
+    result = tiny_model.result()
+    before = replace(result, metrics=result.metrics.filter(~pl.col("metric").str.contains("rise")))
+    with pytest.raises(UserError, match="entrena otra vez"):
+        gate.judge(before, lenient())

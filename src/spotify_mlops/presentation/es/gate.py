@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...config.spanish import number
 from ...model.gate import FEWEST_BLOCKS, FEWEST_ROWS, Check, Criterion, Verdict
-from .names import country
+from .names import ORDER_NAMES, country
 from .numbers import interval, moment, plural
 
 CRITERION_NAMES: dict[Criterion, str] = {
@@ -15,6 +15,9 @@ CRITERION_NAMES: dict[Criterion, str] = {
     "latency": "la latencia",
     "row_time": "el tiempo por fila",
     "champion": "la comparación con el campeón",
+    "rises": "ver venir lo que sube",
+    "rises_baseline": "ver venir lo que sube, frente a lo más sencillo",
+    "rises_champion": "ver venir lo que sube, frente al campeón",
 }
 
 
@@ -46,6 +49,29 @@ def reason(check: Check) -> str:
             )
         case "champion":
             return _beside_champion(check, found)
+        case "rises" | "rises_baseline" | "rises_champion":
+            return _rises(check, found)
+
+
+def _rises(check: Check, found: str) -> str:
+    if check.not_compared is not None:
+        return "En la prueba no sube ninguna canción: no hay lista que juzgar."
+    if check.code == "rises":
+        verb = "alcanza" if check.passed else "no alcanza"
+        return (
+            f"Ordenando las que pueden subir, la precisión media, {found}, {verb} el mínimo de "
+            f"{number(check.limit, 3)}."
+        )
+    other = (
+        f"el campeón, {check.champion}"
+        if check.baseline is None
+        else f"el orden que más se acerca («{ORDER_NAMES[check.baseline]}»)"
+    )
+    sure = "no pierde con seguridad" if check.passed else "pierde con seguridad"
+    return (
+        "Ordenando las que pueden subir, la diferencia de precisión media con la que da "
+        f"{other} es {found}: {sure}."
+    )
 
 
 def summary(verdict: Verdict) -> str:

@@ -106,6 +106,12 @@ def criteria(gate: Gate) -> Table:
             ("Macro-F1 en prueba", f"al menos {number(gate.min_macro_f1, 2)}"),
             ("Frente a la persistencia", "mejor, y con el intervalo de la diferencia sobre cero"),
             (
+                "Ver venir lo que sube",
+                f"su orden, al menos {number(gate.min_rise_lift, 1)} veces la precisión media del "
+                "azar, y ni el de hoy, ni el impulso, ni la logística, ni el modelo en servicio "
+                "lo hacen mejor con seguridad",
+            ),
+            (
                 "Error de calibración",
                 f"como mucho {number(gate.max_ece, 2)}: la probabilidad es de fiar",
             ),
