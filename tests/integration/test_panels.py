@@ -18,7 +18,7 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.domain.labels import LEVELS
 from spotify_mlops.io import bigquery
 from spotify_mlops.io.bigquery import appending, frames, tables, warehouse
-from spotify_mlops.model import metrics
+from spotify_mlops.model import dataset, metrics
 from spotify_mlops.operations import audit
 from spotify_mlops.operations.monitor import decisions, loop
 from spotify_mlops.presentation.dashboard import grafana, panels, queries
@@ -181,6 +181,37 @@ def test_events_a_minute_are_the_counted_ones(watched: Params, everything: Selec
     minutes = watched.windows.window.total_seconds() / 60
     assert found["value"].sum() * minutes == pytest.approx(counted)
     assert set(found["series"]) <= set(names.EVENT_TYPE_NAMES.values())
+
+
+def test_kept_rises_are_those_of_the_tables(watched: Params, everything: Selection) -> None:
+    found = queries.run(watched, panel_of(watched, "rises_kept"), everything)
+    live = worlds.content(watched, tables.MODEL_METRICS).filter(split="live", metric="rise_rate")
+    windows = live["run_id"].unique().str.to_datetime("live-%Y%m%dT%H%M%S", time_zone="UTC")
+    keys = ["window_start", "country", "track_id"]
+    now = worlds.content(watched, tables.features(watched.windows)).select(*keys, "play_score")
+    later = dataset.read_labels(watched).select(*keys, happened="level")
+    rows = (
+        predicted(watched, everything)
+        .filter(pl.col("window_start").cast(windows.dtype).is_in(windows.implode()))
+        .join(now, on=keys)
+        .filter(pl.col("play_score").fill_null(0) < watched.model.level_alta)
+        .join(later, on=keys)
+        .with_columns(hit=pl.col("happened") == "Alta")
+    )
+    assert rows.height
+    by_list = ["window_start", "model"]
+    for country in everything.countries:
+        shown = dict(
+            found.filter(category=names.country(country)).select("series", "value").iter_rows()
+        )
+        part = rows.filter(country=country)
+        assert shown["al azar"] == pytest.approx(100 * part["hit"].mean(), abs=0.051)
+        worst, best = (
+            part.sort("p_alta", "hit", descending=[True, lucky]).group_by(by_list).head(10)["hit"]
+            for lucky in (False, True)
+        )
+        low, high = 100 * worst.mean(), 100 * best.mean()
+        assert low - 0.051 <= shown["de la lista"] <= high + 0.051
 
 
 def test_rising_tracks_have_risen_and_are_the_first(watched: Params, everything: Selection) -> None:

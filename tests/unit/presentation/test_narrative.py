@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -15,10 +16,11 @@ from spotify_mlops.config.spanish import NO_VALUE
 from spotify_mlops.model import leaks
 from spotify_mlops.model.release import Release
 from spotify_mlops.model.table_checks import Check
-from spotify_mlops.presentation.es import number, percent
+from spotify_mlops.presentation.es import interval, number, percent
 from spotify_mlops.presentation.narrative import (
     business,
     deployment,
+    early,
     eda,
     evaluation,
     preparation,
@@ -241,6 +243,14 @@ def test_rising_tracks_are_not_alta_yet():
     )
     rows = deployment.rising_table(frame, LOCAL.model).rows
     assert [row[0] for row in rows] == ["Tercera", "b"]
+    result = tiny_model.result()
+    said = deployment.rising_finding(frame, result, LOCAL.model).markdown
+    tested = early.facts(result)["rises"]
+    assert "de estas 2 cabe esperar que lleguen **1,2**" in said
+    assert f"subió el **{percent(tested['value'])}**" in said
+    assert f"habría subido el {percent(tested['chance'])}" in said
+    up = frame.assign(score_now=95.0)
+    assert "no hay lista" in deployment.rising_finding(up, result, LOCAL.model).markdown
 
 
 def test_table_writes_numbers_and_gaps():
@@ -309,3 +319,40 @@ def test_the_evaluation_says_where_the_model_is_weak_and_whether_an_input_leaks(
     told = pl.DataFrame([("momentum", 0.5, 0.4, 0.35, False)], leaks.ALARM_SCHEMA, orient="row")
     assert "«impulso del puesto»" in evaluation.alarm_finding(told).markdown
     assert evaluation.alarm_finding(told.with_columns(suspect=True)).kind == "warning"
+
+
+def test_the_sentences_on_rises_are_the_runs_numbers() -> None:
+    result = tiny_model.result()
+    scored = {
+        (row["model"], row["metric"]): row
+        for row in result.metrics.filter(split="test", slice="all").to_dicts()
+    }
+    own, chance = scored["dynamics", "rise_ap"], scored["chance", "rise_ap"]
+    said = early.ranking_finding(result, "rise").markdown
+    assert f"**{interval(own['value'], own['low'], own['high'])}**" in said
+    assert f"subieron el {percent(chance['value'])}" in said
+    assert f"{number(own['value'] / chance['value'], 1)} veces más" in said
+    right = scored["dynamics", "fall_precision_at_10"]
+    assert (
+        f"cayeron **{number(100 * right['value'])}**"
+        in early.lists_finding(result, "fall").markdown
+    )
+    costs = [scored["dynamics", f"rise_cost_at_{k}"]["value"] for k in (0, 5, 10, 20)]
+    assert early.cost_table(result).rows[0][1:] == tuple(number(100 * c, 1) for c in costs)
+    facts = early.facts(result)["rises"]
+    assert facts["value"] == scored["dynamics", "rise_precision_at_10"]["value"]
+    assert facts["chance"] == scored["chance", "rise_precision_at_10"]["value"]
+
+
+def test_where_nothing_rises_the_sentences_say_so() -> None:
+    result = tiny_model.result()
+    nothing = pl.when(pl.col("metric").str.starts_with("rise_")).then(None).otherwise("value")
+    still = replace(result, metrics=result.metrics.with_columns(value=nothing))
+    assert early.ranking_finding(still, "rise").kind == "warning"
+    assert "no hay canción que suba" in early.ranking_finding(still, "rise").markdown
+    assert early.facts(still) == {}
+    assert early.scores(still, "rise").empty and early.groups(still).empty
+    assert early.groups_finding(early.groups(still)).kind == "warning"
+    assert early.lead_table(still, LOCAL).rows == ()
+    assert early.lead_finding(still, LOCAL).kind == "warning"
+    assert [row[0] for row in early.cost_table(still).rows] == ["las que caen"]

@@ -114,7 +114,8 @@ class _Step:
             for name in rows["model"].unique()
         }
         scored = scores.score(rows, trained, params)
-        self._append(scored, "live")
+        lists = scores.lists(rows, self._scores_now(rows), trained, params)
+        self._append(pl.concat([scored, lists]), "live")
         return scored["window_start"].n_unique()
 
     def _outcomes(self, since: datetime, closed: datetime) -> pl.DataFrame:
@@ -128,6 +129,19 @@ class _Step:
             last=self._last_labelled(closed),
         )
         return scores.joined(predictions, dataset.read_labels(params, since, closed))
+
+    def _scores_now(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return row key and ``score_now`` of the windows of some rows."""
+        first, last = dataset.bounds(rows)
+        score = bigquery.score_sql(self._params.windows, "f")
+        return bigquery.query(
+            self._params,
+            f"SELECT f.window_start, f.country, f.track_id, {score} AS score_now "
+            "FROM `{dataset}.spotify_features` f "
+            "WHERE f.window_start BETWEEN @first AND @last",
+            first=first,
+            last=last,
+        )
 
     def _features(self, since: datetime, until: datetime) -> pl.DataFrame:
         return bigquery.query(

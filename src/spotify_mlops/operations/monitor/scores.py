@@ -9,9 +9,11 @@ from typing import Literal
 import polars as pl
 
 from ...config.params import Params
+from ...domain.labels import level_of
 from ...domain.schemas import KEY_SCHEMA, METRIC_SCHEMA, PROBABILITIES, ROW_KEY, Columns
 from ...io import bigquery
-from ...model import metrics
+from ...model import dataset, early_detection, metrics
+from ...model.early_detection import DIRECTIONS, SHOWN
 from .drift import Alarm
 
 Split = Literal["live", "shadow", "drift"]
@@ -69,6 +71,49 @@ def score(rows: pl.DataFrame, trained: Mapping[str, datetime], params: Params) -
     return pl.DataFrame(found, schema=SCORED_SCHEMA, orient="row").sort(
         "window_start", "model", "slice", "metric"
     )
+
+
+def lists(
+    rows: pl.DataFrame, now: pl.DataFrame, trained: Mapping[str, datetime], params: Params
+) -> pl.DataFrame:
+    """Say of each window's lists of what would rise, and what would fall, how much did.
+
+    Args:
+        rows: what `joined` gives.
+        now: row key and ``score_now``, null where it is not known: the score of the row's window.
+        trained: see `score`.
+        params: thresholds of the levels.
+
+    Returns:
+        ``SCORED_SCHEMA``, by model and country: ``rise_precision_at_10`` of the list (``rows`` are
+        those on it) and ``rise_rate`` of all that could (``rows`` are they); ``fall_`` likewise.
+        A window in which nothing could has none.
+    """
+    thresholds = dataset.thresholds(params.model)
+    ranked = rows.join(now, on=ROW_KEY).with_columns(
+        current_level=level_of("score_now", thresholds), order=pl.col(PROBABILITIES[0])
+    )
+    parts = []
+    for (model,), group in ranked.group_by("model", maintain_order=True):
+        known = group.filter(pl.col("window_start") >= trained[str(model)])
+        for direction in DIRECTIONS:
+            turned = early_detection.outcomes(known, direction, SHOWN)
+            for name, hits, of in (
+                (f"precision_at_{SHOWN}", "found", "listed"),
+                ("rate", "hits", "candidates"),
+            ):
+                parts.append(
+                    turned.select(
+                        "window_start",
+                        pl.lit(model).alias("model"),
+                        (pl.lit("country:") + pl.col("country")).alias("slice"),
+                        pl.lit(f"{direction}_{name}").alias("metric"),
+                        (pl.col(hits) / pl.col(of)).alias("value"),
+                        pl.col(of).cast(pl.Int64).alias("rows"),
+                    )
+                )
+    found = pl.concat(parts) if parts else pl.DataFrame(schema=SCORED_SCHEMA)
+    return found.select(*SCORED_SCHEMA).sort("window_start", "model", "slice", "metric")
 
 
 def _slices(rows: pl.DataFrame, age: timedelta) -> Iterator[tuple[str, pl.DataFrame]]:

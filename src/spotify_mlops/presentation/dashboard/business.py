@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ...config.params import Params
 from ...config.sections import Windows
+from ...model.early_detection import SHOWN
 from ..es import duration
 from ..es.names import EVENT_TYPE_NAMES, MODEL_NAMES, country, named_sql
 from ..figures.style import ACCENT, EVENT_TYPE_COLORS, LEVEL_COLORS, OTHER
@@ -13,6 +16,10 @@ from .sql import NO_MONITOR, RUN_WINDOW, shares
 _RISE_WINDOWS = 6
 _LEAD_WINDOWS = 72
 """Windows that the panel of leads looks back over, at most."""
+_KEPT = {f"rise_precision_at_{SHOWN}": "de la lista", "rise_rate": "al azar"}
+"""Live metrics of the list of what would rise, and of all that could."""
+_KEPT_NAMES = named_sql("metric", _KEPT)
+_KEPT_COLORS = {"de la lista": ACCENT, "al azar": OTHER}
 _PREDICTED = (
     "country IN {countries} AND level IN {levels} AND model IN {models} "
     "AND window_start BETWEEN {start} AND {end}"
@@ -183,6 +190,36 @@ def panels(params: Params) -> tuple[Panel, ...]:
             unit="share",
             empty=NO_MONITOR,
         ),
+        Panel(
+            "rises_kept",
+            "business",
+            "De las que dijimos que subirían, cuántas subieron",
+            f"De las {SHOWN} primeras de cada país que aún no eran Alta, ¿cuántas de cada cien "
+            f"lo fueron {ahead} después?",
+            "bars",
+            f"SELECT {_country_of_slice(params)} AS category, {_KEPT_NAMES} AS series, "
+            "ROUND(100 * SUM(value * m.rows) / SUM(m.rows), 1) AS value "
+            "FROM {dataset}.spotify_model_metrics AS m "
+            f"WHERE {_scored(params, 'live', metrics=_KEPT)} "
+            "GROUP BY slice, metric ORDER BY category, series",
+            colors=_KEPT_COLORS,
+            empty=NO_MONITOR,
+        ),
+        Panel(
+            "rises_over_time",
+            "business",
+            "La lista de las que subirían, ventana a ventana",
+            "¿Acierta la lista más que elegir al azar, también hoy?",
+            "line",
+            f"SELECT {RUN_WINDOW} AS time, {_KEPT_NAMES} AS series, "
+            "SUM(value * m.rows) / SUM(m.rows) AS value "
+            "FROM {dataset}.spotify_model_metrics AS m "
+            f"WHERE {_scored(params, 'live', metrics=_KEPT)} "
+            "GROUP BY run_id, metric ORDER BY time, series",
+            unit="share",
+            colors=_KEPT_COLORS,
+            empty=NO_MONITOR,
+        ),
     )
 
 
@@ -191,15 +228,21 @@ def _country(params: Params) -> str:
     return named_sql("country", {code: country(code) for code in params.sources.countries})
 
 
-def _scored(params: Params, *splits: str) -> str:
-    """Return the condition for accuracies of windows by country: a weighted mean adds them up.
+def _country_of_slice(params: Params) -> str:
+    """Return an SQL expression for the name of the country that a slice is of."""
+    return named_sql("SUBSTR(slice, 9)", {c: country(c) for c in params.sources.countries})
+
+
+def _scored(params: Params, *splits: str, metrics: Iterable[str] = ("accuracy",)) -> str:
+    """Return the condition for scores of windows by country: a weighted mean adds them up.
 
     What was predicted is known a horizon later: the range begins that much earlier.
     """
     known = int((params.windows.window * (params.model.horizon + 1)).total_seconds())
     wanted = ", ".join(f"'{split}'" for split in splits)
+    asked = ", ".join(f"'{metric}'" for metric in metrics)
     return (
-        f"split IN ({wanted}) AND metric = 'accuracy' AND slice LIKE 'country:%' "
+        f"split IN ({wanted}) AND metric IN ({asked}) AND slice LIKE 'country:%' "
         "AND SUBSTR(slice, 9) IN {countries} AND model IN {models} "
         f"AND {RUN_WINDOW} "
         f"BETWEEN TIMESTAMP_SUB({{start}}, INTERVAL {known} SECOND) AND {{end}}"

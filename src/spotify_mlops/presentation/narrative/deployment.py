@@ -12,9 +12,11 @@ from ...config.sections import Model, Windows
 from ...domain.labels import LEVELS
 from ...model.gate import Verdict
 from ...model.release import Release
+from ...model.training_result import TrainingResult
 from ...operations.audit import AuditReport
 from ..es import country, duration, moment, number, percent, plural
 from ..es.operations import difference_lines
+from . import early
 from .show import Facts, Table, Text, listing
 
 
@@ -95,8 +97,7 @@ def rising_table(predictions: pd.DataFrame, model: Model, limit: int = 10) -> Ta
         model: the threshold of Alta.
         limit: rows at most.
     """
-    waiting = predictions[predictions["score_now"].fillna(0) < model.level_alta]
-    chosen = waiting.nlargest(limit, "p_alta")
+    chosen = _rising(predictions, model, limit)
     rows = tuple(
         (
             row.track_name or row.track_id,
@@ -112,6 +113,40 @@ def rising_table(predictions: pd.DataFrame, model: Model, limit: int = 10) -> Ta
         rows,
         (False, False, True, True),
     )
+
+
+def rising_finding(
+    predictions: pd.DataFrame, result: TrainingResult, model: Model, limit: int = 10
+) -> Text:
+    """Say how many of the table's tracks are to be expected to rise, and how often such lists were.
+
+    Args:
+        predictions: as for `rising_table`.
+        result: of the model's training: how its lists did on the test range.
+        model: the threshold of Alta.
+        limit: rows of the table.
+    """
+    chosen = _rising(predictions, model, limit)
+    if chosen.empty:
+        return Text("Todas las canciones de la última ventana son ya Alta: no hay lista.")
+    hoped = float(chosen["p_alta"].sum())
+    said = (
+        f"Sumando sus probabilidades, de estas {number(len(chosen))} cabe esperar que lleguen "
+        f"**{number(hoped, 1)}**."
+    )
+    found = early.facts(result).get("rises")
+    if found is None:
+        return Text(f"{said} En la prueba no subió ninguna: no se sabe cuánto acierta la lista.")
+    right, low, high, chance = (percent(found[n]) for n in ("value", "low", "high", "chance"))
+    return Text(
+        f"{said} En la prueba, de las {found['k']} primeras de cada país y ventana subió el "
+        f"**{right}** [{low}; {high}]; elegidas al azar, habría subido el {chance}."
+    )
+
+
+def _rising(predictions: pd.DataFrame, model: Model, limit: int) -> pd.DataFrame:
+    waiting = predictions[predictions["score_now"].fillna(0) < model.level_alta]
+    return waiting.nlargest(limit, "p_alta")
 
 
 def window_finding(predictions: pd.DataFrame, params: Params) -> Text:
