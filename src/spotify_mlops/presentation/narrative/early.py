@@ -150,7 +150,7 @@ def lead_table(result: TrainingResult, params: Params) -> Table:
             )
     return Table(
         "De las que llegaron a Alta por primera vez, cuántas estaban en la lista hasta entonces",
-        ("Orden", "Largo de la lista", "Estaban", "Ventanas antes (media)", "Es decir"),
+        ("Orden", "Lista de", "Estaban", "Desde hacía (ventanas)", "Es decir"),
         tuple(rows),
         (False, True, True, True, True),
     )
