@@ -43,6 +43,7 @@ SMALL: dict[str, Any] = {
     "gate_min_accuracy": 0,
     "gate_min_macro_f1": 0,
     "gate_max_ece": 1,
+    "gate_min_rise_lift": 0,
 }
 
 

@@ -38,6 +38,7 @@ SMALL: dict[str, Any] = {
     "gate_min_accuracy": 0,
     "gate_min_macro_f1": 0,
     "gate_max_ece": 1,
+    "gate_min_rise_lift": 0,
 }
 ORDERS = {
     7: (1, 2, 3, 4, 5, 6),
