@@ -66,7 +66,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --gener
 
 lock: $(STAMP) ## Fija las dependencias nuevas y sus hashes; las fijadas siguen
 	$(COMPILE) --universal --all-extras --group dev pyproject.toml -o requirements.lock
-	@for image in serving training; do \
+	@for image in serving training pipeline; do \
 		$(COMPILE) --no-annotate --python-platform x86_64-unknown-linux-gnu --extra $$image \
 			--constraints requirements.lock pyproject.toml -o requirements-$$image.lock || exit $$?; done
 	$(COMPILE) --universal --no-annotate --group build --constraints requirements.lock -o requirements-build.lock

@@ -12,7 +12,7 @@ from spotify_mlops.config.progress import Progress, silent
 from spotify_mlops.io.http import ports
 from spotify_mlops.io.local import health, processes, running, state
 
-from . import bigquery, kafka, mongo, vertex
+from . import bigquery, dataflow, kafka, mongo, vertex
 from .flink import cluster
 from .service import Service
 
@@ -53,7 +53,11 @@ class ServiceStatus:
 
 
 def up(
-    progress: Progress = silent, timeout: float = 60.0, *, task_managers: int = 0
+    progress: Progress = silent,
+    timeout: float = 60.0,
+    *,
+    task_managers: int = 0,
+    with_dataflow: bool = False,
 ) -> dict[str, state.Record]:
     """Start the services that do not run, all at once, and wait until each answers.
 
@@ -65,6 +69,7 @@ def up(
         timeout: seconds that each service has to answer.
         task_managers: of a Flink cluster; without any, what of one ended by itself is started
             again, and nothing else of it.
+        with_dataflow: whether to start the Dataflow stand-in, which needs such a cluster.
 
     Raises:
         UserError: the state directory cannot be written.
@@ -75,7 +80,7 @@ def up(
         state.folder(name)
     with state.locked("up"):
         _tidy(progress)
-        wanted = _wanted(task_managers)
+        wanted = _wanted(task_managers, with_dataflow)
         before = state.read()
         started: dict[str, Future[state.Record]] = {}
 
@@ -138,13 +143,19 @@ def status() -> list[ServiceStatus]:
     ]
 
 
-def _wanted(task_managers: int) -> list[Service]:
-    """Return what `up` is to start: of a cluster what is asked for, and what has run before."""
+def _wanted(task_managers: int, with_dataflow: bool) -> list[Service]:
+    """Return what `up` is to start: of the engines what is asked for, and what has run before."""
     asked = cluster.parts(task_managers) if task_managers else ()
+    if with_dataflow:
+        asked = (*asked, dataflow.SERVICE)
     named = {service.name: service for service in (*SERVICES, *asked)}
-    fallen = (cluster.part(r.name) for r in state.read().values() if r.pid is not None)
+    fallen = (_engine_part(r.name) for r in state.read().values() if r.pid is not None)
     named |= {service.name: service for service in fallen if service is not None}
     return sorted(named.values(), key=lambda service: len(service.after))
+
+
+def _engine_part(name: str) -> Service | None:
+    return dataflow.SERVICE if name == dataflow.NAME else cluster.part(name)
 
 
 def _tidy(progress: Progress) -> None:
@@ -208,7 +219,7 @@ def _start(service: Service, progress: Progress, timeout: float) -> state.Record
 
 
 def _status(name: str, record: state.Record | None) -> ServiceStatus:
-    service = next((s for s in SERVICES if s.name == name), None) or cluster.part(name)
+    service = next((s for s in SERVICES if s.name == name), None) or _engine_part(name)
     if record is None:
         return ServiceStatus(name, "service", "stopped", {}, None, None, None, "")
     condition, reason = _condition(service, record)

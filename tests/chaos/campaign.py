@@ -36,6 +36,9 @@ PRISM: Mapping[str, Any] = MappingProxyType({"engine_runner": "prism"})
 FLINK: Mapping[str, Any] = MappingProxyType(
     {"engine_runner": "flink", "engine_sources": 4, "parallelism": 2}
 )
+DATAFLOW: Mapping[str, Any] = MappingProxyType(
+    {"engine_runner": "dataflow", "engine_sources": 4, "dataflow_max_workers": 2}
+)
 
 
 @dataclass

@@ -26,7 +26,7 @@ from spotify_mlops.io.local import processes, state
 from spotify_mlops.operations import audit, stream
 from spotify_mlops.operations.engines import flink
 from spotify_mlops.operations.engines.attempt import Order
-from spotify_mlops.operations.engines.on_flink import FlinkAttempt
+from spotify_mlops.operations.engines.on_workers import WorkersAttempt
 from spotify_mlops.pipeline.position import start_of_log
 
 PATIENCE = 120.0
@@ -121,7 +121,7 @@ def test_without_finished_bundles_rows_vanish_and_the_audit_is_red(
     settings = runner.log.fresh("flink-unfinished", **campaign.FLINK)
     warehouse.ensure_dataset(settings, fills=True)
     start = start_of_log(dict.fromkeys(runner.log.ends, 0), kafka.identity(settings))
-    attempt = FlinkAttempt(Order(settings, stream.live_sinks(settings), runner.log.ends))
+    attempt = WorkersAttempt(Order(settings, stream.live_sinks(settings), runner.log.ends))
     stop = threading.Event()
     with ThreadPoolExecutor(1) as apart:
         running = apart.submit(attempt.run, start, stop, silent)

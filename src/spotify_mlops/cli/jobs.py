@@ -19,7 +19,7 @@ from .options import answer, json_option, require, say, with_params, with_params
 @click.option("--until-caught-up", is_flag=True, help="Termina cuando responde de todo lo que hay.")
 @click.option(
     "--runner",
-    type=click.Choice(["prism", "flink"]),
+    type=click.Choice(["prism", "flink", "dataflow"]),
     help="Quién ejecuta el grafo; las tablas no dependen de ello. [por defecto: engine_runner]",
 )
 @with_params_file

@@ -16,7 +16,7 @@ from ..config.errors import IntegrityError
 from ..config.params import Params
 from ..config.references import LOCAL
 from ..config.spanish import number
-from .options import task_managers
+from .options import engine_parts
 
 
 def run_all(params_file: str, overrides: Mapping[str, Any]) -> None:
@@ -94,7 +94,7 @@ def _fill(params: Params, steps: _Steps) -> str:
     """
     from local_services import services
 
-    services.up(_say, task_managers=task_managers(params))
+    services.up(_say, **engine_parts(params))
     from ..io.bigquery import warehouse
     from ..operations import apps, bounded
 

@@ -58,16 +58,21 @@ def require(params: Params, *services: Service) -> None:
     answering.require(params, *services)
 
 
-def task_managers(params: Params, engine: str | None = None) -> int:
-    """Return how many a local Flink cluster is to have; none when none is asked for.
+def engine_parts(params: Params, engine: str | None = None) -> dict[str, Any]:
+    """Return what `services.up` is to start of the engines on this machine.
 
     Args:
-        params: say which engine, and where its cluster is.
+        params: say which engine, and where it is.
         engine: another one, on this machine.
     """
-    is_here = engine is not None or params.engine.flink_rest == LOCAL
     wanted = engine or params.engine.runner
-    return params.engine.task_managers if wanted == "flink" and is_here else 0
+    where = {"flink": params.engine.flink_rest, "dataflow": params.dataflow.endpoint}
+    if wanted not in where or (engine is None and where[wanted] != LOCAL):
+        return {}
+    return {
+        "task_managers": params.engine.task_managers,
+        "with_dataflow": wanted == "dataflow",
+    }
 
 
 def json_option(command: _Command) -> _Command:

@@ -13,7 +13,7 @@ from ..config.errors import ServiceError, UserError
 from ..config.params import Params
 from ..config.references import LOCAL
 from . import usage
-from .options import json_option, say, task_managers, with_params
+from .options import engine_parts, json_option, say, with_params
 
 if TYPE_CHECKING:
     from local_services.services import ServiceStatus
@@ -26,15 +26,15 @@ _WIDTH = len("flink-workers")
 @with_params
 @click.option(
     "--engine",
-    type=click.Choice(["prism", "flink"]),
-    help="Motor de la tarea: con «flink», además, un clúster de Flink [por defecto: el de los "
-    "parámetros].",
+    type=click.Choice(["prism", "flink", "dataflow"]),
+    help="Motor de la tarea: con «flink», además, un clúster de Flink; con «dataflow», también "
+    "un Dataflow local [por defecto: el de los parámetros].",
 )
 def up(params: Params, engine: str | None) -> None:
     """Arranca los servicios (Kafka, BigQuery, MongoDB, Vertex AI) y espera a que respondan."""
     from local_services import services
 
-    for record in services.up(say, task_managers=task_managers(params, engine)).values():
+    for record in services.up(say, **engine_parts(params, engine)).values():
         addresses = ", ".join(record.addresses.values())
         click.echo(f"{record.name:<{_WIDTH}} en marcha  {addresses}")
 

@@ -20,6 +20,7 @@ from .sections import (
     BigQuery,
     Cloud,
     Cost,
+    Dataflow,
     Engine,
     Gate,
     Kafka,
@@ -55,6 +56,7 @@ class Params(Section):
     windows: Windows = Windows()
     stream: Stream = Stream()
     engine: Engine = Engine()
+    dataflow: Dataflow = Dataflow()
     sources: Sources = Sources()
     webapi: Webapi = Webapi()
     simulator: Simulator = Simulator()

@@ -167,6 +167,46 @@ class Engine(Section):
         return self
 
 
+class Dataflow(Section):
+    """How Dataflow runs the streaming job, where ``engine_runner`` says that."""
+
+    needs_section = frozenset(
+        {
+            *("endpoint", "image", "staging", "service_account", "subnetwork"),
+            *("machine", "workers", "max_workers"),
+        }
+    )
+
+    endpoint: str = LOCAL
+    """Address of its API; ``default`` is Google's own."""
+    image: str = "spotify-mlops-pipeline:0.1.0"
+    """Of the workers (infra/pipeline.Dockerfile); the local one has workers without an image."""
+    staging: str = LOCAL
+    """Where the graph is left for it: a folder of this machine, or ``gs://``."""
+    service_account: str = ""
+    """Whose rights the workers have."""
+    subnetwork: str = ""
+    """Of the workers, ``regions/REGION/subnetworks/NAME``; they have private addresses alone."""
+    machine: str = "n2-standard-2"
+    workers: int = Field(default=1, ge=1, le=1000)
+    """At the start, and at least."""
+    max_workers: int = Field(default=4, ge=1, le=1000)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.max_workers < self.workers:
+            raise ValueError("max_workers no puede ser menor que workers")
+        if self.endpoint == LOCAL:
+            return self
+        if not self.staging.startswith("gs://"):
+            raise ValueError("staging ha de ser gs://… fuera de esta máquina")
+        if "@sha256:" not in self.image:
+            raise ValueError("image ha de llevar su huella: …@sha256:…")
+        if not self.service_account:
+            raise ValueError("service_account no puede faltar: la cuenta por defecto puede de más")
+        return self
+
+
 class Sources(Section):
     """What is published, and the faults that are mixed into it."""
 

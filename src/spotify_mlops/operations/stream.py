@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from ..config.errors import IntegrityError, ParamsError, ServiceError, is_full_disk, is_outage
+from ..config.errors import IntegrityError, ServiceError, is_full_disk, is_outage
 from ..config.params import Params
 from ..config.progress import Progress, silent
 from ..domain.watermark import Marks, watermark
@@ -27,8 +27,8 @@ from ..pipeline.sinks.mongo import OperationalSink
 from ..pipeline.sinks.warehouse import AppendSink
 from ..pipeline.sinks.windows import LiveWindows
 from .engines.attempt import Attempt, JobError, Order
-from .engines.on_flink import FlinkAttempt
 from .engines.on_prism import PrismAttempt
+from .engines.on_workers import WorkersAttempt
 
 FLUSH_SECONDS = 1.0
 """Raw sinks write this often: rows of less than a second would be many small appends."""
@@ -80,17 +80,11 @@ def run(
     being caught up, is tried ``ATTEMPTS`` times without headway.
 
     Raises:
-        ParamsError: the params ask for an engine on which the job does not run.
         ServiceError: a service does not answer at the start, the job failed as said, or another
             process writes the same tables.
         IntegrityError: the log has lost records that are still to be read, or is another one
             than the position and the archive speak of.
     """
-    if params.engine.runner == "dataflow":
-        raise ParamsError(
-            "engine_runner es «dataflow», y la tarea en directo corre por ahora en Prism y en "
-            "Flink: usa «--runner prism» o «--runner flink»."
-        )
     with positions.exclusive(params):
         kafka.ensure_topic(params)
         warehouse.ensure_dataset(params, fills=True)
@@ -160,8 +154,8 @@ def _run(
 
 
 def _attempt(order: Order, number: int) -> Attempt:
-    on_flink = order.params.engine.runner == "flink"
-    return FlinkAttempt(order) if on_flink else PrismAttempt(order, number)
+    on_prism = order.params.engine.runner == "prism"
+    return PrismAttempt(order, number) if on_prism else WorkersAttempt(order)
 
 
 def _starting_position(params: Params) -> Position:

@@ -10,7 +10,6 @@ from apache_beam.options.pipeline_options import PortableOptions, StandardOption
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import ParamsError, ServiceError
 from spotify_mlops.config.params import Params
-from spotify_mlops.operations import stream
 from spotify_mlops.operations.engines import flink
 
 ENDS = {
@@ -97,11 +96,6 @@ def test_a_job_that_nobody_watches_is_ended(tmp_path: Any, monkeypatch: pytest.M
     monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path))
     flink.end_unwatched(params.load("flink"), told.append)
     assert next(states, None) is None and len(told) == 1
-
-
-def test_the_live_job_runs_on_no_other_engine_and_says_so() -> None:
-    with pytest.raises(ParamsError, match="engine_runner es «dataflow»"):
-        stream.run(params.load("local", engine_runner="dataflow"))
 
 
 def test_a_job_that_has_too_few_slots_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:

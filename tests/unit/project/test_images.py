@@ -10,12 +10,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-IMAGES = ("training", "serving")
+IMAGES = ("training", "serving", "pipeline")
+BEAM = {"pipeline"}
+"""Images with Beam's own entry: `boot`, which is in no package."""
 Instruction = tuple[str, str]
 
 
@@ -55,8 +58,10 @@ def image(request: pytest.FixtureRequest) -> str:
 
 
 def test_python_is_what_build_gives_and_nothing_else(image: str) -> None:
-    assert arguments(image, "FROM") == ["${PYTHON_IMAGE} AS build", "${PYTHON_IMAGE}"]
-    assert arguments(image, "ARG") == ["PYTHON_IMAGE"]  # without a default
+    beam = image in BEAM
+    stages = ["${BEAM_IMAGE} AS beam"] * beam + ["${PYTHON_IMAGE} AS build", "${PYTHON_IMAGE}"]
+    assert arguments(image, "FROM") == stages
+    assert arguments(image, "ARG") == ["PYTHON_IMAGE"] + ["BEAM_IMAGE"] * beam  # no defaults
 
 
 def test_what_is_copied_is_in_git_and_not_ignored(image: str) -> None:
@@ -90,11 +95,15 @@ def test_everything_installed_has_a_hash(image: str) -> None:
 
 def test_what_runs_has_no_tools_that_built_it(image: str) -> None:
     runs = [rest for instruction, rest in last_stage(image) if instruction == "RUN"]
-    assert len(runs) == 1 and runs[0].startswith("useradd ")
+    if image not in BEAM:
+        assert len(runs) == 1 and runs.pop().startswith("useradd ")
+    assert runs == []
     copies = [rest for instruction, rest in last_stage(image) if instruction == "COPY"]
-    assert copies == ["--from=build /venv /venv", "params ./params", "LICENSE NOTICE ./"]
+    boot = ["--from=beam /opt/apache/beam /opt/apache/beam"] * (image in BEAM)
+    assert copies == [*boot, "--from=build /venv /venv", "params ./params", "LICENSE NOTICE ./"]
 
 
+@pytest.mark.parametrize("image", sorted(set(IMAGES) - BEAM))
 def test_it_runs_as_nobody_in_particular(image: str) -> None:
     names = [name for name, _ in instructions(image)]
     (user,) = arguments(image, "USER")
@@ -115,6 +124,16 @@ def test_it_holds_no_secret(image: str) -> None:
     assert hiding == []
 
 
+def test_beams_entry_is_of_the_version_that_sends_the_job() -> None:
+    assert entry_point("pipeline") == ["/opt/apache/beam/boot"]
+    script = (ROOT / "infra" / "build.sh").read_text(encoding="utf-8")
+    (tag,) = re.findall(r"^beam_tag=(.*)$", script, re.MULTILINE)
+    assert tag == f"apache/beam_python3.11_sdk:{metadata.version('apache-beam')}"
+    (given,) = [rest for rest in arguments("pipeline", "ENV")]
+    assert "RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1" in given
+
+
+@pytest.mark.parametrize("image", sorted(set(IMAGES) - BEAM))
 def test_the_entry_point_runs_on_what_is_copied(image: str, tmp_path: Path) -> None:
     """The command starts in a folder that holds what the image does and nothing more."""
     for sources, destination in copied(image):
@@ -174,6 +193,14 @@ def test_an_image_is_built_on_the_digest_that_was_kept(tmp_path: Path) -> None:
     assert status == 0
     given = f"--file infra/training.Dockerfile --build-arg PYTHON_IMAGE={tag}@{first}"
     assert calls == [f"build {given} --tag here/training:1 ."]
+    # Beam's entry comes from an image of its own, pinned the same way.
+    status, calls, _ = built(tmp_path, second, "pipeline", "here/pipeline:1")
+    assert status == 0
+    beam = f"apache/beam_python3.11_sdk:{metadata.version('apache-beam')}"
+    assert calls[0].startswith(f"buildx imagetools inspect {beam} ")
+    given = f"--file infra/pipeline.Dockerfile --build-arg PYTHON_IMAGE={tag}@{first}"
+    more = f"--build-arg BEAM_IMAGE={beam}@{second}"
+    assert calls[1:] == [f"build {given} --tag here/pipeline:1 {more} ."]
     # A newer tag in the script, with the older one's digest.
     (tmp_path / "infra" / "python.lock").write_text(f"python:3.11.12-slim-bookworm@{first}\n")
     status, calls, error = built(tmp_path, first, "serving", "t")

@@ -30,6 +30,7 @@ from ...io.local import state, tls
 
 JOB_MANAGER, JOB_SERVER, WORKERS = "flink", "flink-jobs", "flink-workers"
 """The local services, as ``up`` names them."""
+TITLE = "Flink"
 ENDED = frozenset({"FINISHED", "CANCELED", "FAILED"})
 _CHECKPOINT_MS = 2000
 CHECKPOINTS = (
@@ -58,6 +59,11 @@ class Job:
     def is_over(self) -> bool:
         """Tell whether it ended, in whichever way."""
         return self.state in ENDED
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether it ended with its log."""
+        return self.state == "FINISHED"
 
 
 def options(params: Params, name: str, *, bounded: bool = False) -> PipelineOptions:
@@ -172,7 +178,7 @@ def run(
         with suppress(ServiceError):
             cancel(params, job)
         raise
-    if job.state != "FINISHED":
+    if not job.is_complete:
         raise RuntimeError(next(iter(reasons), f"Flink: la tarea «{name}» acabó en {job.state}"))
 
 
@@ -239,6 +245,15 @@ def cancel(params: Params, job: Job, timeout: float = 60.0) -> Job:
         if time.monotonic() > deadline:
             raise ServiceError(f"La tarea «{job.name}» no termina en Flink: está en {found.state}.")
         time.sleep(_POLL)
+
+
+def finish(params: Params, job: Job) -> Job:
+    """End a job that did what it was for: as `cancel`, since nothing unfinished is written.
+
+    Raises:
+        ServiceError: it does not end, or the JobManager does not answer.
+    """
+    return cancel(params, job)
 
 
 def failures(params: Params, job: Job) -> list[str]:

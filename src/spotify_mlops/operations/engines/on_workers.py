@@ -1,8 +1,8 @@
-"""The streaming job on Flink: sent to the cluster and watched from here.
+"""The streaming job on an engine with workers of its own: sent there and watched from here.
 
-It goes on there whatever happens to this process, and Flink takes it up again at its last
-checkpoint when a TaskManager or a worker dies. When Flink has lost it, or nobody watches it, it is
-sent again, and the log says from where.
+It goes on there whatever happens to this process, and the engine takes it up again when one of its
+own dies. When the engine has lost it, or nobody watches it, it is sent again, and the log says from
+where.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ...pipeline.source import LogSource
 from ...pipeline.steps import Shape
 from .. import dead_letters, heartbeats, housekeeping, lag, telemetry
 from ..resume import resumed
-from . import flink
+from . import cluster
 from .attempt import JobError, Order, job_error, ready, told
 
 SAVE_SECONDS = 2.0
@@ -41,13 +41,14 @@ SAVE_SECONDS = 2.0
 _REST = 3.0
 
 
-class FlinkAttempt:
-    """One run of the job on Flink."""
+class WorkersAttempt:
+    """One run of the job on such an engine."""
 
     def __init__(self, order: Order) -> None:
         self._params = order.params
         self._sinks = order.sinks
         self._ends = order.ends
+        self._cluster = cluster.of(order.params)
         self._start: Position | None = None
         self._position: Position | None = None
         self._pruned: datetime | None = None
@@ -82,7 +83,7 @@ class FlinkAttempt:
     def run(self, start: Position, stop: threading.Event, say: Progress) -> None:
         """Run as `attempt.Attempt` says."""
         answering.require(self._params)
-        flink.end_unwatched(self._params, say)
+        self._cluster.end_unwatched(self._params, say)
         start = resumed(self._params, start)
         with ExitStack() as beside:
             if self._ends is None:
@@ -101,15 +102,17 @@ class FlinkAttempt:
     def _send(
         self, source: LogSource, start: Position, stop: threading.Event, say: Progress
     ) -> None:
-        """Have Flink do it, to the end or to a signal."""
-        say("Enviando la tarea a Flink")
+        """Have the engine do it, to the end or to a signal."""
+        say(f"Enviando la tarea a {self._cluster.TITLE}")
         build = partial(graph.build, source=source, start=start, sinks=self._sinks, ends=self._ends)
-        job = flink.submit(self._params, flink.stream_name(self._params), build)
+        job = self._cluster.submit(self._params, self._cluster.stream_name(self._params), build)
         try:
             self._watch(job, stop, say)
-        finally:
-            with suppress(ServiceError):  # of a Flink that is away nothing goes on
-                flink.cancel(self._params, job)
+        except BaseException:
+            with suppress(ServiceError):  # of an engine that is away nothing goes on
+                self._cluster.cancel(self._params, job)
+            raise
+        self._cluster.finish(self._params, job)
 
     def _source(self, start: Position) -> LogSource:
         sources = min(self._params.engine.sources, len(start.offsets))
@@ -136,21 +139,23 @@ class FlinkAttempt:
         positions.save(self._params, start)
         return start
 
-    def _watch(self, job: flink.Job, stop: threading.Event, say: Progress) -> None:
+    def _watch(self, job: cluster.ClusterJob, stop: threading.Event, say: Progress) -> None:
+        title = self._cluster.TITLE
         watch = kafka.Watch(self._params)
         failures = 0
         due = time.monotonic() + SAVE_SECONDS
-        while not stop.wait(flink.LOOK_SECONDS):
-            found = flink.now(self._params, job)
+        while not stop.wait(self._cluster.LOOK_SECONDS):
+            found = self._cluster.now(self._params, job)
             if found is None:
-                raise JobError("Flink ya no sabe de la tarea", outage=True)
-            reasons = flink.failures(self._params, found)
+                raise JobError(f"{title} ya no sabe de la tarea", outage=True)
+            reasons = self._cluster.failures(self._params, found)
             if len(reasons) > failures:
                 failures = len(reasons)
                 self._check(reasons[0])
-                say("Flink reanuda la tarea en su último punto de control")
-            if found.is_over and found.state != "FINISHED":
-                raise job_error(next(iter(reasons), f"Flink: la tarea acabó en {found.state}"))
+                say(f"{title} repite lo que falló de la tarea")
+            if found.is_over and not found.is_complete:
+                told_last = f"{title}: la tarea acabó en {found.state}"
+                raise job_error(next(iter(reasons), told_last))
             if (began := time.monotonic()) >= due:
                 self._try_to_advance(say)
                 due = time.monotonic() + max(SAVE_SECONDS, _REST * (time.monotonic() - began))
@@ -158,7 +163,7 @@ class FlinkAttempt:
                 if self._position is not None and self._is_complete(self._position):
                     return
                 if found.is_over:
-                    raise JobError("la tarea acabó en Flink antes que el registro", outage=False)
+                    raise JobError(f"la tarea acabó en {title} antes que el registro", outage=False)
 
     def _check(self, failure: str) -> None:
         """Refuse to go on where beginning again would not help."""

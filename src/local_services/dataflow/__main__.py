@@ -1,0 +1,36 @@
+"""Run the stand-in: ``python -m local_services.dataflow FOLDER PORT``.
+
+Beam's runner sends no key to an endpoint of this machine, so who asks is known by the kernel: the
+owner's own processes, and no web page.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from spotify_mlops.io import logs
+from spotify_mlops.io.http import connections, ports
+
+from .server import Server
+
+
+def main(folder: Path, port: int) -> None:
+    """Serve until TERM."""
+    logs.keep_small()
+    uvicorn.run(
+        Server(folder).app,
+        host=ports.HOST,
+        port=port,
+        http=connections.protocol(connections.Limits()),
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=10,
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

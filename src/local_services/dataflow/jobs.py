@@ -1,0 +1,214 @@
+"""Jobs: kept from their creation on, and given the state that the cluster says they are in."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import secrets
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from google.cloud import dataflow_v1beta3 as api
+from google.protobuf.message import Message
+
+from spotify_mlops.config.errors import ServiceError, one_line
+
+from ..vertex.errors import ApiError
+from ..vertex.messages import stamp
+from ..vertex.store import Row, Store
+from . import running
+
+_KIND = "job"
+_Job = api.Job.pb()
+_State = api.JobState
+_ENDED = {
+    _State.JOB_STATE_DONE,
+    _State.JOB_STATE_FAILED,
+    _State.JOB_STATE_CANCELLED,
+    _State.JOB_STATE_DRAINED,
+}
+_ENDINGS = {
+    _State.JOB_STATE_CANCELLED: (_State.JOB_STATE_CANCELLING, running.cancel),
+    _State.JOB_STATE_DRAINED: (_State.JOB_STATE_DRAINING, running.drain),
+}
+"""What may be asked of a job that works: what it is in until then, and how it is done."""
+_CHANGEABLE = {"requested_state", "id", "project_id", "location"}
+_log = logging.getLogger(__name__)
+
+
+class Jobs:
+    """Makes, finds and ends jobs."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        """Keep jobs in a store; ``folder`` is for what their ends leave."""
+        self._store = store
+        self._folder = folder
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._sending: dict[str, asyncio.Task[None]] = {}
+
+    def start(self) -> None:
+        """Go on with what a server that ended was about: send no job again, end what is ending."""
+        for row in self._store.rows(_KIND, _Job):
+            state, asked = row.message.current_state, row.message.requested_state
+            if state == _State.JOB_STATE_PENDING:
+                self._fail(row, "El Dataflow local se detuvo antes de enviar la tarea a Flink.")
+            elif state not in _ENDED and asked in _ENDINGS:
+                self._begin(self._end(row.name, _ENDINGS[asked][1]))
+
+    async def stop(self) -> None:
+        """Wait for what is under way; jobs go on in the cluster."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def create(self, request: Any) -> Message:
+        """Answer CreateJob: one name runs once, and who asks again gets the one that runs.
+
+        The caller tells by ``client_request_id`` that it is not the job that it sent.
+        """
+        job = request.job
+        if job.replace_job_id or job.transform_name_mapping:
+            raise _unimplemented("Actualizar una tarea (replace_job_id)")
+        graph = running.graph_of(job)
+        for row in self._of(request.project_id, request.location):
+            same = row.message.name == job.name
+            if same and (await self._now(row)).current_state not in _ENDED:
+                return row.message  # type: ignore[no-any-return]
+        row = Row("", _Job())
+        row.message.CopyFrom(job)
+        made = row.message
+        made.id = f"{dt.datetime.now(dt.UTC):%Y-%m-%d_%H_%M_%S}-{secrets.randbelow(10**18):018d}"
+        made.project_id, made.location = request.project_id, request.location
+        made.current_state = _State.JOB_STATE_PENDING
+        stamp(made.create_time)
+        stamp(made.current_state_time)
+        row.name = made.id
+        self._put(row)
+        sending = self._sending[made.id] = self._begin(self._send(made.id, graph))
+        sending.add_done_callback(lambda task: self._sending.pop(made.id))
+        return made  # type: ignore[no-any-return]
+
+    async def get(self, request: Any) -> Message:
+        """Answer GetJob."""
+        return await self._now(self._row(request))
+
+    async def list_(self, request: Any) -> Message:
+        """Answer ListJobs, on one page."""
+        answer = api.ListJobsResponse.pb()()
+        of = api.ListJobsRequest.Filter
+        for row in reversed(self._of(request.project_id, request.location)):
+            job: Any = await self._now(row)
+            ended = job.current_state in _ENDED
+            wanted = {of.ACTIVE: not ended, of.TERMINATED: ended}.get(request.filter, True)
+            if wanted and (not request.name or request.name == job.name):
+                answer.jobs.append(job)
+        return answer  # type: ignore[no-any-return]
+
+    async def update(self, request: Any) -> Message:
+        """Answer UpdateJob: cancel or drain."""
+        for field, _ in request.job.ListFields():
+            if field.name not in _CHANGEABLE:
+                raise _unimplemented(f"El campo «job.{field.name}»")
+        row = self._row(request)
+        job: Any = await self._now(row)
+        asked = request.job.requested_state
+        if asked not in _ENDINGS:
+            raise ApiError.invalid(
+                "job.requested_state",
+                "«job.requested_state» es JOB_STATE_CANCELLED o JOB_STATE_DRAINED.",
+            )
+        if job.current_state in _ENDED:
+            raise ApiError.precondition(f"La tarea {job.id} ya ha acabado.")
+        until_then, end = _ENDINGS[asked]
+        job.requested_state = asked
+        self._become(row, until_then)
+        self._begin(self._end(row.name, end))
+        return job  # type: ignore[no-any-return]
+
+    async def messages(self, request: Any) -> Message:
+        """Answer ListJobMessages: the errors, as Flink tells them."""
+        row = self._row(request)
+        answer = api.ListJobMessagesResponse.pb()()
+        told = [(row.message.current_state_time, t) for t in row.extra.get("errors", [])]
+        found = await asyncio.to_thread(running.failures, row.message.id)
+        for number, (when, text) in enumerate([*told, *found]):
+            message = answer.job_messages.add()
+            message.id = str(number)
+            message.time.CopyFrom(when)
+            message.message_text = text
+            message.message_importance = api.JobMessageImportance.JOB_MESSAGE_ERROR
+        return answer  # type: ignore[no-any-return]
+
+    async def _send(self, name: str, graph: str) -> None:
+        try:
+            job = self._store.get(_KIND, name, _Job).message
+            await asyncio.to_thread(running.send, job, graph)
+        except ServiceError as error:
+            self._fail(self._store.get(_KIND, name, _Job), str(error))
+        except Exception as error:
+            _log.exception("Enviando %s", name)
+            self._fail(self._store.get(_KIND, name, _Job), one_line(error))
+        else:
+            row = self._store.get(_KIND, name, _Job)
+            if row.message.current_state == _State.JOB_STATE_PENDING:  # nobody ends it already
+                self._become(row, _State.JOB_STATE_RUNNING)
+
+    async def _end(self, name: str, end: Callable[[str, Path], None]) -> None:
+        if name in self._sending:
+            await asyncio.wait([self._sending[name]])
+        try:
+            await asyncio.to_thread(end, name, self._folder)
+        except ServiceError as error:
+            _log.warning("%s sigue: %s", name, error)
+            # It may be asked for again.
+            self._become(self._store.get(_KIND, name, _Job), _State.JOB_STATE_RUNNING)
+
+    async def _now(self, row: Row) -> Message:
+        """Return a job in the state that the cluster says."""
+        job = row.message
+        if job.current_state in _ENDED or row.name in self._sending:
+            return job  # type: ignore[no-any-return]
+        found = await asyncio.to_thread(running.state, row.name)
+        if found is None:
+            self._fail(row, "Flink ya no sabe de la tarea: murió su JobManager.")
+        elif found == "CANCELED":
+            self._become(row, _State.JOB_STATE_CANCELLED)
+        elif found == "FAILED":
+            self._become(row, _State.JOB_STATE_FAILED)
+        elif found == "FINISHED":
+            drained = job.requested_state == _State.JOB_STATE_DRAINED
+            self._become(row, _State.JOB_STATE_DRAINED if drained else _State.JOB_STATE_DONE)
+        return job  # type: ignore[no-any-return]
+
+    def _of(self, project: str, location: str) -> list[Row]:
+        return self._store.rows(_KIND, _Job, f"{project}/{location}")
+
+    def _row(self, request: Any) -> Row:
+        row = self._store.find(_KIND, request.job_id, _Job)
+        mine = row and (row.message.project_id, row.message.location)
+        if row is None or mine != (request.project_id, request.location):
+            raise ApiError.not_found(f"la tarea {request.job_id} en {request.location}")
+        return row
+
+    def _become(self, row: Row, state: int) -> None:
+        row.message.current_state = state
+        stamp(row.message.current_state_time)
+        self._put(row)
+
+    def _fail(self, row: Row, why: str) -> None:
+        row.extra.setdefault("errors", []).append(why)
+        self._become(row, _State.JOB_STATE_FAILED)
+
+    def _put(self, row: Row) -> None:
+        with self._store.change():
+            self._store.put(_KIND, row, f"{row.message.project_id}/{row.message.location}")
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+
+def _unimplemented(what: str) -> ApiError:
+    return ApiError("UNIMPLEMENTED", f"{what} no está en el Dataflow local.")

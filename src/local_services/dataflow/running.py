@@ -1,0 +1,181 @@
+"""How a job runs: its graph, on the local Flink cluster, by the workers of this machine."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability import common_urns
+from apache_beam.portability.api import (
+    beam_job_api_pb2,
+    beam_job_api_pb2_grpc,
+    beam_runner_api_pb2,
+)
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from google.protobuf import timestamp_pb2
+
+from spotify_mlops.config.errors import ServiceError, one_line
+from spotify_mlops.io.local import state as records
+
+from ..flink import JOB_MANAGER, JOB_SERVER, WORKERS
+from ..flink.asking import ask
+from ..vertex.errors import ApiError
+
+_FLINK = (
+    "--checkpointing_interval=2000",
+    # Without it rows vanish, and nothing tells.
+    "--finish_bundle_before_checkpointing",
+    "--max_bundle_time_mills=20",
+)
+ENDED = frozenset({"FINISHED", "CANCELED", "FAILED"})
+_PATIENCE = 60.0
+_POLL = 0.1
+
+
+def graph_of(job: Any) -> str:
+    """Return where a job's graph was left.
+
+    Raises:
+        ApiError: the job does not say, or is none that a current Beam sends.
+    """
+    options = dict(job.environment.sdk_pipeline_options).get("options")
+    where = str(dict(options).get("pipelineUrl", "")) if options is not None else ""
+    if not where:
+        raise ApiError.invalid(
+            "job.environment.sdk_pipeline_options",
+            "La tarea no dice dónde está su grafo (pipelineUrl): ¿la envió DataflowRunner?",
+        )
+    return where
+
+
+def send(job: Any, graph: str) -> None:
+    """Have the cluster run a graph, as a job with the id for its name.
+
+    Raises:
+        ServiceError: the cluster is not up, or does not take it.
+    """
+    pipeline = beam_runner_api_pb2.Pipeline()
+    with FileSystems.open(graph) as content:
+        pipeline.ParseFromString(content.read())
+    _put_workers(pipeline, _address(WORKERS, "pool"))
+    slots = ask(_port(), "/overview")["slots-total"]
+    pools = job.environment.worker_pools
+    wanted = pools[0].autoscaling_settings.max_num_workers if pools else 0
+    jobs = _address(JOB_SERVER, "jobs")
+    options = PipelineOptions(
+        [
+            *("--streaming", f"--job_name={job.id}", *_FLINK),
+            f"--parallelism={max(1, min(wanted or slots, slots))}",
+        ]
+    )
+    with grpc.insecure_channel(jobs) as channel:
+        service = beam_job_api_pb2_grpc.JobServiceStub(channel)
+        try:
+            sent, messages, _ = JobServiceHandle(service, options).submit(pipeline)
+            request = beam_job_api_pb2.GetJobStateRequest(job_id=sent)
+            deadline = time.monotonic() + _PATIENCE
+            while state(job.id) is None:
+                if service.GetState(request).state == beam_job_api_pb2.JobState.FAILED:
+                    raise ServiceError(f"Flink no acepta la tarea: {_told(messages)}")
+                if time.monotonic() > deadline:
+                    raise ServiceError("Flink no tiene la tarea a tiempo: mira su registro.")
+                time.sleep(_POLL)
+        except grpc.RpcError as error:
+            raise ServiceError(f"El servidor de tareas no responde: {one_line(error)}") from error
+
+
+def state(job: str) -> str | None:
+    """Return the state of a job in Flink's words; None when Flink does not know it.
+
+    Raises:
+        ServiceError: Flink does not answer.
+    """
+    found = _found(job)
+    return None if found is None else str(found["state"])
+
+
+def failures(job: str) -> list[tuple[timestamp_pb2.Timestamp, str]]:
+    """Return why a job failed each time, and when; nothing where Flink does not know it."""
+    try:
+        found = _found(job)
+        if found is None:
+            return []
+        history = ask(_port(), f"/jobs/{found['jid']}/exceptions")["exceptionHistory"]["entries"]
+    except ServiceError:
+        return []  # whoever asks after the state is told
+    told = []
+    for entry in history:
+        when = timestamp_pb2.Timestamp()
+        when.FromMilliseconds(entry["timestamp"])
+        told.append((when, str(entry["stacktrace"])))
+    return told
+
+
+def cancel(job: str, folder: Path) -> None:
+    """End a job: what it has open is dropped.
+
+    Raises:
+        ServiceError: Flink does not answer.
+    """
+    found = _found(job)
+    if found is not None:
+        ask(_port(), f"/jobs/{found['jid']}?mode=cancel", "PATCH")
+
+
+def drain(job: str, folder: Path) -> None:
+    """Let a job end when it has worked off what its sources have read; wait until it has.
+
+    Open windows are dropped, and not fired as Dataflow does: Flink would wait for sources that
+    have no end. Nothing is written of those here or there, since no source has closed them.
+
+    Raises:
+        ServiceError: Flink does not answer.
+    """
+    body = {"drain": False, "targetDirectory": (folder / "drained").resolve().as_uri()}
+    while (found := _found(job)) is not None and found["state"] not in ENDED:
+        path = f"/jobs/{found['jid']}"
+        # One that is just beginning again after a death ends none of its steps in order.
+        if found["state"] == "RUNNING":
+            asked = ask(_port(), f"{path}/stop", "POST", body)["request-id"]
+            while ask(_port(), f"{path}/savepoints/{asked}")["status"]["id"] == "IN_PROGRESS":
+                time.sleep(_POLL)
+        time.sleep(_POLL)
+
+
+def _found(job: str) -> dict[str, Any] | None:
+    jobs = ask(_port(), "/jobs/overview")["jobs"]
+    return next((each for each in jobs if each["name"] == job), None)
+
+
+def _put_workers(pipeline: Any, pool: str) -> None:
+    """Have the steps run by workers of a pool, and not by containers of an image."""
+    payload = beam_runner_api_pb2.ExternalPayload()
+    payload.endpoint.url = pool
+    for environment in pipeline.components.environments.values():
+        environment.urn = common_urns.environments.EXTERNAL.urn
+        environment.payload = payload.SerializeToString()
+        del environment.dependencies[:]  # the pool has this package
+
+
+def _told(messages: Any) -> str:
+    """Return the last error that the job server tells of a job that it could not send."""
+    texts = [m.message_response.message_text for m in messages if m.HasField("message_response")]
+    return one_line(texts[-1], 300) if texts else "no dice por qué"
+
+
+def _port() -> int:
+    return int(_address(JOB_MANAGER, "rest").rpartition(":")[2])
+
+
+def _address(service: str, name: str) -> str:
+    record = records.get(service)
+    if record is None or record.pid is None:
+        raise ServiceError(
+            f"El Dataflow local necesita «{service}», que no está en marcha: ejecuta "
+            "«spotify-mlops up --engine dataflow»."
+        )
+    return record.addresses[name]

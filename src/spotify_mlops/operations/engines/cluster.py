@@ -1,0 +1,72 @@
+"""What the job asks of an engine with workers of its own, and which engine that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import apache_beam as beam
+
+from ...config.params import Params
+from ...config.progress import Progress
+
+
+class ClusterJob(Protocol):
+    """One job, as its engine knows it."""
+
+    @property
+    def state(self) -> str:
+        """The engine's own word."""
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether it ended, in whichever way."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether it ended with its log."""
+
+
+class Cluster(Protocol):
+    """An engine; modules are these (`flink`, `dataflow`).
+
+    Each raises `ServiceError` where the engine does not answer, or does not do as asked.
+    """
+
+    TITLE: str
+    """Its name in messages."""
+    LOOK_SECONDS: float
+    """Between two looks at a job that works."""
+
+    def stream_name(self, params: Params) -> str:
+        """Return the name of the params' streaming job."""
+
+    def end_unwatched(self, params: Params, say: Progress) -> None:
+        """End the streaming job that whoever sent it left behind, and wait until it has ended."""
+
+    def submit(self, params: Params, name: str, build: Callable[[beam.Pipeline], object]) -> Any:
+        """Submit what ``build`` makes of a pipeline, and return the job (`ClusterJob`)."""
+
+    def now(self, params: Params, job: Any) -> Any:
+        """Return a job as it is now; None when the engine knows it no more."""
+
+    def failures(self, params: Params, job: Any) -> list[str]:
+        """Return why a job failed each time, the last time first."""
+
+    def finish(self, params: Params, job: Any) -> Any:
+        """End a job that did what it was for, and wait until it has ended."""
+
+    def cancel(self, params: Params, job: Any) -> Any:
+        """End a job as it is, and wait until it has ended."""
+
+
+def of(params: Params) -> Cluster:
+    """Return the engine that the params name.
+
+    Raises:
+        KeyError: it has no workers of its own.
+    """
+    from . import dataflow, flink
+
+    engines: dict[str, Cluster] = {"flink": flink, "dataflow": dataflow}
+    return engines[params.engine.runner]

@@ -1,0 +1,302 @@
+"""The streaming job on Dataflow: submitted by Beam's own runner, watched by Dataflow's API.
+
+A job has a name, of which one runs at a time, and outlives the process that submitted it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from ...config.errors import ServiceError, one_line
+from ...config.params import Params
+from ...config.progress import Progress
+from ...config.references import LOCAL
+from ...io import addresses
+from ...io.http import peers
+from ...io.local import state
+
+SERVICE = "dataflow"
+"""The local one, as ``up`` names it."""
+TITLE = "Dataflow"
+LOOK_SECONDS = 1.0
+ENDED = frozenset({"DONE", "FAILED", "CANCELLED", "UPDATED", "DRAINED"})
+_PREFIX = "JOB_STATE_"
+_MADE_BY = {"made-by": "spotify-mlops"}
+_Client = TypeVar("_Client")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job, as the API knows it."""
+
+    id: str
+    name: str
+    state: str
+    """Without ``JOB_STATE_``: QUEUED, PENDING, RUNNING, DRAINING, CANCELLING, or of ``ENDED``."""
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether it ended, in whichever way."""
+        return self.state in ENDED
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether it ended with its log."""
+        return self.state == "DONE"
+
+
+def stream_name(params: Params) -> str:
+    """Return the name of the params' streaming job: of what Dataflow allows, and no other's."""
+    whole = f"{params.kafka.topic}-{params.bigquery.dataset}"
+    plain = re.sub(r"[^a-z0-9]+", "-", whole.lower()).strip("-")
+    return f"stream-{plain[:40].rstrip('-')}-{zlib.crc32(whole.encode()):08x}"
+
+
+def options(params: Params, name: str) -> PipelineOptions:
+    """Return the options of a job: Runner v2, Streaming Engine, private workers of one image.
+
+    Raises:
+        ServiceError: the endpoint is ``local`` and is not up.
+    """
+    cloud, dataflow = params.cloud, params.dataflow
+    where = addresses.address(dataflow.endpoint, SERVICE, "url")
+    staging = f"{staging_root(params)}/{name}"
+    wanted = {
+        "runner": "DataflowRunner",
+        "job_name": name,
+        "project": cloud.project,
+        "region": cloud.location,
+        "staging_location": f"{staging}/staging",
+        "temp_location": f"{staging}/temp",
+        "sdk_container_image": dataflow.image,
+        "sdk_location": "container",  # the image has this package: nothing is installed
+        "machine_type": dataflow.machine,
+        "num_workers": dataflow.workers,
+        "max_num_workers": dataflow.max_workers,
+        "autoscaling_algorithm": "THROUGHPUT_BASED",
+        "service_account_email": dataflow.service_account,
+        "subnetwork": dataflow.subnetwork,
+        "dataflow_endpoint": "" if where == addresses.DEFAULT else where,
+    }
+    labels = _MADE_BY | {"profile": params.profile}
+    return PipelineOptions(
+        [
+            *(f"--{key}={value}" for key, value in wanted.items() if value != ""),
+            *(f"--labels={key}={value}" for key, value in labels.items()),
+            *("--streaming", "--enable_streaming_engine", "--no_use_public_ips"),
+            "--experiments=use_runner_v2",
+            *(("--no_auth",) if addresses.is_plain(where) else ()),
+        ]
+    )
+
+
+def staging_root(params: Params) -> str:
+    """Return where graphs are left for Dataflow: a ``gs://`` URI or a folder."""
+    if params.dataflow.staging != LOCAL:
+        return params.dataflow.staging.rstrip("/")
+    return str(state.folder(SERVICE).resolve() / "graphs")
+
+
+def submit(params: Params, name: str, build: Callable[[beam.Pipeline], object]) -> Job:
+    """Submit what ``build`` makes of a pipeline, and return the job.
+
+    Raises:
+        ServiceError: the API does not answer, does not take the job, or has one of that name.
+    """
+    from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
+    from apache_beam.runners.dataflow.internal.apiclient import DataflowJobAlreadyExistsError
+
+    _check_server(params)
+    chosen = options(params, name)
+    if params.dataflow.staging == LOCAL:
+        for each in ("staging", "temp"):
+            state.folder(f"{SERVICE}/graphs/{name}/{each}")
+    pipeline = beam.Pipeline(DataflowRunner(), options=chosen)
+    build(pipeline)
+    with _reached(params):
+        try:
+            result: Any = pipeline.run()
+        except DataflowJobAlreadyExistsError as error:
+            raise ServiceError(
+                f"En Dataflow ya hay una tarea «{name}» en marcha: cancélala en "
+                "su consola, o espera a que acabe."
+            ) from error
+        return _job(_get(params, result.job_id()))
+
+
+def now(params: Params, job: Job) -> Job | None:
+    """Return a job as it is now; None when the API knows it no more."""
+    from google.api_core.exceptions import NotFound
+
+    with _reached(params):
+        try:
+            return _job(_get(params, job.id))
+        except NotFound:
+            return None
+
+
+def status(params: Params, name: str) -> Job | None:
+    """Return the job of a name that runs; None when none does.
+
+    Raises:
+        ServiceError: the API does not answer.
+    """
+    from google.cloud import dataflow_v1beta3 as api
+
+    request = api.ListJobsRequest(
+        project_id=params.cloud.project,
+        location=params.cloud.location,
+        filter=api.ListJobsRequest.Filter.ACTIVE,
+    )
+    with _reached(params):
+        found = client(params, api.JobsV1Beta3Client).list_jobs(request)
+        return next((_job(each) for each in found if each.name == name), None)
+
+
+def failures(params: Params, job: Job) -> list[str]:
+    """Return the errors that a job told, the last one first.
+
+    Raises:
+        ServiceError: the API does not answer.
+    """
+    from google.cloud import dataflow_v1beta3 as api
+
+    request = api.ListJobMessagesRequest(
+        project_id=params.cloud.project,
+        location=params.cloud.location,
+        job_id=job.id,
+        minimum_importance=api.JobMessageImportance.JOB_MESSAGE_ERROR,
+    )
+    with _reached(params):
+        found = list(client(params, api.MessagesV1Beta3Client).list_job_messages(request))
+    ordered = sorted(found, key=lambda message: message.time, reverse=True)
+    return [str(message.message_text) for message in ordered]
+
+
+def end_unwatched(params: Params, say: Progress) -> None:
+    """End the streaming job that whoever sent it left behind, and wait until it has ended.
+
+    Raises:
+        ServiceError: the API does not answer, so that nobody knows whether there is one.
+    """
+    left = status(params, stream_name(params))
+    if left is not None:
+        say("En Dataflow sigue una tarea que nadie vigila: se cancela")
+        cancel(params, left)
+
+
+def cancel(params: Params, job: Job, timeout: float = 600.0) -> Job:
+    """End a job, and wait until it has ended: what it has open is dropped.
+
+    Raises:
+        ServiceError: it does not end in ``timeout`` seconds, or the API does not answer.
+    """
+    return _end(params, job, "CANCELLED", timeout)
+
+
+def finish(params: Params, job: Job, timeout: float = 1800.0) -> Job:
+    """Drain a job: its sources stop, and what they have read is worked off.
+
+    Windows that no source has closed fire then, and write nothing (`steps.summarise`).
+
+    Raises:
+        ServiceError: it does not end in ``timeout`` seconds, or the API does not answer.
+    """
+    return _end(params, job, "DRAINED", timeout)
+
+
+def _end(params: Params, job: Job, wanted: str, timeout: float) -> Job:
+    from google.cloud import dataflow_v1beta3 as api
+
+    deadline = time.monotonic() + timeout
+    request = api.UpdateJobRequest(
+        project_id=params.cloud.project,
+        location=params.cloud.location,
+        job_id=job.id,
+        job=api.Job(requested_state=getattr(api.JobState, _PREFIX + wanted)),
+    )
+    if not job.is_over:
+        with _reached(params):
+            client(params, api.JobsV1Beta3Client).update_job(request)
+    while True:
+        found = now(params, job)
+        if found is None or found.is_over:
+            return found or job
+        if time.monotonic() > deadline:
+            raise ServiceError(
+                f"La tarea «{job.name}» no termina en Dataflow: está en {found.state}."
+            )
+        time.sleep(LOOK_SECONDS)
+
+
+def client(params: Params, kind: type[_Client]) -> _Client:
+    """Return one of Google's clients of the API, such as ``dataflow_v1beta3.JobsV1Beta3Client``.
+
+    Raises:
+        ServiceError: the endpoint is ``local`` and is not up.
+    """
+    where = addresses.address(params.dataflow.endpoint, SERVICE, "url")
+    if where == addresses.DEFAULT:
+        return kind()
+    made: Any = kind
+    if not addresses.is_plain(where):
+        return made(client_options={"api_endpoint": where})  # type: ignore[no-any-return]
+    from google.auth.credentials import AnonymousCredentials
+
+    return made(  # type: ignore[no-any-return]
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": where},
+        transport="rest",
+    )
+
+
+def _get(params: Params, job: str) -> Any:
+    from google.cloud import dataflow_v1beta3 as api
+
+    request = api.GetJobRequest(
+        project_id=params.cloud.project, location=params.cloud.location, job_id=job
+    )
+    return client(params, api.JobsV1Beta3Client).get_job(request)
+
+
+def _job(found: Any) -> Job:
+    return Job(found.id, found.name, found.current_state.name.removeprefix(_PREFIX))
+
+
+@contextmanager
+def _reached(params: Params) -> Iterator[None]:
+    """Say in the user's words what the API answers in Google's."""
+    from google.api_core.exceptions import GoogleAPICallError, NotFound, RetryError
+    from google.auth.exceptions import GoogleAuthError
+    from requests.exceptions import ConnectionError as NoConnection
+
+    try:
+        yield
+    except NotFound:
+        raise
+    except GoogleAPICallError as error:
+        raise ServiceError(f"Dataflow responde {error.code}: {one_line(error.message)}") from error
+    except (GoogleAuthError, RetryError, NoConnection) as error:
+        where = addresses.address(params.dataflow.endpoint, SERVICE, "url")
+        raise addresses.unreachable(TITLE, where, error) from error
+
+
+def _check_server(params: Params) -> None:
+    """Refuse to send a job, which is code and data, to another user's server."""
+    where = addresses.address(params.dataflow.endpoint, SERVICE, "url")
+    port = urlsplit(where).port
+    if params.dataflow.endpoint == LOCAL and port and not peers.is_owners_server(port):
+        raise ServiceError(
+            f"En {where} escucha un servidor de otro usuario: no se le envía ninguna tarea. "
+            "Mira «spotify-mlops status»."
+        )

@@ -1,0 +1,219 @@
+"""The streaming job on Dataflow: what Beam's runner sends it, and what the job leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+import pytest
+from google.api_core import exceptions
+from google.cloud import dataflow_v1beta3 as api
+
+from chaos import campaign, log
+from chaos.faults import Fault
+from local_services import services as local_services
+from spotify_mlops.config import params
+from spotify_mlops.config.errors import ServiceError
+from spotify_mlops.config.params import Params
+from spotify_mlops.io import retry
+from spotify_mlops.io.local import processes, state
+from spotify_mlops.operations import apps, audit
+from spotify_mlops.operations.engines import dataflow, flink
+
+NOBODY = 65534
+PATIENCE = 120.0
+
+
+@pytest.fixture(scope="module")
+def runner(
+    services: dict[str, state.Record], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[campaign.Campaign]:
+    """A log, what Prism leaves of it, and a Dataflow, which ends with the module."""
+    folder = tmp_path_factory.mktemp("dataflow")
+    on_prism = campaign.Campaign(log.publish(folder, **log.SHORT), folder / "runs")
+    assert on_prism.undisturbed().differences == []
+    local_services.up(task_managers=2, with_dataflow=True)
+    try:
+        yield on_prism.on(campaign.DATAFLOW)
+    finally:
+        own = [r for n, r in state.read().items() if n.startswith(("flink", "dataflow"))]
+        for record in own:
+            processes.halt(record)
+        state.put(*(record.stopped() for record in own))
+
+
+@pytest.fixture
+def settings(runner: campaign.Campaign) -> Params:
+    return params.load("local", **campaign.DATAFLOW)
+
+
+def jobs(settings: Params) -> api.JobsV1Beta3Client:
+    return dataflow.client(settings, api.JobsV1Beta3Client)
+
+
+def of(settings: Params, **fields: Any) -> dict[str, Any]:
+    return {"project_id": settings.cloud.project, "location": settings.cloud.location, **fields}
+
+
+def states(settings: Params, name: str) -> list[str]:
+    found = jobs(settings).list_jobs(api.ListJobsRequest(of(settings, name=name)))
+    return [job.current_state.name.removeprefix("JOB_STATE_") for job in found]
+
+
+def _running(settings: Params, job: dataflow.Job) -> dataflow.Job | None:
+    """Return a job once it runs."""
+    return retry.until(
+        lambda: dataflow.now(settings, job),
+        lambda found: found is not None and found.state == "RUNNING",
+        PATIENCE,
+    )
+
+
+def endless(pipeline: beam.Pipeline) -> object:
+    """Put a graph into a pipeline that works until it is ended."""
+    from apache_beam.transforms.periodicsequence import PeriodicImpulse
+
+    return pipeline | PeriodicImpulse(fire_interval=1.0) | beam.Map(str)
+
+
+@pytest.mark.timeout(900)
+def test_it_leaves_what_prism_leaves_whatever_is_killed(runner: campaign.Campaign) -> None:
+    faults = [
+        Fault(0.1, 0.0, "worker"),
+        Fault(0.2, 0.0, "stream"),  # its job goes on: the next run ends it
+        Fault(0.4, 0.0, "task-manager"),
+    ]
+    outcome = runner.disturbed("dataflow", faults)
+    assert outcome.differences == []
+    assert outcome.exits[-1] == 0
+
+
+@pytest.mark.timeout(600)
+def test_a_stop_drains_and_the_next_start_goes_on(runner: campaign.Campaign) -> None:
+    settings = runner.log.fresh("dataflow-drained", **campaign.DATAFLOW)
+    name = dataflow.stream_name(settings)
+    record = apps.start_stream(settings)
+    retry.until(lambda: states(settings, name), lambda found: found == ["RUNNING"], PATIENCE)
+    processes.stop(record)  # it asks for the drain, and waits for it as long as it is let
+    retry.until(lambda: states(settings, name), lambda found: found == ["DRAINED"], PATIENCE)
+    arguments = ["stream", "--until-caught-up", "--params", str(apps.params_file(settings))]
+    subprocess.run([sys.executable, "-m", "spotify_mlops", *arguments], check=True)
+    assert states(settings, name) == ["DRAINED", "DRAINED"]
+    report = audit.audit(settings, wait=0)
+    assert report.holds
+    assert report.table["records"].sum() == sum(runner.log.ends.values())
+
+
+def test_a_name_runs_once(settings: Params) -> None:
+    job = dataflow.submit(settings, "once", endless)
+    with pytest.raises(ServiceError, match="ya hay una tarea «once» en marcha"):
+        dataflow.submit(settings, "once", endless)
+    running = retry.until(
+        lambda: dataflow.now(settings, job), lambda j: j.state == "RUNNING", PATIENCE
+    )
+    assert dataflow.status(settings, "once") == running
+    assert dataflow.cancel(settings, job).state == "CANCELLED"
+    assert dataflow.status(settings, "once") is None
+    with pytest.raises(exceptions.BadRequest, match="ya ha acabado"):
+        jobs(settings).update_job(
+            of(settings, job_id=job.id, job={"requested_state": api.JobState.JOB_STATE_DRAINED})
+        )
+
+
+def test_what_a_job_says_of_itself_is_kept_and_it_may_be_cancelled_at_once(
+    settings: Params,
+) -> None:
+    job = dataflow.submit(settings, "described", endless)
+    assert dataflow.cancel(settings, job).state == "CANCELLED"
+    found = jobs(settings).get_job(of(settings, job_id=job.id))
+    (pool,) = found.environment.worker_pools
+    assert pool.autoscaling_settings.max_num_workers == 2
+    assert pool.machine_type == settings.dataflow.machine
+    assert pool.ip_configuration.name == "WORKER_IP_PRIVATE"
+    assert dict(found.labels) == {"made-by": "spotify-mlops", "profile": "local"}
+    assert {"use_runner_v2", "enable_streaming_engine"} <= set(found.environment.experiments)
+
+
+def test_a_graph_that_fails_tells_why(settings: Params) -> None:
+    def broken(pipeline: beam.Pipeline) -> object:
+        return endless(pipeline) | "Break" >> beam.Map(int)
+
+    job = dataflow.submit(settings, "broken", broken)
+    told = retry.until(lambda: dataflow.failures(settings, job), bool, PATIENCE)
+    assert "ValueError: invalid literal for int()" in told[0]
+    dataflow.cancel(settings, job)
+
+
+def test_what_it_does_not_do_it_names(settings: Params) -> None:
+    metrics = dataflow.client(settings, api.MetricsV1Beta3Client)
+    with pytest.raises(exceptions.MethodNotImplemented, match="/metrics» no está en el Dataflow"):
+        metrics.get_job_metrics(of(settings, job_id="x"))
+    with pytest.raises(exceptions.MethodNotImplemented, match="replace_job_id"):
+        jobs(settings).create_job(of(settings, job={"name": "x", "replace_job_id": "y"}))
+    with pytest.raises(exceptions.BadRequest, match="no dice dónde está su grafo"):
+        jobs(settings).create_job(of(settings, job={"name": "x"}))
+    with pytest.raises(exceptions.NotFound, match="la tarea x"):
+        jobs(settings).get_job(of(settings, job_id="x"))
+
+
+def test_without_a_cluster_the_job_fails_and_says_what_to_do(
+    own_state: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = params.load("local", **campaign.DATAFLOW)
+    service = next(s for s in local_services._wanted(0, True) if s.name == "dataflow")
+    local_services._start(service, lambda message: None, PATIENCE)
+    job = dataflow.submit(settings, "alone", endless)
+    found = retry.until(
+        lambda: dataflow.now(settings, job), lambda j: j is not None and j.is_over, PATIENCE
+    )
+    assert found is not None and found.state == "FAILED"
+    (told,) = dataflow.failures(settings, job)
+    assert "«flink-workers», que no está en marcha" in told and "up --engine dataflow" in told
+
+
+ASK = """
+import encodings.idna, json, os, sys, urllib.error, urllib.request
+user, url, headers = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+if user: os.setgid(int(user)); os.setuid(int(user))
+try:
+    print(urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
+
+
+def asked(settings: Params, user: str = "", **headers: str) -> int:
+    url = state.read()["dataflow"].addresses["url"]
+    project, location = settings.cloud.project, settings.cloud.location
+    path = f"{url}/v1b3/projects/{project}/locations/{location}/jobs"
+    command = [sys.executable, "-c", ASK, user, path, json.dumps(headers)]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def test_no_web_page_is_answered(settings: Params) -> None:
+    assert asked(settings) == 200
+    assert asked(settings, Origin="https://elsewhere.example") == 403
+    assert asked(settings, Host="elsewhere.example") == 403
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.skipif(not os.path.exists("/proc/net/tcp"), reason="needs Linux's tables of sockets")
+def test_nobody_else_is_answered(settings: Params) -> None:
+    assert asked(settings, str(NOBODY)) == 403
+
+
+def test_jobs_outlive_the_server(settings: Params) -> None:
+    job = dataflow.submit(settings, "outlives", endless)
+    _running(settings, job)
+    os.kill(state.read()["dataflow"].pid or 0, signal.SIGKILL)
+    local_services.up()
+    found = dataflow.now(settings, job)
+    assert found is not None and found.state == "RUNNING"
+    assert dataflow.cancel(settings, job).state == "CANCELLED"
+    assert all(each.is_over for each in flink.jobs(settings))
