@@ -76,7 +76,5 @@ def chosen(options: argparse.Namespace) -> Params:
     if options.resolved_params is None:
         return load(options.params or "local", **overrides(options.set))
     if options.set:
-        raise ParamsError(
-            f"«--set» no cambia los de {OPTION}, los de quien lanza la tarea."
-        )
+        raise ParamsError(f"«--set» no cambia los de {OPTION}, los de quien lanza la tarea.")
     return parse(options.resolved_params)
