@@ -68,6 +68,8 @@ class Cloud(Section):
     serving_image: str = "spotify-mlops-serving:0.1.0"
     """Where Vertex AI finds the image of infra/; the local one runs its command as it is."""
     serving_machine: str = "n2-standard-2"
+    deploy_timeout: PositiveDuration = timedelta(minutes=45)
+    """How long a deployment, or its end, is waited for; Vertex AI takes minutes."""
     training_image: str = "spotify-mlops-training:0.1.0"
     training_machine: str = "n2-standard-4"
 
