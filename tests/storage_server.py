@@ -46,9 +46,9 @@ class _Storage(emulator.Storage):
         self.check(bucket, name)
         return super().delete_file(bucket, name)
 
-    def get_file(self, bucket: str, name: str, *content: Any) -> Any:
+    def get_file(self, bucket: str, name: str, show_error: bool = True) -> Any:
         self.check(bucket, name)
-        return super().get_file(bucket, name, *content)
+        return super().get_file(bucket, name, show_error)
 
 
 def _conditional(handler: Callable[..., Any]) -> Callable[..., Any]:
