@@ -57,7 +57,8 @@ class Endpoint:
                     self._client().undeploy_model(
                         endpoint=self.name, deployed_model_id=deployed[version]
                     ),
-                    f"retirar {self._params.model.name}@{version}",
+                    "undeploy",
+                    f"{self._params.model.name}@{version}",
                     say,
                 )
         except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
@@ -74,8 +75,9 @@ class Endpoint:
             for model in endpoint.deployed_models
         }
 
-    def _finish(self, begun: Any, what: str, say: Progress) -> None:
-        operations.finish(self._client(), begun, what, self._params.cloud.deploy_timeout, say)
+    def _finish(self, begun: Any, step: operations.Step, of: str, say: Progress) -> None:
+        patience = self._params.cloud.deploy_timeout
+        operations.finish(self._client(), begun, step, of, patience, say)
 
     def _client(self) -> aiplatform_v1.EndpointServiceClient:
         return vertex.client(self._params.cloud, aiplatform_v1.EndpointServiceClient)
@@ -86,7 +88,8 @@ class Endpoint:
         left = operations.pending(self._client(), self.name)
         for name in left:
             patience = self._params.cloud.deploy_timeout
-            operations.ended(self._client(), name, "acabar un despliegue anterior", patience, say)
+            of = model_id(self._params)
+            operations.ended(self._client(), name, "earlier", of, patience, say)
         return self._deployed() if left else deployed
 
     def _deployed(self) -> dict[str, str]:
@@ -99,7 +102,7 @@ class Endpoint:
                 endpoint=aiplatform_v1.Endpoint(display_name=model_id(self._params)),
                 endpoint_id=model_id(self._params),
             )
-            self._finish(begun, f"crear el endpoint {model_id(self._params)}", silent)
+            self._finish(begun, "create", model_id(self._params), silent)
             return {}
         return {model.model_version_id: model.id for model in endpoint.deployed_models}
 
@@ -118,7 +121,7 @@ class Endpoint:
             ),
             traffic_split={"0": 100} if first else None,
         )
-        self._finish(begun, f"desplegar {name}", say)
+        self._finish(begun, "deploy", name, say)
 
     def _split(self, traffic: Mapping[str, int]) -> None:
         endpoint = self._client().get_endpoint(name=self.name)

@@ -82,7 +82,9 @@ def test_one_that_was_given_up_is_found_again_and_not_begun_twice(
     before = len(running_containers(server))
     with pytest.raises(ServiceError, match=r"desplegar popularity@1 en 1s.*Repite la orden"):
         Endpoint(hasty).serve(period)
-    with pytest.raises(ServiceError, match=r"acabar un despliegue anterior en 1s"):
+    with pytest.raises(
+        ServiceError, match=r"acabar un despliegue anterior en popularity-slow-\w+ en 1s"
+    ):
         Endpoint(hasty).serve(period)
     endpoint = Endpoint(settings)
     client = vertex.client(settings.cloud, aiplatform_v1.EndpointServiceClient)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from google.api_core import retry as api_retry
 from google.longrunning import operations_pb2
@@ -22,6 +22,15 @@ POLL_SECONDS = 0.5
 """At the beginning; a longer and longer pause follows, up to `SLOW_SECONDS`."""
 SLOW_SECONDS = 10.0
 TELL_SECONDS = 15.0
+
+
+Step = Literal["create", "deploy", "undeploy", "earlier"]
+_WORDS: dict[Step, str] = {
+    "create": "crear el endpoint {}",
+    "deploy": "desplegar {}",
+    "undeploy": "retirar {}",
+    "earlier": "acabar un despliegue anterior en {}",
+}
 
 
 class _UnderWayError(Exception):
@@ -49,14 +58,15 @@ def pending(client: Any, resource: str) -> list[str]:
 
 
 def ended(
-    client: Any, name: str, what: str, patience: timedelta, say: Progress
+    client: Any, name: str, step: Step, of: str, patience: timedelta, say: Progress
 ) -> operations_pb2.Operation:
     """Wait for an operation and return it; it may have failed.
 
     Args:
         client: one of Vertex AI's service clients.
         name: of the operation.
-        what: it does, for people (Spanish): «desplegar popularity@3».
+        step: what it does.
+        of: what it does that to, such as ``popularity@3``; for people.
         patience: how long to wait.
         say: is told that it is waited for, at once and now and then.
 
@@ -64,6 +74,7 @@ def ended(
         ServiceError: it goes on for longer than that.
         google.api_core.exceptions.GoogleAPICallError: Vertex AI refuses or does not answer.
     """
+    what = _WORDS[step].format(of)
     began = time.monotonic()
     told = began - TELL_SECONDS
 
@@ -96,13 +107,16 @@ def ended(
         ) from None
 
 
-def finish(client: Any, future: Any, what: str, patience: timedelta, say: Progress) -> None:
+def finish(
+    client: Any, future: Any, step: Step, of: str, patience: timedelta, say: Progress
+) -> None:
     """Wait for what a call of Google's client has begun.
 
     Args:
         client: that client.
         future: what its call returned.
-        what: as in `ended`, and so the others.
+        step: as in `ended`, and so the others.
+        of: likewise.
         patience: likewise.
         say: likewise.
 
@@ -112,6 +126,7 @@ def finish(client: Any, future: Any, what: str, patience: timedelta, say: Progre
     """
     operation = future.operation
     if not operation.done:
-        operation = ended(client, operation.name, what, patience, say)
+        operation = ended(client, operation.name, step, of, patience, say)
     if operation.HasField("error"):
+        what = _WORDS[step].format(of)
         raise ServiceError(f"Vertex AI no pudo {what}: {operation.error.message}")
