@@ -1,4 +1,4 @@
-"""A bounded run whose archive is a bucket: BigQuery loads its files from there."""
+"""Runs whose archive is a bucket: BigQuery loads from there, and the position is kept there."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from google.cloud import bigquery
 import storage_server
 from local_services import services
 from spotify_mlops import sources
-from spotify_mlops.operations import bounded, compare
+from spotify_mlops.operations import bounded, compare, stream
+from spotify_mlops.pipeline.sinks import positions
 
 
-def test_tables_loaded_from_a_bucket_are_those_of_a_folder(
-    own_state: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bucket_does_for_an_archive(own_state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uploaded: list[str] = []
     monkeypatch.setenv("GCE_METADATA_HOST", "127.0.0.1:9")  # nobody: Beam looks for it long
     with storage_server.running() as bucket:
@@ -43,5 +42,13 @@ def test_tables_loaded_from_a_bucket_are_those_of_a_folder(
         left = {blob.name.split("/")[1] for blob in bucket.list_blobs()}
         assert left == {"raw", "progress"}  # no staged file, no lease
         assert bounded.ensure(settings) == made
+        live = settings.replace(topic=f"{settings.kafka.topic}-live", dataset="live_of_a_bucket",
+                                mongo_database="live_of_a_bucket")  # fmt: skip
+        sources.ingest_simulator(live)
+        done = stream.run(live, until_caught_up=True)
+        reached = positions.load(live)
+        assert reached is not None and done.windows > 10 and done.restarts == 0
+        assert sum(reached.acknowledged.values()) == done.records == made.records
+        assert not [blob.name for blob in bucket.list_blobs() if blob.name.endswith("lease")]
     assert not list((own_state / "staging").rglob("*.parquet"))
     assert not list((own_state / "bigquery" / "uploads").iterdir())
