@@ -31,6 +31,6 @@ COPY LICENSE NOTICE ./
 RUN useradd --create-home --uid 10001 server
 USER server
 
-# Vertex AI gives AIP_STORAGE_URI, AIP_HTTP_PORT and the routes; arguments such as --params follow.
+# Vertex AI gives AIP_STORAGE_URI, AIP_HTTP_PORT and the routes; arguments such as --resolved-params follow.
 EXPOSE 8080
 ENTRYPOINT ["python", "-m", "spotify_mlops.serving", "--host", "0.0.0.0"]

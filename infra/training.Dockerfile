@@ -31,5 +31,5 @@ COPY LICENSE NOTICE ./
 RUN useradd --create-home --uid 10001 trainer
 USER trainer
 
-# Vertex AI gives AIP_MODEL_DIR; arguments such as --params and --set follow.
+# Vertex AI gives AIP_MODEL_DIR; arguments such as --resolved-params follow.
 ENTRYPOINT ["python", "-m", "spotify_mlops.cli.training_job"]

@@ -11,7 +11,7 @@ from typing import Any
 from spotify_mlops.config.errors import one_line
 from spotify_mlops.config.progress import Progress
 from spotify_mlops.io.http import guard, ports
-from spotify_mlops.io.local import health, secret, state
+from spotify_mlops.io.local import environment, health, secret, state
 
 from . import cache
 
@@ -39,7 +39,8 @@ def command(chosen: Mapping[str, int], progress: Progress) -> tuple[list[str], d
         str(chosen["grpc"]),
     ]
     # DuckDB installs its extensions under HOME: the project's cache instead of the user's.
-    return argv, {"HOME": str(cache.folder("duckdb"))}
+    # Objects that it loads may be in a bucket.
+    return argv, environment.outbound() | {"HOME": str(cache.folder("duckdb"))}
 
 
 def is_ready(chosen: Mapping[str, int]) -> bool:

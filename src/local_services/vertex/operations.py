@@ -30,7 +30,7 @@ class Operations:
         row = self._new(parent, metadata)
         row.message.done = True
         row.message.response.Pack(response)
-        self._store.put(KIND, row, names.location_of(parent))
+        self._store.put(KIND, row, _owner(parent))
         return row.message
 
     def deleted(self, name: str) -> operations_pb2.Operation:
@@ -51,7 +51,7 @@ class Operations:
         row = self._new(parent, metadata)
         if certain is not None:
             row.message.response.Pack(certain)
-        self._store.put(KIND, row, names.location_of(parent))
+        self._store.put(KIND, row, _owner(parent))
         return row.message
 
     def finish(self, name: str, response: Message | None = None) -> None:
@@ -60,7 +60,7 @@ class Operations:
         if response is not None:
             row.message.response.Pack(response)
         row.message.done = True
-        self._store.put(KIND, row, names.location_of(name))
+        self._store.put(KIND, row, _owner(name))
 
     def fail(self, name: str, error: ApiError) -> None:
         """End an operation with an error; within ``Store.change``."""
@@ -69,7 +69,7 @@ class Operations:
         row.message.done = True
         row.message.error.code = error.code
         row.message.error.message = str(error)
-        self._store.put(KIND, row, names.location_of(name))
+        self._store.put(KIND, row, _owner(name))
 
     def row(self, name: str) -> Row:
         """Return a stored operation.
@@ -83,8 +83,15 @@ class Operations:
         """Answer GetOperation."""
         return self.row(request.name).message
 
+    async def list_(self, request: operations_pb2.ListOperationsRequest) -> Message:
+        """Answer ListOperations of an endpoint or of a location, newest first."""
+        if request.filter:
+            raise ApiError.unimplemented("El campo «filter» de las operaciones")
+        found = [row.message for row in self._store.rows(KIND, _Operation, request.name)]
+        return operations_pb2.ListOperationsResponse(operations=found[::-1])
+
     def _new(self, parent: str, metadata: Message) -> Row:
-        name = f"{names.location_of(parent)}/operations/{names.new_id()}"
+        name = f"{_owner(parent)}/operations/{names.new_id()}"
         operation = _Operation(name=name)
         operation.metadata.Pack(_metadata(metadata))
         return Row(name, operation)
@@ -94,7 +101,13 @@ class Operations:
         if not row.message.HasField("response"):
             row.message.error.code = ApiError("ABORTED", "").code
             row.message.error.message = "El Vertex AI local se detuvo antes de terminarla."
-        self._store.put(KIND, row, names.location_of(row.name))
+        self._store.put(KIND, row, _owner(row.name))
+
+
+def _owner(name: str) -> str:
+    """Return what an operation's name begins with: the endpoint that it is of, or the location."""
+    endpoint = "/".join(name.split("/")[:6])
+    return endpoint if "/endpoints/" in endpoint else names.location_of(name)
 
 
 def _metadata(message: Message) -> Message:

@@ -35,6 +35,7 @@ class _Name(Convertor[str]):
 register_url_convertor("location", _Name(_LOCATION))
 for _kind in ("model", "endpoint", "customJob", "operation"):
     register_url_convertor(_kind, _Name(f"{_LOCATION}/{_kind}s/*"))
+register_url_convertor("endpointOperation", _Name(f"{_LOCATION}/endpoints/*/operations/*"))
 register_url_convertor("evaluation", _Name(f"{_LOCATION}/models/*/evaluations/*"))
 
 

@@ -75,6 +75,7 @@ class Server:
         endpoints, jobs = self.endpoints, self.jobs
         predict, raw_predict = self.prediction.predict, self.prediction.raw_predict
         ask, get_operation = operations_pb2.GetOperationRequest, self.operations.get
+        ask_all, list_operations = operations_pb2.ListOperationsRequest, self.operations.list_
         uploads, all_models = "/v1/{parent:location}/models:upload", "/v1/{parent:location}/models"
         all_endpoints, endpoint = "/v1/{parent:location}/endpoints", "/v1/{name:endpoint}"
         model, to_endpoint = "/v1/{name:model}", "/v1/{endpoint:endpoint}"
@@ -84,9 +85,16 @@ class Server:
             Route(HEALTH, _say_healthy),
             Route(f"{to_endpoint}:predict", predict, methods=["POST"]),
             Route(f"{to_endpoint}:rawPredict", raw_predict, methods=["POST"]),
-            call("GET", "/v1/{name:operation}", ask, get_operation),
-            # The client's operations transport takes the first of Google's templates.
-            call("GET", "/ui/{name:operation}", ask, get_operation),
+            # The clients take the first of Google's templates that fits, which is /ui.
+            *(
+                route
+                for root in ("/v1", "/ui")
+                for route in (
+                    call("GET", f"{root}/{{name:operation}}", ask, get_operation),
+                    call("GET", f"{root}/{{name:endpointOperation}}", ask, get_operation),
+                    call("GET", f"{root}/{{name:endpoint}}/operations", ask_all, list_operations),
+                )
+            ),
             call("POST", uploads, m.UploadModelRequest, models.upload, "*"),
             call("GET", model, m.GetModelRequest, models.get),
             call("GET", all_models, m.ListModelsRequest, models.list_),

@@ -82,7 +82,7 @@ def release(rollback: bool, params: Params, as_json: bool) -> None:
     from ..operations import release as releasing
 
     released, verdict = (
-        (releasing.rollback(params), None) if rollback else releasing.release(params)
+        (releasing.rollback(params, say), None) if rollback else releasing.release(params, say)
     )
     refused = verdict is not None and not verdict.approved
     name = f"{params.model.name}@{released.version}"

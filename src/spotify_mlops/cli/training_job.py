@@ -18,9 +18,8 @@ from typing import Any
 
 from google.api_core.exceptions import GoogleAPICallError
 
-from ..config import params as parameters
+from ..config import carried
 from ..config.errors import ParamsError, ServiceError, UserError, one_line
-from ..config.overrides import overrides
 from ..config.params import Params
 from ..config.progress import Progress, silent
 from ..config.spanish import number
@@ -149,14 +148,7 @@ def _request(arguments: list[str] | None) -> Request:
         description="Entrena un modelo y deja su paquete listo para registrarlo.",
         epilog=_EPILOG,
     )
-    parser.add_argument("--params", default="local", help="perfil o archivo de parámetros")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NOMBRE=VALOR",
-        help="cambia un parámetro (se puede repetir)",
-    )
+    carried.add_options(parser)
     parser.add_argument(
         "--model-dir", default=os.environ.get(MODEL_DIR), help=f"en lugar de {MODEL_DIR}"
     )
@@ -172,7 +164,7 @@ def _request(arguments: list[str] | None) -> Request:
     if not options.model_dir:
         raise ParamsError(f"Falta {MODEL_DIR}: di en qué carpeta debe quedar el modelo.")
     return Request(
-        parameters.load(options.params, **overrides(options.set)),
+        carried.chosen(options),
         _folder(options.model_dir),
         options.training_data or None,
         options.run_dir and _folder(options.run_dir),

@@ -71,7 +71,7 @@ class Params(Section):
     @classmethod
     def _without_secrets(cls, values: Any) -> Any:
         for place, value in _leaves(values) if isinstance(values, dict) else ():
-            check_no_secret(_FLAT.get(place, ".".join(place)), value)
+            check_no_secret(FLAT.get(place, ".".join(place)), value)
         return values
 
     @model_validator(mode="after")
@@ -121,7 +121,8 @@ def _places() -> dict[str, tuple[str, ...]]:
 
 PLACES = _places()
 """Where each parameter is, (section, name), by its flat name."""
-_FLAT = {place: name for name, place in PLACES.items()}
+FLAT = {place: name for name, place in PLACES.items()}
+"""The flat name of each parameter, by its place."""
 
 
 def resolve(profile_or_path: str | Path) -> Path:
@@ -168,18 +169,18 @@ def load(profile_or_path: str | Path = "local", /, **overrides: Any) -> Params:
         return Params.model_validate(nested(given, content))
     except ValidationError as error:
         # Pydantic's own words have names and values that may be a password in the wrong place.
-        raise ParamsError(f"{path.name}: {explain(error, _FLAT)}") from None
+        raise ParamsError(f"{path.name}: {explain(error, FLAT)}") from None
 
 
 def _misplaced(content: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with the places of a file's values, a sentence each."""
-    sections = {place[0] for place in _FLAT if len(place) > 1}
+    sections = {place[0] for place in FLAT if len(place) > 1}
     for name, value in content.items():
         if name not in sections:
-            if (name,) not in _FLAT:
+            if (name,) not in FLAT:
                 yield _place_of(name, "su sección")
         elif isinstance(value, dict):
-            yield from (_place_of(x, "otra sección") for x in value if (name, x) not in _FLAT)
+            yield from (_place_of(x, "otra sección") for x in value if (name, x) not in FLAT)
         else:
             yield f"«{name}» es una sección: se espera «{name}: {{parámetro: valor}}»"
 

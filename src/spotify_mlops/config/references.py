@@ -87,7 +87,17 @@ def _mongo_uri(value: object) -> object:
     return value
 
 
+def _file_or_reference(value: object) -> object:
+    if isinstance(value, str) and value.startswith((ENVIRONMENT, SECRET_MANAGER)):
+        return _reference(value)
+    if isinstance(value, str) and "-----BEGIN" in value:
+        raise UndisclosedError(f"es un certificado entero: di en qué archivo está, o {_HOW}")
+    return value
+
+
 SecretReference = Annotated[str, BeforeValidator(_reference)]
 """Where a secret is."""
 MongoURI = Annotated[str, BeforeValidator(_mongo_uri)]
 """``local``, an address without a password, or where the address with its password is."""
+FileOrReference = Annotated[str, BeforeValidator(_file_or_reference)]
+"""A file of the machine where it is read, or where what it would hold is."""

@@ -12,8 +12,14 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from .durations import Duration, PositiveDuration
-from .references import LOCAL, MongoURI, SecretReference
-from .web_addresses import PlaylistId, WebAddress
+from .references import LOCAL, FileOrReference, MongoURI, SecretReference
+from .web_addresses import (
+    Bootstrap,
+    PlaylistId,
+    ServiceAddress,
+    WebAddress,
+    check_way,
+)
 
 
 def _sorted_unique(value: list[int]) -> list[int]:
@@ -55,13 +61,15 @@ class Cloud(Section):
     project: str = "spotify-mlops-local"
     location: str = "us-central1"
     archive: str = LOCAL
-    vertex: str = LOCAL
+    vertex: ServiceAddress = LOCAL
     """Address of the Vertex AI API; ``default`` is Google's own for the location."""
-    secret_manager: str = "default"
+    secret_manager: WebAddress = "default"
     """Address of Secret Manager's API; ``default`` is Google's own."""
     serving_image: str = "spotify-mlops-serving:0.1.0"
     """Where Vertex AI finds the image of infra/; the local one runs its command as it is."""
     serving_machine: str = "n2-standard-2"
+    deploy_timeout: PositiveDuration = timedelta(minutes=45)
+    """How long a deployment, or its end, is waited for; Vertex AI takes minutes."""
     training_image: str = "spotify-mlops-training:0.1.0"
     training_machine: str = "n2-standard-4"
 
@@ -70,16 +78,24 @@ class Kafka(Section):
     """The log."""
 
     needs_section = frozenset(
-        {"bootstrap", "security_protocol", "sasl_mechanism", "username", "password"}
+        {"bootstrap", "security_protocol", "sasl_mechanism", "username", "password", "ca"}
     )
 
-    bootstrap: str = LOCAL
+    bootstrap: Bootstrap = LOCAL
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
+    """``OAUTHBEARER`` is Google's managed Kafka: tokens of the process's own Google identity."""
+    ca: FileOrReference | None = None
+    """The authorities that vouch for the brokers (PEM); without it, those of the system."""
     username: SecretReference = "env:KAFKA_USERNAME"
     password: SecretReference = "env:KAFKA_PASSWORD"
     topic: str = Field(default="spotify-events", pattern=r"^[A-Za-z0-9._-]+$")
     partitions: int = Field(default=4, ge=1, le=1024)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        check_way(self.bootstrap, self.security_protocol, self.sasl_mechanism)
+        return self
 
 
 class BigQuery(Section):
@@ -87,7 +103,7 @@ class BigQuery(Section):
 
     needs_section = frozenset({"rest", "grpc"})
 
-    rest: str = LOCAL
+    rest: ServiceAddress = LOCAL
     grpc: str = LOCAL
     dataset: str = Field(default="spotify", pattern=r"^[A-Za-z0-9_]+$")
 
@@ -153,7 +169,7 @@ class Engine(Section):
     """Slots of Flink that each step of the job takes."""
     task_managers: int = Field(default=2, ge=1, le=64)
     """Of the local cluster; each has one slot."""
-    flink_rest: str = LOCAL
+    flink_rest: ServiceAddress = LOCAL
     """Address of the JobManager (URL)."""
     flink_job_server: str = LOCAL
     """Where Beam's job server takes jobs (host:port)."""

@@ -235,3 +235,28 @@ def write_parquet(uri: str, rows: pl.DataFrame) -> None:
     buffer = io.BytesIO()
     rows.write_parquet(buffer, compression="zstd", compression_level=1)
     write_bytes(uri, buffer.getvalue())
+
+
+def read_parquet(uri: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Return the rows of a Parquet file.
+
+    Args:
+        uri: of the file.
+        columns: of these, those that it has; all without.
+
+    Raises:
+        ServiceError: there is no such file.
+    """
+    if "://" not in uri:
+        source: str | io.BytesIO = uri
+    else:
+        content = read_bytes(uri)
+        if content is None:
+            raise ServiceError(f"No está {uri}: alguien lo borró mientras se leía.")
+        source = io.BytesIO(content)
+    if columns is not None:
+        present = pl.read_parquet_schema(source)
+        columns = [name for name in columns if name in present]
+        if isinstance(source, io.BytesIO):
+            source.seek(0)
+    return pl.read_parquet(source, columns=columns and list(columns))

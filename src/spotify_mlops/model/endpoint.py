@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from google.api_core import exceptions
 from google.cloud import aiplatform_v1
 
 from ..config.errors import ServiceError
 from ..config.params import Params
+from ..config.progress import Progress, silent
 from ..io import vertex
+from ..io.vertex import operations
 from .promotions import ServingPeriod
 from .registry import model_id
 
@@ -24,28 +27,40 @@ class Endpoint:
         self.name = f"{parent}/endpoints/{model_id(params)}"
         self._model = f"{parent}/models/{model_id(params)}"
 
-    def serve(self, period: ServingPeriod) -> None:
+    def serve(self, period: ServingPeriod, say: Progress = silent) -> None:
         """Let the versions of a period answer, and no other.
 
         The new ones are deployed first and answer before the others go, so no request fails.
+        What an earlier call, or another process, left under way is waited for: a deployment
+        that was given up is not begun a second time.
+
+        Args:
+            period: whose versions.
+            say: is told how far a deployment is, which takes minutes.
 
         Raises:
-            ServiceError: a version does not start, or Vertex AI does not answer.
+            ServiceError: a version does not start, takes longer than ``deploy_timeout`` (doing
+                it again goes on from there), or Vertex AI does not answer.
         """
         shares = {period.version: 100}
         if period.canary is not None:
             share = round(100 * period.canary.share)
             shares = {period.version: 100 - share, period.canary.version: share}
         try:
-            deployed = self._deployed()
+            deployed = self._settled(say)
             for version in shares.keys() - deployed.keys():
-                self._deploy(version, first=not deployed)
+                self._deploy(version, say, first=not deployed)
                 deployed = self._deployed()
             self._split({deployed[version]: share for version, share in shares.items()})
             for version in deployed.keys() - shares.keys():
-                self._client().undeploy_model(
-                    endpoint=self.name, deployed_model_id=deployed[version]
-                ).result(self._timeout)
+                self._finish(
+                    self._client().undeploy_model(
+                        endpoint=self.name, deployed_model_id=deployed[version]
+                    ),
+                    "undeploy",
+                    f"{self._params.model.name}@{version}",
+                    say,
+                )
         except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
             raise ServiceError(f"El endpoint {self.name} no cambia: {error.message}") from error
 
@@ -60,43 +75,53 @@ class Endpoint:
             for model in endpoint.deployed_models
         }
 
-    @property
-    def _timeout(self) -> float:
-        return self._params.stream.service_timeout.total_seconds()
+    def _finish(self, begun: Any, step: operations.Step, of: str, say: Progress) -> None:
+        patience = self._params.cloud.deploy_timeout
+        operations.finish(self._client(), begun, step, of, patience, say)
 
     def _client(self) -> aiplatform_v1.EndpointServiceClient:
         return vertex.client(self._params.cloud, aiplatform_v1.EndpointServiceClient)
+
+    def _settled(self, say: Progress) -> dict[str, str]:
+        """Return what `_deployed` does, when nothing that was begun before is under way."""
+        deployed = self._deployed()
+        left = operations.pending(self._client(), self.name)
+        for name in left:
+            patience = self._params.cloud.deploy_timeout
+            of = model_id(self._params)
+            operations.ended(self._client(), name, "earlier", of, patience, say)
+        return self._deployed() if left else deployed
 
     def _deployed(self) -> dict[str, str]:
         """Return the id under which each version is deployed; the endpoint is made if need be."""
         try:
             endpoint = self._client().get_endpoint(name=self.name)
         except exceptions.NotFound:
-            endpoint = (
-                self._client()
-                .create_endpoint(
-                    parent=self._parent,
-                    endpoint=aiplatform_v1.Endpoint(display_name=model_id(self._params)),
-                    endpoint_id=model_id(self._params),
-                )
-                .result(self._timeout)
+            begun = self._client().create_endpoint(
+                parent=self._parent,
+                endpoint=aiplatform_v1.Endpoint(display_name=model_id(self._params)),
+                endpoint_id=model_id(self._params),
             )
+            self._finish(begun, "create", model_id(self._params), silent)
+            return {}
         return {model.model_version_id: model.id for model in endpoint.deployed_models}
 
-    def _deploy(self, version: str, *, first: bool) -> None:
+    def _deploy(self, version: str, say: Progress, *, first: bool) -> None:
         """Start a version beside those that answer; it gets no requests yet, but the first."""
-        self._client().deploy_model(
+        name = f"{self._params.model.name}@{version}"
+        begun = self._client().deploy_model(
             endpoint=self.name,
             deployed_model=aiplatform_v1.DeployedModel(
                 model=f"{self._model}@{version}",
-                display_name=f"{self._params.model.name}@{version}",
+                display_name=name,
                 dedicated_resources={
                     "machine_spec": {"machine_type": self._params.cloud.serving_machine},
                     "min_replica_count": 1,
                 },
             ),
             traffic_split={"0": 100} if first else None,
-        ).result(self._timeout)
+        )
+        self._finish(begun, "deploy", name, say)
 
     def _split(self, traffic: Mapping[str, int]) -> None:
         endpoint = self._client().get_endpoint(name=self.name)

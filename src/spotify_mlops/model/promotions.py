@@ -14,8 +14,8 @@ from __future__ import annotations
 import fcntl
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from ..config.params import Params
 from ..config.untrusted import DESCRIPTION_BYTES, RefusedError, parse_json, within
 from ..io import files
 from ..io.archive.location import archive_root
+from ..io.storage import lease, objects
 from . import bundle, seal
 from .bundle import Bundle
 
@@ -92,8 +93,7 @@ class PromotionHistory:
             IntegrityError: the version is kept with another content.
         """
         candidate = bundle.load(Path(bundle_dir))
-        with self._locked():
-            record = self._read()
+        with self._changing() as (record, write):
             if version in record.versions:
                 if record.versions[version] != candidate.digest:
                     raise IntegrityError(
@@ -106,7 +106,7 @@ class PromotionHistory:
             bundle.publish(candidate, f"{self.uri}/{version}")
             # Last: what the record does not name is not kept.
             record.versions[version] = candidate.digest
-            self._write(record)
+            write()
         return candidate
 
     def versions(self) -> list[str]:
@@ -147,11 +147,10 @@ class PromotionHistory:
             raise ValueError("effective_from needs a time zone")
         start = effective_from.astimezone(UTC)
         promotion = _Promotion(start, version, datetime.now(UTC), canary)
-        with self._locked():
-            record = self._read()
+        with self._changing() as (record, write):
             self._check(record, promotion)
             record.promotions.append(promotion)
-            self._write(record)
+            write()
 
     def champion(self) -> str | None:
         """Return the version that serves the latest windows, if one was promoted."""
@@ -169,7 +168,7 @@ class PromotionHistory:
 
     def stamp(self) -> float:
         """Return a number that changes when a promotion is recorded."""
-        return files.modified(f"{self.uri}/{_FILE}") or 0.0
+        return files.modified(self._file) or 0.0
 
     def adopt(self) -> dict[str, str]:
         """Seal what is kept as it is: from before there were seals, or from another state folder.
@@ -182,9 +181,7 @@ class PromotionHistory:
         Raises:
             IntegrityError: a bundle, or the record, is not of the shape it should have.
         """
-        with self._locked():
-            found = self._parsed()
-            record = self._converted({k: v for k, v in (found or {}).items() if k != seal.FIELD})
+        with self._changing(vouched=True) as (record, write):
             record.versions = {
                 name: bundle.load(files.local_folder(f"{self.uri}/{name}")).digest
                 for name in files.folders(self.uri)
@@ -194,7 +191,7 @@ class PromotionHistory:
             for promotion in record.promotions:
                 self._check(record, promotion)
             if record.versions:
-                self._write(record)
+                write()
         return record.versions
 
     def is_of_before(self) -> bool:
@@ -216,11 +213,13 @@ class PromotionHistory:
         return record.versions[version]
 
     def _read(self) -> _Record:
-        found = self._parsed()
+        return self._checked(self._parsed())
+
+    def _checked(self, found: dict[str, Any] | None) -> _Record:
         if found is None:
             return _Record()
         refusal = (
-            f"{self.uri}/{_FILE} no lleva el sello de esta carpeta de estado: lo cambió otro, "
+            f"{self._file} no lleva el sello de esta carpeta de estado: lo cambió otro, "
             "viene de otra carpeta o es de una versión anterior. Si los modelos son de fiar, "
             "«spotify-mlops seal» los sella; si no, borra su carpeta y ejecuta «make run»."
         )
@@ -230,42 +229,79 @@ class PromotionHistory:
             raise IntegrityError(refusal)
         return self._converted(found)
 
-    def _write(self, record: _Record) -> None:
+    def _text(self, record: _Record) -> bytes:
         content = msgspec.to_builtins(record)
         if self.is_sealed:
             content = seal.sealed(self._kind, content)
-        text = json.dumps(content, indent=2)
-        files.write_bytes(f"{self.uri}/{_FILE}", f"{text}\n".encode())
+        return f"{json.dumps(content, indent=2)}\n".encode()
 
     @property
     def _kind(self) -> str:
         return f"models/{self.model_name}"
 
+    @property
+    def _file(self) -> str:
+        return f"{self.uri}/{_FILE}"
+
     def _parsed(self) -> dict[str, Any] | None:
-        content = files.read_bytes(f"{self.uri}/{_FILE}")
+        return self._parse(files.read_bytes(self._file))
+
+    def _parse(self, content: bytes | None) -> dict[str, Any] | None:
         if content is None:
             return None
         try:
             found = parse_json(within(content, DESCRIPTION_BYTES))
         except RefusedError as error:
-            raise IntegrityError(f"{self.uri}/{_FILE} está dañado: {error}.") from error
+            raise IntegrityError(f"{self._file} está dañado: {error}.") from error
         if not isinstance(found, dict):
-            raise IntegrityError(f"{self.uri}/{_FILE} está dañado: no es un objeto.")
+            raise IntegrityError(f"{self._file} está dañado: no es un objeto.")
         return found
 
     def _converted(self, content: dict[str, Any]) -> _Record:
         try:
             return msgspec.convert(content, _Record)
         except msgspec.ValidationError as error:
-            raise IntegrityError(f"{self.uri}/{_FILE} está dañado: {error}.") from error
+            raise IntegrityError(f"{self._file} está dañado: {error}.") from error
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Let one writer of this machine at a time change what is kept."""
-        if "://" in self.uri:
-            yield  # whoever promotes in the cloud is one job on a schedule
+    def _changing(self, *, vouched: bool = False) -> Iterator[tuple[_Record, Callable[[], None]]]:
+        """Give the record, and what writes it back, to one writer at a time.
+
+        In a folder, of this machine; in a bucket, of all that share it: the lease keeps a bundle
+        from being written by two, and the generation keeps the record of one who lost the lease.
+
+        Args:
+            vouched: the record is taken without its seal.
+        """
+        if not objects.has_generations(self.uri):
+            if self.is_sealed:
+                Path(self.uri).mkdir(parents=True, exist_ok=True)
+            with _locked(f"{self.uri}/.lock") if self.is_sealed else nullcontext():
+                record = self._given(self._parsed(), vouched)
+                yield record, lambda: files.write_bytes(self._file, self._text(record))
             return
-        Path(self.uri).mkdir(parents=True, exist_ok=True)
-        with open(f"{self.uri}/.lock", "w", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        with lease.held(f"{self.uri}/.lease", wait=True) as held:
+            found = objects.read(self._file)
+            record = self._given(self._parse(found.content if found else None), vouched)
+
+            def write() -> None:
+                held.check()
+                replaced = found.generation if found else 0
+                try:
+                    objects.write(self._file, self._text(record), replaces=replaced)
+                except objects.ConflictError:
+                    raise IntegrityError(lease.lost(self._file)) from None
+
+            yield record, write
+
+    def _given(self, found: dict[str, Any] | None, vouched: bool) -> _Record:
+        if not vouched:
+            return self._checked(found)
+        return self._converted({k: v for k, v in (found or {}).items() if k != seal.FIELD})
+
+
+@contextmanager
+def _locked(path: str) -> Iterator[None]:
+    with open(path, "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

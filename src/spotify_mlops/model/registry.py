@@ -15,8 +15,9 @@ from pathlib import Path
 from google.api_core import exceptions
 from google.cloud import aiplatform_v1
 
+from ..config import carried
 from ..config.errors import IntegrityError
-from ..config.params import Params, params_file
+from ..config.params import Params
 from ..io import vertex
 from ..io.local import state
 from . import bundle
@@ -138,7 +139,7 @@ class Registry:
             container_spec={
                 "image_uri": self._params.cloud.serving_image,
                 "command": ["python", "-m", "spotify_mlops.serving"],
-                "args": container_arguments(self._params),
+                "args": carried.arguments(self._params),
                 "ports": [{"container_port": 8080}],
                 "predict_route": "/predict",
                 "health_route": "/health",
@@ -172,16 +173,6 @@ class Registry:
 def model_id(params: Params) -> str:
     """Return the id of the params' model, and of its endpoint: profiles never mix."""
     return f"{params.model.name}-{params.profile}"
-
-
-def container_arguments(params: Params) -> list[str]:
-    """Return the arguments by which a container of Vertex AI finds the params.
-
-    With the archive in a folder it is a process of this machine and reads a file; elsewhere the
-    image has the profile.
-    """
-    elsewhere = "://" in PromotionHistory(params).uri
-    return ["--params", params.profile if elsewhere else str(params_file(params))]
 
 
 def digest_label(digest: str) -> str:

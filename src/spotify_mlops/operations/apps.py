@@ -18,8 +18,8 @@ from .engines.attempt import ready_file
 STREAM, SIMULATOR, OBSERVER, DASHBOARD = "stream", "simulator", "observer", "dashboard"
 _OBSERVE_SECONDS = 30
 _SECRETS = {
-    STREAM: ("kafka_username", "kafka_password", "mongo_uri"),
-    SIMULATOR: ("kafka_username", "kafka_password"),
+    STREAM: ("kafka_username", "kafka_password", "kafka_ca", "mongo_uri"),
+    SIMULATOR: ("kafka_username", "kafka_password", "kafka_ca"),
 }
 """Parameters whose secrets a process uses; the others, which ask BigQuery alone, get none."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -35,6 +35,7 @@ from ..io.archive.location import archive_root
 from ..io.bigquery import tables, warehouse
 from ..io.local import state
 from ..io.mongo.clients import database as mongo_database
+from ..io.storage import lease, objects
 from ..model.promotions import PromotionHistory
 from ..pipeline import checkpoint, clock, graph
 from ..pipeline.job import Job
@@ -196,8 +197,14 @@ def computed(params: Params, say: Progress = silent) -> Iterator[Computed]:
 @contextmanager
 def _staging(params: Params, job: str) -> Iterator[Staging]:
     """Give a run an empty folder, named like its job; another run of the job waits for it."""
-    staging = Staging(paths.state_dir() / "staging" / job)
-    with state.locked(f"staging-{job}"):
+    root = archive_root(params)
+    if objects.has_generations(root):  # where BigQuery reads, and whoever else runs this
+        folder = f"{root}/staging/{job}"
+        lock: AbstractContextManager[object] = lease.held(f"{folder}.lease", wait=True)
+    else:
+        folder, lock = str(paths.state_dir() / "staging" / job), state.locked(f"staging-{job}")
+    staging = Staging.of(folder, params.windows)
+    with lock:
         staging.clear()
         try:
             yield staging
@@ -219,7 +226,7 @@ def _compute(
 ) -> Computed:
     start, ends = _extent(params, from_archive)
     start = replace(start, log=log)
-    name = staging.folder.name
+    name = staging.name
     sources = min(params.engine.sources, len(ends)) if runner == "flink" else 1
     shape = Shape.of(params.windows, params.stream.windows_per_element, sources)
     job = Job(name)

@@ -7,6 +7,7 @@ from functools import partial
 
 from ..config.errors import ServiceError, UserError
 from ..config.params import Params
+from ..config.progress import Progress, silent
 from ..model import release as releasing
 from ..model import runs
 from ..model.endpoint import Endpoint
@@ -19,11 +20,12 @@ from ..pipeline.sinks import positions
 from .rewind import rewind
 
 
-def release(params: Params) -> tuple[Release, Verdict]:
+def release(params: Params, say: Progress = silent) -> tuple[Release, Verdict]:
     """Release the last training run that was evaluated; the streaming job may be running.
 
     A later champion takes over ``promotion_lead`` windows ahead, so that no window is closed
     meanwhile by a job that does not know it yet. For a first one the job has to be stopped.
+    Cut off, or given up while Vertex AI deploys, it goes on when it is done again.
 
     Raises:
         InputError: no run was evaluated.
@@ -43,11 +45,11 @@ def release(params: Params) -> tuple[Release, Verdict]:
         _soon(params),
         partial(rewind, params),
     )
-    _serve(params)
+    _serve(params, say)
     return released, verdict
 
 
-def rollback(params: Params) -> Release:
+def rollback(params: Params, say: Progress = silent) -> Release:
     """Make the champion before the present one serve again.
 
     Raises:
@@ -58,7 +60,7 @@ def rollback(params: Params) -> Release:
     if not history:
         raise UserError("No hay ningún modelo en servicio: no hay a qué volver.")
     released = releasing.rollback(Registry(params), history, _soon(params))
-    _serve(params)
+    _serve(params, say)
     return released
 
 
@@ -73,5 +75,5 @@ def _soon(params: Params) -> datetime:
     return position.write_from + params.windows.window * params.promotion.lead
 
 
-def _serve(params: Params) -> None:
-    Endpoint(params).serve(PromotionHistory(params).periods()[-1])
+def _serve(params: Params, say: Progress) -> None:
+    Endpoint(params).serve(PromotionHistory(params).periods()[-1], say)

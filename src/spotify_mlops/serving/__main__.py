@@ -12,8 +12,9 @@ from typing import Any
 
 import uvicorn
 
-from ..config import params as parameters
+from ..config import carried
 from ..config.errors import ParamsError, ServiceError, UserError
+from ..config.params import Params
 from ..io import logs
 from ..io.http import connections
 from ..io.http.browsers import Rule
@@ -43,19 +44,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m spotify_mlops.serving", description="Servidor de predicciones."
     )
-    parser.add_argument("--params", default="local", help="perfil o archivo de parámetros")
+    carried.add_options(parser)
     parser.add_argument("--host", default="127.0.0.1", help="dirección (0.0.0.0 en un contenedor)")
     options = parser.parse_args(arguments)
     logs.keep_small()
     try:
-        serve(parameters.load(options.params), options.host, port())
+        serve(carried.chosen(options), options.host, port())
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     return 0
 
 
-def serve(params: parameters.Params, host: str, on_port: int) -> None:
+def serve(params: Params, host: str, on_port: int) -> None:
     """Serve predictions on a port until a signal comes.
 
     Raises:

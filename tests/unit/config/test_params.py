@@ -65,7 +65,7 @@ def test_no_declared_constraint_is_explained_in_english() -> None:
             try:
                 Params(profile="p").replace(**{name: value})
             except params.ValidationError as error:
-                text = explain(error, params._FLAT)
+                text = explain(error, params.FLAT)
                 assert not re.search(r"\b(Input|should|must be|valid|expected)\b", text), text
 
 

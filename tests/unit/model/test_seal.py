@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import storage_server
 import tiny_model
 from spotify_mlops.cli import main
 from spotify_mlops.cli.main_job import _adopt
@@ -361,15 +362,12 @@ def test_a_new_secret_makes_the_old_seals_void(
 def test_in_a_bucket_there_is_no_seal(monkeypatch: pytest.MonkeyPatch, own: Params) -> None:
     """No secret is asked for: a container has none."""
     monkeypatch.setattr(secret, "key", lambda purpose: pytest.fail("asked for a secret"))
-    stored: dict[str, bytes] = {}
-    monkeypatch.setattr(files, "write_bytes", stored.__setitem__)
-    monkeypatch.setattr(files, "read_bytes", stored.get)
-    promotions = PromotionHistory(params.load("local", archive="gs://bucket/archive"))
     folder = tiny_model.bundles(Path(os.environ["SPOTIFY_MLOPS_STATE"]), 1)[0]
-    promotions.keep("1", folder)
-    promotions.promote("1", START)
-    assert (promotions.versions(), promotions.champion()) == (["1"], "1")
-    (content,) = (v for name, v in stored.items() if name.endswith("schedule.json"))
+    with storage_server.running() as bucket:
+        promotions = PromotionHistory(params.load("local", archive=f"{storage_server.URL}/x"))
+        promotions.keep("1", folder)
+        promotions.promote("1", START)
+        assert (promotions.versions(), promotions.champion()) == (["1"], "1")
+        assert promotions.bundle("1").digest == bundle.load(folder).digest
+        content = bucket.blob("x/models/popularity/schedule.json").download_as_bytes()
     assert b"seal" not in content
-    monkeypatch.setattr(files, "local_folder", lambda uri: folder)
-    assert promotions.bundle("1").digest == bundle.load(folder).digest

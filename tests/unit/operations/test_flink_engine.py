@@ -13,7 +13,7 @@ from spotify_mlops.config.params import Params
 from spotify_mlops.operations.engines import flink
 
 ENDS = {
-    "flink_rest": "http://jobs.example:8081",
+    "flink_rest": "https://jobs.example:8081",
     "flink_job_server": "jobs.example:8099",
     "flink_workers": "127.0.0.1:50000",
 }

@@ -52,6 +52,7 @@ def queue_jobs() -> None:
 def _load_parquet(path: str, target: str, context: Any) -> None:
     """Match a Parquet file's columns by name, as BigQuery does, and not by position."""
     context.engine.execute(f"INSERT INTO {target} BY NAME SELECT * FROM read_parquet(?)", [path])
+    files.let_go(path)
 
 
 class NoTimeTravel(SnapshotManager):

@@ -14,6 +14,7 @@ from google.cloud import bigquery
 from ...config.errors import UserError
 from ...config.params import Params
 from ...config.progress import Progress
+from ..storage import objects
 from . import tables
 from .clients import client as bigquery_client
 from .frames import arrow_schema, conform
@@ -79,7 +80,8 @@ def load(params: Params, table: Table, files: Sequence[str | Path], *, replace: 
     Args:
         params: where the dataset is.
         table: whose ``rows`` they are.
-        files: with the table's columns in any order; nullable ones may be missing.
+        files: with the table's columns in any order; nullable ones may be missing. Objects of
+            a bucket (10,000 at most), which BigQuery reads itself, have them all as they are.
         replace: whether the rows that were there go away (no files then empties the table).
 
     Returns:
@@ -97,10 +99,14 @@ def load(params: Params, table: Table, files: Sequence[str | Path], *, replace: 
         source_format=bigquery.SourceFormat.PARQUET,
         write_disposition="WRITE_TRUNCATE" if replace else "WRITE_APPEND",
     )
+    target = f"{params.cloud.project}.{params.bigquery.dataset}.{table.rows}"
+    if files and objects.has_generations(str(files[0])):
+        job = client.load_table_from_uri([str(file) for file in files], target, job_config=config)
+        job.result()
+        return int(job.output_rows)
     with tempfile.TemporaryFile() as merged:
         count = _merge(table, files, merged)
         merged.seek(0)
-        target = f"{params.cloud.project}.{params.bigquery.dataset}.{table.rows}"
         client.load_table_from_file(merged, target, job_config=config).result()
     return count
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ...config import secrets
+from ...config.errors import ParamsError
 from ...config.params import Params
-from ...config.references import LOCAL
+from ...config.references import LOCAL, is_reference
 from ..addresses import PING_SECONDS, address, unreachable
 from ..local import secret
+from . import google_tokens
 
 MECHANISM = "SCRAM-SHA-512"
 """How clients of the local broker say who they are."""
@@ -22,7 +25,9 @@ def client_config(params: Params) -> dict[str, Any]:
     For the local broker user and password are the state directory's own.
 
     Raises:
-        ParamsError, ServiceError: user or password are not where the params say.
+        ParamsError: user, password or authorities are not where the params say, or there is no
+            Google identity.
+        ServiceError: Secret Manager or Google's tokens do not answer.
     """
     config: dict[str, Any] = {
         "bootstrap.servers": address(params.kafka.bootstrap, "kafka", "bootstrap"),
@@ -31,12 +36,37 @@ def client_config(params: Params) -> dict[str, Any]:
     }
     if params.kafka.bootstrap == LOCAL:
         return config | owner_settings()
-    if params.kafka.sasl_mechanism:
-        config["sasl.mechanism"] = params.kafka.sasl_mechanism
-    if params.kafka.sasl_mechanism in ("PLAIN", "SCRAM-SHA-512"):
-        config["sasl.username"] = secrets.resolve(params, "kafka_username")
-        config["sasl.password"] = secrets.resolve(params, "kafka_password")
-    return config
+    return config | _trust(params) | _identity(params)
+
+
+def _trust(params: Params) -> dict[str, Any]:
+    """Return whom a client believes that a broker is who it says."""
+    ca = params.kafka.ca
+    if ca is None or not params.kafka.security_protocol.endswith("SSL"):
+        return {}
+    if is_reference(ca):
+        return {"ssl.ca.pem": secrets.resolve(params, "kafka_ca")}
+    if not Path(ca).is_file():
+        raise ParamsError(
+            f"kafka_ca es «{ca}», y ese archivo no está en esta máquina: en otra (un contenedor, "
+            "un trabajador de Beam) di secret://NOMBRE."
+        )
+    return {"ssl.ca.location": ca}
+
+
+def _identity(params: Params) -> dict[str, Any]:
+    """Return by what a client says who it is."""
+    mechanism = params.kafka.sasl_mechanism
+    if mechanism is None:
+        return {}
+    if mechanism == "OAUTHBEARER":
+        google_tokens.token()  # in librdkafka a failure has no words for the user
+        return {"sasl.mechanism": mechanism, "oauth_cb": google_tokens.token}
+    return {
+        "sasl.mechanism": mechanism,
+        "sasl.username": secrets.resolve(params, "kafka_username"),
+        "sasl.password": secrets.resolve(params, "kafka_password"),
+    }
 
 
 def owner_settings() -> dict[str, Any]:

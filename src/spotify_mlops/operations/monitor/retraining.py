@@ -7,12 +7,13 @@ from pathlib import Path
 import polars as pl
 from google.cloud import aiplatform_v1
 
+from ...config import carried
 from ...config.errors import ServiceError
 from ...config.params import Params
 from ...io import files, retry, vertex
 from ...io.archive.location import archive_root
 from ...model import dataset, training_set
-from ...model.registry import container_arguments, model_id
+from ...model.registry import model_id
 from ...model.training_result import TrainingResult
 
 POLL_SECONDS = 1.0
@@ -58,7 +59,7 @@ def _run_job(params: Params, data: str, run_dir: str) -> None:
                         "container_spec": {
                             "image_uri": params.cloud.training_image,
                             "command": ["python", "-m", "spotify_mlops.cli.training_job"],
-                            "args": [*container_arguments(params), "--run-dir", run_dir],
+                            "args": [*carried.arguments(params), "--run-dir", run_dir],
                             "env": [{"name": training_set.URI_VARIABLE, "value": data}],
                         },
                     }

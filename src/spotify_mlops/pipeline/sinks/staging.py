@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import apache_beam as beam
 import polars as pl
 
-from ...domain.events.schema import UTC_MICROSECONDS
-from ...domain.schemas import LOG_POSITION_SCHEMA
+from ...config.sections import Windows
 from ...io import files
+from ...io.bigquery.frames import arrow_schema, conform
+from ...io.bigquery.tables import Table, log_tables
 from .. import clock
 from ..job import Job
 from ..transforms import PredictedRows
@@ -24,47 +25,71 @@ from .rows import RecordRows
 
 @dataclass(frozen=True)
 class Staging:
-    """A folder of this machine with the files of one bounded run."""
+    """A folder with the files of one bounded run: of this machine, or of a bucket.
 
-    folder: Path
+    From a bucket BigQuery loads the files as they are: each has its table's columns, whole.
+    """
+
+    folder: str | Path
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    """By name, those whose files are conformed when they are written."""
+
+    @classmethod
+    def of(cls, folder: str, windows: Windows) -> Staging:
+        """Return the staging of a run whose files go to a folder."""
+        if "://" not in folder:
+            return cls(folder)
+        return cls(folder, {table.name: table for table in log_tables(windows)})
+
+    @property
+    def name(self) -> str:
+        """Return the last part of the folder's name."""
+        return str(self.folder).rpartition("/")[2]
 
     def clear(self) -> None:
         """Remove what an earlier run left."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if "://" not in str(self.folder):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        for table in files.folders(str(self.folder)):
+            files.delete(self.files(table))
 
-    def files(self, table: str) -> list[Path]:
+    def files(self, table: str) -> list[str]:
         """Return a table's files."""
-        return sorted((self.folder / table).glob("*.parquet"))
+        folder = f"{self.folder}/{table}"
+        return [f"{folder}/{name}" for name in files.names(folder) if name.endswith(".parquet")]
 
     def read(self, table: str) -> pl.DataFrame | None:
         """Return a table's rows; None when there are none."""
         found = self.files(table)
-        return pl.read_parquet(found) if found else None
+        return pl.concat(map(files.read_parquet, found)) if found else None
 
     def marks(self, partitions: Iterable[int]) -> dict[int, datetime | None]:
         """Return the mark of each partition after all that was staged of it."""
         times = {"spotify_events": "event_time", "spotify_counters": "heartbeat_time"}
-        staged = [
-            pl.scan_parquet(
-                found,
-                schema=LOG_POSITION_SCHEMA.only("log_partition") | {time: UTC_MICROSECONDS},
-                missing_columns="insert",  # a file of windows' counters has no heartbeats
-                extra_columns="ignore",
-            )
-            .select("log_partition", mark=pl.col(time))
-            .drop_nulls()
-            for table, time in times.items()
-            if (found := self.files(table))
-        ]
-        if not staged:
-            return dict.fromkeys(partitions)
-        last = pl.concat(staged).group_by("log_partition").agg(pl.col("mark").max()).collect()
-        return dict.fromkeys(partitions) | dict(last.iter_rows())
+        last = dict.fromkeys(partitions)
+        for table, time in times.items():
+            for file in self.files(table):
+                # A file of windows' counters has no heartbeats.
+                rows = files.read_parquet(file, ["log_partition", time])
+                if time not in rows.columns:
+                    continue
+                found = rows.drop_nulls().group_by("log_partition").agg(pl.col(time).max())
+                for partition, mark in found.iter_rows():
+                    known = last.get(partition)
+                    last[partition] = mark if known is None else max(mark, known)
+        return last
 
     def write(self, table: str, name: str, frame: pl.DataFrame) -> None:
         """Add a file to a table."""
-        if frame.height:
-            files.write_parquet(str(self.folder / table / f"{name}.parquet"), frame)
+        if not frame.height:
+            return
+        declared = self.tables.get(table)
+        if declared is not None:
+            conformed = pl.from_arrow(conform(frame.to_arrow(), arrow_schema(declared)))
+            assert isinstance(conformed, pl.DataFrame)
+            frame = conformed
+        files.write_parquet(f"{self.folder}/{table}/{name}.parquet", frame)
 
 
 class _StageRawDoFn(BufferedDoFn):

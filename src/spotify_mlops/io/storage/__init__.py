@@ -1,0 +1,1 @@
+"""Cloud Storage, where several machines may write the same object."""
