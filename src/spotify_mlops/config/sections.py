@@ -193,7 +193,7 @@ class Dataflow(Section):
         }
     )
 
-    endpoint: str = LOCAL
+    endpoint: ServiceAddress = LOCAL
     """Address of its API; ``default`` is Google's own."""
     image: str = "spotify-mlops-pipeline:0.1.0"
     """Of the workers (infra/pipeline.Dockerfile); the local one has workers without an image."""
