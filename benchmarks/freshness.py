@@ -36,8 +36,9 @@ from spotify_mlops.io.kafka import admin
 from spotify_mlops.io.local import processes
 from spotify_mlops.operations import apps
 
-WARM_UP = 10
-"""Windows at the start that are not counted: the job's first bundles load code and model."""
+WARM_UP = 25
+"""Windows at the start that are not counted: a job is sent to its engine, its first bundles load code
+and model, and what came meanwhile is worked off."""
 POLL_SECONDS = 0.03
 LENGTH = timedelta(seconds=1)
 LATENESS = timedelta(milliseconds=200)
@@ -56,7 +57,7 @@ def run(
     params: Params,
     say: Progress,
     rate: float | None = None,
-    seconds: float = 45.0,
+    seconds: float = 60.0,
     all_sinks: bool = True,
 ) -> list[dict[str, Any]]:
     """Run the live job on 1-second windows and watch the stores; all of ``CASES`` without a rate.

@@ -37,7 +37,9 @@ CHECKPOINTS = (
     f"--checkpointing_interval={_CHECKPOINT_MS}",
     "--finish_bundle_before_checkpointing",
 )
-_BUNDLE_MS = 500
+_BUNDLE_MS = 20
+"""What opens a bundle is sent to a worker when it closes, and a watermark waits for that: a window
+passes four steps, and each adds up to this. Bundles that write last longer by themselves."""
 _PATIENCE = 30.0
 _POLL = 0.1
 LOOK_SECONDS = 0.5
