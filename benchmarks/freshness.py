@@ -37,8 +37,8 @@ from spotify_mlops.io.local import processes
 from spotify_mlops.operations import apps
 
 WARM_UP = 25
-"""Windows at the start that are not counted: a job is sent to its engine, its first bundles load code
-and model, and what came meanwhile is worked off."""
+"""Windows at the start that are not counted: a job is sent to its engine, its first bundles load
+code and model, and what came meanwhile is worked off."""
 POLL_SECONDS = 0.03
 LENGTH = timedelta(seconds=1)
 LATENESS = timedelta(milliseconds=200)

@@ -33,13 +33,18 @@ def test_the_parts_of_a_cluster() -> None:
 
 def test_a_cluster_is_started_only_when_asked_for_or_fallen() -> None:
     base = {service.name for service in services.SERVICES}
-    assert {service.name for service in services._wanted(0)} == base
-    asked = [service.name for service in services._wanted(2)]
+    assert {service.name for service in services._wanted(0, False)} == base
+    asked = [service.name for service in services._wanted(2, False)]
     assert set(asked) - base == {part.name for part in cluster.parts(2)}
-    for service in services._wanted(2):  # who is waited for comes before who waits
+    for service in services._wanted(2, False):  # who is waited for comes before who waits
         assert all(asked.index(name) < asked.index(service.name) for name in service.after)
+    with_dataflow = {service.name for service in services._wanted(2, True)}
+    assert with_dataflow - set(asked) == {"dataflow"}
     state.put(state.Record("flink-task-1", kind="service", pid=1), state.Record("flink-task-2"))
-    assert {service.name for service in services._wanted(0)} - base == {"flink-task-1"}
+    assert {service.name for service in services._wanted(0, False)} - base == {"flink-task-1"}
+    state.put(state.Record("dataflow", kind="service", pid=1))
+    fallen = {service.name for service in services._wanted(0, False)}
+    assert fallen - base == {"flink-task-1", "dataflow"}
 
 
 def test_everything_is_told_to_listen_on_loopback(own_state: Path) -> None:

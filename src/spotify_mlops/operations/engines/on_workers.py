@@ -154,8 +154,7 @@ class WorkersAttempt:
                 self._check(reasons[0])
                 say(f"{title} repite lo que falló de la tarea")
             if found.is_over and not found.is_complete:
-                told_last = f"{title}: la tarea acabó en {found.state}"
-                raise job_error(next(iter(reasons), told_last))
+                raise job_error(next(iter(reasons), f"{title}: la tarea acabó en {found.state}"))
             if (began := time.monotonic()) >= due:
                 self._try_to_advance(say)
                 due = time.monotonic() + max(SAVE_SECONDS, _REST * (time.monotonic() - began))
