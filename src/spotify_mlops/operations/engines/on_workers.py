@@ -95,6 +95,7 @@ class WorkersAttempt:
                 beside.enter_context(telemetry.told(self._params, self))
                 beside.enter_context(housekeeping.kept(self._params))
                 self._send(source, start, stop, say)
+        self._pruned = None  # what a bundle wrote again after a death may be too old to be kept
         self._advance()
         closed = rows.closed_rows(self.written_until, clock.now())
         appending.append(self._params, tables.CLOSED, closed)
