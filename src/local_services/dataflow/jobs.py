@@ -47,6 +47,7 @@ class Jobs:
         self._folder = folder
         self._under_way: set[asyncio.Task[None]] = set()
         self._sending: dict[str, asyncio.Task[None]] = {}
+        self._creating = asyncio.Lock()
 
     def start(self) -> None:
         """Go on with what a server that ended was about: send no job again, end what is ending."""
@@ -70,34 +71,24 @@ class Jobs:
         if job.replace_job_id or job.transform_name_mapping:
             raise _unimplemented("Actualizar una tarea (replace_job_id)")
         graph = running.graph_of(job)
-        for row in self._of(request.project_id, request.location):
-            same = row.message.name == job.name
-            if same and (await self._now(row)).current_state not in _ENDED:
-                return row.message  # type: ignore[no-any-return]
-        row = Row("", _Job())
-        row.message.CopyFrom(job)
-        made = row.message
-        made.id = f"{dt.datetime.now(dt.UTC):%Y-%m-%d_%H_%M_%S}-{secrets.randbelow(10**18):018d}"
-        made.project_id, made.location = request.project_id, request.location
-        made.current_state = _State.JOB_STATE_PENDING
-        stamp(made.create_time)
-        stamp(made.current_state_time)
-        row.name = made.id
-        self._put(row)
-        sending = self._sending[made.id] = self._begin(self._send(made.id, graph))
-        sending.add_done_callback(lambda task: self._sending.pop(made.id))
-        return made  # type: ignore[no-any-return]
+        async with self._creating:
+            for row in self._of(request.project_id, request.location):
+                if row.message.name == job.name:
+                    found: Any = (await self._now(row)).message
+                    if found.current_state not in _ENDED:
+                        return found  # type: ignore[no-any-return]
+            return self._made(request, graph)
 
     async def get(self, request: Any) -> Message:
         """Answer GetJob."""
-        return await self._now(self._row(request))
+        return (await self._now(self._row(request))).message  # type: ignore[no-any-return]
 
     async def list_(self, request: Any) -> Message:
         """Answer ListJobs, on one page."""
         answer = api.ListJobsResponse.pb()()
         of = api.ListJobsRequest.Filter
         for row in reversed(self._of(request.project_id, request.location)):
-            job: Any = await self._now(row)
+            job = (await self._now(row)).message
             ended = job.current_state in _ENDED
             wanted = {of.ACTIVE: not ended, of.TERMINATED: ended}.get(request.filter, True)
             if wanted and (not request.name or request.name == job.name):
@@ -109,8 +100,8 @@ class Jobs:
         for field, _ in request.job.ListFields():
             if field.name not in _CHANGEABLE:
                 raise _unimplemented(f"El campo «job.{field.name}»")
-        row = self._row(request)
-        job: Any = await self._now(row)
+        row = await self._now(self._row(request))
+        job = row.message
         asked = request.job.requested_state
         if asked not in _ENDINGS:
             raise ApiError.invalid(
@@ -139,6 +130,20 @@ class Jobs:
             message.message_importance = api.JobMessageImportance.JOB_MESSAGE_ERROR
         return answer  # type: ignore[no-any-return]
 
+    def _made(self, request: Any, graph: str) -> Message:
+        """Keep a new job, and begin to send it."""
+        row = Row("", _Job())
+        job = row.message
+        job.CopyFrom(request.job)
+        job.id = f"{dt.datetime.now(dt.UTC):%Y-%m-%d_%H_%M_%S}-{secrets.randbelow(10**18):018d}"
+        job.project_id, job.location = request.project_id, request.location
+        stamp(job.create_time)
+        row.name = job.id
+        self._become(row, _State.JOB_STATE_PENDING)
+        sending = self._sending[job.id] = self._begin(self._send(job.id, graph))
+        sending.add_done_callback(lambda task: self._sending.pop(job.id))
+        return job  # type: ignore[no-any-return]
+
     async def _send(self, name: str, graph: str) -> None:
         try:
             job = self._store.get(_KIND, name, _Job).message
@@ -163,12 +168,14 @@ class Jobs:
             # It may be asked for again.
             self._become(self._store.get(_KIND, name, _Job), _State.JOB_STATE_RUNNING)
 
-    async def _now(self, row: Row) -> Message:
-        """Return a job in the state that the cluster says."""
-        job = row.message
-        if job.current_state in _ENDED or row.name in self._sending:
-            return job  # type: ignore[no-any-return]
+    async def _now(self, row: Row) -> Row:
+        """Return a job as it is, in the state that the cluster says."""
+        if row.message.current_state in _ENDED or row.name in self._sending:
+            return row
         found = await asyncio.to_thread(running.state, row.name)
+        row = self._store.get(_KIND, row.name, _Job)  # its end may have been asked for meanwhile
+        if row.message.current_state in _ENDED:
+            return row
         if found is None:
             self._fail(row, "Flink ya no sabe de la tarea: murió su JobManager.")
         elif found == "CANCELED":
@@ -176,9 +183,9 @@ class Jobs:
         elif found == "FAILED":
             self._become(row, _State.JOB_STATE_FAILED)
         elif found == "FINISHED":
-            drained = job.requested_state == _State.JOB_STATE_DRAINED
+            drained = row.message.requested_state == _State.JOB_STATE_DRAINED
             self._become(row, _State.JOB_STATE_DRAINED if drained else _State.JOB_STATE_DONE)
-        return job  # type: ignore[no-any-return]
+        return row
 
     def _of(self, project: str, location: str) -> list[Row]:
         return self._store.rows(_KIND, _Job, f"{project}/{location}")

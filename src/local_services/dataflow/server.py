@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.io.http import peers
 from spotify_mlops.io.http.browsers import Rule
 from spotify_mlops.io.http.guard import App, Receive, Scope, Send
@@ -39,6 +40,7 @@ class Server:
             routes=self._routes(),
             exception_handlers={
                 ApiError: _refuse,
+                ServiceError: _say_unavailable,
                 HTTPException: _refuse_route,
                 ClientDisconnect: _say_nothing,
                 Exception: _say_defect,
@@ -103,6 +105,10 @@ async def _say_healthy(request: Request) -> Response:
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     return JSONResponse(error.to_dict(), error.http_status, media_type=JSON)
+
+
+async def _say_unavailable(request: Request, error: Exception) -> Response:
+    return await _refuse(request, ApiError("UNAVAILABLE", str(error)))
 
 
 async def _refuse_route(request: Request, error: Exception) -> Response:
