@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from spotify_mlops.config.progress import Progress
+from spotify_mlops.io.http import ports
+
+_PATIENCE = 2.0
 
 
 @dataclass(frozen=True)
@@ -21,3 +25,17 @@ class Service:
     after: tuple[str, ...] = ()
     """The names of those that must run before: this one is told where they are, and begins again
     when they do."""
+
+
+def answers(port: int, path: str, headers: Mapping[str, str] | None = None) -> bool:
+    """Tell whether an HTTP server of this machine answers a path with 200."""
+    if not ports.listens(port):
+        return False
+    connection = http.client.HTTPConnection(ports.HOST, port, timeout=_PATIENCE)
+    try:
+        connection.request("GET", path, headers=dict(headers or {}))
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

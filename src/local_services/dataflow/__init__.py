@@ -8,18 +8,16 @@ implement it refuses with UNIMPLEMENTED.
 
 from __future__ import annotations
 
-import http.client
 import sys
 from collections.abc import Mapping
 
 from spotify_mlops.config.progress import Progress
-from spotify_mlops.io.http import ports
 from spotify_mlops.io.local import environment, state
 
-from ..service import Service
+from ..google_api import HEALTH
+from ..service import Service, answers
 
 NAME = "dataflow"
-HEALTH = "/healthz"
 
 
 def _command(chosen: Mapping[str, int], progress: Progress) -> tuple[list[str], dict[str, str]]:
@@ -30,25 +28,12 @@ def _command(chosen: Mapping[str, int], progress: Progress) -> tuple[list[str], 
     return argv, environment.outbound()  # graphs may be in a bucket
 
 
-def _is_ready(chosen: Mapping[str, int]) -> bool:
-    if not ports.listens(chosen["http"]):
-        return False
-    connection = http.client.HTTPConnection(ports.HOST, chosen["http"], timeout=2)
-    try:
-        connection.request("GET", HEALTH)
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
 SERVICE = Service(
     NAME,
     "Dataflow (local)",
     ("http",),
     _command,
-    _is_ready,
+    lambda chosen: answers(chosen["http"], HEALTH),
     # Beam's runner speaks REST to a "localhost" and gRPC, over TLS, to all others.
     lambda chosen: {"url": f"http://localhost:{chosen['http']}"},
 )

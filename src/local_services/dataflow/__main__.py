@@ -9,27 +9,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import uvicorn
-
 from spotify_mlops.io import logs
-from spotify_mlops.io.http import connections, ports
 
+from ..google_api.server import serve
 from .server import Server
 
 
 def main(folder: Path, port: int) -> None:
     """Serve until TERM."""
     logs.keep_small()
-    uvicorn.run(
-        Server(folder).app,
-        host=ports.HOST,
-        port=port,
-        http=connections.protocol(connections.Limits()),
-        log_level="warning",
-        access_log=False,
-        lifespan="on",
-        timeout_graceful_shutdown=10,
-    )
+    serve(Server(folder).app, port)
 
 
 if __name__ == "__main__":

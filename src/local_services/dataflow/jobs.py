@@ -15,9 +15,9 @@ from google.protobuf.message import Message
 
 from spotify_mlops.config.errors import ServiceError, one_line
 
-from ..vertex.errors import ApiError
-from ..vertex.messages import stamp
-from ..vertex.store import Row, Store
+from ..google_api import protobuf
+from ..google_api.errors import ApiError
+from ..google_api.store import Row, Store
 from . import running
 
 _KIND = "job"
@@ -69,7 +69,7 @@ class Jobs:
         """
         job = request.job
         if job.replace_job_id or job.transform_name_mapping:
-            raise _unimplemented("Actualizar una tarea (replace_job_id)")
+            raise ApiError.unimplemented("Actualizar una tarea (replace_job_id)")
         graph = running.graph_of(job)
         async with self._creating:
             for row in self._of(request.project_id, request.location):
@@ -97,9 +97,7 @@ class Jobs:
 
     async def update(self, request: Any) -> Message:
         """Answer UpdateJob: cancel or drain."""
-        for field, _ in request.job.ListFields():
-            if field.name not in _CHANGEABLE:
-                raise _unimplemented(f"El campo «job.{field.name}»")
+        protobuf.only(request.job, _CHANGEABLE, "job")
         row = await self._now(self._row(request))
         job = row.message
         asked = request.job.requested_state
@@ -137,7 +135,7 @@ class Jobs:
         job.CopyFrom(request.job)
         job.id = f"{dt.datetime.now(dt.UTC):%Y-%m-%d_%H_%M_%S}-{secrets.randbelow(10**18):018d}"
         job.project_id, job.location = request.project_id, request.location
-        stamp(job.create_time)
+        protobuf.stamp(job.create_time)
         row.name = job.id
         self._become(row, _State.JOB_STATE_PENDING)
         sending = self._sending[job.id] = self._begin(self._send(job.id, graph))
@@ -199,23 +197,16 @@ class Jobs:
 
     def _become(self, row: Row, state: int) -> None:
         row.message.current_state = state
-        stamp(row.message.current_state_time)
-        self._put(row)
+        protobuf.stamp(row.message.current_state_time)
+        with self._store.change():
+            self._store.put(_KIND, row, f"{row.message.project_id}/{row.message.location}")
 
     def _fail(self, row: Row, why: str) -> None:
         row.extra.setdefault("errors", []).append(why)
         self._become(row, _State.JOB_STATE_FAILED)
-
-    def _put(self, row: Row) -> None:
-        with self._store.change():
-            self._store.put(_KIND, row, f"{row.message.project_id}/{row.message.location}")
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return task
-
-
-def _unimplemented(what: str) -> ApiError:
-    return ApiError("UNIMPLEMENTED", f"{what} no está en el Dataflow local.")

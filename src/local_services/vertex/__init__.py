@@ -8,7 +8,6 @@ it does not implement it refuses with UNIMPLEMENTED.
 
 from __future__ import annotations
 
-import http.client
 import sys
 from collections.abc import Mapping
 
@@ -17,9 +16,9 @@ from spotify_mlops.io.http import guard, ports
 from spotify_mlops.io.local import environment, secret, state
 from spotify_mlops.io.vertex.clients import READY
 
+from ..service import answers
+
 PORTS = ("http",)
-HEALTH = "/healthz"
-"""Says that the server is there, to everybody."""
 
 
 def addresses(chosen: Mapping[str, int]) -> dict[str, str]:
@@ -41,14 +40,5 @@ def command(chosen: Mapping[str, int], progress: Progress) -> tuple[list[str], d
 
 def is_ready(chosen: Mapping[str, int]) -> bool:
     """Ask the server itself; deployed models may still be starting."""
-    if not ports.listens(chosen["http"]):
-        return False
-    connection = http.client.HTTPConnection(ports.HOST, chosen["http"], timeout=2)
-    try:
-        headers = {"authorization": guard.authorization(secret.key("vertex"))}
-        connection.request("GET", READY, headers=headers)
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+    headers = {"authorization": guard.authorization(secret.key("vertex"))}
+    return answers(chosen["http"], READY, headers)

@@ -8,12 +8,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import uvicorn
-
 from spotify_mlops.io import logs
-from spotify_mlops.io.http import connections, ports
 from spotify_mlops.io.local import secret
 
+from ..google_api.server import serve
 from .server import Server
 
 
@@ -21,16 +19,7 @@ def main(folder: Path, port: int) -> None:
     """Serve until TERM."""
     logs.keep_small()
     server = Server(folder, secret.key("vertex"))
-    uvicorn.run(
-        server.app,
-        host=ports.HOST,
-        port=port,
-        http=connections.protocol(connections.Limits()),
-        log_level="warning",
-        access_log=False,
-        lifespan="on",
-        timeout_graceful_shutdown=10,
-    )
+    serve(server.app, port)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import ApiError
+from ..google_api.errors import ApiError
 
 _FIELD = "model.artifact_uri"
 _CHUNK = 1 << 20

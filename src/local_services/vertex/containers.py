@@ -16,7 +16,7 @@ from typing import Any
 from spotify_mlops.io import logs
 from spotify_mlops.io.local import environment, processes, tied
 
-from .errors import ApiError
+from ..google_api.errors import ApiError
 
 _REFERENCE = re.compile(r"\$\$\((\w+)\)|\$\((\w+)\)")
 _PYTHON = ("python", "python3")

@@ -12,13 +12,14 @@ from google.longrunning import operations_pb2
 
 from spotify_mlops.io.http import guard
 
+from ..google_api import protobuf
+from ..google_api.errors import ApiError
+from ..google_api.store import Row, Store
 from . import containers, listing, messages, names
-from .errors import ApiError
 from .messages import DeployedModel, Endpoint
 from .models import DIGESTS, Models
 from .operations import Operations
 from .replicas import Plan, Replica
-from .store import Row, Store
 from .traffic import Target, Traffic
 
 _log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class Endpoints:
         """Answer CreateEndpoint."""
         endpoint = Endpoint()
         endpoint.CopyFrom(request.endpoint)
-        messages.only(endpoint, (*_GIVEN, *_OUTPUT_ONLY), "endpoint")
+        protobuf.only(endpoint, (*_GIVEN, *_OUTPUT_ONLY), "endpoint")
         names.check_display_name(endpoint.display_name, "endpoint.display_name")
         names.check_labels(dict(endpoint.labels), "endpoint.labels")
         if request.endpoint_id:
@@ -96,7 +97,7 @@ class Endpoints:
         endpoint.name = f"{request.parent}/endpoints/{request.endpoint_id or names.new_id()}"
         if self._store.find(ENDPOINT, endpoint.name, Endpoint) is not None:
             raise ApiError.exists(endpoint.name)
-        messages.stamp(endpoint.create_time)
+        protobuf.stamp(endpoint.create_time)
         endpoint.update_time.CopyFrom(endpoint.create_time)
         with self._store.change():
             self._put(Row(endpoint.name, endpoint))
@@ -119,7 +120,7 @@ class Endpoints:
     async def update(self, request: Any) -> Any:
         """Answer UpdateEndpoint: names, labels and the traffic split."""
         row = self._get(request.endpoint.name)
-        paths = messages.masked(request.update_mask, (*_GIVEN, "traffic_split"))
+        paths = protobuf.masked(request.update_mask, (*_GIVEN, "traffic_split"))
         given = request.endpoint
         if "display_name" in paths:
             names.check_display_name(given.display_name, "endpoint.display_name")
@@ -132,7 +133,7 @@ class Endpoints:
             _replace(row.message.traffic_split, given.traffic_split)
         for path in paths & {"display_name", "description"}:
             setattr(row.message, path, getattr(given, path))
-        messages.stamp(row.message.update_time)
+        protobuf.stamp(row.message.update_time)
         with self._store.change():
             self._put(row)
         self._route(row)
@@ -194,7 +195,7 @@ class Endpoints:
         del row.message.deployed_models[:]
         row.message.deployed_models.extend(left)
         _replace(row.message.traffic_split, split if left else {})
-        messages.stamp(row.message.update_time)
+        protobuf.stamp(row.message.update_time)
         with self._store.change():
             self._put(row)
             operation = self._operations.start(
@@ -223,13 +224,13 @@ class Endpoints:
             if deployed.id in {model.id for model in row.message.deployed_models}:
                 raise ApiError.exists(f"{endpoint}, modelo desplegado {deployed.id}")
             self._models.version(f"{deployed.model}@{deployed.model_version_id}", "model")
-            messages.stamp(deployed.create_time)
+            protobuf.stamp(deployed.create_time)
             row.message.deployed_models.append(deployed)
             if split:
                 ids = {model.id for model in row.message.deployed_models}
                 _check_split(split, ids, "traffic_split")
                 _replace(row.message.traffic_split, split)
-            messages.stamp(row.message.update_time)
+            protobuf.stamp(row.message.update_time)
             with self._store.change():
                 self._put(row)
                 self._operations.finish(
@@ -334,7 +335,7 @@ def _replace(target: Any, values: Mapping[str, Any]) -> None:
 
 def _check_deployed(deployed: Any) -> None:
     """Refuse what is wrong or not implemented in a deployment."""
-    messages.only(deployed, _DEPLOYED, "deployed_model")
+    protobuf.only(deployed, _DEPLOYED, "deployed_model")
     kind = deployed.WhichOneof("prediction_resources")
     if kind is None:
         raise ApiError.invalid(
@@ -346,11 +347,11 @@ def _check_deployed(deployed: Any) -> None:
         raise ApiError.invalid("deployed_model.id", "«deployed_model.id» es un número.")
     resources = getattr(deployed, kind)
     path = f"deployed_model.{kind}"
-    messages.only(resources, ("machine_spec", "min_replica_count", "max_replica_count"), path)
+    protobuf.only(resources, ("machine_spec", "min_replica_count", "max_replica_count"), path)
     if resources.min_replica_count > 1:
         raise ApiError.unimplemented(f"«{path}.min_replica_count» mayor que 1")
     if kind == "dedicated_resources":
-        messages.only(resources.machine_spec, ("machine_type",), f"{path}.machine_spec")
+        protobuf.only(resources.machine_spec, ("machine_type",), f"{path}.machine_spec")
 
 
 def _check_split(split: Mapping[str, int], known: set[str], field: str) -> None:

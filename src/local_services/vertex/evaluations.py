@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..google_api import protobuf
+from ..google_api.errors import ApiError
+from ..google_api.store import Row, Store
 from . import listing, messages, names
-from .errors import ApiError
 from .messages import ModelEvaluation
 from .models import EVALUATION, Models
 from .names import ModelName
-from .store import Row, Store
 
 _FILTERS: listing.Fields = {
     "display_name": lambda evaluation: evaluation.display_name,
@@ -36,7 +37,7 @@ class Evaluations:
                 path = f"model_evaluation.{field}"
                 raise ApiError.invalid(path, f"«{path}» es obligatorio.")
         evaluation.name = f"{version.name}/evaluations/{names.new_id()}"
-        messages.stamp(evaluation.create_time)
+        protobuf.stamp(evaluation.create_time)
         with self._store.change():
             self._store.put(EVALUATION, Row(evaluation.name, evaluation), version.name)
         return evaluation

@@ -13,11 +13,12 @@ from google.protobuf import empty_pb2
 from spotify_mlops.config.spanish import exact
 from spotify_mlops.io import logs
 
+from ..google_api import protobuf
+from ..google_api.errors import ApiError
+from ..google_api.store import Row, Store
 from . import containers, listing, messages, names
-from .errors import ApiError
 from .messages import CustomJob, JobState
 from .operations import Operations
-from .store import Row, Store
 
 _log = logging.getLogger(__name__)
 JOB = "job"
@@ -79,7 +80,7 @@ class Jobs:
         job.name = f"{request.parent}/customJobs/{names.new_id()}"
         launch = self._launch(job)
         job.state = JobState.JOB_STATE_PENDING
-        messages.stamp(job.create_time)
+        protobuf.stamp(job.create_time)
         job.update_time.CopyFrom(job.create_time)
         with self._store.change():
             self._put(Row(job.name, job))
@@ -159,9 +160,9 @@ class Jobs:
     def _to(self, name: str, state: JobState) -> None:
         row = self._get(name)
         row.message.state = state
-        messages.stamp(row.message.update_time)
+        protobuf.stamp(row.message.update_time)
         if state == JobState.JOB_STATE_RUNNING:
-            messages.stamp(row.message.start_time)
+            protobuf.stamp(row.message.start_time)
         with self._store.change():
             self._put(row)
 
@@ -172,8 +173,8 @@ class Jobs:
     def _end(self, row: Row, state: JobState, error: ApiError | None) -> None:
         """Write how a job ended; within ``Store.change``."""
         row.message.state = state
-        messages.stamp(row.message.end_time)
-        messages.stamp(row.message.update_time)
+        protobuf.stamp(row.message.end_time)
+        protobuf.stamp(row.message.update_time)
         if error is not None:
             row.message.error.code = error.code
             row.message.error.message = str(error)
@@ -230,19 +231,19 @@ def _made(uri: str) -> str:
 def _check(job: Any) -> None:
     """Refuse what is wrong or not implemented in a job."""
     path = "custom_job.job_spec"
-    messages.only(job, (*_GIVEN, *_OUTPUT_ONLY), "custom_job")
+    protobuf.only(job, (*_GIVEN, *_OUTPUT_ONLY), "custom_job")
     names.check_display_name(job.display_name, "custom_job.display_name")
     names.check_labels(dict(job.labels), "custom_job.labels")
-    messages.only(job.job_spec, _SPEC, path)
-    messages.only(job.job_spec.scheduling, _SCHEDULING, f"{path}.scheduling")
+    protobuf.only(job.job_spec, _SPEC, path)
+    protobuf.only(job.job_spec.scheduling, _SCHEDULING, f"{path}.scheduling")
     pools = job.job_spec.worker_pool_specs
     path = f"{path}.worker_pool_specs"
     if not pools:
         raise ApiError.invalid(path, f"«{path}» está vacío.")
     if len(pools) > 1 or pools[0].replica_count > 1:
         raise ApiError.unimplemented(f"Más de una réplica en «{path}»")
-    messages.only(pools[0], _POOL, path)
-    messages.only(pools[0].machine_spec, ("machine_type",), f"{path}.machine_spec")
+    protobuf.only(pools[0], _POOL, path)
+    protobuf.only(pools[0].machine_spec, ("machine_type",), f"{path}.machine_spec")
     if not pools[0].container_spec.image_uri:
         field = f"{path}.container_spec.image_uri"
         raise ApiError.invalid(field, f"«{field}» es obligatorio.")

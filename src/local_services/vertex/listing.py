@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .errors import ApiError
+from ..google_api.errors import ApiError
 
 PAGE = 100
 _TERM = re.compile(

@@ -12,12 +12,13 @@ from typing import Any
 
 from google.longrunning import operations_pb2
 
+from ..google_api import protobuf
+from ..google_api.errors import ApiError
+from ..google_api.store import Row, Store
 from . import artifacts, listing, messages, names
-from .errors import ApiError
 from .messages import Model
 from .names import DEFAULT_ALIAS, ModelName
 from .operations import Operations
-from .store import Row, Store
 
 MODEL, VERSION, EVALUATION = "model", "version", "evaluation"
 NEXT = "next_version"
@@ -100,11 +101,11 @@ class Models:
         parent.extra[NEXT] = number + 1
         model.name, model.version_id = target, str(number)
         if number == 1:
-            messages.stamp(parent.message.create_time)
+            protobuf.stamp(parent.message.create_time)
             aliases = list(dict.fromkeys([*aliases, DEFAULT_ALIAS]))
         model.create_time.CopyFrom(parent.message.create_time)
         for stamped in (model.version_create_time, model.version_update_time, model.update_time):
-            messages.stamp(stamped)
+            protobuf.stamp(stamped)
         if model.HasField("container_spec"):
             model.supported_deployment_resources_types.append(
                 Model.DeploymentResourcesType.DEDICATED_RESOURCES
@@ -145,7 +146,7 @@ class Models:
             if name.version
             else ("display_name", "description", "labels")
         )
-        paths = messages.masked(request.update_mask, allowed)
+        paths = protobuf.masked(request.update_mask, allowed)
         if "labels" in paths:
             names.check_labels(dict(request.model.labels), "model.labels")
         if "display_name" in paths:
@@ -157,13 +158,13 @@ class Models:
             for row in rows:
                 for path in paths - {"labels"}:
                     setattr(row.message, path, getattr(request.model, path))
-                messages.stamp(row.message.update_time)
+                protobuf.stamp(row.message.update_time)
             if "labels" in paths:
                 target = chosen if name.version else parent
                 target.message.ClearField("labels")
                 target.message.labels.update(request.model.labels)
             if name.version:
-                messages.stamp(chosen.message.version_update_time)
+                protobuf.stamp(chosen.message.version_update_time)
             self._store.put(MODEL, parent, names.location_of(name.model))
             for row in rows:
                 self._store.put(VERSION, row, name.model)
@@ -243,7 +244,7 @@ class Models:
                 kept = [a for a in dict.fromkeys(own) if a not in taken]
             if kept != list(other.message.version_aliases):
                 other.message.version_aliases[:] = kept
-                messages.stamp(other.message.version_update_time)
+                protobuf.stamp(other.message.version_update_time)
                 self._store.put(VERSION, other, model)
 
     def _shown(self, row: Row, *, versioned: bool) -> Any:
@@ -282,11 +283,11 @@ class Models:
 
 def _check(model: Any) -> None:
     """Refuse what is wrong in an upload, and what is not implemented."""
-    messages.only(model, (*_GIVEN, *_OUTPUT_ONLY), "model")
+    protobuf.only(model, (*_GIVEN, *_OUTPUT_ONLY), "model")
     names.check_display_name(model.display_name, "model.display_name")
     names.check_labels(dict(model.labels), "model.labels")
     if model.HasField("container_spec"):
-        messages.only(model.container_spec, _CONTAINER, "model.container_spec")
+        protobuf.only(model.container_spec, _CONTAINER, "model.container_spec")
         if not model.container_spec.image_uri:
             raise ApiError.invalid(
                 "model.container_spec.image_uri",

@@ -6,7 +6,7 @@ import re
 import secrets
 from dataclasses import dataclass
 
-from .errors import ApiError
+from ..google_api.errors import ApiError
 
 DEFAULT_ALIAS = "default"
 _MODEL = re.compile(r"(projects/[^/]+/locations/[^/]+/models/[^/@]+)(?:@([^/@]+))?")

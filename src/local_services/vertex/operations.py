@@ -6,9 +6,10 @@ from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 from google.protobuf.message import Message
 
+from ..google_api import protobuf
+from ..google_api.errors import ApiError
+from ..google_api.store import Row, Store
 from . import messages, names
-from .errors import ApiError
-from .store import Row, Store
 
 KIND = "operation"
 _Operation = operations_pb2.Operation
@@ -112,6 +113,6 @@ def _owner(name: str) -> str:
 
 def _metadata(message: Message) -> Message:
     generic = message.generic_metadata  # type: ignore[attr-defined]
-    messages.stamp(generic.create_time)
-    messages.stamp(generic.update_time)
+    protobuf.stamp(generic.create_time)
+    protobuf.stamp(generic.update_time)
     return message

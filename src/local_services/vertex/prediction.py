@@ -10,8 +10,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .errors import ApiError
-from .routes import JSON, body_of
+from ..google_api.errors import ApiError
+from ..google_api.routes import JSON, body_of
 from .traffic import Answer, Target, Traffic, refused
 
 _SHOWN = 1000

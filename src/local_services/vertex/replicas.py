@@ -14,8 +14,8 @@ import aiohttp
 from spotify_mlops.config.spanish import exact
 from spotify_mlops.io.http import guard, ports
 
+from ..google_api.errors import ApiError
 from . import artifacts, containers
-from .errors import ApiError
 
 _log = logging.getLogger(__name__)
 _POLL = 0.05

@@ -9,25 +9,23 @@ from pathlib import Path
 
 from google.longrunning import operations_pb2
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from spotify_mlops.io.http.browsers import Rule
 from spotify_mlops.io.http.guard import Guard
 
-from . import HEALTH
+from ..google_api import HEALTH
+from ..google_api.routes import call
+from ..google_api.server import application
+from ..google_api.store import Store
 from . import messages as m
+from . import paths
 from .endpoints import Endpoints
-from .errors import ApiError
 from .evaluations import Evaluations
 from .jobs import Jobs
 from .models import Models
 from .operations import Operations
 from .prediction import Prediction
-from .routes import JSON, call
-from .store import Store
 from .traffic import Traffic
 
 
@@ -45,17 +43,7 @@ class Server:
         self.endpoints = Endpoints(self.store, self.operations, self.models, self.traffic, logs)
         self.prediction = Prediction(self.traffic)
         self.jobs = Jobs(self.store, self.operations, logs)
-        app = Starlette(
-            routes=self._routes(),
-            exception_handlers={
-                ApiError: _refuse,
-                HTTPException: _refuse_route,
-                ClientDisconnect: _say_nothing,
-                Exception: _say_defect,
-            },
-            lifespan=self._live,
-        )
-        app.router.redirect_slashes = False
+        app = application("Vertex AI local", self._routes(), self._live)
         self.app = Guard(app, "vertex", key, Rule(), frozenset({HEALTH}))
         """What is served: whoever may call the API runs commands here."""
 
@@ -71,6 +59,7 @@ class Server:
         self.store.close()
 
     def _routes(self) -> list[Route]:
+        paths.register()
         models, evaluations = self.models, self.evaluations
         endpoints, jobs = self.endpoints, self.jobs
         predict, raw_predict = self.prediction.predict, self.prediction.raw_predict
@@ -82,7 +71,6 @@ class Server:
         all_jobs, job = "/v1/{parent:location}/customJobs", "/v1/{name:customJob}"
         judged = "/v1/{parent:model}/evaluations"
         return [
-            Route(HEALTH, _say_healthy),
             Route(f"{to_endpoint}:predict", predict, methods=["POST"]),
             Route(f"{to_endpoint}:rawPredict", raw_predict, methods=["POST"]),
             # The clients take the first of Google's templates that fits, which is /ui.
@@ -144,27 +132,3 @@ class Server:
             call("POST", f"{job}:cancel", m.CancelCustomJobRequest, jobs.cancel, "*"),
             call("DELETE", job, m.DeleteCustomJobRequest, jobs.delete),
         ]
-
-
-async def _say_healthy(request: Request) -> Response:
-    return Response(b"{}", media_type=JSON)
-
-
-async def _refuse(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)
-    return JSONResponse(error.to_dict(), error.http_status, media_type=JSON)
-
-
-async def _refuse_route(request: Request, error: Exception) -> Response:
-    route = f"La ruta «{request.method} {request.url.path}»"
-    return await _refuse(request, ApiError.unimplemented(route))
-
-
-async def _say_nothing(request: Request, error: Exception) -> Response:
-    return Response()  # the client hung up before its request was whole
-
-
-async def _say_defect(request: Request, error: Exception) -> Response:
-    """Tell the client of a defect, which Starlette passes on to the server's log."""
-    text = "Error interno del Vertex AI local: mira su registro."
-    return await _refuse(request, ApiError("INTERNAL", text))

@@ -11,7 +11,7 @@ import aiohttp
 
 from spotify_mlops.config.spanish import exact
 
-from .errors import ApiError
+from ..google_api.errors import ApiError
 from .replicas import Replica
 
 _PATIENCE = 30.0

@@ -9,7 +9,7 @@ import google.cloud.aiplatform_v1  # noqa: F401  whole: other tests here use its
 import httpx
 import pytest
 
-from local_services.vertex import routes
+from local_services.google_api import routes
 from local_services.vertex.server import Server
 
 LOCATION = "/v1/projects/p/locations/l"

@@ -1,4 +1,4 @@
-"""An ASGI app behind its guard: programs of this machine that know the server's key.
+"""An ASGI app behind its guard: programs of this machine that know the server's key, or the user's.
 
 Where there is a key its holder is the owner of the state directory: other users of the machine
 cannot read its secret (`secret`), and a web page cannot send the header that carries it.
@@ -6,11 +6,13 @@ cannot read its secret (`secret`), and a web page cannot send the header that ca
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
+from . import peers
 from .browsers import Refusal, Rule
 
 Scope = MutableMapping[str, Any]
@@ -28,11 +30,40 @@ def authorization(key: str) -> str:
     return f"Bearer {key}"
 
 
-class Guard:
-    """Passes on the requests that its rule welcomes and that carry the key; refuses the others.
+class _Guard:
+    """Passes on the requests that its rule and ``_refusal`` welcome; refuses the others.
 
     A refusal is in Google's form of JSON errors, and is sent before the body is read.
     """
+
+    def __init__(self, app: App, rule: Rule | None) -> None:
+        self._app = app
+        self._rule = rule
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or pass on the server's start and end."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        headers = _headers(scope)
+        refused = None
+        if self._rule is not None:
+            refused = self._rule.refusal(scope.get("method", "GET"), scope["path"], headers)
+        if refused is None:
+            refused = await self._refusal(scope, headers)
+        if refused is None:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
+        else:
+            await _answer(send, refused)
+
+    async def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> Refusal | None:
+        raise NotImplementedError
+
+
+class Guard(_Guard):
+    """Lets in who sends the key."""
 
     def __init__(
         self, app: App, server: str, key: str, rule: Rule | None, open_paths: frozenset[str]
@@ -46,31 +77,12 @@ class Guard:
             rule: what its clients may be; without one anything.
             open_paths: that need no key.
         """
-        self._app = app
+        super().__init__(app, rule)
         self._server = server
         self._authorization = authorization(key).encode()
-        self._rule = rule
         self._open = open_paths
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or pass on the server's start and end."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
-        refused = self._refusal(scope)
-        if refused is None:
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close"})
-        else:
-            await _answer(send, refused)
-
-    def _refusal(self, scope: Scope) -> Refusal | None:
-        headers = _headers(scope)
-        if self._rule is not None:
-            refused = self._rule.refusal(scope.get("method", "GET"), scope["path"], headers)
-            if refused is not None:
-                return refused
+    async def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> Refusal | None:
         given = headers.get("authorization", "").encode()
         if scope["path"] in self._open or hmac.compare_digest(given, self._authorization):
             return None
@@ -79,6 +91,23 @@ class Guard:
             "Falta la clave de este servidor, o no es la suya: envía «Authorization: Bearer» con "
             f"lo que dice «spotify-mlops token {self._server}».",
         )
+
+
+class OwnersGuard(_Guard):
+    """Lets in this user's programs, by what the kernel says of the connection.
+
+    For clients that send no key.
+    """
+
+    def __init__(self, app: App, rule: Rule) -> None:
+        """Guard an app; ``rule`` says what its clients may be."""
+        super().__init__(app, rule)
+
+    async def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> Refusal | None:
+        client, server = tuple(scope["client"]), tuple(scope["server"])
+        if await asyncio.to_thread(peers.is_owner, client, server):
+            return None
+        return Refusal(403, "Quien llama es de otro usuario.")
 
 
 def _headers(scope: Scope) -> Mapping[str, str]:

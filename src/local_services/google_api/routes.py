@@ -8,35 +8,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from google.protobuf.message import Message
-from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from . import messages
+from . import protobuf
 from .errors import ApiError
 
 JSON = "application/json; charset=utf-8"
 _ENUMS_AS_INTEGERS = "json;enum-encoding=int"
 _LONGEST_BODY = 128 * 1024 * 1024
-_LOCATION = "projects/*/locations/*"
-
-
-class _Name(Convertor[str]):
-    """A resource's name, as in the ``google.api.http`` templates of Google's own transports."""
-
-    def __init__(self, shape: str) -> None:
-        self.regex = shape.replace("*", "[^/:]+")  # type: ignore[misc]
-
-    def convert(self, value: str) -> str:
-        return value
-
-
-register_url_convertor("location", _Name(_LOCATION))
-for _kind in ("model", "endpoint", "customJob", "operation"):
-    register_url_convertor(_kind, _Name(f"{_LOCATION}/{_kind}s/*"))
-register_url_convertor("endpointOperation", _Name(f"{_LOCATION}/endpoints/*/operations/*"))
-register_url_convertor("evaluation", _Name(f"{_LOCATION}/models/*/evaluations/*"))
 
 
 def call(
@@ -64,12 +45,12 @@ def call(
             given = _read(await body_of(http))
             content |= given if body == "*" else {body: given}
         request = make()
-        messages.parse(request, content)
+        protobuf.parse(request, content)
         for name, value in http.path_params.items():
             *outer, field = name.split("__")
             setattr(functools.reduce(getattr, outer, request), field, value)
         reply = await handler(request)
-        return Response(messages.to_json(reply, integers=integers), media_type=JSON)
+        return Response(protobuf.to_json(reply, integers=integers), media_type=JSON)
 
     return Route(path, answer, methods=[method])
 

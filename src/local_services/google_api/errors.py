@@ -43,11 +43,12 @@ class ApiError(UserError):
         """Return the number of the status, as long-running operations carry it."""
         return code_pb2.Code.Value(self.status)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the body of Google's JSON errors."""
+    def to_dict(self, server: str) -> dict[str, Any]:
+        """Return the body of Google's JSON errors; ``server`` is who answers (Spanish)."""
+        lacks = self.status == "UNIMPLEMENTED"
         error: dict[str, Any] = {
             "code": self.http_status,
-            "message": str(self),
+            "message": f"{self} no está en el {server}." if lacks else str(self),
             "status": self.status,
         }
         if self.field:
@@ -81,5 +82,5 @@ class ApiError(UserError):
 
     @classmethod
     def unimplemented(cls, what: str) -> ApiError:
-        """Make an UNIMPLEMENTED about a route or a field."""
-        return cls("UNIMPLEMENTED", f"{what} no está en el Vertex AI local.")
+        """Make an UNIMPLEMENTED about a route or a field, which is its whole message."""
+        return cls("UNIMPLEMENTED", what)
