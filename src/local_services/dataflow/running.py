@@ -19,19 +19,13 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from google.protobuf import timestamp_pb2
 
 from spotify_mlops.config.errors import ServiceError, one_line
-from spotify_mlops.io.local import state as records
+from spotify_mlops.config.references import LOCAL
+from spotify_mlops.io import addresses, flink
+from spotify_mlops.io.flink import JOB_MANAGER, JOB_SERVER, WORKERS
+from spotify_mlops.io.local import tls
 
-from ..flink import JOB_MANAGER, JOB_SERVER, WORKERS
-from ..flink.asking import ask
 from ..vertex.errors import ApiError
 
-_FLINK = (
-    "--checkpointing_interval=2000",
-    # Without it rows vanish, and nothing tells.
-    "--finish_bundle_before_checkpointing",
-    "--max_bundle_time_mills=20",
-)
-ENDED = frozenset({"FINISHED", "CANCELED", "FAILED"})
 _PATIENCE = 60.0
 _POLL = 0.1
 
@@ -62,13 +56,13 @@ def send(job: Any, graph: str) -> None:
     with FileSystems.open(graph) as content:
         pipeline.ParseFromString(content.read())
     _put_workers(pipeline, _address(WORKERS, "pool"))
-    slots = ask(_port(), "/overview")["slots-total"]
+    slots = _ask("/overview")["slots-total"]
     pools = job.environment.worker_pools
     wanted = pools[0].autoscaling_settings.max_num_workers if pools else 0
     jobs = _address(JOB_SERVER, "jobs")
     options = PipelineOptions(
         [
-            *("--streaming", f"--job_name={job.id}", *_FLINK),
+            *("--streaming", f"--job_name={job.id}", *flink.CHECKPOINTS, flink.BUNDLES),
             f"--parallelism={max(1, min(wanted or slots, slots))}",
         ]
     )
@@ -104,7 +98,7 @@ def failures(job: str) -> list[tuple[timestamp_pb2.Timestamp, str]]:
         found = _found(job)
         if found is None:
             return []
-        history = ask(_port(), f"/jobs/{found['jid']}/exceptions")["exceptionHistory"]["entries"]
+        history = _ask(f"/jobs/{found['jid']}/exceptions")["exceptionHistory"]["entries"]
     except ServiceError:
         return []  # whoever asks after the state is told
     told = []
@@ -123,7 +117,7 @@ def cancel(job: str, folder: Path) -> None:
     """
     found = _found(job)
     if found is not None:
-        ask(_port(), f"/jobs/{found['jid']}?mode=cancel", "PATCH")
+        _ask(f"/jobs/{found['jid']}?mode=cancel", "PATCH")
 
 
 def drain(job: str, folder: Path) -> None:
@@ -136,18 +130,18 @@ def drain(job: str, folder: Path) -> None:
         ServiceError: Flink does not answer.
     """
     body = {"drain": False, "targetDirectory": (folder / "drained").resolve().as_uri()}
-    while (found := _found(job)) is not None and found["state"] not in ENDED:
+    while (found := _found(job)) is not None and found["state"] not in flink.ENDED:
         path = f"/jobs/{found['jid']}"
         # One that is just beginning again after a death ends none of its steps in order.
         if found["state"] == "RUNNING":
-            asked = ask(_port(), f"{path}/stop", "POST", body)["request-id"]
-            while ask(_port(), f"{path}/savepoints/{asked}")["status"]["id"] == "IN_PROGRESS":
+            asked = _ask(f"{path}/stop", "POST", body)["request-id"]
+            while _ask(f"{path}/savepoints/{asked}")["status"]["id"] == "IN_PROGRESS":
                 time.sleep(_POLL)
         time.sleep(_POLL)
 
 
 def _found(job: str) -> dict[str, Any] | None:
-    jobs = ask(_port(), "/jobs/overview")["jobs"]
+    jobs = _ask("/jobs/overview")["jobs"]
     return next((each for each in jobs if each["name"] == job), None)
 
 
@@ -167,15 +161,15 @@ def _told(messages: Any) -> str:
     return one_line(texts[-1], 300) if texts else "no dice por qué"
 
 
-def _port() -> int:
-    return int(_address(JOB_MANAGER, "rest").rpartition(":")[2])
+def _ask(path: str, method: str = "GET", body: object = None) -> dict[str, Any]:
+    return flink.ask(_address(JOB_MANAGER, "rest"), path, method, body, context=tls.context())
 
 
 def _address(service: str, name: str) -> str:
-    record = records.get(service)
-    if record is None or record.pid is None:
+    try:
+        return addresses.address(LOCAL, service, name)
+    except ServiceError as error:
         raise ServiceError(
             f"El Dataflow local necesita «{service}», que no está en marcha: ejecuta "
             "«spotify-mlops up --engine dataflow»."
-        )
-    return record.addresses[name]
+        ) from error

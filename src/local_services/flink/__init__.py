@@ -4,9 +4,3 @@ The JobManager, TaskManagers of one slot each, Beam's job server, which takes jo
 Python workers, which run their steps. `cluster` has the parts, `settings` what they are told,
 `keys` how they know each other.
 """
-
-from __future__ import annotations
-
-from .cluster import JOB_MANAGER, JOB_SERVER, WORKERS, classpath, parts
-
-__all__ = ["JOB_MANAGER", "JOB_SERVER", "WORKERS", "classpath", "parts"]

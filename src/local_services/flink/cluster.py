@@ -10,6 +10,7 @@ from pathlib import Path
 
 from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.config.progress import Progress, silent
+from spotify_mlops.io.flink import JOB_MANAGER, JOB_SERVER, WORKERS
 from spotify_mlops.io.http import ports
 from spotify_mlops.io.local import state
 
@@ -19,7 +20,6 @@ from ..service import Service
 from . import settings
 from .asking import call, rest
 
-JOB_MANAGER, JOB_SERVER, WORKERS = "flink", "flink-jobs", "flink-workers"
 _TASK_MANAGER = "flink-task-"
 _OWNERS_SERVERS = "OwnersServers"
 _STOP_WORKER = "/org.apache.beam.model.fn_execution.v1.BeamFnExternalWorkerPool/StopWorker"

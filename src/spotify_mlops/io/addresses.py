@@ -68,15 +68,28 @@ def check_way(where: str) -> None:
     """
     import urllib.request
 
-    host, _, port = where.removeprefix("http://").partition(":")
-    if not peers.is_owners_server(int(port)):
-        raise ServiceError(
-            f"En {where} escucha un servidor de otro usuario: no se le envía ninguna clave. "
-            "Mira «spotify-mlops status»."
-        )
+    check_server(where, "ninguna clave")
+    host = where.removeprefix("http://").partition(":")[0]
     proxied = {"http", "all"} & urllib.request.getproxies().keys()
     if proxied and not urllib.request.proxy_bypass(host):
         raise ServiceError(f"Lo que va a {where} pasaría por un proxy: añade {host} a no_proxy.")
+
+
+def check_server(where: str, what: str) -> None:
+    """Refuse to send something to a server of this machine that is another user's.
+
+    Args:
+        where: its address, which ends with the port.
+        what: is not sent then (Spanish): ``ninguna clave``.
+
+    Raises:
+        ServiceError: it is.
+    """
+    if not peers.is_owners_server(int(where.rpartition(":")[2])):
+        raise ServiceError(
+            f"En {where} escucha un servidor de otro usuario: no se le envía {what}. "
+            "Mira «spotify-mlops status»."
+        )
 
 
 def unreachable(title: str, where: str, error: Exception) -> ServiceError:

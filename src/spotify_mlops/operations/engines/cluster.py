@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import apache_beam as beam
 
+from ...config.errors import ServiceError
 from ...config.params import Params
 from ...config.progress import Progress
 
 
 class ClusterJob(Protocol):
     """One job, as its engine knows it."""
+
+    @property
+    def name(self) -> str:
+        """Return its name, of which one runs at a time."""
 
     @property
     def state(self) -> str:
@@ -25,6 +31,9 @@ class ClusterJob(Protocol):
     @property
     def is_complete(self) -> bool:
         """Tell whether it ended with its log."""
+
+
+_Job = TypeVar("_Job", bound=ClusterJob)
 
 
 class Cluster(Protocol):
@@ -70,3 +79,30 @@ def of(params: Params) -> Cluster:
 
     engines: dict[str, Cluster] = {"flink": flink, "dataflow": dataflow}
     return engines[params.engine.runner]
+
+
+def await_end(
+    look: Callable[[], _Job | None], job: _Job, title: str, timeout: float, pause: float
+) -> _Job:
+    """Wait until a job has ended, and return it as it is then.
+
+    Args:
+        look: returns the job as it is now; None when its engine knows it no more.
+        job: as it was.
+        title: of the engine, in the message.
+        timeout: seconds that it has.
+        pause: seconds between two looks.
+
+    Raises:
+        ServiceError: it does not end in that time.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        found = look()
+        if found is None or found.is_over:
+            return found or job
+        if time.monotonic() > deadline:
+            raise ServiceError(
+                f"La tarea «{job.name}» no termina en {title}: está en {found.state}."
+            )
+        time.sleep(pause)

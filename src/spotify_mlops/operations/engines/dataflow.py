@@ -6,13 +6,11 @@ A job has a name, of which one runs at a time, and outlives the process that sub
 from __future__ import annotations
 
 import re
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -22,8 +20,8 @@ from ...config.params import Params
 from ...config.progress import Progress
 from ...config.references import LOCAL
 from ...io import addresses
-from ...io.http import peers
 from ...io.local import state
+from .cluster import await_end
 
 SERVICE = "dataflow"
 """The local one, as ``up`` names it."""
@@ -69,7 +67,7 @@ def options(params: Params, name: str) -> PipelineOptions:
         ServiceError: the endpoint is ``local`` and is not up.
     """
     cloud, dataflow = params.cloud, params.dataflow
-    where = addresses.address(dataflow.endpoint, SERVICE, "url")
+    where = _where(params)
     staging = f"{staging_root(params)}/{name}"
     wanted = {
         "runner": "DataflowRunner",
@@ -116,7 +114,8 @@ def submit(params: Params, name: str, build: Callable[[beam.Pipeline], object]) 
     from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
     from apache_beam.runners.dataflow.internal.apiclient import DataflowJobAlreadyExistsError
 
-    _check_server(params)
+    if params.dataflow.endpoint == LOCAL:  # a job is code and data
+        addresses.check_server(_where(params), "ninguna tarea")
     chosen = options(params, name)
     if params.dataflow.staging == LOCAL:
         for each in ("staging", "temp"):
@@ -218,7 +217,6 @@ def finish(params: Params, job: Job, timeout: float = 1800.0) -> Job:
 def _end(params: Params, job: Job, wanted: str, timeout: float) -> Job:
     from google.cloud import dataflow_v1beta3 as api
 
-    deadline = time.monotonic() + timeout
     request = api.UpdateJobRequest(
         project_id=params.cloud.project,
         location=params.cloud.location,
@@ -228,15 +226,7 @@ def _end(params: Params, job: Job, wanted: str, timeout: float) -> Job:
     if not job.is_over:
         with _reached(params):
             client(params, api.JobsV1Beta3Client).update_job(request)
-    while True:
-        found = now(params, job)
-        if found is None or found.is_over:
-            return found or job
-        if time.monotonic() > deadline:
-            raise ServiceError(
-                f"La tarea «{job.name}» no termina en Dataflow: está en {found.state}."
-            )
-        time.sleep(LOOK_SECONDS)
+    return await_end(lambda: now(params, job), job, TITLE, timeout, LOOK_SECONDS)
 
 
 def client(params: Params, kind: type[_Client]) -> _Client:
@@ -245,7 +235,7 @@ def client(params: Params, kind: type[_Client]) -> _Client:
     Raises:
         ServiceError: the endpoint is ``local`` and is not up.
     """
-    where = addresses.address(params.dataflow.endpoint, SERVICE, "url")
+    where = _where(params)
     if where == addresses.DEFAULT:
         return kind()
     made: Any = kind
@@ -258,6 +248,10 @@ def client(params: Params, kind: type[_Client]) -> _Client:
         client_options={"api_endpoint": where},
         transport="rest",
     )
+
+
+def _where(params: Params) -> str:
+    return addresses.address(params.dataflow.endpoint, SERVICE, "url")
 
 
 def _get(params: Params, job: str) -> Any:
@@ -287,16 +281,4 @@ def _reached(params: Params) -> Iterator[None]:
     except GoogleAPICallError as error:
         raise ServiceError(f"Dataflow responde {error.code}: {one_line(error.message)}") from error
     except (GoogleAuthError, RetryError, NoConnection) as error:
-        where = addresses.address(params.dataflow.endpoint, SERVICE, "url")
-        raise addresses.unreachable(TITLE, where, error) from error
-
-
-def _check_server(params: Params) -> None:
-    """Refuse to send a job, which is code and data, to another user's server."""
-    where = addresses.address(params.dataflow.endpoint, SERVICE, "url")
-    port = urlsplit(where).port
-    if params.dataflow.endpoint == LOCAL and port and not peers.is_owners_server(port):
-        raise ServiceError(
-            f"En {where} escucha un servidor de otro usuario: no se le envía ninguna tarea. "
-            "Mira «spotify-mlops status»."
-        )
+        raise addresses.unreachable(TITLE, _where(params), error) from error

@@ -6,14 +6,11 @@ Flink keeps of it goes with its JobManager: then it is submitted again, and the 
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -25,21 +22,12 @@ from ...config.params import Params
 from ...config.progress import Progress, silent
 from ...config.references import LOCAL
 from ...io import addresses
-from ...io.http import peers
+from ...io import flink as rest
+from ...io.flink import BUNDLES, CHECKPOINTS, ENDED, JOB_MANAGER, JOB_SERVER, WORKERS
 from ...io.local import state, tls
+from .cluster import await_end
 
-JOB_MANAGER, JOB_SERVER, WORKERS = "flink", "flink-jobs", "flink-workers"
-"""The local services, as ``up`` names them."""
 TITLE = "Flink"
-ENDED = frozenset({"FINISHED", "CANCELED", "FAILED"})
-_CHECKPOINT_MS = 2000
-CHECKPOINTS = (
-    f"--checkpointing_interval={_CHECKPOINT_MS}",
-    "--finish_bundle_before_checkpointing",
-)
-_BUNDLE_MS = 20
-"""What opens a bundle is sent to a worker when it closes, and a watermark waits for that: a window
-passes four steps, and each adds up to this. Bundles that write last longer by themselves."""
 _PATIENCE = 30.0
 _POLL = 0.1
 LOOK_SECONDS = 0.5
@@ -71,8 +59,6 @@ class Job:
 def options(params: Params, name: str, *, bounded: bool = False) -> PipelineOptions:
     """Return the options of a job that goes on for ever, or of one that ends with its log.
 
-    ``finish_bundle_before_checkpointing``: without it a checkpoint may begin within a bundle, and
-    Flink lets the watermark pass what the bundle gives out; those rows vanish, and no error tells.
     A job that makes checkpoints never ends by itself, so one that is to end makes none: it is run
     again from its beginning.
 
@@ -87,7 +73,7 @@ def options(params: Params, name: str, *, bounded: bool = False) -> PipelineOpti
             f"--job_endpoint={addresses.address(engine.flink_job_server, JOB_SERVER, 'jobs')}",
             *("--environment_type=EXTERNAL", f"--environment_config={workers}"),
             *(() if bounded else CHECKPOINTS),
-            f"--max_bundle_time_mills={_BUNDLE_MS}",
+            BUNDLES,
         ]
     )
 
@@ -237,16 +223,9 @@ def cancel(params: Params, job: Job, timeout: float = 60.0) -> Job:
     Raises:
         ServiceError: it does not end in ``timeout`` seconds, or the JobManager does not answer.
     """
-    deadline = time.monotonic() + timeout
     if not job.is_over:
         ask(params, f"/jobs/{job.id}?mode=cancel", "PATCH")
-    while True:
-        found = now(params, job)
-        if found is None or found.is_over:
-            return found or job
-        if time.monotonic() > deadline:
-            raise ServiceError(f"La tarea «{job.name}» no termina en Flink: está en {found.state}.")
-        time.sleep(_POLL)
+    return await_end(lambda: now(params, job), job, TITLE, timeout, _POLL)
 
 
 def finish(params: Params, job: Job) -> Job:
@@ -274,12 +253,8 @@ def _check_server(params: Params) -> None:
         (params.engine.flink_job_server, JOB_SERVER, "jobs"),
         (params.engine.flink_workers, WORKERS, "pool"),
     ):
-        where = addresses.address(value, name, of)
-        if value == LOCAL and not peers.is_owners_server(int(where.rpartition(":")[2])):
-            raise ServiceError(
-                f"En {where} escucha un servidor de otro usuario: no se le envía ninguna tarea. "
-                "Mira «spotify-mlops status»."
-            )
+        if value == LOCAL:
+            addresses.check_server(addresses.address(value, name, of), "ninguna tarea")
 
 
 def ask(params: Params, path: str, method: str = "GET") -> dict[str, Any]:
@@ -289,23 +264,5 @@ def ask(params: Params, path: str, method: str = "GET") -> dict[str, Any]:
         ServiceError: it does not, or with an error.
     """
     where = addresses.address(params.engine.flink_rest, JOB_MANAGER, "rest")
-    host = urlsplit(where).netloc
-    try:
-        connection: http.client.HTTPConnection
-        if params.engine.flink_rest == LOCAL:
-            connection = http.client.HTTPSConnection(host, timeout=_PATIENCE, context=tls.context())
-        elif where.startswith("https://"):
-            connection = http.client.HTTPSConnection(host, timeout=_PATIENCE)
-        else:
-            connection = http.client.HTTPConnection(host, timeout=_PATIENCE)
-        try:
-            connection.request(method, path)
-            answer = connection.getresponse()
-            content = answer.read()
-        finally:
-            connection.close()
-        if answer.status >= http.client.BAD_REQUEST:
-            raise ServiceError(f"Flink responde {answer.status}: {one_line(content[:300])}")
-        return dict(json.loads(content))
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise addresses.unreachable("Flink", where, error) from error
+    context = tls.context() if params.engine.flink_rest == LOCAL else None
+    return rest.ask(where, path, method, context=context)
