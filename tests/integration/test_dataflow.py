@@ -107,6 +107,7 @@ def test_a_name_runs_once(settings: Params) -> None:
     )
     assert dataflow.status(settings, "once") == running
     assert dataflow.finish(settings, job).state == "DRAINED"
+    assert not (state.folder("dataflow") / job.id).exists()  # nothing to begin again from
     assert dataflow.status(settings, "once") is None
     with pytest.raises(exceptions.BadRequest, match="ya ha acabado"):
         jobs(settings).update_job(

@@ -7,6 +7,7 @@ import datetime as dt
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,6 @@ _ENDED = {
     _State.JOB_STATE_CANCELLED,
     _State.JOB_STATE_DRAINED,
 }
-_ENDINGS = {
-    _State.JOB_STATE_CANCELLED: (_State.JOB_STATE_CANCELLING, running.cancel),
-    _State.JOB_STATE_DRAINED: (_State.JOB_STATE_DRAINING, running.drain),
-}
-"""What may be asked of a job that works: what it is in until then, and how it is done."""
 _CHANGEABLE = {"requested_state", "id", "project_id", "location"}
 _log = logging.getLogger(__name__)
 
@@ -42,9 +38,16 @@ class Jobs:
     """Makes, finds and ends jobs."""
 
     def __init__(self, store: Store, folder: Path) -> None:
-        """Keep jobs in a store; ``folder`` is for what their ends leave."""
+        """Keep jobs in a store; ``folder`` is for what one needs while it ends."""
         self._store = store
-        self._folder = folder
+        self._endings: dict[int, tuple[int, Callable[[str], None]]] = {
+            _State.JOB_STATE_CANCELLED: (_State.JOB_STATE_CANCELLING, running.cancel),
+            _State.JOB_STATE_DRAINED: (
+                _State.JOB_STATE_DRAINING,
+                partial(running.drain, folder=folder),
+            ),
+        }
+        """What may be asked of a job that works: what it is in until then, and how it is done."""
         self._under_way: set[asyncio.Task[None]] = set()
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._creating = asyncio.Lock()
@@ -55,8 +58,8 @@ class Jobs:
             state, asked = row.message.current_state, row.message.requested_state
             if state == _State.JOB_STATE_PENDING:
                 self._fail(row, "El Dataflow local se detuvo antes de enviar la tarea a Flink.")
-            elif state not in _ENDED and asked in _ENDINGS:
-                self._begin(self._end(row.name, _ENDINGS[asked][1]))
+            elif state not in _ENDED and asked in self._endings:
+                self._begin(self._end(row.name, self._endings[asked][1]))
 
     async def stop(self) -> None:
         """Wait for what is under way; jobs go on in the cluster."""
@@ -101,14 +104,14 @@ class Jobs:
         row = await self._now(self._row(request))
         job = row.message
         asked = request.job.requested_state
-        if asked not in _ENDINGS:
+        if asked not in self._endings:
             raise ApiError.invalid(
                 "job.requested_state",
                 "«job.requested_state» es JOB_STATE_CANCELLED o JOB_STATE_DRAINED.",
             )
         if job.current_state in _ENDED:
             raise ApiError.precondition(f"La tarea {job.id} ya ha acabado.")
-        until_then, end = _ENDINGS[asked]
+        until_then, end = self._endings[asked]
         job.requested_state = asked
         self._become(row, until_then)
         self._begin(self._end(row.name, end))
@@ -156,11 +159,11 @@ class Jobs:
             if row.message.current_state == _State.JOB_STATE_PENDING:  # nobody ends it already
                 self._become(row, _State.JOB_STATE_RUNNING)
 
-    async def _end(self, name: str, end: Callable[[str, Path], None]) -> None:
+    async def _end(self, name: str, end: Callable[[str], None]) -> None:
         if name in self._sending:
             await asyncio.wait([self._sending[name]])
         try:
-            await asyncio.to_thread(end, name, self._folder)
+            await asyncio.to_thread(end, name)
         except ServiceError as error:
             _log.warning("%s sigue: %s", name, error)
             # It may be asked for again.

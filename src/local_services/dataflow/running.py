@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def failures(job: str) -> list[tuple[timestamp_pb2.Timestamp, str]]:
     return told
 
 
-def cancel(job: str, folder: Path) -> None:
+def cancel(job: str) -> None:
     """End a job: what it has open is dropped.
 
     Raises:
@@ -120,24 +121,32 @@ def cancel(job: str, folder: Path) -> None:
         _ask(f"/jobs/{found['jid']}?mode=cancel", "PATCH")
 
 
-def drain(job: str, folder: Path) -> None:
+def drain(job: str, *, folder: Path) -> None:
     """Let a job end when it has worked off what its sources have read; wait until it has.
 
     Open windows are dropped, and not fired as Dataflow does: Flink would wait for sources that
     have no end. Nothing is written of those here or there, since no source has closed them.
 
+    Args:
+        job: its id.
+        folder: is left as it was; Flink keeps there meanwhile what it could begin again from.
+
     Raises:
         ServiceError: Flink does not answer.
     """
-    body = {"drain": False, "targetDirectory": (folder / "drained").resolve().as_uri()}
-    while (found := _found(job)) is not None and found["state"] not in flink.ENDED:
-        path = f"/jobs/{found['jid']}"
-        # One that is just beginning again after a death ends none of its steps in order.
-        if found["state"] == "RUNNING":
-            asked = _ask(f"{path}/stop", "POST", body)["request-id"]
-            while _ask(f"{path}/savepoints/{asked}")["status"]["id"] == "IN_PROGRESS":
-                time.sleep(_POLL)
-        time.sleep(_POLL)
+    kept = folder.resolve() / job
+    body = {"drain": False, "targetDirectory": kept.as_uri()}
+    try:
+        while (found := _found(job)) is not None and found["state"] not in flink.ENDED:
+            path = f"/jobs/{found['jid']}"
+            # One that is just beginning again after a death ends none of its steps in order.
+            if found["state"] == "RUNNING":
+                asked = _ask(f"{path}/stop", "POST", body)["request-id"]
+                while _ask(f"{path}/savepoints/{asked}")["status"]["id"] == "IN_PROGRESS":
+                    time.sleep(_POLL)
+            time.sleep(_POLL)
+    finally:
+        shutil.rmtree(kept, ignore_errors=True)
 
 
 def _found(job: str) -> dict[str, Any] | None:

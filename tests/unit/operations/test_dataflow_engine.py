@@ -91,3 +91,21 @@ def test_a_name_is_what_dataflow_allows_and_one_topics_alone(one: str, other: st
 
     assert re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", name(one))
     assert one == other or name(one) != name(other)
+
+
+def test_a_job_left_on_any_engine_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever engine goes on: two jobs would write the same tables."""
+    left = []
+    for engine in (flink, dataflow):
+        monkeypatch.setattr(engine, "end_unwatched", lambda *given, e=engine: left.append(e))
+    cluster.end_unwatched(params.load("local"), left.append)
+    assert left == [flink, dataflow]
+
+
+def test_what_was_taken_down_has_nothing_left(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path))
+    told: list[str] = []
+    cluster.end_unwatched(params.load("local"), told.append)
+    assert told == []

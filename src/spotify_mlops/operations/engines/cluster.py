@@ -69,16 +69,29 @@ class Cluster(Protocol):
         """End a job as it is, and wait until it has ended."""
 
 
+def _engines() -> dict[str, Cluster]:
+    from . import dataflow, flink
+
+    return {"flink": flink, "dataflow": dataflow}
+
+
 def of(params: Params) -> Cluster:
     """Return the engine that the params name.
 
     Raises:
         KeyError: it has no workers of its own.
     """
-    from . import dataflow, flink
+    return _engines()[params.engine.runner]
 
-    engines: dict[str, Cluster] = {"flink": flink, "dataflow": dataflow}
-    return engines[params.engine.runner]
+
+def end_unwatched(params: Params, say: Progress) -> None:
+    """End the streaming job that whoever sent it left behind, on whichever engine.
+
+    Raises:
+        ServiceError: an engine does not answer, so that nobody knows whether there is one.
+    """
+    for engine in _engines().values():
+        engine.end_unwatched(params, say)
 
 
 def await_end(

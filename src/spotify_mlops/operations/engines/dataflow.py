@@ -188,6 +188,9 @@ def end_unwatched(params: Params, say: Progress) -> None:
     Raises:
         ServiceError: the API does not answer, so that nobody knows whether there is one.
     """
+    record = state.get(SERVICE)
+    if params.dataflow.endpoint == LOCAL and (record is None or record.pid is None):
+        return  # it was taken down, and its cluster with it
     left = status(params, stream_name(params))
     if left is not None:
         say("En Dataflow sigue una tarea que nadie vigila: se cancela")

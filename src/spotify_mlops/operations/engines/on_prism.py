@@ -26,7 +26,7 @@ from ...pipeline.source import CREDIT, LogSource, forget
 from ...pipeline.steps import Shape
 from .. import dead_letters, heartbeats, housekeeping, lag, telemetry
 from ..resume import resumed
-from . import flink, prism
+from . import cluster, prism
 from .attempt import JobError, Order, job_error, last_line, ready
 
 DRAIN_SECONDS = 10.0
@@ -61,7 +61,7 @@ class PrismAttempt:
         """Run as `attempt.Attempt` says."""
         answering.require(self._params)
         if start.job is not None:
-            flink.end_unwatched(self._params, say)
+            cluster.end_unwatched(self._params, say)
         start = replace(resumed(self._params, start), job=None)
         positions.save(self._params, start)  # what a run elsewhere wrote counts no more
         shape = Shape.of(self._params.windows)

@@ -83,7 +83,7 @@ class WorkersAttempt:
     def run(self, start: Position, stop: threading.Event, say: Progress) -> None:
         """Run as `attempt.Attempt` says."""
         answering.require(self._params)
-        self._cluster.end_unwatched(self._params, say)
+        cluster.end_unwatched(self._params, say)
         start = resumed(self._params, start)
         with ExitStack() as beside:
             if self._ends is None:
