@@ -52,7 +52,28 @@ def average_precision(score: np.ndarray, hit: np.ndarray) -> float | None:
     return None if np.isnan(value) else value
 
 
-def score(rows: pl.DataFrame, direction: Direction, params: Params) -> pl.DataFrame:
+def resampled_ap(rows: pl.DataFrame, direction: Direction, params: Params) -> np.ndarray:
+    """Return the average precision of a ranking: of the data, then of each resampled range.
+
+    Args:
+        rows: as for `score`.
+        direction: see `score`.
+        params: bootstrap; of the same rows, the same blocks are drawn for every ranking.
+
+    Returns:
+        (1 + repetitions,); NaN where there is nothing to find.
+    """
+    found = candidates(rows, direction)
+    if found.is_empty():
+        return np.full(1, np.nan)
+    block, number = metrics.blocks_of(found, params)
+    weights = metrics.bootstrap_weights(number, params.model)
+    return _weighted_ap(found["order"].to_numpy(), found["hit"].to_numpy(), block, weights)
+
+
+def score(
+    rows: pl.DataFrame, direction: Direction, params: Params, ap: np.ndarray | None = None
+) -> pl.DataFrame:
     """Judge a ranking whole.
 
     Args:
@@ -61,6 +82,7 @@ def score(rows: pl.DataFrame, direction: Direction, params: Params) -> pl.DataFr
         direction: ``rise`` looks for Alta among what is not; ``fall`` the reverse, in the
             opposite order.
         params: horizon and window, costs, bootstrap.
+        ap: what `resampled_ap` gives of it, where that is known.
 
     Returns:
         As `metrics.score`, ``slice`` = ``all``; each metric begins with the direction:
@@ -86,15 +108,15 @@ def score(rows: pl.DataFrame, direction: Direction, params: Params) -> pl.DataFr
     found = candidates(rows, direction)
     if found.is_empty():
         return pl.DataFrame(schema=SCORE_SCHEMA)
-    block, number = metrics.blocks_of(found, params)
+    measured = [("ap", resampled_ap(rows, direction, params) if ap is None else ap, found.height)]
+    steps = _steps(found)
+    # The lists are of the candidates' windows, so their blocks, and draws, are the same for each k.
+    block, number = metrics.blocks_of(_outcomes(steps, 0), params)
     weights = metrics.bootstrap_weights(number, params.model)
-    order, hit = found["order"].to_numpy(), found["hit"].to_numpy()
-    measured = [("ap", _weighted_ap(order, hit, block, weights), found.height)]
     for k in (0, *LIST_SIZES):
-        lists = outcomes(rows, direction, k)
-        listing, number = metrics.blocks_of(lists, params)
-        at = lists.select("listed", "found", "hits", "candidates", block=pl.Series(listing))
-        sums = metrics.bootstrap_weights(number, params.model) @ _per_block(at, number)
+        lists = _outcomes(steps, k)
+        at = lists.select("listed", "found", "hits", "candidates", block=pl.Series(block))
+        sums = weights @ _per_block(at, number)
         measured += [
             (f"{name}_at_{k}", values, found.height)
             for name, values in _list_metrics(sums, direction, params.cost).items()
@@ -148,18 +170,14 @@ def difference(
     Returns:
         Estimate, low and high; None where there is nothing to find.
     """
-    both = candidates(rows.with_columns(_other=pl.Series(np.asarray(other, float))), direction)
-    if not both["hit"].any():
-        return None
-    block, number = metrics.blocks_of(both, params)
-    weights = metrics.bootstrap_weights(number, params.model)
-    sign = 1.0 if direction == "rise" else -1.0
-    hit = both["hit"].to_numpy()
-    own, others = (
-        _weighted_ap(order.to_numpy(), hit, block, weights)
-        for order in (both["order"], sign * both["_other"])
-    )
-    estimate, low, high = _interval(own - others)
+    ranked = rows.with_columns(order=pl.Series(np.asarray(other, float)))
+    own, others = (resampled_ap(each, direction, params) for each in (rows, ranked))
+    return less(own, others)
+
+
+def less(own: np.ndarray, other: np.ndarray) -> tuple[float, float, float] | None:
+    """Return what `difference` does, of two rankings' `resampled_ap` of the same rows."""
+    estimate, low, high = _interval(own - other)
     return None if estimate is None or low is None or high is None else (estimate, low, high)
 
 
@@ -176,20 +194,26 @@ def outcomes(rows: pl.DataFrame, direction: Direction, k: int) -> pl.DataFrame:
         fraction where equal scores compete for the last places: the mean over their orders),
         ``hits`` and ``candidates`` (of the whole window and country); sorted.
     """
-    taken = (k - pl.col("above")).clip(0, pl.col("rows"))
+    return _outcomes(_steps(candidates(rows, direction)), k)
+
+
+def _steps(found: pl.DataFrame) -> pl.DataFrame:
+    """Return the steps of each list, a row a score: candidates above it, at it and hits at it."""
     return (
-        candidates(rows, direction)
-        .group_by(*_LIST, "order")
+        found.group_by(*_LIST, "order")
         .agg(rows=pl.len().cast(pl.Int64), hits=pl.col("hit").sum().cast(pl.Int64))
         .sort(*_LIST, "order", descending=[False, False, True])
         .with_columns(above=pl.col("rows").cum_sum().over(_LIST) - pl.col("rows"))
-        .group_by(_LIST, maintain_order=True)
-        .agg(
-            listed=taken.sum(),
-            found=(pl.col("hits") * taken / pl.col("rows")).sum(),
-            hits=pl.col("hits").sum(),
-            candidates=pl.col("rows").sum(),
-        )
+    )
+
+
+def _outcomes(steps: pl.DataFrame, k: int) -> pl.DataFrame:
+    taken = (k - pl.col("above")).clip(0, pl.col("rows"))
+    return steps.group_by(_LIST, maintain_order=True).agg(
+        listed=taken.sum(),
+        found=(pl.col("hits") * taken / pl.col("rows")).sum(),
+        hits=pl.col("hits").sum(),
+        candidates=pl.col("rows").sum(),
     )
 
 

@@ -77,11 +77,16 @@ def score(
     ranked = orders(predictions, rows)
     parts = []
     for direction in DIRECTIONS:
-        for name, order in ranked.items():
-            frame = base.with_columns(order=pl.Series(order))
-            scored = [early_detection.score(frame, direction, params)]
+        frames = {name: base.with_columns(order=pl.Series(o)) for name, o in ranked.items()}
+        ap = {
+            name: early_detection.resampled_ap(frame, direction, params)
+            for name, frame in frames.items()
+        }
+        candidates = early_detection.candidates(frames["chance"], direction).height
+        for name, frame in frames.items():
+            scored = [early_detection.score(frame, direction, params, ap[name])]
             if name in FAMILIES:
-                scored.append(_advantages(frame, ranked, direction, params))
+                scored.append(_advantages(name, ap, direction, candidates))
             if known is not None and name in SLICED:
                 scored += _slices(frame, known, direction, params)
             parts.append(pl.concat(scored).select(pl.lit(name).alias("model"), pl.all()))
@@ -89,14 +94,12 @@ def score(
 
 
 def _advantages(
-    frame: pl.DataFrame, ranked: dict[str, np.ndarray], direction: Direction, params: Params
+    name: str, ap: dict[str, np.ndarray], direction: Direction, candidates: int
 ) -> pl.DataFrame:
-    candidates = early_detection.candidates(frame, direction).height
     found = []
     for other in BASELINES:
-        over = early_detection.difference(frame, ranked[other], direction, params)
-        name = f"{direction}_ap_over_{other}"
-        found.append(("all", name, *(over or (None, None, None)), candidates))
+        over = early_detection.less(ap[name], ap[other]) or (None, None, None)
+        found.append(("all", f"{direction}_ap_over_{other}", *over, candidates))
     return pl.DataFrame(found, schema=early_detection.SCORE_SCHEMA, orient="row")
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import polars as pl
 
 from ...config.params import Params
-from ...model.early_detection import LIST_SIZES, SHOWN, Direction
+from ...model.early_detection import DIRECTIONS, LIST_SIZES, SHOWN, Direction
 from ...model.early_scores import BASELINES
 from ...model.training_result import TrainingResult
 from ..es import country, duration, interval, number, percent, plural
@@ -16,6 +16,7 @@ from ..es.names import ORDER_NAMES
 from .show import Table, Text
 
 _VERBS = {"rise": ("suba", "subieron", "subirían"), "fall": ("caiga", "cayeron", "caerían")}
+_CHANGES = {"rise": "las que suben", "fall": "las que caen"}
 _GROUPS = {"track:seen": "canciones ya conocidas", "track:unseen": "canciones nunca oídas allí"}
 
 
@@ -144,7 +145,7 @@ def lead_table(result: TrainingResult, params: Params) -> Table:
                     ORDER_NAMES[model],
                     number(k),
                     _share(foreseen),
-                    _lead(lead, 1) if lead else number(None),
+                    interval(lead["value"], lead["low"], lead["high"], 1) if lead else number(None),
                     _time(lead["value"], params) if lead else number(None),
                 )
             )
@@ -175,16 +176,22 @@ def lead_finding(result: TrainingResult, params: Params) -> Text:
     )
 
 
+def _costs(result: TrainingResult, direction: Direction) -> dict[int, float]:
+    """Return what acting costs a candidate, by length of the list; of none, 0."""
+    return {
+        k: row["value"]
+        for k in (0, *LIST_SIZES)
+        if (row := _of(result, direction, f"cost_at_{k}", result.family))
+    }
+
+
 def cost_table(result: TrainingResult) -> Table:
     """Return what acting on lists of each length costs, in the units of phase 1."""
-    rows = []
-    for direction, name in (("rise", "las que suben"), ("fall", "las que caen")):
-        costs = [
-            _of(result, direction, f"cost_at_{k}", result.family)  # type: ignore[arg-type]
-            for k in (0, *LIST_SIZES)
-        ]
-        if all(costs):
-            rows.append((name, *(number(100 * row["value"], 1) for row in costs if row)))
+    rows = [
+        (_CHANGES[direction], *(number(100 * cost, 1) for cost in costs.values()))
+        for direction in DIRECTIONS
+        if (costs := _costs(result, direction))
+    ]
     return Table(
         "Lo que cuesta actuar según la lista, por cada cien canciones que pueden cambiar",
         ("Lista de", "sin lista", *(f"{k} primeras" for k in LIST_SIZES)),
@@ -195,20 +202,12 @@ def cost_table(result: TrainingResult) -> Table:
 
 def cost_finding(result: TrainingResult, params: Params) -> Text:
     """Say which length of each list is the cheapest."""
-    best = {}
-    for direction in ("rise", "fall"):
-        costs = {
-            k: row["value"]
-            for k in (0, *LIST_SIZES)
-            if (row := _of(result, direction, f"cost_at_{k}", result.family))  # type: ignore[arg-type]
-        }
-        if costs:
-            best[direction] = min(costs, key=costs.__getitem__)
-    said = [
-        f"para {name}, lo más barato es {f'la lista de {k}' if k else 'no actuar'}"
-        for direction, name in (("rise", "las que suben"), ("fall", "las que caen"))
-        if (k := best.get(direction)) is not None
-    ]
+    said = []
+    for direction in DIRECTIONS:
+        if costs := _costs(result, direction):
+            k = min(costs, key=costs.__getitem__)
+            best = f"la lista de {k}" if k else "no actuar"
+            said.append(f"para {_CHANGES[direction]}, lo más barato es {best}")
     return Text(
         f"Con {number(params.cost.missed_alta, 1)} por una Alta que se escapa y "
         f"{number(params.cost.false_alta, 1)} por una anunciada que no llega: "
@@ -230,10 +229,6 @@ def _share(row: dict[str, Any]) -> str:
     low, high = row["low"], row["high"]
     range_ = "" if low is None or high is None else f" [{percent(low)}; {percent(high)}]"
     return f"{percent(row['value'])}{range_}"
-
-
-def _lead(row: dict[str, Any], decimals: int) -> str:
-    return interval(row["value"], row["low"], row["high"], decimals)
 
 
 def _time(windows: float, params: Params) -> str:
