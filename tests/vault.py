@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import base64
-import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import google_crc32c
 
+from loopback import Answering, serving
 from spotify_mlops.config import params
 from spotify_mlops.config.params import Params
 
@@ -33,7 +30,7 @@ class Vault(ThreadingHTTPServer):
         )  # fmt: skip
 
 
-class Version(BaseHTTPRequestHandler):
+class Version(Answering, BaseHTTPRequestHandler):
     server: Vault
 
     def do_GET(self) -> None:
@@ -42,32 +39,14 @@ class Version(BaseHTTPRequestHandler):
         value = self.server.values.get(name)
         if value is None:
             status = 403 if "forbidden" in name else 404
-            self._send(status, {"error": {"code": status, "message": "no", "status": "X"}})
+            error = {"code": status, "message": "no", "status": "X"}
+            self.answer({"error": error}, status)
             return
         crc = google_crc32c.value(value) + self.server.spoilt
         data = base64.b64encode(value).decode()
-        self._send(200, {"name": name, "payload": {"data": data, "dataCrc32c": str(crc)}})
-
-    def _send(self, status: int, content: dict[str, Any]) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+        self.answer({"name": name, "payload": {"data": data, "dataCrc32c": str(crc)}})
 
 
-@contextmanager
-def running() -> Iterator[Vault]:
+def running() -> AbstractContextManager[Vault]:
     """Serve an empty one."""
-    with Vault() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(Vault())

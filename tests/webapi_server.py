@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+import loopback
 
 CLIENT = ("client-of-tests", "planted-client-secret")
 REFRESH = "planted-refresh-token"
@@ -115,7 +116,7 @@ def serving() -> Iterator[WebApi]:
     """Serve on a free port of loopback."""
     api = WebApi()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(loopback.Answering, BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -139,20 +140,9 @@ def serving() -> Iterator[WebApi]:
             self.wfile.write(reply.body[: len(reply.body) // 2] if reply.cut else reply.body)
             self.close_connection = reply.cut
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    api.address = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with loopback.serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
+        api.address = f"http://127.0.0.1:{server.server_port}"
         yield api
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def track(identifier: str, **changes: Any) -> dict[str, Any]:

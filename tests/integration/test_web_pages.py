@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 from browser import chromium, needs_chromium
 from playwright.sync_api import Page
 
+from loopback import Answering, serving
 from spotify_mlops.config.params import Params
 from spotify_mlops.io import bigquery, vertex
 from spotify_mlops.io.local import state
@@ -50,25 +49,20 @@ async (path) => {
 def page() -> Iterator[Page]:
     """A page of evil.example, whose name its owner can make mean this machine."""
 
-    class Blank(BaseHTTPRequestHandler):
+    class Blank(Answering, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("content-type", "text/html")
             self.end_headers()
             self.wfile.write(b"<!doctype html><title>evil</title>")
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Blank) as site:
-        threading.Thread(target=site.serve_forever).start()
-        try:
-            with chromium(f"--host-resolver-rules=MAP {EVIL} 127.0.0.1") as browser:
-                opened = browser.new_page()
-                opened.goto(f"http://{EVIL}:{site.server_port}/")
-                yield opened
-        finally:
-            site.shutdown()
+    with (
+        serving(ThreadingHTTPServer(("127.0.0.1", 0), Blank)) as site,
+        chromium(f"--host-resolver-rules=MAP {EVIL} 127.0.0.1") as browser,
+    ):
+        opened = browser.new_page()
+        opened.goto(f"http://{EVIL}:{site.server_port}/")
+        yield opened
 
 
 @pytest.fixture

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import json
 import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from local_services import compiling, kafka
+from loopback import Answering, serving
 from spotify_mlops.config.progress import silent
 from spotify_mlops.io.http import ports
 from spotify_mlops.io.local import secret, state
@@ -121,7 +120,7 @@ class Metadata(ThreadingHTTPServer):
         return f"{ports.HOST}:{self.server_port}"
 
 
-class _Answer(BaseHTTPRequestHandler):
+class _Answer(Answering, BaseHTTPRequestHandler):
     server: Metadata
 
     def do_GET(self) -> None:
@@ -135,29 +134,12 @@ class _Answer(BaseHTTPRequestHandler):
             content = {"email": EMAIL, "scopes": [], "aliases": ["default"]}
         else:
             content = {}
-        body = json.dumps(content).encode()
-        self.send_response(200)
-        self.send_header("Metadata-Flavor", "Google")
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+        self.answer(content, Metadata_Flavor="Google")
 
 
-@contextmanager
-def metadata(lifetime: int = 3600) -> Iterator[Metadata]:
+def metadata(lifetime: int = 3600) -> AbstractContextManager[Metadata]:
     """Serve an identity of Google's."""
-    with Metadata(lifetime) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(Metadata(lifetime))
 
 
 def scram_password() -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from loopback import Answering, serving
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.io import answering, bigquery, vertex
@@ -40,18 +39,12 @@ class Heard(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Answering, BaseHTTPRequestHandler):
     server: Heard
 
     def do_GET(self) -> None:
         self.server.authorizations.append(self.headers["authorization"])
-        self.send_response(self.server.status)
-        self.send_header("content-type", "application/json")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, *_: Any) -> None:
-        pass
+        self.answer({}, self.server.status)
 
 
 @pytest.fixture(autouse=True)
@@ -63,12 +56,8 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def heard() -> Iterator[Heard]:
-    with Heard() as server:
-        threading.Thread(target=server.serve_forever).start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
+    with serving(Heard()) as server:
+        yield server
 
 
 def on_record(url: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +16,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from supply_chain import audit, inventory, licenses, sbom
 from supply_chain.inventory import ROOT, Component
+
+from loopback import Answering, serving
 
 
 def test_the_inventory_is_all_that_the_locks_pin() -> None:
@@ -96,7 +97,7 @@ def test_bills_conform_and_name_everything(tmp_path: Path) -> None:
 def database(known: dict[str, str]) -> Iterator[str]:
     """Answer as OSV does; ``known`` has a vulnerability's identifier by package."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Answering, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             name = asked["package"]["name"]
@@ -104,24 +105,10 @@ def database(known: dict[str, str]) -> Iterator[str]:
                 {"id": known[name], "summary": "", "details": "x", "affected": [], "aliases": [],
                  "modified": "2026-01-01T00:00:00Z", "published": "2026-01-01T00:00:00Z"}
             ] if name in known else []  # fmt: skip
-            body = json.dumps({"vulns": found} if found else {}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer({"vulns": found} if found else {})
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}/v1/query"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_an_audit_tells_clean_from_vulnerable(capsys: pytest.CaptureFixture[str]) -> None:
