@@ -25,7 +25,7 @@ from spotify_mlops.io import addresses, flink
 from spotify_mlops.io.flink import JOB_MANAGER, JOB_SERVER, WORKERS
 from spotify_mlops.io.local import tls
 
-from ..vertex.errors import ApiError
+from ..google_api.errors import ApiError
 
 _PATIENCE = 60.0
 _POLL = 0.1
