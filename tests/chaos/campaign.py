@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -19,13 +20,13 @@ from local_services import services as local_services
 from spotify_mlops.config.errors import IntegrityError, ServiceError
 from spotify_mlops.config.params import Params
 from spotify_mlops.config.progress import Progress, silent
-from spotify_mlops.io.local import processes
+from spotify_mlops.io.local import processes, state
 from spotify_mlops.operations import apps
 from spotify_mlops.pipeline.sinks import positions
 
 from . import contents
 from .faults import SERVICES, SWITCHED, Fault, Switches, kill
-from .log import FixedLog
+from .log import SHORT, FixedLog, publish
 
 STALLED_SECONDS = 600.0
 """Without progress or faults for this long a run has failed."""
@@ -123,6 +124,28 @@ class Campaign:
         if not self.log.is_unchanged():
             outcome.differences.append("El registro tiene más registros que antes de la ejecución.")
         return outcome, found
+
+
+@contextmanager
+def beside_prism(folder: Path, engine: Mapping[str, Any], **asked: Any) -> Iterator[Campaign]:
+    """Publish a short log, see what Prism leaves of it, and have another engine for the block.
+
+    Args:
+        folder: for the runs.
+        engine: on which the campaign is.
+        asked: of ``services.up``; what it starts besides ends with the block.
+    """
+    on_prism = Campaign(publish(folder, **SHORT), folder / "runs")
+    assert on_prism.undisturbed().differences == []
+    before = {name for name, record in state.read().items() if record.pid is not None}
+    local_services.up(**asked)
+    try:
+        yield on_prism.on(engine)
+    finally:
+        own = [record for name, record in state.read().items() if name not in before]
+        for record in own:
+            processes.halt(record)
+        state.put(*(record.stopped() for record in own))
 
 
 class _Run:

@@ -15,14 +15,14 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import dataflow_v1beta3 as api
 
-from chaos import campaign, log
+from chaos import campaign
 from chaos.faults import Fault
 from local_services import services as local_services
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.config.params import Params
 from spotify_mlops.io import retry
-from spotify_mlops.io.local import processes, state
+from spotify_mlops.io.local import state
 from spotify_mlops.operations.engines import dataflow, flink
 
 NOBODY = 65534
@@ -35,16 +35,9 @@ def runner(
 ) -> Iterator[campaign.Campaign]:
     """A log, what Prism leaves of it, and a Dataflow, which ends with the module."""
     folder = tmp_path_factory.mktemp("dataflow")
-    on_prism = campaign.Campaign(log.publish(folder, **log.SHORT), folder / "runs")
-    assert on_prism.undisturbed().differences == []
-    local_services.up(task_managers=2, with_dataflow=True)
-    try:
-        yield on_prism.on(campaign.DATAFLOW)
-    finally:
-        own = [r for n, r in state.read().items() if n.startswith(("flink", "dataflow"))]
-        for record in own:
-            processes.halt(record)
-        state.put(*(record.stopped() for record in own))
+    asked = {"task_managers": 2, "with_dataflow": True}
+    with campaign.beside_prism(folder, campaign.DATAFLOW, **asked) as found:
+        yield found
 
 
 @pytest.fixture

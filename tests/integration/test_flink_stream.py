@@ -15,14 +15,13 @@ from worlds import (
     publish_to_one_partition,
 )
 
-from chaos import campaign, log
+from chaos import campaign
 from chaos.faults import KILLED, Fault
-from local_services import services as local_services
 from spotify_mlops.config.params import Params
 from spotify_mlops.config.progress import silent
 from spotify_mlops.io import kafka, retry
 from spotify_mlops.io.bigquery import warehouse
-from spotify_mlops.io.local import processes, state
+from spotify_mlops.io.local import state
 from spotify_mlops.operations import audit, stream
 from spotify_mlops.operations.engines import flink
 from spotify_mlops.operations.engines.attempt import Order
@@ -49,16 +48,8 @@ def runner(
 ) -> Iterator[campaign.Campaign]:
     """A log, what Prism leaves of it, and a cluster, which ends with the module."""
     folder = tmp_path_factory.mktemp("flink-stream")
-    on_prism = campaign.Campaign(log.publish(folder, **log.SHORT), folder / "runs")
-    assert on_prism.undisturbed().differences == []
-    local_services.up(task_managers=3)
-    try:
-        yield on_prism.on(campaign.FLINK)
-    finally:
-        own = [record for name, record in state.read().items() if name.startswith("flink")]
-        for record in own:
-            processes.halt(record)
-        state.put(*(record.stopped() for record in own))
+    with campaign.beside_prism(folder, campaign.FLINK, task_managers=3) as found:
+        yield found
 
 
 @pytest.mark.timeout(900)
