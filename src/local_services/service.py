@@ -25,6 +25,9 @@ class Service:
     after: tuple[str, ...] = ()
     """The names of those that must run before: this one is told where they are, and begins again
     when they do."""
+    keeps_ports: bool = True
+    """Whether it begins again where it was. One whom others still call where it was must not: they
+    would come between its own first call and its answer."""
 
 
 def answers(port: int, path: str, headers: Mapping[str, str] | None = None) -> bool:

@@ -184,7 +184,7 @@ def _start(service: Service, progress: Progress, timeout: float) -> state.Record
         processes.stop(before)
     elif before is not None and before.pid is not None:
         progress(f"{service.title} se había caído; se inicia de nuevo")
-    remembered = before.ports if before else {}
+    remembered = before.ports if before and service.keeps_ports else {}
     for attempt in range(1, _ATTEMPTS + 1):
         chosen = ports.choose(service.ports, remembered)
         moved = [str(port) for name, port in remembered.items() if chosen.get(name) != port]

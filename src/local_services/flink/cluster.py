@@ -136,6 +136,9 @@ def _task_manager(name: str) -> Service:
         partial(_is_registered, name),
         lambda chosen: {},
         after=(JOB_MANAGER,),
+        # Until it misses the one that was killed, the JobManager calls it: where that call crosses
+        # the new one's, Pekko leaves an association that is never read, and it never registers.
+        keeps_ports=False,
     )
 
 
