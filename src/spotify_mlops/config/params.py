@@ -27,6 +27,7 @@ from .sections import (
     Model,
     Mongo,
     Monitor,
+    Platform,
     Price,
     Promotion,
     Section,
@@ -57,6 +58,7 @@ class Params(Section):
     stream: Stream = Stream()
     engine: Engine = Engine()
     dataflow: Dataflow = Dataflow()
+    platform: Platform = Platform()
     sources: Sources = Sources()
     webapi: Webapi = Webapi()
     simulator: Simulator = Simulator()

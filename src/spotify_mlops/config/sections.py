@@ -223,6 +223,39 @@ class Dataflow(Section):
         return self
 
 
+class Platform(Section):
+    """What ``infra/platform`` makes in the project, and for how much traffic."""
+
+    needs_section = frozenset({"subnetwork_range", "deletion_protection"})
+
+    events_per_second: float = Field(default=100, gt=0)
+    """On average: what the platform is sized for, and its cost estimated."""
+    monthly_limit: float = Field(default=1000, ge=0)
+    """USD: no deployment is begun whose estimate is above it, and the budget warns before."""
+    kafka_vcpus: int = Field(default=3, ge=3, le=480)
+    """Of the managed cluster, which has at least three."""
+    kafka_memory_gib: int = Field(default=12, ge=3, le=3840)
+    """Of the whole cluster: from 1 to 8 a vCPU."""
+    log_retention: PositiveDuration = timedelta(days=30)
+    warehouse_retention: PositiveDuration | None = None
+    """How long a partition of the tables stays; for ever without it."""
+    subnetwork_range: str = Field(default="10.20.0.0/20", pattern=r"^[0-9.]+/[0-9]+$")
+    alert_email: str = ""
+    """Whom alerts and the budget tell; nobody without it."""
+    atlas_project: str = ""
+    """Of MongoDB Atlas, where the platform makes its cluster too; without it, ``mongo_uri`` says
+    which one there is."""
+    atlas_tier: str = Field(default="M10", pattern=r"^M[0-9]+$")
+    deletion_protection: bool = True
+    """Of what holds data."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.kafka_vcpus <= self.kafka_memory_gib <= 8 * self.kafka_vcpus:
+            raise ValueError("kafka_memory_gib debe ser de 1 a 8 por cada kafka_vcpus")
+        return self
+
+
 class Sources(Section):
     """What is published, and the faults that are mixed into it."""
 
