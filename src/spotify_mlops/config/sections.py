@@ -70,8 +70,12 @@ class Cloud(Section):
     serving_machine: str = "n2-standard-2"
     deploy_timeout: PositiveDuration = timedelta(minutes=45)
     """How long a deployment, or its end, is waited for; Vertex AI takes minutes."""
+    serving_service_account: str = ""
+    """Whose rights a deployed model has; without it, those that Vertex AI gives by itself."""
     training_image: str = "spotify-mlops-training:0.1.0"
     training_machine: str = "n2-standard-4"
+    training_service_account: str = ""
+    """Whose rights a training job has; without it, those that Vertex AI gives by itself."""
 
 
 class Kafka(Section):
