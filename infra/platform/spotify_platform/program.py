@@ -1,0 +1,25 @@
+"""The whole platform, in the order in which one part needs another."""
+
+from __future__ import annotations
+
+from spotify_mlops.config.params import Params
+
+from . import apis, archive, endpoint, identities, log, network, registry, secrets, warehouse
+from .place import Place
+
+
+def make(params: Params) -> None:
+    """Declare everything that the params need in their project.
+
+    Raises:
+        ParamsError: the params describe no platform; nothing is declared then.
+    """
+    place = apis.enable(Place.of(params))
+    accounts = identities.make(place)
+    connected = network.make(place)
+    log.make(place, connected, accounts)
+    archive.make(place, accounts)
+    warehouse.make(place, accounts)
+    registry.make(place, accounts)
+    secrets.make(place, accounts)
+    endpoint.make(place)
