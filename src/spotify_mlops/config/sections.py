@@ -16,6 +16,7 @@ from .references import LOCAL, FileOrReference, MongoURI, SecretReference
 from .web_addresses import (
     Bootstrap,
     PlaylistId,
+    PrivateRange,
     ServiceAddress,
     WebAddress,
     check_way,
@@ -230,7 +231,7 @@ class Dataflow(Section):
 class Platform(Section):
     """What ``infra/platform`` makes in the project, and for how much traffic."""
 
-    needs_section = frozenset({"subnetwork_range", "deletion_protection"})
+    needs_section = frozenset({"subnetwork_range", "deletion_protection", "grafana"})
 
     events_per_second: float = Field(default=100, gt=0)
     """On average: what the platform is sized for, and its cost estimated."""
@@ -243,13 +244,15 @@ class Platform(Section):
     log_retention: PositiveDuration = timedelta(days=30)
     warehouse_retention: PositiveDuration | None = None
     """How long a partition of the tables stays; for ever without it."""
-    subnetwork_range: str = Field(default="10.20.0.0/20", pattern=r"^[0-9.]+/[0-9]+$")
-    alert_email: str = ""
+    subnetwork_range: PrivateRange = "10.20.0.0/20"
+    alert_email: str = Field(default="", pattern=r"^([^@\s]+@[^@\s]+)?$")
     """Whom alerts and the budget tell; nobody without it."""
+    grafana: str = Field(default="", pattern=r"^(https://[^\s@?#]+)?$")
+    """Address of the Grafana that gets the boards and their limits; none without it."""
     atlas_project: str = ""
     """Of MongoDB Atlas, where the platform makes its cluster too; without it, ``mongo_uri`` says
     which one there is."""
-    atlas_tier: str = Field(default="M10", pattern=r"^M[0-9]+$")
+    atlas_tier: str = Field(default="M10", pattern=r"^M[1-9][0-9]+$")
     deletion_protection: bool = True
     """Of what holds data."""
 
