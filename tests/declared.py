@@ -17,6 +17,8 @@ from spotify_mlops.config.params import Params
 
 BILLING_ACCOUNT = "AAAAAA-BBBBBB-CCCCCC"
 PROJECT_NUMBER = "123456789012"
+LEAVES_BY = "203.0.113.7"
+"""The address that Google gives for what leaves the network."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class _Mocks(mocks.Mocks):
         if args.typ == "gcp:serviceaccount/account:Account":
             email = f"{args.inputs['accountId']}@project.iam.gserviceaccount.com"
             known |= {"email": email, "member": f"serviceAccount:{email}"}
+        if args.typ == "gcp:compute/address:Address":
+            known |= {"address": LEAVES_BY, "selfLink": f"addresses/{args.name}"}
         return f"{args.name}-id", known | dict(args.inputs)
 
 

@@ -40,6 +40,11 @@ class Place:
         )
         return cls(params, names, provider)
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of what is made, for what does not take them from the provider."""
+        return labels(self.params)
+
     def then(self, *made: pulumi.Resource) -> Place:
         """Return the place where these are there already."""
         return replace(self, after=(*self.after, *made))

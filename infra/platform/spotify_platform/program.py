@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from spotify_mlops.config.params import Params
 
-from . import apis, archive, endpoint, identities, log, network, registry, secrets, warehouse
+from . import (
+    alerts,
+    apis,
+    archive,
+    budget,
+    endpoint,
+    grafana,
+    identities,
+    log,
+    mongo,
+    network,
+    registry,
+    schedules,
+    secrets,
+    warehouse,
+)
 from .place import Place
 
 
@@ -22,4 +37,8 @@ def make(params: Params) -> None:
     warehouse.make(place, accounts)
     registry.make(place, accounts)
     secrets.make(place, accounts)
+    mongo.make(place, connected)
     endpoint.make(place)
+    schedules.make(place, connected, accounts)
+    budget.make(place, alerts.make(place))
+    grafana.make(place)

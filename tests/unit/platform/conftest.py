@@ -8,6 +8,15 @@ from declared import Declared, declared
 from spotify_mlops.config import params
 from spotify_mlops.config.params import Params
 
+WHOLE = {
+    "dataflow_image": "us-central1-docker.pkg.dev/spotify-mlops-demo/spotify-mlops/pipeline@sha256:"
+    + "1" * 64,
+    "atlas_project": "0123456789abcdef01234567",
+    "alert_email": "guardia@example.org",
+    "platform_grafana": "https://grafana.example.org",
+}
+"""What the profile leaves to its user."""
+
 
 @pytest.fixture(scope="session")
 def profile() -> Params:
@@ -19,7 +28,3 @@ def profile() -> Params:
 def resources(profile: Params) -> list[Declared]:
     """Return the resources of the profile."""
     return declared(profile)
-
-
-WHOLE: dict[str, object] = {}
-"""What the profile leaves to its user."""

@@ -37,9 +37,13 @@ def grants(resources: list[Declared]) -> list[Declared]:
 
 
 def texts(value: Any, at: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each text of a resource's inputs, and the last name on the way to it."""
+    """Yield each text of a resource's inputs, within JSON too, and the last name on the way."""
     if isinstance(value, str):
-        yield at, value
+        try:
+            within = json.loads(value)
+        except ValueError:
+            within = value
+        yield from texts(within, at) if not isinstance(within, str) else [(at, within)]
     elif isinstance(value, dict):
         for name, item in value.items():
             yield from texts(item, str(name))
