@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pulumi
 from pulumi_gcp import vertex
 
 from .place import Place
@@ -14,5 +15,7 @@ def make(place: Place) -> vertex.AiEndpoint:
         name=place.names.model,
         display_name=place.names.model,
         location=place.params.cloud.location,
-        opts=place.options(),
+        opts=pulumi.ResourceOptions.merge(
+            place.options(), pulumi.ResourceOptions(ignore_changes=["trafficSplit"])
+        ),
     )

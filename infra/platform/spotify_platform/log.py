@@ -15,10 +15,12 @@ from .network import Network
 from .place import Place
 
 _REPLICAS = 3
-_READ = ("READ", "DESCRIBE", "DESCRIBE_CONFIGS")
-_WRITE = ("WRITE", "DESCRIBE")
-_PUBLISH = (*_READ, "WRITE", "CREATE")
-"""A source asks for its topics as if they were not there yet (`io.kafka.ensure_topic`)."""
+_SEE = ("DESCRIBE",)
+"""Whether it is there: what is asked of each topic before any is used."""
+_READ = (*_SEE, "READ")
+_WRITE = (*_SEE, "WRITE")
+_BOTH = (*_READ, "WRITE")
+"""The source of events, and the heartbeats of who watches the streaming job."""
 
 
 def make(place: Place, network: Network, accounts: Mapping[Role, Account]) -> managedkafka.Cluster:
@@ -82,7 +84,7 @@ def _may(place: Place, topic: Topic) -> dict[Role, tuple[str, ...]]:
     """Return what each account does with a topic. Nobody else does anything."""
     kafka = place.params.kafka
     if topic.name == kafka.topic:
-        return {"stream": _READ, "monitor": _READ, "deployer": _PUBLISH}
+        return {"stream": _READ, "monitor": _READ, "deployer": _BOTH}
     if topic.name == dead_letter_topic(kafka):
-        return {"stream": _WRITE, "deployer": _PUBLISH}
-    return {"monitor": _READ, "deployer": _PUBLISH}
+        return {"stream": _WRITE, "monitor": _SEE, "deployer": _SEE}
+    return {"monitor": _READ, "deployer": _BOTH}

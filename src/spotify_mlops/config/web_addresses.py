@@ -100,8 +100,8 @@ def _private_range(value: str) -> str:
         network = ipaddress.IPv4Network(value)
     except ValueError:
         raise ValueError("debe ser una red como 10.20.0.0/20, sin parte de máquina") from None
-    if not network.is_private or not 8 <= network.prefixlen <= 29:
-        raise ValueError("debe ser una red privada (RFC 1918), de /8 a /29")
+    if not network.is_private or not 8 <= network.prefixlen <= 26:  # the least that Cloud Run takes
+        raise ValueError("debe ser una red privada (RFC 1918), de /8 a /26")
     return value
 
 

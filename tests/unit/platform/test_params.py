@@ -73,7 +73,7 @@ def test_a_profile_of_this_machine_is_none(profile: str) -> None:
         ("platform_subnetwork_range", "10.20.0.1/20"),
         ("platform_subnetwork_range", "999.0.0.0/8"),
         ("platform_subnetwork_range", "8.8.8.0/24"),
-        ("platform_subnetwork_range", "10.20.0.0/30"),
+        ("platform_subnetwork_range", "10.20.0.0/27"),
         ("platform_grafana", "http://grafana.example.org"),
         ("platform_grafana", "https://admin:admin@grafana.example.org"),
         ("alert_email", "nobody"),

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
+import yaml
 from apache_beam.options.pipeline_options import GoogleCloudOptions, WorkerOptions
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.admin import ClusterMetadata, NewTopic, PartitionMetadata, TopicMetadata
 from google.api_core.exceptions import NotFound
-from google.cloud import bigquery
+from google.cloud import aiplatform_v1, bigquery
+from spotify_platform import program
 
 from declared import Declared, of_kind
-from spotify_mlops.config import secrets
+from spotify_mlops.config import params, paths, secrets
 from spotify_mlops.config.labels import labels
 from spotify_mlops.config.params import Params
+from spotify_mlops.config.progress import silent
+from spotify_mlops.io import vertex
 from spotify_mlops.io.archive.location import archive_root
 from spotify_mlops.io.bigquery import warehouse
-from spotify_mlops.io.kafka import admin
+from spotify_mlops.io.kafka import admin, topics
 from spotify_mlops.model.endpoint import Endpoint
 from spotify_mlops.operations.engines import dataflow
+from spotify_mlops.operations.monitor import retraining
+
+ROOT = Path(paths.root())
+PROGRAM = ROOT / "infra/platform"
 
 
 def inputs(resources: Iterable[Declared], short: str, name: str) -> set[str]:
@@ -80,7 +91,6 @@ def test_the_topics_are_those_that_the_code_would_make(
 ) -> None:
     wanted: list[NewTopic] = []
     monkeypatch.setattr(admin, "admin_client", lambda params: None)
-    monkeypatch.setattr(admin, "_check_reachable", lambda params, client: None)
     monkeypatch.setattr(
         admin, "create_topics", lambda params, client, topics: wanted.extend(topics)
     )
@@ -152,3 +162,70 @@ def test_the_secrets_are_those_that_the_params_refer_to(
     }
     made = inputs(resources, "secretmanager.Secret", "secretId")
     assert {f"projects/{profile.cloud.project}/secrets/{name}" for name in made} == referred
+
+
+def test_nobody_has_to_make_what_is_there_to_use_it(
+    profile: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No account of the platform may make topics or datasets: the code asks first."""
+    wanted = [NewTopic(topic.name, topic.partitions) for topic in topics(profile)]
+
+    class Broker:
+        def list_topics(self, *_: object, timeout: float) -> ClusterMetadata:
+            found = ClusterMetadata()
+            found.topics = {topic.topic: TopicMetadata() for topic in wanted}
+            for topic in found.topics.values():
+                partition = PartitionMetadata()
+                partition.leader = 1
+                topic.partitions = {0: partition}
+            return found
+
+    admin.create_topics(profile, Broker(), wanted)  # type: ignore[arg-type]
+
+    made = Warehouse()
+    monkeypatch.setattr(made, "get_dataset", lambda reference: None)
+    monkeypatch.setattr(warehouse, "bigquery_client", lambda params: made)
+    warehouse.ensure_dataset(profile)
+    assert made.datasets == []
+
+
+def test_what_pulumi_runs_is_the_program_of_the_params_that_the_stack_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+    monkeypatch.setattr(program, "make", made.append)
+    monkeypatch.setattr(pulumi.Config, "require", lambda config, name: {"params": "gcp"}[name])
+    project = yaml.safe_load((PROGRAM / "Pulumi.yaml").read_text(encoding="utf-8"))
+    runpy.run_path(str(PROGRAM / "__main__.py"))
+
+    assert made == [params.load("gcp")]
+    assert project["config"]["params"]["default"] == "gcp"
+    assert (PROGRAM / project["runtime"]["options"]["virtualenv"]).resolve() == ROOT / ".venv"
+
+
+def test_what_the_code_starts_in_vertex_runs_as_the_accounts_of_the_platform(
+    resources: list[Declared], profile: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+
+    class Vertex:
+        def deploy_model(self, *, deployed_model: aiplatform_v1.DeployedModel, **_: Any) -> None:
+            started.append(deployed_model.service_account)
+
+        def create_custom_job(self, *, custom_job: aiplatform_v1.CustomJob, **_: Any) -> Any:
+            started.append(custom_job.job_spec.service_account)
+            return aiplatform_v1.CustomJob(name="job")
+
+        def get_custom_job(self, **_: Any) -> aiplatform_v1.CustomJob:
+            return aiplatform_v1.CustomJob(state=aiplatform_v1.JobState.JOB_STATE_SUCCEEDED)
+
+    monkeypatch.setattr(vertex, "client", lambda cloud, kind: Vertex())
+    monkeypatch.setattr(Endpoint, "_finish", lambda *_: None)
+    Endpoint(profile)._deploy("1", silent, first=True)
+    retraining._run_job(profile, "gs://bucket/data", "gs://bucket/run")
+
+    assert started == [
+        profile.cloud.serving_service_account,
+        profile.cloud.training_service_account,
+    ]
+    assert set(started) <= emails(resources, profile)

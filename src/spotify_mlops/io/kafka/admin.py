@@ -28,7 +28,6 @@ def ensure_topic(params: Params) -> None:
     """
     replication = 1 if params.kafka.bootstrap == LOCAL else -1
     admin = admin_client(params)
-    _check_reachable(params, admin)
     wanted = [
         NewTopic(topic.name, topic.partitions, replication, config=dict(topic.config))
         for topic in topics(params)
@@ -50,11 +49,16 @@ def admin_client(params: Params) -> AdminClient:
 def create_topics(params: Params, admin: AdminClient, wanted: list[NewTopic]) -> None:
     """Make the topics that are not there; returns when each partition has its leader.
 
+    Of one that is there nothing is asked but whether it is: who uses it may not make any.
+
     Raises:
         ServiceError: the broker does not answer or refuses.
     """
     timeout = params.stream.service_timeout.total_seconds()
-    for name, future in admin.create_topics(wanted, operation_timeout=30).items():
+    present = _present(params, admin)
+    missing = [topic for topic in wanted if topic.topic not in present]
+    asked = admin.create_topics(missing, operation_timeout=30) if missing else {}
+    for name, future in asked.items():
         try:
             future.result(timeout=timeout)
         except KafkaException as error:
@@ -124,12 +128,11 @@ def _extent(consumer: Consumer, place: TopicPartition, timeout: float) -> tuple[
     return retry.again(ask, moving, timeout, pause=_ASK_AGAIN_SECONDS)
 
 
-def _check_reachable(params: Params, admin: AdminClient) -> None:
-    """Ask the broker anything, for a shorter time than a slow operation may take."""
+def _present(params: Params, admin: AdminClient) -> set[str]:
+    """Return the topics that are there; asked for a shorter time than a slow operation may take."""
     try:
-        admin.list_topics(
-            timeout=min(params.stream.service_timeout.total_seconds(), _REACH_SECONDS)
-        )
+        patience = min(params.stream.service_timeout.total_seconds(), _REACH_SECONDS)
+        return set(admin.list_topics(timeout=patience).topics)
     except KafkaException as error:
         raise _failed(params, "no responde", error) from error
 
