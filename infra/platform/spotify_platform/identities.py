@@ -87,7 +87,7 @@ def make(place: Place) -> Mapping[Role, Account]:
         "worker",
         role_id="spotifyMlopsDataflowWorker",
         title="Trabajador de Dataflow, sin los objetos de los buckets",
-        permissions=list(_WORKER),
+        permissions=[*_WORKER, *_asked(place)],
         opts=place.options(),
     )
     projects.IAMMember(
@@ -98,6 +98,13 @@ def make(place: Place) -> Mapping[Role, Account]:
         opts=place.options(),
     )
     return made
+
+
+def _asked(place: Place) -> tuple[str, ...]:
+    """Return what workers need to ask the endpoint, where the live job does."""
+    if place.params.stream.predictor != "endpoint":
+        return ()
+    return ("aiplatform.endpoints.predict",)
 
 
 def _account(place: Place, role: Role) -> Account:

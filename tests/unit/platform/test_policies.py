@@ -7,12 +7,13 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from declared import Declared, declared, of_kind
-from spotify_mlops.config import references
+from spotify_mlops.config import paths, references
 from spotify_mlops.config.labels import labels
 from spotify_mlops.config.params import Params
 
@@ -87,6 +88,30 @@ def test_nobody_but_the_platforms_own_accounts_is_given_anything(
         for entry in acl.inputs["aclEntries"]:
             assert entry["principal"].replace("User:", "serviceAccount:") in own
             assert (entry["permissionType"], entry["operation"] != "ALL") == ("ALLOW", True)
+
+
+def test_the_table_of_rights_says_what_is_given(resources: list[Declared]) -> None:
+    page = (Path(paths.root()) / "docs/plataforma.md").read_text(encoding="utf-8")
+    (worker,) = of_kind(resources, "projects.IAMCustomRole")
+    given: dict[str, tuple[set[str], set[str]]] = {
+        one.inputs["accountId"]: (set(), set())
+        for one in of_kind(resources, "serviceaccount.Account")
+    }
+    for grant in grants(resources):
+        role = grant.inputs["role"].removeprefix("roles/")
+        account = grant.inputs["member"].removeprefix("serviceAccount:").partition("@")[0]
+        elsewhere = grant.short != "projects.IAMMember"
+        given[account][elsewhere].add(worker.inputs["roleId"] if role == worker.name else role)
+    for account, (of_project, of_data) in given.items():
+        (row,) = re.findall(rf"^\| `{account}` \|[^|]*\|([^|]*)\|([^|]*)\|$", page, re.MULTILINE)
+        said = [{name for name in re.findall(r"`([\w.]+)`", cell)} - given.keys() for cell in row]
+        assert said == [of_project, of_data], account
+
+
+def test_workers_ask_the_endpoint_only_where_the_live_job_does(profile: Params) -> None:
+    for predictor, asks in (("in_process", False), ("endpoint", True)):
+        (role,) = of_kind(declared(profile.replace(predictor=predictor)), "projects.IAMCustomRole")
+        assert ("aiplatform.endpoints.predict" in role.inputs["permissions"]) is asks
 
 
 def test_nothing_runs_as_a_default_account(resources: list[Declared]) -> None:
