@@ -5,12 +5,15 @@ Pulumi's own mocks take the place of its engine; what they are given is what wou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 from pulumi.runtime import mocks
+from pulumi.runtime.rpc import deserialize_properties
 from spotify_platform import program
 
 from spotify_mlops.config.params import Params
@@ -68,22 +71,33 @@ class _Monitor(mocks.MockMonitor):
         return super().RegisterResource(request)
 
 
+@contextmanager
+def _event_loop() -> Iterator[None]:
+    """Give Pulumi a loop of its own: it wants a current one, which ``asyncio.run`` takes away."""
+    loop = asyncio.SelectorEventLoop()
+    asyncio.set_event_loop(loop)
+    try:
+        yield
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
 def declared(params: Params) -> list[Declared]:
     """Run the program for params and return what it declares, providers too.
 
     Raises:
         ParamsError: the program refuses the params.
     """
-    from pulumi.runtime.rpc import deserialize_properties
-
     monitor = _Monitor()
-    mocks.set_mocks(monitor.mocks, project="spotify-mlops", stack="test", monitor=monitor)
 
     @pulumi.runtime.test
     def run() -> None:
         program.make(params)
 
-    run()
+    with _event_loop():
+        mocks.set_mocks(monitor.mocks, project="spotify-mlops", stack="test", monitor=monitor)
+        run()
     return [
         Declared(
             request.type,
