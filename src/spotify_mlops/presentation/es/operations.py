@@ -11,6 +11,7 @@ from ...config.spanish import MINUS, about, duration, number
 if TYPE_CHECKING:  # they bring Beam, which takes seconds
     from ...operations.audit import AuditReport
     from ...operations.compare import TableComparison
+    from ...operations.engines.cluster import RunningJob
     from ...operations.lag import Lag
     from ...operations.late import Changes
     from ...operations.new_log import Plan
@@ -34,6 +35,16 @@ _PLACE_TITLES = {
     "predictions_stored": "Predicciones en BigQuery",
     "predictions_store": "Predicciones en MongoDB",
     "predictions_endpoint": "Predicciones del endpoint",
+}
+_COUNTED = {
+    "records_read": "registros leídos",
+    "events": "eventos",
+    "dead_letters": "errores",
+    "late": "tardíos",
+    "duplicates": "duplicados",
+    "windows": "ventanas",
+    "rows": "filas",
+    "predictions": "predicciones",
 }
 _NOT_ASKED = {"no_model": "no tiene ningún modelo desplegado", "down": "no está en marcha"}
 _EXAMPLES = {
@@ -106,6 +117,17 @@ def lag_lines(lag: Lag) -> list[str]:
         if item.records
     ]
     return lines
+
+
+def job_line(job: RunningJob) -> str:
+    """Return in a line where the streaming job runs, since when, and what it has counted."""
+    counted = [
+        f"{words} {number(job.counters[name])}"
+        for name, words in _COUNTED.items()
+        if name in job.counters
+    ]
+    line = f"{job.engine}: {job.name}, {job.state}, desde {job.began:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{line}; {', '.join(counted)}" if counted else line
 
 
 def _time(seconds: float | None) -> str:
