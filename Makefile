@@ -3,10 +3,11 @@ PARAMS ?= params/local.yaml
 PYTHON ?= python3.11
 VENV := .venv
 STAMP := $(VENV)/.locks
+PLATFORM := $(VENV)/.platform
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench chaos soak lab stop lock licenses sbom audit-deps
+.PHONY: help setup platform run test bench chaos soak lab stop lock licenses sbom audit-deps
 
 help: ## Muestra esta ayuda
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -23,10 +24,18 @@ $(STAMP): requirements.lock requirements-bootstrap.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
+# Pulumi, which only the platform's program and its tests need: not compiled, as most of it is never
+# imported.
+$(PLATFORM): $(STAMP) requirements-platform.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-platform.lock
+	@touch $(PLATFORM)
+
+platform: $(PLATFORM) ## Añade a .venv lo que necesita infra/platform (Pulumi)
+
 run: $(STAMP) ## Hace todo: servicios, eventos, seis cuadernos, modelo, despliegue, informes
 	@$(BIN)/python -m spotify_mlops run --params $(PARAMS)
 
-test: $(STAMP) ## Revisa el código y pasa todas las pruebas
+test: $(PLATFORM) ## Revisa el código y pasa todas las pruebas
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -52,10 +61,10 @@ lab: $(STAMP) ## Abre los cuadernos en JupyterLab
 stop: ## Detiene todo lo que esta carpeta tiene en marcha; los datos quedan
 	@test ! -x $(BIN)/python || $(BIN)/python -m spotify_mlops down
 
-licenses: $(STAMP) ## Licencia de cada paquete, jar y módulo; falla si la política no la admite
+licenses: $(PLATFORM) ## Licencia de cada paquete, jar y módulo; falla si la política no la admite
 	@PYTHONPATH=infra $(BIN)/python -m supply_chain.licenses
 
-sbom: $(STAMP) ## Lista de componentes (CycloneDX) del proyecto y de sus imágenes, en sbom/
+sbom: $(PLATFORM) ## Lista de componentes (CycloneDX) del proyecto y de sus imágenes, en sbom/
 	@PYTHONPATH=infra $(BIN)/python -m supply_chain.sbom sbom
 
 audit-deps: $(STAMP) ## Vulnerabilidades conocidas de lo fijado (1: hay; 4: no se ha podido saber)
@@ -70,4 +79,5 @@ lock: $(STAMP) ## Fija las dependencias nuevas y sus hashes; las fijadas siguen
 		$(COMPILE) --no-annotate --python-platform x86_64-unknown-linux-gnu --extra $$image \
 			--constraints requirements.lock pyproject.toml -o requirements-$$image.lock || exit $$?; done
 	$(COMPILE) --universal --no-annotate --group build --constraints requirements.lock -o requirements-build.lock
+	$(COMPILE) --universal --no-annotate --group platform --constraints requirements.lock -o requirements-platform.lock
 	$(BIN)/python -m local_services.jars

@@ -11,7 +11,12 @@ from packaging.utils import canonicalize_name
 from local_services import jars, prism
 
 ROOT = Path(__file__).resolve().parents[2]
-WHOLE = ("requirements.lock", "requirements-bootstrap.lock", "src/local_services/go.lock")
+WHOLE = (
+    "requirements.lock",
+    "requirements-bootstrap.lock",
+    "requirements-platform.lock",
+    "src/local_services/go.lock",
+)
 """The locks of Python packages that together hold all that is ever installed."""
 
 _PINNED = re.compile(

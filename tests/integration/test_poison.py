@@ -18,10 +18,9 @@ from spotify_mlops.config.errors import InputError
 from spotify_mlops.config.params import Params
 from spotify_mlops.io import kafka, mongo
 from spotify_mlops.io.bigquery import tables
-from spotify_mlops.io.kafka import MAX_RECORD_BYTES, Publisher
+from spotify_mlops.io.kafka import MAX_RECORD_BYTES, Publisher, dead_letter_topic
 from spotify_mlops.io.local import state
 from spotify_mlops.operations import audit, bounded, compare
-from spotify_mlops.pipeline.sinks.dead_letters import dead_letter_topic
 
 ENVELOPE = 200
 """What Kafka adds to a batch of one record, at most."""

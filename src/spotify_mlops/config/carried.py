@@ -15,7 +15,7 @@ from . import untrusted
 from .errors import ParamsError, one_line
 from .explained import explain
 from .overrides import overrides
-from .params import FLAT, Params, load
+from .params import ENVIRONMENT_PREFIX, FLAT, Params, load
 
 OPTION = "--resolved-params"
 """How a container is given them."""
@@ -30,6 +30,17 @@ def arguments(params: Params) -> list[str]:
     content = params.model_dump(mode="json")
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     return [OPTION, text.replace("$", r"\u0024")]
+
+
+def variables(params: Params) -> dict[str, str]:
+    """Return the environment in which any command has these params, whatever file it reads.
+
+    For a command that a platform starts, and that takes its params as people give them.
+    """
+    return {
+        ENVIRONMENT_PREFIX + name.upper(): json.dumps(value).replace("$", r"\u0024")
+        for name, value in params.flat().items()
+    }
 
 
 def parse(text: str) -> Params:

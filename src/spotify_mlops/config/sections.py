@@ -16,6 +16,7 @@ from .references import LOCAL, FileOrReference, MongoURI, SecretReference
 from .web_addresses import (
     Bootstrap,
     PlaylistId,
+    PrivateRange,
     ServiceAddress,
     WebAddress,
     check_way,
@@ -70,8 +71,12 @@ class Cloud(Section):
     serving_machine: str = "n2-standard-2"
     deploy_timeout: PositiveDuration = timedelta(minutes=45)
     """How long a deployment, or its end, is waited for; Vertex AI takes minutes."""
+    serving_service_account: str = ""
+    """Whose rights a deployed model has; without it, those that Vertex AI gives by itself."""
     training_image: str = "spotify-mlops-training:0.1.0"
     training_machine: str = "n2-standard-4"
+    training_service_account: str = ""
+    """Whose rights a training job has; without it, those that Vertex AI gives by itself."""
 
 
 class Kafka(Section):
@@ -226,7 +231,7 @@ class Dataflow(Section):
 class Platform(Section):
     """What ``infra/platform`` makes in the project, and for how much traffic."""
 
-    needs_section = frozenset({"subnetwork_range", "deletion_protection"})
+    needs_section = frozenset({"subnetwork_range", "deletion_protection", "grafana"})
 
     events_per_second: float = Field(default=100, gt=0)
     """On average: what the platform is sized for, and its cost estimated."""
@@ -239,13 +244,15 @@ class Platform(Section):
     log_retention: PositiveDuration = timedelta(days=30)
     warehouse_retention: PositiveDuration | None = None
     """How long a partition of the tables stays; for ever without it."""
-    subnetwork_range: str = Field(default="10.20.0.0/20", pattern=r"^[0-9.]+/[0-9]+$")
-    alert_email: str = ""
+    subnetwork_range: PrivateRange = "10.20.0.0/20"
+    alert_email: str = Field(default="", pattern=r"^([^@\s]+@[^@\s]+)?$")
     """Whom alerts and the budget tell; nobody without it."""
+    grafana: str = Field(default="", pattern=r"^(https://[^\s@?#]+)?$")
+    """Address of the Grafana that gets the boards and their limits; none without it."""
     atlas_project: str = ""
     """Of MongoDB Atlas, where the platform makes its cluster too; without it, ``mongo_uri`` says
     which one there is."""
-    atlas_tier: str = Field(default="M10", pattern=r"^M[0-9]+$")
+    atlas_tier: str = Field(default="M10", pattern=r"^M[1-9][0-9]+$")
     deletion_protection: bool = True
     """Of what holds data."""
 

@@ -95,6 +95,16 @@ def _bootstrap(value: str) -> str:
     return value
 
 
+def _private_range(value: str) -> str:
+    try:
+        network = ipaddress.IPv4Network(value)
+    except ValueError:
+        raise ValueError("debe ser una red como 10.20.0.0/20, sin parte de máquina") from None
+    if not network.is_private or not 8 <= network.prefixlen <= 29:
+        raise ValueError("debe ser una red privada (RFC 1918), de /8 a /29")
+    return value
+
+
 def _playlist(value: str) -> str:
     match = _PLAYLIST.fullmatch(value.strip())
     if match is None:
@@ -108,5 +118,7 @@ ServiceAddress = Annotated[str, AfterValidator(_service_address)]
 """``local`` (what ``up`` started), or a `WebAddress`."""
 Bootstrap = Annotated[str, AfterValidator(_bootstrap)]
 """``local``, or the brokers that a client of Kafka asks first."""
+PrivateRange = Annotated[str, AfterValidator(_private_range)]
+"""The addresses of a private network."""
 PlaylistId = Annotated[str, AfterValidator(_playlist)]
 """What names a playlist of Spotify, however it is written; its bare identifier here."""

@@ -118,6 +118,7 @@ class Endpoint:
                     "machine_spec": {"machine_type": self._params.cloud.serving_machine},
                     "min_replica_count": 1,
                 },
+                service_account=self._params.cloud.serving_service_account,
             ),
             traffic_split={"0": 100} if first else None,
         )

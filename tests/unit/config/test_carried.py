@@ -67,3 +67,14 @@ def test_what_is_wrong_is_said() -> None:
         taken(option, text.replace('"horizon"', '"horizonte"'))
     with pytest.raises(ParamsError, match="64 KiB"):
         taken(option, text + " " * (64 << 10))
+
+
+def test_an_environment_has_all_that_is_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    for profile in ("local", "gcp", "charts", "webapi"):
+        wanted = params.load(profile, alert_email="a$(HOME)@example.org", horizon=3)
+        found = carried.variables(wanted)
+        assert not any("$" in value for value in found.values())
+        with monkeypatch.context() as environment:
+            for name, value in found.items():
+                environment.setenv(name, value)
+            assert params.load("local") == wanted

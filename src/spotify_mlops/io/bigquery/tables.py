@@ -65,6 +65,11 @@ class Table:
         """Return the name of the table under the view."""
         return f"{self.over or self.name}_rows"
 
+    @property
+    def clustering(self) -> list[str]:
+        """Return the columns by which the rows are kept together."""
+        return [field.name for field in self.schema if field.name == "country"]
+
     def view_sql(self, dataset: str) -> str:
         """Return the query of the view: the rows that count, each key once."""
         if self.sql is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
 from ...config.errors import UserError
@@ -45,9 +46,7 @@ def ensure_dataset(params: Params, rebuild: Progress | None = None, *, fills: bo
         UserError: a table has other columns than declared.
     """
     client = bigquery_client(params)
-    dataset = bigquery.Dataset(f"{params.cloud.project}.{params.bigquery.dataset}")
-    dataset.location = params.cloud.location
-    client.create_dataset(dataset, exists_ok=True)
+    _ensure_dataset(client, params)
     existing = {
         item.table_id: item.table_type for item in client.list_tables(params.bigquery.dataset)
     }
@@ -111,6 +110,15 @@ def load(params: Params, table: Table, files: Sequence[str | Path], *, replace: 
     return count
 
 
+def _ensure_dataset(client: bigquery.Client, params: Params) -> None:
+    dataset = bigquery.Dataset(f"{params.cloud.project}.{params.bigquery.dataset}")
+    dataset.location = params.cloud.location
+    try:  # who may use it may not have the right to make any in the project
+        client.get_dataset(dataset.reference)
+    except NotFound:
+        client.create_dataset(dataset, exists_ok=True)
+
+
 def _reference(params: Params, name: str) -> str:
     return f"{params.cloud.project}.{params.bigquery.dataset}.{name}"
 
@@ -160,8 +168,8 @@ def _ensure_rows(
     declared = bigquery.Table(_reference(params, table.rows), schema=list(table.schema))
     if table.day:
         declared.time_partitioning = bigquery.TimePartitioning(field=table.day)
-    if any(field.name == "country" for field in table.schema):
-        declared.clustering_fields = ["country"]
+    if table.clustering:
+        declared.clustering_fields = table.clustering
     client.create_table(declared)
 
 

@@ -14,37 +14,24 @@ from ...config.params import Params
 from ...config.references import LOCAL
 from .. import retry
 from .clients import client_config
+from .topics import topics
 
-MAX_RECORD_BYTES = 8 << 20
-"""What the topic takes: a batch of one record, its key and envelope included."""
-DEAD_LETTER_BYTES = MAX_RECORD_BYTES + (64 << 10)
-"""A dead letter is a whole record and headers that say why."""
 _ASK_AGAIN_SECONDS = 0.02
 _REACH_SECONDS = 10.0
 
 
 def ensure_topic(params: Params) -> None:
-    """Make the topic of the params, and that of its dead letters, if they are not there.
-
-    Append time is the topic's time (`LogAppendTime`): an old event time neither expires a record
-    nor is refused.
+    """Make the topics of the params (`topics`), if they are not there.
 
     Raises:
         ServiceError: the broker does not answer, or the topic has other partitions.
     """
-    config = {
-        "message.timestamp.type": "LogAppendTime",
-        "max.message.bytes": str(MAX_RECORD_BYTES),
-    }
-    if params.kafka.bootstrap == LOCAL:
-        config["retention.ms"] = "-1"
-    dead_letters = config | {"max.message.bytes": str(DEAD_LETTER_BYTES)}
     replication = 1 if params.kafka.bootstrap == LOCAL else -1
     admin = admin_client(params)
     _check_reachable(params, admin)
     wanted = [
-        NewTopic(params.kafka.topic, params.kafka.partitions, replication, config=config),
-        NewTopic(f"{params.kafka.topic}-dead-letters", 1, replication, config=dead_letters),
+        NewTopic(topic.name, topic.partitions, replication, config=dict(topic.config))
+        for topic in topics(params)
     ]
     create_topics(params, admin, wanted)
     found = len(_partitions(admin, params))

@@ -19,14 +19,13 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.cimpl import NewTopic
 
 from ...config.errors import IntegrityError, ServiceError
 from ...config.params import Params
-from ...config.references import LOCAL
 from . import damaged
-from .admin import admin_client, create_topics, ensure_topic
+from .admin import admin_client, ensure_topic
 from .clients import client_config
+from .topics import sources_topic
 
 _log = logging.getLogger(__name__)
 
@@ -41,9 +40,8 @@ class Journal:
     def __init__(self, params: Params) -> None:
         ensure_topic(params)
         self._params = params
-        self._name = f"{params.kafka.topic}-sources"
+        self._name = sources_topic(params.kafka)
         self._timeout = params.stream.service_timeout.total_seconds()
-        self._ensure()
         self._topic_id = self._identity()
 
     def entries(self) -> dict[str, dict[str, Any]]:
@@ -139,12 +137,6 @@ class Journal:
             f"({error.str()}). Recupera la carpeta de datos de Kafka de una copia; o usa otro "
             "topic y otro dataset en los parámetros."
         )
-
-    def _ensure(self) -> None:
-        replication = 1 if self._params.kafka.bootstrap == LOCAL else -1
-        config = {"cleanup.policy": "compact", "segment.bytes": str(4 << 20)}
-        topic = NewTopic(self._name, 1, replication, config=config)
-        create_topics(self._params, admin_client(self._params), [topic])
 
     def _identity(self) -> str:
         admin = admin_client(self._params)

@@ -20,10 +20,11 @@ from ...config.sections import Kafka
 from ...config.spanish import number, percent
 from ...domain.events import encode, encode_heartbeat
 from ...domain.hashing import partition_of
-from .admin import MAX_RECORD_BYTES, ensure_topic
+from .admin import ensure_topic
 from .clients import client_config
 from .journal import unanswered
 from .reading import read
+from .topics import MAX_RECORD_BYTES
 
 RECORD_COLUMNS = {"partition": pl.Int32, "key": pl.String, "value": pl.Binary}
 """What is published: a null value is a tombstone; control records have no key."""

@@ -64,6 +64,7 @@ def _run_job(params: Params, data: str, run_dir: str) -> None:
                         },
                     }
                 ],
+                "service_account": params.cloud.training_service_account,
                 "base_output_directory": {"output_uri_prefix": f"{run_dir}/output"},
             },
         ),

@@ -10,20 +10,14 @@ from confluent_kafka import KafkaException, Producer
 
 from ...config.errors import ServiceError
 from ...config.params import Params
-from ...config.sections import Kafka
 from ...io import kafka
 from ...io.bigquery import tables
 from ...io.bigquery.appending import Appender
-from ...io.kafka import DEAD_LETTER_BYTES
+from ...io.kafka import DEAD_LETTER_BYTES, dead_letter_topic
 from .. import steps
 from ..job import Job
 from . import rows
 from .buffered import BufferedDoFn
-
-
-def dead_letter_topic(kafka_params: Kafka) -> str:
-    """Return the topic that dead letters go to."""
-    return f"{kafka_params.topic}-dead-letters"
 
 
 class DeadLetterTopic:

@@ -1,0 +1,154 @@
+"""Each resource that the code uses is there, and no other: as the code itself asks for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from apache_beam.options.pipeline_options import GoogleCloudOptions, WorkerOptions
+from confluent_kafka.admin import NewTopic
+from google.api_core.exceptions import NotFound
+from google.cloud import bigquery
+
+from declared import Declared, of_kind
+from spotify_mlops.config import secrets
+from spotify_mlops.config.labels import labels
+from spotify_mlops.config.params import Params
+from spotify_mlops.io.archive.location import archive_root
+from spotify_mlops.io.bigquery import warehouse
+from spotify_mlops.io.kafka import admin
+from spotify_mlops.model.endpoint import Endpoint
+from spotify_mlops.operations.engines import dataflow
+
+
+def inputs(resources: Iterable[Declared], short: str, name: str) -> set[str]:
+    return {one.inputs[name] for one in of_kind(resources, short)}
+
+
+class Warehouse:
+    """A project without a dataset, which remembers what is made in it."""
+
+    def __init__(self) -> None:
+        self.datasets: list[bigquery.Dataset] = []
+        self.tables: dict[str, bigquery.Table] = {}
+
+    def get_dataset(self, reference: bigquery.DatasetReference) -> None:
+        raise NotFound(str(reference))
+
+    def create_dataset(self, dataset: bigquery.Dataset, exists_ok: bool) -> None:
+        self.datasets.append(dataset)
+
+    def list_tables(self, dataset: str) -> list[Any]:
+        return []
+
+    def create_table(self, table: bigquery.Table) -> None:
+        self.tables[table.table_id] = table
+
+
+def test_the_tables_are_those_that_the_code_would_make(
+    resources: list[Declared], profile: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Warehouse()
+    monkeypatch.setattr(warehouse, "bigquery_client", lambda params: made)
+    warehouse.ensure_dataset(profile)
+
+    (dataset,) = of_kind(resources, "bigquery.Dataset")
+    assert [(d.dataset_id, d.location) for d in made.datasets] == [
+        (dataset.inputs["datasetId"], dataset.inputs["location"])
+    ]
+    declared = {one.inputs["tableId"]: one for one in of_kind(resources, "bigquery.Table")}
+    assert declared.keys() == made.tables.keys()
+    for name, table in made.tables.items():
+        found = declared[name].inputs
+        assert found["datasetId"] == dataset.inputs["datasetId"]
+        assert json.loads(found.get("schema", "[]")) == [f.to_api_repr() for f in table.schema]
+        assert found.get("clusterings") == table.clustering_fields
+        partitioning = found.get("timePartitioning")
+        assert (partitioning and (partitioning["type"], partitioning["field"])) == (
+            table.time_partitioning
+            and (table.time_partitioning.type_, table.time_partitioning.field)
+        )
+        assert found.get("view", {}).get("query") == table.view_query
+        read = {other for other in made.tables if f".{other}`" in str(found)}
+        assert read <= declared[name].after, "a view is made after what it reads"
+
+
+def test_the_topics_are_those_that_the_code_would_make(
+    resources: list[Declared], profile: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted: list[NewTopic] = []
+    monkeypatch.setattr(admin, "admin_client", lambda params: None)
+    monkeypatch.setattr(admin, "_check_reachable", lambda params, client: None)
+    monkeypatch.setattr(
+        admin, "create_topics", lambda params, client, topics: wanted.extend(topics)
+    )
+    monkeypatch.setattr(admin, "_partitions", lambda client, of: [*range(of.kafka.partitions)])
+    admin.ensure_topic(profile)
+
+    declared = {
+        one.inputs["topicId"]: one.inputs for one in of_kind(resources, "managedkafka.Topic")
+    }
+    assert {topic.topic: (topic.num_partitions, topic.config) for topic in wanted} == {
+        name: (topic["partitionCount"], topic["configs"]) for name, topic in declared.items()
+    }
+    assert declared[profile.kafka.topic]["configs"]["message.timestamp.type"] == "LogAppendTime"
+    (cluster,) = inputs(resources, "managedkafka.Cluster", "clusterId")
+    assert {topic["cluster"] for topic in declared.values()} == {cluster}
+    cloud = profile.cloud
+    assert profile.kafka.bootstrap.startswith(
+        f"bootstrap.{cluster}.{cloud.location}.managedkafka.{cloud.project}."
+    )
+    assert inputs(resources, "managedkafka.Acl", "aclId") == {f"topic/{name}" for name in declared}
+
+
+def test_the_streaming_job_finds_its_bucket_network_account_and_labels(
+    resources: list[Declared], profile: Params
+) -> None:
+    options = dataflow.options(profile, dataflow.stream_name(profile))
+    cloud, workers = options.view_as(GoogleCloudOptions), options.view_as(WorkerOptions)
+    (bucket,) = inputs(resources, "storage.Bucket", "name")
+    for uri in (cloud.temp_location, cloud.staging_location, archive_root(profile)):
+        assert f"{uri}/".startswith(f"gs://{bucket}/")
+    (subnetwork,) = of_kind(resources, "compute.Subnetwork")
+    assert workers.subnetwork == (
+        f"regions/{subnetwork.inputs['region']}/subnetworks/{subnetwork.inputs['name']}"
+    )
+    assert cloud.service_account_email in emails(resources, profile)
+    assert dict(label.split("=") for label in cloud.labels) == labels(profile)
+
+
+def emails(resources: list[Declared], profile: Params) -> set[str]:
+    return {
+        f"{name}@{profile.cloud.project}.iam.gserviceaccount.com"
+        for name in inputs(resources, "serviceaccount.Account", "accountId")
+    }
+
+
+def test_vertex_finds_its_accounts_endpoint_and_images(
+    resources: list[Declared], profile: Params
+) -> None:
+    cloud = profile.cloud
+    assert {cloud.training_service_account, cloud.serving_service_account} <= emails(
+        resources, profile
+    )
+    (endpoint,) = of_kind(resources, "vertex.AiEndpoint")
+    where = f"projects/{cloud.project}/locations/{endpoint.inputs['location']}"
+    assert Endpoint(profile).name == f"{where}/endpoints/{endpoint.inputs['name']}"
+    (repository,) = of_kind(resources, "artifactregistry.Repository")
+    root = f"{repository.inputs['location']}-docker.pkg.dev/{cloud.project}/"
+    for image in (cloud.serving_image, cloud.training_image, profile.dataflow.image):
+        assert image.startswith(f"{root}{repository.inputs['repositoryId']}/")
+
+
+def test_the_secrets_are_those_that_the_params_refer_to(
+    resources: list[Declared], profile: Params
+) -> None:
+    referred = {
+        secrets._resource(value, profile.cloud.project).rpartition("/versions/")[0]
+        for value in profile.flat().values()
+        if isinstance(value, str) and value.startswith("secret://")
+    }
+    made = inputs(resources, "secretmanager.Secret", "secretId")
+    assert {f"projects/{profile.cloud.project}/secrets/{name}" for name in made} == referred
