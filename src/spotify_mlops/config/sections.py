@@ -383,17 +383,6 @@ class Cost(Section):
     one_level: float = Field(default=1, ge=0)
 
 
-class Price(Section):
-    """List prices for the estimate of costs (USD, us-central1; check them before relying on it)."""
-
-    needs_section = frozenset({"write_gib", "storage_gib"})
-
-    write_gib: float = Field(default=0.025, ge=0)
-    """Of a GiB through the Storage Write API, beyond the first 2 TiB of a month."""
-    storage_gib: float = Field(default=0.02, ge=0)
-    """Of a GiB of active logical storage for a month, beyond the first 10 GiB."""
-
-
 class Monitor(Section):
     """When a champion is looked at, and when it is trained again (numbers of windows)."""
 
