@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -86,3 +87,34 @@ def _draw(params: Params, path: Path, months: float) -> None:
     else:
         plot.save(path)
     say(f"Gráfica en {path}")
+
+
+@cloud.command(cls=usage.Command)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    metavar="N",
+    help="Segundos para todo; lo que no responda en ellos no se sabe.",
+)
+@with_params
+@json_option
+def check(timeout: float, params: Params, as_json: bool) -> None:
+    """Si el perfil se puede desplegar: una fila por cosa, y qué hacer (código 1 si algo va mal)."""
+    from ..operations.cloud import check as checks
+    from ..presentation.es import cloud_check
+
+    findings = checks.check(params, timeout)
+    content = {
+        "ok": all(each.state != "bad" for each in findings),
+        "checks": [
+            {"check": each.check, "state": each.state, "reason": each.reason}
+            | {"facts": dict(each.facts)}
+            | {"found": cloud_check.found(each), "to_do": cloud_check.to_do(each)}
+            for each in findings
+        ],
+    }
+    answer(as_json, content, cloud_check.check_lines(findings))
+    if not content["ok"]:
+        sys.exit(1)

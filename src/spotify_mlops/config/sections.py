@@ -65,6 +65,9 @@ class Cloud(Section):
     """Address of the Vertex AI API; ``default`` is Google's own for the location."""
     secret_manager: WebAddress = "default"
     """Address of Secret Manager's API; ``default`` is Google's own."""
+    google_apis: WebAddress = "default"
+    """Address of the APIs that only ``cloud`` asks (Service Usage, Compute Engine, Artifact
+    Registry...); ``default`` is Google's own of each, any other has them by name in its path."""
     serving_image: str = "spotify-mlops-serving:0.1.0"
     """Where Vertex AI finds the image of infra/; the local one runs its command as it is."""
     serving_machine: str = "n2-standard-2"
