@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from ..config.errors import ParamsError
 from ..config.params import Params
 from . import usage
 from .options import answer, json_option, say, with_params
+
+if TYPE_CHECKING:
+    from ..operations.cloud.check import Finding
 
 _STEPS = 40
 """Of the figure, from the lowest rate to the highest."""
@@ -89,8 +93,7 @@ def _draw(params: Params, path: Path, months: float) -> None:
     say(f"Gráfica en {path}")
 
 
-@cloud.command(cls=usage.Command)
-@click.option(
+_timeout = click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=30.0,
@@ -98,23 +101,41 @@ def _draw(params: Params, path: Path, months: float) -> None:
     metavar="N",
     help="Segundos para todo; lo que no responda en ellos no se sabe.",
 )
+
+
+@cloud.command(cls=usage.Command)
+@_timeout
 @with_params
 @json_option
 def check(timeout: float, params: Params, as_json: bool) -> None:
     """Si el perfil se puede desplegar: una fila por cosa, y qué hacer (código 1 si algo va mal)."""
     from ..operations.cloud import check as checks
-    from ..presentation.es import cloud_check
 
-    findings = checks.check(params, timeout)
+    _tell(checks.check(params, timeout), as_json)
+
+
+@cloud.command(cls=usage.Command)
+@_timeout
+@with_params
+@json_option
+def status(timeout: float, params: Params, as_json: bool) -> None:
+    """Qué corre del perfil: tarea, registro, tablas, endpoint... (código 1 si algo va mal)."""
+    from ..operations.cloud import status as running
+
+    _tell(running.status(params, timeout), as_json)
+
+
+def _tell(findings: list[Finding], as_json: bool) -> None:
+    """Write what was found; the status is 1 where something is wrong."""
+    from ..presentation.es import cloud_check as words
+
     content = {
         "ok": all(each.state != "bad" for each in findings),
         "checks": [
-            {"check": each.check, "state": each.state, "reason": each.reason}
-            | {"facts": dict(each.facts)}
-            | {"found": cloud_check.found(each), "to_do": cloud_check.to_do(each)}
+            vars(each) | {"found": words.found(each), "to_do": words.to_do(each)}
             for each in findings
         ],
     }
-    answer(as_json, content, cloud_check.check_lines(findings))
+    answer(as_json, content, words.check_lines(findings))
     if not content["ok"]:
         sys.exit(1)

@@ -46,6 +46,7 @@ STABLE = {
     ("serve",): {"--params"},
     ("cloud", "cost"): {"--rate", "--freshness", "--months", "--figure", "--params", "--json"},
     ("cloud", "check"): {"--timeout", "--params", "--json"},
+    ("cloud", "status"): {"--timeout", "--params", "--json"},
     ("bench",): {"--params", "--json"},
     ("run",): {"--params"},
 }

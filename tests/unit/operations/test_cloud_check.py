@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import ssl
 import threading
@@ -84,7 +83,7 @@ def test_what_is_well(name: str, project: Project) -> None:
 
 
 def test_every_check_has_its_words(project: Project) -> None:
-    assert set(check.CHECKS) == set(words.CHECKS) == {*WELL, "kafka", "mongo"}
+    assert set(check.CHECKS) == {*WELL, "kafka", "mongo"} <= set(words.CHECKS)
 
 
 BAD: list[tuple[str, dict[str, Any], str, str]] = [
@@ -240,20 +239,18 @@ def test_authorities_that_are_no_certificate(project: Project, tmp_path: Path) -
 
 
 def test_a_secret_of_the_environment_is_looked_for_and_not_told(
-    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = project.params(mongo_uri="env:OWN_MONGO")
     monkeypatch.delenv("OWN_MONGO", raising=False)
     assert looked("secrets", settings) == ("bad", "lacking")
-    monkeypatch.setenv(
-        "OWN_MONGO", f"mongodb://own:{PASSWORD}@127.0.0.1:1/?serverSelectionTimeoutMS=1"
-    )
+    # The second @ is not escaped: the client refuses it at once.
+    monkeypatch.setenv("OWN_MONGO", f"mongodb://own:{PASSWORD}@x@127.0.0.1:1")
     assert looked("secrets", settings) == ("good", "all")
     mongo = look("mongo", settings)
     assert mongo is not None
     assert mongo.state == "bad"
     assert PASSWORD not in json.dumps([vars(mongo), words.found(mongo)], default=str)
-    assert PASSWORD in os.environ["OWN_MONGO"]
 
 
 def test_a_local_profile_has_only_what_is_on_this_machine(
@@ -291,7 +288,7 @@ def test_the_command_tells_a_program_and_a_person(
     assert end.value.code == 1
     shown = capsys.readouterr().out
     assert "APIs                        MAL     faltan dataflow.googleapis.com" in shown
-    assert f"{len(WELL) - 1} bien, 1 MAL, 0 no se sabe." in shown
+    assert f"{len(WELL) - 1} bien, 1 MAL." in shown
 
 
 def test_the_quota_is_of_the_most_workers(project: Project) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from ...config.spanish import number
+from ...config.spanish import NO_VALUE, about, number
+from .numbers import moment
 from .operations import aligned
 
 if TYPE_CHECKING:
     from ...operations.cloud.check import Finding
 
-STATES = {"good": "bien", "bad": "MAL", "unknown": "no se sabe"}
+STATES = {"good": "bien", "bad": "MAL", "off": "no hay", "unknown": "no se sabe"}
 CHECKS = {
     "demo": "Valores de ejemplo",
     "credentials": "Credenciales",
@@ -36,11 +38,17 @@ CHECKS = {
     "serving_image": "Imagen del servicio",
     "training_image": "Imagen del entrenamiento",
     "versions": "Versiones",
+    "job": "Tarea en directo",
+    "log": "Registro (Kafka)",
+    "tables": "Tablas (BigQuery)",
+    "endpoint": "Endpoint (Vertex AI)",
+    "archive": "Archivo",
+    "documents": "MongoDB",
 }
 _FOUND_WIDTH, _TO_DO_WIDTH = 56, 40
 _ANY = "*"
 _FOUND = {
-    (_ANY, "slow"): "no ha respondido en {seconds} s",
+    (_ANY, "slow"): "no ha respondido en {seconds}",
     (_ANY, "no_identity"): "no hay credenciales de Google con que preguntar",
     (_ANY, "forbidden"): "Google no deja mirarlo ({status}): {said}",
     (_ANY, "refused"): "la respuesta es {status}: {said}",
@@ -84,6 +92,9 @@ _FOUND = {
     ("dataflow", "job"): "la tarea {name} ya está en marcha ({state}, {id})",
     (_ANY, "no_digest"): "su huella es de ceros: aún no se ha construido",
     (_ANY, "other_registry"): "{image} no está en Artifact Registry",
+    ("archive", "there"): "{bucket}, en {location}",
+    ("archive", "far"): "{bucket} está en {location}, y el perfil en {wanted}",
+    ("archive", "missing"): "no existe {bucket}",
     (_ANY, "there"): "{image}, {digest}",
     (_ANY, "missing"): "no existe {image}",
     ("versions", "same"): "Python {python} y Beam {beam}, los de la imagen",
@@ -91,6 +102,21 @@ _FOUND = {
         "versions",
         "other",
     ): "Python {python} y Beam {beam}; la imagen, {image_python} y {image_beam}",
+    ("job", "dataflow"): "{name}: {state} ({id})",
+    ("job", "none"): "ninguna con su nombre",
+    ("job", "job"): "en marcha en esta máquina, con {runner}; lo dijo hace {seconds}",
+    ("job", "position"): "parada; guardó su posición hace {seconds}",
+    ("log", "holds"): "{records} registros en {partitions} particiones; sin atender, {left}",
+    ("tables", "none"): "no existe {dataset}, o no tiene tablas",
+    ("tables", "empty"): "{dataset} está vacío",
+    ("tables", "written"): "hasta las ventanas del {until}, hace {age}",
+    ("tables", "fresh"): "hasta las ventanas del {until}, hace {age}; frescura p99, {p99} s",
+    ("endpoint", "none"): "no responde ninguna versión",
+    ("endpoint", "serves"): "responden {traffic}; el campeón es {champion}",
+    ("endpoint", "differs"): "responden {traffic}, y no el campeón ({champion})",
+    ("archive", "folder"): "{folder}",
+    ("archive", "none"): "no existe {folder}",
+    ("documents", "counts"): "{events} eventos recientes y {tracks} canciones",
     ("versions", "no_recipe"): "Python {python} y Beam {beam}; no está infra/build.sh",
 }
 _TO_DO = {
@@ -128,8 +154,16 @@ _TO_DO = {
     (_ANY, "no_digest"): "infra/build.sh, súbela y copia su huella",
     (_ANY, "other_registry"): "compruébalo donde esté",
     (_ANY, "missing"): "infra/build.sh y súbela",
+    ("job", "dataflow"): "mira la tarea en la consola de Dataflow",
+    ("job", "none"): "spotify-mlops stream",
+    ("job", "position"): "spotify-mlops stream",
+    ("endpoint", "none"): "spotify-mlops release",
+    ("endpoint", "differs"): "spotify-mlops release lo despliega",
+    ("archive", "missing"): "créalo con la plataforma (infra/)",
     ("versions", "other"): "make setup, o construye la imagen otra vez",
 }
+_LENGTHS = ("age", "seconds")
+"""Facts that are lengths of time."""
 _ALWAYS = {("dataflow", "job"), (_ANY, "other_registry")}
 """What is told also of what is well, or not known."""
 
@@ -137,7 +171,7 @@ _ALWAYS = {("dataflow", "job"), (_ANY, "other_registry")}
 def check_lines(findings: Sequence[Finding]) -> list[str]:
     """Return a table of what was found, a row a check, and a verdict under it."""
     counts = {state: sum(each.state == state for each in findings) for state in STATES}
-    told = ", ".join(f"{number(counts[state])} {word}" for state, word in STATES.items())
+    told = ", ".join(f"{number(counts[s])} {word}" for s, word in STATES.items() if counts[s])
     rows = [row for each in findings for row in _rows(each)]
     return [*aligned(("Qué", "Estado", "Lo que hay", "Qué hacer"), rows), "", f"{told}."]
 
@@ -174,8 +208,14 @@ def _worded(templates: Mapping[tuple[str, str], str], finding: Finding) -> str:
 
 def _facts(facts: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for name, value in facts.items():
-        if isinstance(value, bool | str):
-            yield name, str(value)
+        if value is None or isinstance(value, Mapping):
+            continue
+        if isinstance(value, datetime):
+            yield name, f"{moment(value)} UTC"
+        elif isinstance(value, bool | str):
+            yield name, str(value) or NO_VALUE
+        elif name in _LENGTHS:
+            yield name, about(value)
         elif isinstance(value, (int, float)):
             yield name, str(value) if name == "status" else number(value, 2, trim=True)
         elif name == "short":

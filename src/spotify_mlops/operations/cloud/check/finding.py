@@ -10,7 +10,8 @@ from ....config.params import Params
 from ....config.references import LOCAL, is_reference
 from ....io.google_apis import Apis
 
-State = Literal["good", "bad", "unknown"]
+State = Literal["good", "bad", "off", "unknown"]
+"""``off`` is what is not there, where that is no fault."""
 
 
 @dataclass(frozen=True)

@@ -10,24 +10,30 @@ from google.auth.exceptions import GoogleAuthError
 
 from ....config.errors import UserError, one_line
 from ....io.google_apis import RefusedError
-from .finding import Check, Context, Finding
+from .finding import Check, Context, Finding, State
 
 PATIENCE = 30.0
 """Seconds for all of them."""
 
 
-def run(context: Context, checks: Mapping[str, Check], patience: float = PATIENCE) -> list[Finding]:
+def run(
+    context: Context,
+    checks: Mapping[str, Check],
+    patience: float = PATIENCE,
+    fault: State = "bad",
+) -> list[Finding]:
     """Return what each check found, in their order; one that does not end is not known.
 
     Args:
         context: what they look at.
         checks: by their names.
         patience: seconds; a check that is still waiting then is left behind.
+        fault: what it is where something does not answer.
     """
     found: dict[str, Finding | None] = {}
 
     def look(name: str, check: Check) -> None:
-        found[name] = guarded(name, check, context)
+        found[name] = guarded(name, check, context, fault)
 
     threads = {
         # Left behind when time is up, and not waited for at the end of the process either.
@@ -44,7 +50,7 @@ def run(context: Context, checks: Mapping[str, Check], patience: float = PATIENC
     return [finding for finding in results if finding is not None]
 
 
-def guarded(name: str, check: Check, context: Context) -> Finding | None:
+def guarded(name: str, check: Check, context: Context, fault: State = "bad") -> Finding | None:
     """Return what a check found, or why it could not look."""
     try:
         return check(context)
@@ -56,7 +62,7 @@ def guarded(name: str, check: Check, context: Context) -> Finding | None:
         if any(isinstance(each, GoogleAuthError) for each in _causes(error)):
             return Finding(name, "unknown", "no_identity", said)
         if isinstance(error, UserError):
-            return Finding(name, "bad", "said", said)
+            return Finding(name, fault, "said", said)
         return Finding(
             name, "unknown", "failed", {"said": f"{type(error).__name__}: {said['said']}"}
         )
