@@ -139,7 +139,7 @@ def test_a_machine_that_does_not_is_refused() -> None:
 def test_the_limit_refuses_what_is_above_it() -> None:
     total = cost.estimate(GCP).total
     assert cost.check_limit(GCP.replace(monthly_limit=total)).total == total
-    with pytest.raises(ParamsError, match="costaría 671 USD al mes, y monthly_limit es 600"):
+    with pytest.raises(ParamsError, match="costaría 683 USD al mes, y monthly_limit es 600"):
         cost.check_limit(GCP.replace(monthly_limit=600))
 
 
@@ -169,7 +169,7 @@ def test_each_price_has_its_page_and_its_day_or_is_unknown() -> None:
         ("flink", f"un registro son {figures.RECORD_BYTES} bytes en Kafka"),
         ("flink", f"Flink con una fuente 1,09 y {number(figures.CLOSING_SECONDS, 2)}"),
         ("rendimiento", f"{figures.BATCH_BYTES} en lugar de 200 bytes por evento"),
-        ("lo_que_crece", f"de 117 a {figures.ARCHIVED_BYTES} bytes por registro"),
+        ("lo_que_crece", f"de {figures.NEW_BYTES} a {figures.ARCHIVED_BYTES} bytes por registro"),
         ("lo_que_crece", f"{number(figures.ARCHIVE_FILES_A_DAY)} al día"),
     ],
 )

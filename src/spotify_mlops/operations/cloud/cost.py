@@ -154,7 +154,7 @@ def estimate(
         "kafka_vcpus": vcpus > params.platform.kafka_vcpus,
     }
     lines = (
-        *_kafka(work, vcpus, memory),
+        *_kafka(params, work, vcpus, memory),
         *_dataflow(params, work, kind, workers),
         *_bigquery(params, work, months),
         *_storage(params, work, months),
@@ -252,13 +252,14 @@ def _line(resource: str, quantity: float, *size: float | str) -> Line:
     return Line(resource, quantity, prices.price(resource), size)
 
 
-def _kafka(work: Load, vcpus: int, memory: float) -> Iterator[Line]:
+def _kafka(params: Params, work: Load, vcpus: int, memory: float) -> Iterator[Line]:
     month = work.written * _SECONDS / f.GIB
-    kept = month * f.TOPIC_DAYS / _DAYS
+    days = params.platform.log_retention / timedelta(days=1)
+    kept = month * days / _DAYS
     local = vcpus * f.KAFKA_LOCAL_GIB_A_VCPU
     yield _line("kafka_dcu", shape.dcu(vcpus, memory) * HOURS, vcpus, memory)
     yield _line("kafka_local_storage", local, f.KAFKA_LOCAL_GIB_A_VCPU)
-    yield _line("kafka_remote_storage", kept, f.TOPIC_DAYS, f.RECORD_BYTES)
+    yield _line("kafka_remote_storage", kept, days, f.RECORD_BYTES)
     yield _line("kafka_replication", month * (f.KAFKA_REPLICAS - 1), f.KAFKA_REPLICAS - 1)
     yield _line("kafka_private_access", 2 * month)
 
@@ -301,7 +302,8 @@ def _queried(work: Load) -> float:
 def _storage(params: Params, work: Load, months: float) -> Iterator[Line]:
     month = work.rate * f.ARCHIVED_BYTES * _SECONDS / f.GIB
     files = f.ARCHIVE_FILES_A_DAY * params.engine.sources * _DAYS / 1000
-    yield _line("storage", month * months, months, f.ARCHIVED_BYTES)
+    replaced = work.rate * f.NEW_BYTES * f.OLDER_VERSIONS_DAYS * 86_400 / f.GIB
+    yield _line("storage", month * months + replaced, months, f.ARCHIVED_BYTES)
     yield _line("storage_writes", files, f.ARCHIVE_FILES_A_DAY, params.engine.sources)
 
 
@@ -316,6 +318,8 @@ def _vertex(params: Params) -> Iterator[Line]:
 def _atlas(params: Params, work: Load) -> Iterator[Line]:
     tier = params.platform.atlas_tier
     yield Line("atlas", HOURS, prices.atlas(tier), (tier,))
+    recent = params.windows.operational_retention.total_seconds() * work.written / f.GIB
+    yield _line("atlas_backup", recent)
     yield _line("atlas_transfer", _to_mongo(params, work))
 
 
@@ -330,18 +334,19 @@ def _to_mongo(params: Params, work: Load) -> float:
 def _the_rest(params: Params, work: Load, workers: int) -> Iterator[Line]:
     secrets = sum(str(value).startswith(SECRET_MANAGER) for value in params.flat().values())
     logged = workers * f.LOGS_GIB_A_WORKER
-    longer = max(params.platform.log_retention / timedelta(days=1) - f.LOG_FREE_DAYS, 0.0)
     points = f.METRICS * _SECONDS / 60
     yield _line("secrets", secrets)
     yield _line("images", f.IMAGES_GIB)
     yield _line("logs", logged, f.LOGS_GIB_A_WORKER)
-    yield _line("old_logs", logged * longer / _DAYS, longer)
     yield _line("metrics", points * f.METRIC_BYTES / f.MIB, f.METRICS)
     yield _line("alerts", f.ALERTS)
     yield _line("nat_gateway", min(workers, _MOST_NAT_MACHINES) * HOURS, workers)
     yield _line("nat_address", HOURS)
     yield _line("nat_data", _to_mongo(params, work))
-    yield _line("scheduled_jobs", 1)
+    hours = f.RUNS_A_DAY * _DAYS * f.RUN_SECONDS / 3600
+    yield _line("schedules", f.SCHEDULES)
+    yield _line("jobs_vcpu", hours * f.RUN_VCPUS, f.RUNS_A_DAY, f.RUN_SECONDS)
+    yield _line("jobs_memory", hours * f.RUN_GIB, f.RUN_GIB)
 
 
 def _shape_dict(found: Shape | None) -> dict[str, Any] | None:

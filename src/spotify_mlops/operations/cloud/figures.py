@@ -23,8 +23,8 @@ RECORD_BYTES = 323
 """Of a record in Kafka (docs/flink.md)."""
 BATCH_BYTES = 57
 """Of an event, or a row, that goes from one step to another (docs/rendimiento.md)."""
-ARCHIVED_BYTES = 26
-"""Of a record in the archive, once its files are reunited (docs/lo_que_crece.md)."""
+NEW_BYTES, ARCHIVED_BYTES = 117, 26
+"""Of a record in the archive, before its files are reunited and after (docs/lo_que_crece.md)."""
 ARCHIVE_FILES_A_DAY = 79_000
 """That each source leaves (docs/lo_que_crece.md)."""
 WORKER_GIB, PROCESS_GIB = 1.0, 0.6
@@ -46,12 +46,11 @@ LEAST_QUERY_BYTES = 10 * MIB
 """That BigQuery counts for a query, however little it reads."""
 ACTIVE_MONTHS = 3
 """After so long without a change BigQuery asks less for a partition."""
-LOG_FREE_DAYS = 30
 
 # Assumed
 
-TOPIC_DAYS = 7
-"""How long Kafka keeps a record: its own default, which no parameter changes."""
+OLDER_VERSIONS_DAYS = 7
+"""How long the platform's bucket keeps what was replaced."""
 PANELS = {"operaciones": (13, 10.0), "negocio": (13, 60.0)}
 """Of each of Grafana's boards, its panels and every how many seconds it asks again."""
 BOARD_HOURS = 176
@@ -61,6 +60,9 @@ TRAININGS, TRAINING_HOURS = 4, 0.25
 IMAGES_GIB = 3
 LOGS_GIB_A_WORKER = 1
 """In a month."""
-METRICS, METRIC_BYTES = 10, 8
+METRICS, METRIC_BYTES = 3, 80
 """Series that logs are counted by, and of one of their points, one a minute."""
-ALERTS = 6
+ALERTS = 7
+RUNS_A_DAY, RUN_SECONDS = 24 + 96 + 1, 60
+"""Of the scheduled commands: ``monitor`` each hour, ``audit`` each quarter, ``archive compact``."""
+SCHEDULES, RUN_VCPUS, RUN_GIB = 3, 2, 4
