@@ -22,6 +22,7 @@ from spotify_mlops.io.google_apis import Apis
 from spotify_mlops.operations.cloud import check
 from spotify_mlops.operations.cloud.check import built, capacity, identity, places, running
 from spotify_mlops.operations.cloud.check.finding import Context, Finding
+from spotify_mlops.operations.engines import cluster, dataflow
 from spotify_mlops.presentation.es import cloud_check as words
 
 PASSWORD = "correct-horse"
@@ -143,9 +144,9 @@ def test_what_is_missing_is_named(project: Project) -> None:
 
 def test_a_job_of_that_name_is_told(project: Project) -> None:
     settings = project.params()
-    from spotify_mlops.operations.engines import dataflow
-
-    job = {"id": "1", "name": dataflow.stream_name(settings), "currentState": "JOB_STATE_RUNNING"}
+    name = dataflow.job_name(cluster.stream_name(settings))
+    job = {"id": "1", "name": name, "currentState": "JOB_STATE_RUNNING",
+           "createTime": "2026-01-05T00:00:00Z"}  # fmt: skip
     project.answers = {"v1b3": (200, {"jobs": [job]})}
     found = look("dataflow", settings)
     assert found is not None

@@ -18,7 +18,7 @@ from spotify_mlops.model import seal
 from spotify_mlops.operations.cloud import status
 from spotify_mlops.operations.cloud.check import running
 from spotify_mlops.operations.cloud.check.finding import Context, Finding
-from spotify_mlops.operations.engines import dataflow
+from spotify_mlops.operations.engines import cluster, dataflow
 from spotify_mlops.presentation.es import cloud_check as words
 
 
@@ -38,12 +38,16 @@ def look(name: str, settings: Params) -> Finding:
     return found
 
 
+def job_name(settings: Params) -> str:
+    return dataflow.job_name(cluster.stream_name(settings))
+
+
 @pytest.mark.parametrize(
     ("states", "expected"),
     [
         ([], ("off", "none")),
-        (["RUNNING"], ("good", "dataflow")),
-        (["DRAINING"], ("bad", "dataflow")),
+        (["RUNNING"], ("good", "runs")),
+        (["DRAINING"], ("bad", "runs")),
     ],
 )
 def test_a_job_is_told_with_its_state(
@@ -51,10 +55,11 @@ def test_a_job_is_told_with_its_state(
 ) -> None:
     settings = project.params()
     jobs = [
-        {"id": "1", "name": dataflow.stream_name(settings), "currentState": f"JOB_STATE_{state}"}
+        {"id": "1", "name": job_name(settings), "currentState": f"JOB_STATE_{state}",
+         "createTime": "2026-01-05T00:00:00Z"}
         for state in states
-    ]
-    project.answers = {"v1b3": (200, {"jobs": jobs})}
+    ]  # fmt: skip
+    project.answers = {"/metrics$": (200, {"metrics": []}), "v1b3": (200, {"jobs": jobs})}
     found = look("job", settings)
     assert (found.state, found.reason) == expected
     assert all(state in words.found(found) for state in states)

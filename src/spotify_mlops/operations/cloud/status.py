@@ -19,7 +19,7 @@ from ...io.storage.objects import has_generations
 from ...model.endpoint import Endpoint
 from ...model.promotions import PromotionHistory
 from .. import lag
-from ..engines import dataflow
+from ..engines import cluster
 from .check import places
 from .check.finding import Check, Context, Finding
 from .check.running import PATIENCE, run
@@ -30,18 +30,18 @@ _RECENT = 3600
 
 
 def job(context: Context) -> Finding:
-    """Tell of the streaming job: Dataflow's, or that of this machine."""
+    """Tell of the streaming job: an engine's, or that of this machine."""
     params = context.params
-    if params.engine.runner != "dataflow":
+    if params.engine.runner == "prism":
         found = lag.measure(params)
         facts: dict[str, Any] = {"runner": params.engine.runner, "seconds": found.age_seconds}
         return Finding("job", "good" if found.source == "job" else "off", found.source, facts)
-    name = dataflow.stream_name(params)
-    running = dataflow.status(params, name)
+    running = cluster.running(params)
     if running is None:
+        name = cluster.of(params).job_name(cluster.stream_name(params))
         return Finding("job", "off", "none", {"name": name})
-    facts = {"name": name, "id": running.id, "state": running.state}
-    return Finding("job", "good" if running.state == "RUNNING" else "bad", "dataflow", facts)
+    facts = dict(vars(running))
+    return Finding("job", "good" if running.state == "RUNNING" else "bad", "runs", facts)
 
 
 def endpoint(context: Context) -> Finding:

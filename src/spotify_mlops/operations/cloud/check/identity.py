@@ -13,9 +13,9 @@ from ....io.storage.objects import has_generations
 from .finding import Context, Finding
 
 APIS = (
-    *("aiplatform", "artifactregistry", "bigquery", "bigquerystorage", "cloudresourcemanager"),
-    *("compute", "dataflow", "iam", "logging", "monitoring", "secretmanager", "serviceusage"),
-    "storage",
+    *("aiplatform", "artifactregistry", "bigquery", "bigquerystorage", "billingbudgets"),
+    *("cloudbilling", "cloudresourcemanager", "cloudscheduler", "compute", "dataflow", "iam"),
+    *("logging", "monitoring", "run", "secretmanager", "serviceusage", "storage"),
 )
 KAFKA_API = "managedkafka"
 PERMISSIONS = (

@@ -106,11 +106,12 @@ def dataflow(context: Context) -> Finding | None:
     """Look whether Dataflow answers, and has a job of the profile's name."""
     if context.params.engine.runner != "dataflow":
         return None
+    from ...engines import cluster
     from ...engines import dataflow as engine
 
-    name = engine.stream_name(context.params)
+    name = engine.job_name(cluster.stream_name(context.params))
     job = engine.status(context.params, name)
-    if job is None:
+    if job is None or job.is_over:
         return Finding("dataflow", "good", "no_job", {"name": name})
     return Finding("dataflow", "good", "job", {"name": name, "id": job.id, "state": job.state})
 
