@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...config.params import Params
-from ...config.spanish import MINUS, about, duration, number
+from ...config.spanish import MINUS, NO_VALUE, about, duration, number
 
 if TYPE_CHECKING:  # they bring Beam, which takes seconds
     from ...operations.audit import AuditReport
@@ -237,11 +237,13 @@ def comparison_lines(tables: list[TableComparison]) -> list[str]:
 
 
 def aligned(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lay out a table for a terminal: what looks like a number to the right, the rest left."""
+    """Lay out a table for a terminal: numbers, and dashes for none, to the right, the rest left."""
     lines = [list(titles), *map(list, rows)]
     columns = list(zip(*lines, strict=True))
     widths = [max(map(len, column)) for column in columns]
-    numbers = [all(cell.lstrip(MINUS)[:1].isdigit() for cell in c[1:]) for c in columns]
+    numbers = [
+        all(cell == NO_VALUE or cell.lstrip(MINUS)[:1].isdigit() for cell in c[1:]) for c in columns
+    ]
     return [
         "  ".join(
             cell.rjust(width) if number else cell.ljust(width)
