@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -82,7 +83,6 @@ def test_what_they_call_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     for called in set(re.findall(r"(?:\.ci|infra)/[a-z.]+", scripts)):
         assert (paths.root() / called).is_file()
     for command in set(re.findall(r"-m spotify_mlops ([a-z ]+?)(?= --|$)", scripts, re.MULTILINE)):
-        with pytest.raises(SystemExit) as ended:
+        with suppress(SystemExit):
             main.main([*command.split(), "--help"])
-        assert ended.value.code in (0, None)
-    assert "Error" not in capsys.readouterr().err
+        assert f"Uso: spotify-mlops {command} " in capsys.readouterr().out
