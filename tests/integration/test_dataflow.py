@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -18,12 +19,15 @@ from google.cloud import dataflow_v1beta3 as api
 from chaos import campaign
 from chaos.faults import Fault
 from local_services import services as local_services
+from spotify_mlops.cli import main
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.config.params import Params
 from spotify_mlops.io import retry
 from spotify_mlops.io.local import state
-from spotify_mlops.operations.engines import dataflow, flink
+from spotify_mlops.operations import bounded, compare
+from spotify_mlops.operations.engines import cluster, dataflow, flink
+from spotify_mlops.pipeline import metrics
 
 NOBODY = 65534
 PATIENCE = 120.0
@@ -74,6 +78,22 @@ def endless(pipeline: beam.Pipeline) -> object:
     return pipeline | PeriodicImpulse(fire_interval=1.0) | beam.Map(str)
 
 
+def counting(pipeline: beam.Pipeline) -> object:
+    """Put a graph into a pipeline that works, and counts what it does, until it is ended."""
+    lengths = endless(pipeline) | beam.Map(len)
+    return lengths | beam.Map(functools.partial(metrics.count, "events"))
+
+
+@pytest.fixture(scope="module")
+def working(runner: campaign.Campaign) -> dataflow.Job:
+    """The streaming job, as far as its name goes."""
+    settings = params.load("local", **campaign.DATAFLOW)
+    name = dataflow.job_name(cluster.stream_name(settings))
+    found = _running(settings, dataflow.submit(settings, name, counting))
+    assert found is not None
+    return found
+
+
 @pytest.mark.timeout(900)
 def test_it_leaves_what_prism_leaves_whatever_is_killed(runner: campaign.Campaign) -> None:
     faults = [
@@ -91,35 +111,45 @@ def test_it_leaves_what_prism_leaves_whatever_is_killed(runner: campaign.Campaig
     assert last == "JOB_STATE_DRAINED" and set(others) <= {"JOB_STATE_CANCELLED"}
 
 
-def test_a_name_runs_once(settings: Params) -> None:
-    job = dataflow.submit(settings, "once", endless)
-    with pytest.raises(ServiceError, match="ya hay una tarea «once» en marcha"):
-        dataflow.submit(settings, "once", endless)
-    running = retry.until(
-        lambda: dataflow.now(settings, job), lambda j: j.state == "RUNNING", PATIENCE
-    )
-    assert dataflow.status(settings, "once") == running
-    assert dataflow.finish(settings, job).state == "DRAINED"
-    assert not (state.folder("dataflow") / job.id).exists()  # nothing to begin again from
-    assert dataflow.status(settings, "once") is None
-    with pytest.raises(exceptions.BadRequest, match="ya ha acabado"):
-        jobs(settings).update_job(
-            of(settings, job_id=job.id, job={"requested_state": api.JobState.JOB_STATE_DRAINED})
-        )
+def test_a_name_runs_once(settings: Params, working: dataflow.Job) -> None:
+    with pytest.raises(ServiceError, match=f"ya hay una tarea «{working.name}» en marcha"):
+        dataflow.submit(settings, working.name, endless)
+    assert dataflow.status(settings, working.name) == working
 
 
-def test_what_a_job_says_of_itself_is_kept_and_it_may_be_cancelled_at_once(
-    settings: Params,
-) -> None:
-    job = dataflow.submit(settings, "described", endless)
-    assert dataflow.cancel(settings, job).state == "CANCELLED"
-    found = jobs(settings).get_job(of(settings, job_id=job.id))
+def test_what_a_job_says_of_itself_is_kept(settings: Params, working: dataflow.Job) -> None:
+    found = jobs(settings).get_job(of(settings, job_id=working.id))
     (pool,) = found.environment.worker_pools
     assert pool.autoscaling_settings.max_num_workers == 2
     assert pool.machine_type == settings.dataflow.machine
     assert pool.ip_configuration.name == "WORKER_IP_PRIVATE"
     assert dict(found.labels) == {"made-by": "spotify-mlops", "profile": "local"}
     assert {"use_runner_v2", "enable_streaming_engine"} <= set(found.environment.experiments)
+
+
+def test_what_it_counts_is_told_wherever_one_asks(
+    settings: Params, working: dataflow.Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    retry.until(
+        lambda: dataflow.counters(settings, working),
+        lambda found: found.get("events", 0) > 0,
+        PATIENCE,
+    )
+    capsys.readouterr()
+    main.main(["status", "--json", *(f"--set={key}={v}" for key, v in campaign.DATAFLOW.items())])
+    told = json.loads(capsys.readouterr().out)["job"]
+    assert (told["engine"], told["name"], told["state"]) == ("Dataflow", working.name, "RUNNING")
+    assert told["counters"].keys() == {"events"} and told["counters"]["events"] > 0
+
+
+def test_a_drained_job_leaves_nothing(settings: Params, working: dataflow.Job) -> None:
+    assert dataflow.finish(settings, working).state == "DRAINED"
+    assert not (state.folder("dataflow") / working.id).exists()  # nothing to begin again from
+    assert dataflow.status(settings, working.name) is None and cluster.running(settings) is None
+    with pytest.raises(exceptions.BadRequest, match="ya ha acabado"):
+        jobs(settings).update_job(
+            of(settings, job_id=working.id, job={"requested_state": api.JobState.JOB_STATE_DRAINED})
+        )
 
 
 def test_a_graph_that_fails_tells_why(settings: Params) -> None:
@@ -132,10 +162,25 @@ def test_a_graph_that_fails_tells_why(settings: Params) -> None:
     dataflow.cancel(settings, job)
 
 
+def test_a_replay_there_leaves_what_prism_left(runner: campaign.Campaign) -> None:
+    first = runner.log.fresh("undisturbed")
+    other = first.replace(
+        dataset=f"{first.bigquery.dataset}_replayed", **campaign.DATAFLOW, service_timeout="60s"
+    )
+    name = dataflow.job_name(f"bounded-{other.kafka.topic}-{other.bigquery.dataset}")
+    left = dataflow.submit(other, name, endless)  # as by a run that was killed
+    bounded.run(other, replay=True, runner="dataflow")
+    found = compare.compare(first, other)
+    assert all(table.live.rows for table in found)
+    assert [table.name for table in found if not table.equal] == []
+    assert sorted(states(other, name)) == ["CANCELLED", "DONE"]
+    assert dataflow.now(other, left).state == "CANCELLED"  # type: ignore[union-attr]
+
+
 def test_what_it_does_not_do_it_names(settings: Params) -> None:
-    metrics = dataflow.client(settings, api.MetricsV1Beta3Client)
-    with pytest.raises(exceptions.MethodNotImplemented, match="/metrics» no está en el Dataflow"):
-        metrics.get_job_metrics(of(settings, job_id="x"))
+    snapshots = dataflow.client(settings, api.SnapshotsV1Beta3Client)
+    with pytest.raises(exceptions.MethodNotImplemented, match="/snapshots» no está en el Dataflow"):
+        snapshots.list_snapshots(of(settings, job_id="x"))
     with pytest.raises(exceptions.MethodNotImplemented, match="replace_job_id"):
         jobs(settings).create_job(of(settings, job={"name": "x", "replace_job_id": "y"}))
     with pytest.raises(exceptions.BadRequest, match="no dice dónde está su grafo"):

@@ -13,7 +13,7 @@ import pulumi
 from pulumi_gcp import logging, monitoring
 
 from spotify_mlops.config.params import Params
-from spotify_mlops.operations.engines.dataflow import stream_name
+from spotify_mlops.operations.engines import cluster, dataflow
 from spotify_mlops.pipeline import metrics
 from spotify_mlops.presentation.dashboard.panels import panels
 
@@ -156,7 +156,7 @@ def _of_audits(place: Place, measured: _Told) -> monitoring.AlertPolicyCondition
 
 
 def _silent(params: Params) -> monitoring.AlertPolicyConditionArgs:
-    job = stream_name(params)
+    job = dataflow.job_name(cluster.stream_name(params))
     return monitoring.AlertPolicyConditionArgs(
         display_name="stream_silent",
         condition_absent=monitoring.AlertPolicyConditionConditionAbsentArgs(
@@ -179,7 +179,7 @@ def _dead_letters(params: Params) -> monitoring.AlertPolicyConditionArgs:
     assert {"dead_letters", "records_read"} <= set(metrics.NAMES)
 
     def counted(name: str) -> str:
-        job = f'job_name="{stream_name(params)}",metric_name="{name}"'
+        job = f'job_name="{dataflow.job_name(cluster.stream_name(params))}",metric_name="{name}"'
         series = f"dataflow_googleapis_com:job_user_counter{{{job}}}"
         return f"sum(delta({series}[{int(_SILENCE.total_seconds() // 60)}m]))"
 

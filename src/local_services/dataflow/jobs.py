@@ -48,6 +48,8 @@ class Jobs:
             ),
         }
         """What may be asked of a job that works: what it is in until then, and how it is done."""
+        self._ending: set[tuple[str, int]] = set()
+        """What is under way: of which job, and as what it ends."""
         self._under_way: set[asyncio.Task[None]] = set()
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._creating = asyncio.Lock()
@@ -59,7 +61,7 @@ class Jobs:
             if state == _State.JOB_STATE_PENDING:
                 self._fail(row, "El Dataflow local se detuvo antes de enviar la tarea a Flink.")
             elif state not in _ENDED and asked in self._endings:
-                self._begin(self._end(row.name, self._endings[asked][1]))
+                self._end(row.name, asked)
 
     async def stop(self) -> None:
         """Wait for what is under way; jobs go on in the cluster."""
@@ -111,10 +113,9 @@ class Jobs:
             )
         if job.current_state in _ENDED:
             raise ApiError.precondition(f"La tarea {job.id} ya ha acabado.")
-        until_then, end = self._endings[asked]
         job.requested_state = asked
-        self._become(row, until_then)
-        self._begin(self._end(row.name, end))
+        self._become(row, self._endings[asked][0])
+        self._end(row.name, asked)
         return job  # type: ignore[no-any-return]
 
     async def messages(self, request: Any) -> Message:
@@ -129,6 +130,22 @@ class Jobs:
             message.time.CopyFrom(when)
             message.message_text = text
             message.message_importance = api.JobMessageImportance.JOB_MESSAGE_ERROR
+        return answer  # type: ignore[no-any-return]
+
+    async def metrics(self, request: Any) -> Message:
+        """Answer GetJobMetrics: what the steps count, as Flink adds it up."""
+        row = self._row(request)
+        answer = api.JobMetrics.pb()()
+        protobuf.stamp(answer.metric_time)
+        if row.message.current_state not in _ENDED:
+            counted = await asyncio.to_thread(running.counters, row.name)
+            for (namespace, name), number in counted.items():
+                metric = answer.metrics.add()
+                metric.name.origin, metric.name.name = "user", name
+                metric.name.context["namespace"] = namespace
+                metric.name.context["tentative"] = "true"
+                metric.kind, metric.cumulative = "Sum", True
+                metric.scalar.number_value = number
         return answer  # type: ignore[no-any-return]
 
     def _made(self, request: Any, graph: str) -> Message:
@@ -159,7 +176,15 @@ class Jobs:
             if row.message.current_state == _State.JOB_STATE_PENDING:  # nobody ends it already
                 self._become(row, _State.JOB_STATE_RUNNING)
 
-    async def _end(self, name: str, end: Callable[[str], None]) -> None:
+    def _end(self, name: str, wanted: int) -> None:
+        """Begin to end a job as ``wanted``, unless that is under way."""
+        key = (name, wanted)
+        if key not in self._ending:
+            self._ending.add(key)
+            task = self._begin(self._ended(name, self._endings[wanted][1]))
+            task.add_done_callback(lambda task: self._ending.remove(key))
+
+    async def _ended(self, name: str, end: Callable[[str], None]) -> None:
         if name in self._sending:
             await asyncio.wait([self._sending[name]])
         try:
@@ -171,9 +196,15 @@ class Jobs:
 
     async def _now(self, row: Row) -> Row:
         """Return a job as it is, in the state that the cluster says."""
-        if row.message.current_state in _ENDED or row.name in self._sending:
+        under_way = {*self._sending, *(name for name, _ in self._ending)}
+        if row.message.current_state in _ENDED or row.name in under_way:
             return row
         found = await asyncio.to_thread(running.state, row.name)
+        works = found == "RUNNING" and row.message.current_state == _State.JOB_STATE_RUNNING
+        if works and await asyncio.to_thread(running.is_exhausted, row.name):
+            # Flink keeps up what makes checkpoints.
+            self._end(row.name, _State.JOB_STATE_DRAINED)
+            return row
         row = self._store.get(_KIND, row.name, _Job)  # its end may have been asked for meanwhile
         if row.message.current_state in _ENDED:
             return row

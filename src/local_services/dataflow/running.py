@@ -93,6 +93,26 @@ def state(job: str) -> str | None:
     return None if found is None else str(found["state"])
 
 
+def is_exhausted(job: str) -> bool:
+    """Tell whether a job that runs has all it will ever have to do in its last steps.
+
+    Raises:
+        ServiceError: Flink does not answer.
+    """
+    found = _found(job)
+    return found is not None and flink.is_exhausted(_ask, found["jid"])
+
+
+def counters(job: str) -> dict[tuple[str, str], int]:
+    """Return what the steps of a job have counted, by namespace and name.
+
+    Raises:
+        ServiceError: Flink does not answer.
+    """
+    found = _found(job)
+    return {} if found is None else flink.counters(_ask, found["jid"])
+
+
 def failures(job: str) -> list[tuple[timestamp_pb2.Timestamp, str]]:
     """Return why a job failed each time, and when; nothing where Flink does not know it."""
     try:
@@ -170,7 +190,7 @@ def _told(messages: Any) -> str:
     return one_line(texts[-1], 300) if texts else "no dice por qué"
 
 
-def _ask(path: str, method: str = "GET", body: object = None) -> dict[str, Any]:
+def _ask(path: str, method: str = "GET", body: object = None) -> Any:
     return flink.ask(_address(JOB_MANAGER, "rest"), path, method, body, context=tls.context())
 
 

@@ -50,4 +50,5 @@ class Server:
             call("GET", _JOB, api.GetJobRequest.pb(), jobs.get),
             call("PUT", _JOB, api.UpdateJobRequest.pb(), jobs.update, "job"),
             call("GET", f"{_JOB}/messages", api.ListJobMessagesRequest.pb(), jobs.messages),
+            call("GET", f"{_JOB}/metrics", api.GetJobMetricsRequest.pb(), jobs.metrics),
         ]

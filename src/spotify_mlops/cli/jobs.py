@@ -12,7 +12,7 @@ from ..config import params as parameters
 from ..config.params import Params
 from ..config.spanish import number
 from . import usage
-from .options import answer, json_option, require, say, with_params, with_params_file
+from .options import answer, engine_job, json_option, require, say, with_params, with_params_file
 
 
 @click.command(cls=usage.Command)
@@ -81,7 +81,8 @@ def audit(wait: float, skew: bool, params: Params, as_json: bool) -> None:
     warehouse.ensure_dataset(params)
     report = auditing.audit(params, wait=wait)
     auditing.record(params, report)
-    answer(as_json, report.to_dict(), audit_lines(report))
+    job, told = (None, []) if report.holds else engine_job(params)
+    answer(as_json, report.to_dict() | {"job": job}, [*audit_lines(report), *told])
     if not report.holds:
         sys.exit(1)
 

@@ -15,6 +15,7 @@ from ..io import logs
 from . import jobs, servers, services, usage
 from .archive import archive
 from .bench import bench
+from .cloud import cloud
 from .dead_letters import dead_letters
 from .ingest import ingest
 from .models import evaluate, release, seal, train
@@ -79,6 +80,7 @@ for _command in (
     evaluate,
     release,
     monitor,
+    cloud,
     servers.dashboard,
     servers.serve_endpoint,
     services.token,

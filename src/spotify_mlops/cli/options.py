@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..config import params as parameters
+from ..config.errors import ServiceError
 from ..config.overrides import overrides
 from ..config.params import Params
 from ..config.references import LOCAL
@@ -56,6 +57,18 @@ def require(params: Params, *services: Service) -> None:
     from ..io import answering
 
     answering.require(params, *services)
+
+
+def engine_job(params: Params) -> tuple[dict[str, Any] | None, list[str]]:
+    """Return the streaming job that an engine runs, for programs and for people; none on Prism."""
+    from ..operations.engines import cluster
+    from ..presentation.es.operations import job_line
+
+    try:
+        found = cluster.running(params)
+    except ServiceError as error:
+        return None, [f"Tarea: no se sabe. {error}"]
+    return (None, []) if found is None else (found.to_dict(), [f"Tarea en {job_line(found)}"])
 
 
 def engine_parts(params: Params, engine: str | None = None) -> dict[str, Any]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--runner",
-    type=click.Choice(["fnapi", "prism", "flink"]),
+    type=click.Choice(["fnapi", "prism", "flink", "dataflow"]),
     default="fnapi",
     show_default=True,
     help="Quién ejecuta el grafo; las tablas no dependen de ello.",

@@ -13,7 +13,7 @@ from ..config.errors import ServiceError, UserError
 from ..config.params import Params
 from ..config.references import LOCAL
 from . import usage
-from .options import engine_parts, json_option, say, with_params
+from .options import engine_job, engine_parts, json_option, say, with_params
 
 if TYPE_CHECKING:
     from local_services.services import ServiceStatus
@@ -73,9 +73,10 @@ def status(params: Params, as_json: bool, pid_of: str | None) -> None:
     kafka = next(item for item in found if item.name == "kafka")
     reachable = params.kafka.bootstrap != LOCAL or kafka.state == "running"
     lag, told = _lag(params) if reachable else (None, [])
+    job, told_of_job = engine_job(params)
     if as_json:
         processes = [vars(item) for item in found]
-        click.echo(json.dumps({"processes": processes, "lag": lag}, default=str))
+        click.echo(json.dumps({"processes": processes, "lag": lag, "job": job}, default=str))
     else:
         for item in found:
             word, colour = words[item.state]
@@ -89,7 +90,7 @@ def status(params: Params, as_json: bool, pid_of: str | None) -> None:
                 click.echo(
                     "".join(f"    {line}\n" for line in item.log_tail.splitlines()), nl=False
                 )
-        for line in told:
+        for line in (*told, *told_of_job):
             click.echo(line)
     if any(item.state in services.FAULTS for item in found):
         sys.exit(1)

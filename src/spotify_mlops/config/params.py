@@ -28,7 +28,6 @@ from .sections import (
     Mongo,
     Monitor,
     Platform,
-    Price,
     Promotion,
     Section,
     Simulator,
@@ -65,7 +64,6 @@ class Params(Section):
     model: Model = Model()
     gate: Gate = Gate()
     cost: Cost = Cost()
-    price: Price = Price()
     monitor: Monitor = Monitor()
     promotion: Promotion = Promotion()
 

@@ -39,7 +39,7 @@ def resolve(params: Params, name: str) -> str:
     """
     reference = str(params.value(name))
     if reference.startswith(references.SECRET_MANAGER):
-        resource = _resource(reference, params.cloud.project)
+        resource = resource_name(reference, params.cloud.project)
         turn = int(time.monotonic() // _REMEMBERED_SECONDS)
         patience = params.stream.service_timeout.total_seconds()
         return _access(params.cloud.secret_manager, resource, patience, turn, os.getpid())
@@ -59,7 +59,12 @@ def variables(params: Params, *names: str) -> dict[str, str]:
     return {name: os.environ[name] for name in wanted if name is not None and name in os.environ}
 
 
-def _resource(reference: str, project: str) -> str:
+def resource_name(reference: str, project: str) -> str:
+    """Return Secret Manager's name of the version that a ``secret://`` reference means.
+
+    >>> resource_name("secret://mongo-uri", "p1")
+    'projects/p1/secrets/mongo-uri/versions/latest'
+    """
     parts = reference.removeprefix(references.SECRET_MANAGER).split("/")
     if len(parts) < 3:
         parts = [project, *parts]

@@ -66,6 +66,9 @@ class Cloud(Section):
     """Address of the Vertex AI API; ``default`` is Google's own for the location."""
     secret_manager: WebAddress = "default"
     """Address of Secret Manager's API; ``default`` is Google's own."""
+    google_apis: WebAddress = "default"
+    """Address of the APIs that only ``cloud`` asks (Service Usage, Compute Engine, Artifact
+    Registry...); ``default`` is Google's own of each, any other has them by name in its path."""
     serving_image: str = "spotify-mlops-serving:0.1.0"
     """Where Vertex AI finds the image of infra/; the local one runs its command as it is."""
     serving_machine: str = "n2-standard-2"
@@ -388,17 +391,6 @@ class Cost(Section):
     missed_alta: float = Field(default=5, ge=0)
     false_alta: float = Field(default=2, ge=0)
     one_level: float = Field(default=1, ge=0)
-
-
-class Price(Section):
-    """List prices for the estimate of costs (USD, us-central1; check them before relying on it)."""
-
-    needs_section = frozenset({"write_gib", "storage_gib"})
-
-    write_gib: float = Field(default=0.025, ge=0)
-    """Of a GiB through the Storage Write API, beyond the first 2 TiB of a month."""
-    storage_gib: float = Field(default=0.02, ge=0)
-    """Of a GiB of active logical storage for a month, beyond the first 10 GiB."""
 
 
 class Monitor(Section):

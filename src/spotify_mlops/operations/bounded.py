@@ -46,10 +46,12 @@ from ..pipeline.sinks.staging import StageRaw, StageWindows, Staging
 from ..pipeline.source import LogSource
 from ..pipeline.steps import Shape
 from . import dead_letters
-from .engines import flink, prism
+from .engines import cluster, prism
 from .engines.attempt import told
 
-Runner = Literal["fnapi", "prism", "flink"]
+Runner = Literal["fnapi", "prism", "flink", "dataflow"]
+_ELSEWHERE = ("flink", "dataflow")
+"""Those with workers of their own."""
 _DECISIVE_PARAMS = ("project", "archive", "kafka_bootstrap", "topic", "model_name", "horizon")
 """What decides the tables, beside the sections of stores and windows.
 
@@ -227,10 +229,10 @@ def _compute(
     start, ends = _extent(params, from_archive)
     start = replace(start, log=log)
     name = staging.name
-    sources = min(params.engine.sources, len(ends)) if runner == "flink" else 1
+    sources = min(params.engine.sources, len(ends)) if runner in _ELSEWHERE else 1
     shape = Shape.of(params.windows, params.stream.windows_per_element, sources)
     job = Job(name)
-    if runner != "flink":
+    if runner not in _ELSEWHERE:
         job = checkpoint.Tracker(name, start, shape.windowing, shape.shards, raw=0)
     total = sum(ends.values()) - sum(start.offsets.values())
     say(f"Procesando {number(total)} registros")
@@ -255,8 +257,8 @@ def _execute(
     say: Progress,
 ) -> None:
     """Run a graph to its end."""
-    if runner == "flink":
-        flink.run(params, name, build, _is_final, say)
+    if runner in _ELSEWHERE:
+        cluster.run(params, runner, name, build, _is_final, say)
         return
     if runner == "prism":
         pipeline = beam.Pipeline(prism.runner(), prism.options())

@@ -44,6 +44,9 @@ STABLE = {
     ("dead-letters", "show"): {"--params", "--json"},
     ("dead-letters", "replay"): {"--reason", "--dry-run", "--params", "--json"},
     ("serve",): {"--params"},
+    ("cloud", "cost"): {"--rate", "--freshness", "--months", "--figure", "--params", "--json"},
+    ("cloud", "check"): {"--timeout", "--params", "--json"},
+    ("cloud", "status"): {"--timeout", "--params", "--json"},
     ("bench",): {"--params", "--json"},
     ("run",): {"--params"},
 }

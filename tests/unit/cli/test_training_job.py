@@ -123,7 +123,7 @@ def test_the_job_leaves_the_model_that_the_notebook_would(tmp_path: Path) -> Non
          "Error: «--set»: parámetro desconocido «horizont» (¿«horizon»?)."),
         (("--params", "nowhere"), {"AIP_MODEL_DIR": "m"}, 2,
          "Error: No existe el archivo de parámetros nowhere. En params/ hay: charts, "
-         "charts_daily, flink, local, webapi."),
+         "charts_daily, flink, gcp, local, webapi."),
         ((), {"AIP_MODEL_DIR": "m", "AIP_TRAINING_DATA_URI": "nowhere"}, 3,
          "Error: No hay archivos Parquet en nowhere/features: los datos de entrenamiento son una "
          "carpeta con features/*.parquet y labels/*.parquet."),

@@ -53,7 +53,9 @@ def test_these_are_refused(bootstrap: str, protocol: str, mechanism: str, said: 
         params.load("local", **brokers(bootstrap, protocol, mechanism))
 
 
-@pytest.mark.parametrize("name", ["bigquery_rest", "vertex", "secret_manager", "flink_rest"])
+@pytest.mark.parametrize(
+    "name", ["bigquery_rest", "vertex", "secret_manager", "google_apis", "flink_rest"]
+)
 def test_a_service_elsewhere_is_not_asked_in_plain_text(name: str) -> None:
     for good in ("default", "https://api.example.org", "http://127.0.0.1:9050"):
         params.load("local", **{name: good})

@@ -41,7 +41,7 @@ def test_what_decides_the_tables_changes_it(settings: Params, changed: dict[str,
 @pytest.mark.parametrize(
     "changed",
     [
-        {"price_write_gib": 1},
+        {"events_per_second": 1},
         {"gate_min_accuracy": 0.9},
         {"cost_missed_alta": 9},
         {"model_seed": 8},

@@ -51,6 +51,16 @@ def test_the_options_of_a_job() -> None:
     assert found.view_as(SetupOptions).sdk_location == "container"
 
 
+@pytest.mark.parametrize("change", [{}, {"archive": "gs://own", "bigquery_rest": "default"}])
+def test_what_its_workers_cannot_reach_is_refused_before(change: dict[str, Any]) -> None:
+    settings = params.load("flink", **REAL | change)
+    left = {"archive", "kafka_bootstrap", "bigquery_rest", "bigquery_grpc", "mongo_uri"} - {*change}
+    with pytest.raises(ParamsError, match="no llegan a esta máquina") as refused:
+        dataflow.submit(settings, "spotify", lambda pipeline: None)
+    assert all(name in str(refused.value) for name in left)
+    assert not any(name in str(refused.value) for name in change)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -83,23 +93,9 @@ TOPICS = st.from_regex(r"[a-zA-Z0-9._-]{1,80}", fullmatch=True)
 
 @given(TOPICS, TOPICS)
 def test_a_name_is_what_dataflow_allows_and_one_topics_alone(one: str, other: str) -> None:
-    settings = params.load("flink")
-
-    def name(topic: str) -> str:
-        kafka = settings.kafka.model_copy(update={"topic": topic})
-        return dataflow.stream_name(settings.model_copy(update={"kafka": kafka}))
-
-    assert re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", name(one))
-    assert one == other or name(one) != name(other)
-
-
-def test_a_job_left_on_any_engine_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever engine goes on: two jobs would write the same tables."""
-    left = []
-    for engine in (flink, dataflow):
-        monkeypatch.setattr(engine, "end_unwatched", lambda *given, e=engine: left.append(e))
-    cluster.end_unwatched(params.load("local"), left.append)
-    assert left == [flink, dataflow]
+    first, second = (dataflow.job_name(f"stream-{topic}-spotify") for topic in (one, other))
+    assert re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", first)
+    assert one == other or first != second
 
 
 def test_what_was_taken_down_has_nothing_left(
@@ -107,5 +103,5 @@ def test_what_was_taken_down_has_nothing_left(
 ) -> None:
     monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path))
     told: list[str] = []
-    cluster.end_unwatched(params.load("local"), told.append)
+    cluster.end_unwatched(params.load("local"), "x", told.append)
     assert told == []

@@ -14,7 +14,7 @@ from declared import BILLING_ACCOUNT, LEAVES_BY, PROJECT_NUMBER, Declared, decla
 from spotify_mlops.cli.main import app
 from spotify_mlops.config import carried, params, paths
 from spotify_mlops.config.params import Params
-from spotify_mlops.operations.engines.dataflow import stream_name
+from spotify_mlops.operations.engines import cluster, dataflow
 from spotify_mlops.presentation.dashboard import grafana
 from spotify_mlops.presentation.dashboard.panels import panels
 
@@ -93,7 +93,7 @@ def test_an_alert_looks_at_what_there_is(resources: list[Declared], profile: Par
         text = json.dumps(policy.inputs["conditions"]).replace('\\"', '"')
         looked_at |= set(re.findall(r"logging\.googleapis\.com/user/([^\"]+)\"", text))
         for job in re.findall(r'labels\.job_name="([^"]+)"|[{,]job_name="([^"]+)"', text):
-            assert stream_name(profile) in job
+            assert dataflow.job_name(cluster.stream_name(profile)) in job
         for name in re.findall(r'endpoint_id="([^"]+)"', text):
             assert name == endpoint.inputs["name"]
     assert looked_at == metrics

@@ -27,7 +27,7 @@ from spotify_mlops.io.archive.location import archive_root
 from spotify_mlops.io.bigquery import warehouse
 from spotify_mlops.io.kafka import admin, topics
 from spotify_mlops.model.endpoint import Endpoint
-from spotify_mlops.operations.engines import dataflow
+from spotify_mlops.operations.engines import cluster, dataflow
 from spotify_mlops.operations.monitor import retraining
 
 ROOT = Path(paths.root())
@@ -116,7 +116,7 @@ def test_the_topics_are_those_that_the_code_would_make(
 def test_the_streaming_job_finds_its_bucket_network_account_and_labels(
     resources: list[Declared], profile: Params
 ) -> None:
-    options = dataflow.options(profile, dataflow.stream_name(profile))
+    options = dataflow.options(profile, dataflow.job_name(cluster.stream_name(profile)))
     cloud, workers = options.view_as(GoogleCloudOptions), options.view_as(WorkerOptions)
     (bucket,) = inputs(resources, "storage.Bucket", "name")
     for uri in (cloud.temp_location, cloud.staging_location, archive_root(profile)):
@@ -156,7 +156,7 @@ def test_the_secrets_are_those_that_the_params_refer_to(
     resources: list[Declared], profile: Params
 ) -> None:
     referred = {
-        secrets._resource(value, profile.cloud.project).rpartition("/versions/")[0]
+        secrets.resource_name(value, profile.cloud.project).rpartition("/versions/")[0]
         for value in profile.flat().values()
         if isinstance(value, str) and value.startswith("secret://")
     }

@@ -32,6 +32,14 @@ _TYPES: dict[pl.DataType | type[pl.DataType], str] = {
     UTC_MICROSECONDS: "TIMESTAMP",
 }
 
+_BYTES = {"INT64": 8, "FLOAT64": 8, "BOOL": 1, "DATE": 8, "TIMESTAMP": 8}
+"""That BigQuery counts for a value of a type: https://cloud.google.com/bigquery/docs/reference/
+standard-sql/data-types#data_type_sizes."""
+_TEXT_BYTES = 2 + 20
+"""Two bytes and the text; twenty is what ids, names and codes take together on average here."""
+_VALUE_BYTES = 300
+"""Of a dead letter's original bytes."""
+
 
 def _fields(*parts: Columns) -> tuple[bigquery.SchemaField, ...]:
     columns = Columns(*parts)
@@ -69,6 +77,12 @@ class Table:
     def clustering(self) -> list[str]:
         """Return the columns by which the rows are kept together."""
         return [field.name for field in self.schema if field.name == "country"]
+
+    @property
+    def row_bytes(self) -> int:
+        """Return the bytes that BigQuery counts for a row, about."""
+        sizes = _BYTES | {"STRING": _TEXT_BYTES, "BYTES": _VALUE_BYTES}
+        return sum(sizes[field.field_type] for field in self.schema)
 
     def view_sql(self, dataset: str) -> str:
         """Return the query of the view: the rows that count, each key once."""

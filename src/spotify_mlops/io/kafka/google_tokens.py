@@ -18,8 +18,8 @@ from datetime import UTC
 from typing import Any
 
 from ...config.errors import ParamsError, ServiceError, one_line
+from .. import google_apis
 
-_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _HEADER = {"typ": "JWT", "alg": "GOOG_OAUTH2_TOKEN"}
 _refreshing = threading.Lock()
 
@@ -63,10 +63,9 @@ def token(config: str = "") -> tuple[str, float]:
 
 
 def _address(credentials: Any) -> str:
-    for name in ("service_account_email", "account"):
-        found = getattr(credentials, name, "")
-        if "@" in (found or ""):
-            return str(found)
+    found = google_apis.account(credentials)
+    if found:
+        return found
     raise ParamsError(
         "Las credenciales de Google no dicen de quién son, y Kafka gestionado lo pide: usa una "
         "cuenta de servicio (GOOGLE_APPLICATION_CREDENTIALS, o «gcloud auth application-default "
@@ -80,7 +79,7 @@ def _credentials(pid: int) -> Any:
     from google.auth.exceptions import DefaultCredentialsError
 
     try:
-        found, _ = google.auth.default(scopes=[_SCOPE])
+        found, _ = google.auth.default(scopes=[google_apis.SCOPE])
     except DefaultCredentialsError as error:
         raise ParamsError(
             "kafka_sasl_mechanism es OAUTHBEARER y no hay credenciales de Google: en la nube, las "

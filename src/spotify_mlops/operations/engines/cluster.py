@@ -1,16 +1,22 @@
-"""What the job asks of an engine with workers of its own, and which engine that is."""
+"""Engines with workers of their own: what is asked of one, and how a job there is followed.
+
+A job has a name, of which one runs at a time, and outlives the process that submitted it.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 import apache_beam as beam
 
 from ...config.errors import ServiceError
 from ...config.params import Params
-from ...config.progress import Progress
+from ...config.progress import Progress, silent
 
 
 class ClusterJob(Protocol):
@@ -23,6 +29,10 @@ class ClusterJob(Protocol):
     @property
     def state(self) -> str:
         """The engine's own word."""
+
+    @property
+    def began(self) -> datetime:
+        """When the engine took it (UTC)."""
 
     @property
     def is_over(self) -> bool:
@@ -47,14 +57,30 @@ class Cluster(Protocol):
     LOOK_SECONDS: float
     """Between two looks at a job that works."""
 
-    def stream_name(self, params: Params) -> str:
-        """Return the name of the params' streaming job."""
+    def is_there(self, params: Params) -> bool:
+        """Tell whether there is one to be asked: a local one has been started."""
 
-    def end_unwatched(self, params: Params, say: Progress) -> None:
-        """End the streaming job that whoever sent it left behind, and wait until it has ended."""
+    def job_name(self, text: str) -> str:
+        """Return the name of a job as the engine allows it, and no other text's."""
 
-    def submit(self, params: Params, name: str, build: Callable[[beam.Pipeline], object]) -> Any:
-        """Submit what ``build`` makes of a pipeline, and return the job (`ClusterJob`)."""
+    def submit(
+        self,
+        params: Params,
+        name: str,
+        build: Callable[[beam.Pipeline], object],
+        *,
+        bounded: bool = False,
+    ) -> Any:
+        """Submit what ``build`` makes of a pipeline, and return the job (`ClusterJob`).
+
+        ``bounded`` is a job that ends by itself.
+        """
+
+    def status(self, params: Params, name: str) -> Any:
+        """Return the newest job of a name; None when the engine knows of none that may run."""
+
+    def counters(self, params: Params, job: Any) -> dict[str, int]:
+        """Return what the steps of a job have counted, by name (`pipeline.metrics`)."""
 
     def now(self, params: Params, job: Any) -> Any:
         """Return a job as it is now; None when the engine knows it no more."""
@@ -84,14 +110,109 @@ def of(params: Params) -> Cluster:
     return _engines()[params.engine.runner]
 
 
-def end_unwatched(params: Params, say: Progress) -> None:
-    """End the streaming job that whoever sent it left behind, on whichever engine.
+def stream_name(params: Params) -> str:
+    """Return what names the params' streaming job, before its engine's `Cluster.job_name`."""
+    return f"stream-{params.kafka.topic}-{params.bigquery.dataset}"
+
+
+@dataclass(frozen=True)
+class RunningJob:
+    """The streaming job, as the engine says that it is."""
+
+    engine: str
+    """Its title."""
+    name: str
+    state: str
+    """The engine's own word."""
+    began: datetime
+    counters: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return asdict(self) | {"began": self.began.isoformat()}
+
+
+def running(params: Params) -> RunningJob | None:
+    """Return the params' streaming job, on whichever engine it runs; None where it runs on none.
 
     Raises:
-        ServiceError: an engine does not answer, so that nobody knows whether there is one.
+        ServiceError: an engine does not answer.
     """
+    for engine, job in _running(params, stream_name(params)):
+        counted = engine.counters(params, job)
+        return RunningJob(engine.TITLE, job.name, job.state, job.began, counted)
+    return None
+
+
+def end_unwatched(params: Params, name: str, say: Progress) -> None:
+    """End the job that whoever sent it left behind, on whichever engine, and wait until it ended.
+
+    Raises:
+        ServiceError: an engine does not answer, so that nobody knows whether there is one; or the
+            job does not end.
+    """
+    for engine, job in _running(params, name):
+        say(f"En {engine.TITLE} sigue una tarea que nadie vigila: se cancela")
+        engine.cancel(params, job)
+
+
+def _running(params: Params, name: str) -> Iterator[tuple[Cluster, Any]]:
     for engine in _engines().values():
-        engine.end_unwatched(params, say)
+        if engine.is_there(params):  # else it was taken down, and its jobs with it
+            job = engine.status(params, engine.job_name(name))
+            if job is not None and not job.is_over:
+                yield engine, job
+
+
+def run(
+    params: Params,
+    runner: str,
+    name: str,
+    build: Callable[[beam.Pipeline], object],
+    is_final: Callable[[str], bool],
+    say: Progress = silent,
+) -> None:
+    """Run a job that ends by itself, and wait for it. It is cancelled when the wait is interrupted.
+
+    One of that name that is left, because nobody could cancel it, is ended before. The engine
+    begins the job again when a process dies, as soon as it has what it needs.
+
+    Args:
+        params: where the engine is.
+        runner: which it is, as parameters name it.
+        name: of the job.
+        build: puts the graph into a pipeline.
+        is_final: whether beginning again would not help, by the text of a failure.
+        say: takes a line of progress in Spanish.
+
+    Raises:
+        RuntimeError: the job failed; the text holds the traceback of the step.
+        ServiceError: the engine is not up, does not take the job or loses it.
+    """
+    engine = _engines()[runner]
+    title = engine.TITLE
+    end_unwatched(params, name, say)
+    job = engine.submit(params, engine.job_name(name), build, bounded=True)
+    reasons: list[str] = []
+    seen = 0
+    try:
+        while not job.is_over:
+            time.sleep(engine.LOOK_SECONDS)
+            found = engine.now(params, job)
+            if found is None:
+                raise ServiceError(f"{title} ya no sabe de la tarea «{name}»: repite la orden.")
+            job, reasons = found, engine.failures(params, found)
+            if len(reasons) > seen and not job.is_over:
+                if is_final(reasons[0]):
+                    raise RuntimeError(reasons[0])
+                say(f"{title} empieza otra vez la tarea; si le falta un proceso, lo arranca «up»")
+            seen = len(reasons)
+    except BaseException:
+        with suppress(ServiceError):
+            engine.cancel(params, job)
+        raise
+    if not job.is_complete:
+        raise RuntimeError(next(iter(reasons), f"{title}: la tarea «{name}» acabó en {job.state}"))
 
 
 def await_end(

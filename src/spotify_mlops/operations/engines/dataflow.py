@@ -1,26 +1,25 @@
-"""The streaming job on Dataflow: submitted by Beam's own runner, watched by Dataflow's API.
-
-A job has a name, of which one runs at a time, and outlives the process that submitted it.
-"""
+"""Jobs on Dataflow: submitted by Beam's own runner, watched by Dataflow's API (`cluster`)."""
 
 from __future__ import annotations
 
 import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from ...config.errors import ServiceError, one_line
+from ...config.errors import ParamsError, ServiceError, one_line
 from ...config.params import Params
-from ...config.progress import Progress
 from ...config.references import LOCAL
 from ...io import addresses
 from ...io.local import state
+from ...pipeline import metrics
 from .cluster import await_end
 
 SERVICE = "dataflow"
@@ -41,6 +40,8 @@ class Job:
     name: str
     state: str
     """Without ``JOB_STATE_``: QUEUED, PENDING, RUNNING, DRAINING, CANCELLING, or of ``ENDED``."""
+    began: datetime
+    """When the API took it (UTC)."""
 
     @property
     def is_over(self) -> bool:
@@ -53,11 +54,16 @@ class Job:
         return self.state == "DONE"
 
 
-def stream_name(params: Params) -> str:
-    """Return the name of the params' streaming job: of what Dataflow allows, and no other's."""
-    whole = f"{params.kafka.topic}-{params.bigquery.dataset}"
-    plain = re.sub(r"[^a-z0-9]+", "-", whole.lower()).strip("-")
-    return f"stream-{plain[:40].rstrip('-')}-{zlib.crc32(whole.encode()):08x}"
+def is_there(params: Params) -> bool:
+    """Tell whether there is an API to be asked: a local one has been started."""
+    record = state.get(SERVICE)
+    return params.dataflow.endpoint != LOCAL or (record is not None and record.pid is not None)
+
+
+def job_name(text: str) -> str:
+    """Return a name of what Dataflow allows, and no other text's."""
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return f"{plain[:50].rstrip('-')}-{zlib.crc32(text.encode()):08x}"
 
 
 def options(params: Params, name: str) -> PipelineOptions:
@@ -105,10 +111,19 @@ def staging_root(params: Params) -> str:
     return str(state.folder(SERVICE).resolve() / "graphs")
 
 
-def submit(params: Params, name: str, build: Callable[[beam.Pipeline], object]) -> Job:
+def submit(
+    params: Params, name: str, build: Callable[[beam.Pipeline], object], *, bounded: bool = False
+) -> Job:
     """Submit what ``build`` makes of a pipeline, and return the job.
 
+    Args:
+        params: where Dataflow is, and what it runs the job with.
+        name: of the job.
+        build: puts the graph into a pipeline.
+        bounded: whether the job ends by itself; Dataflow sees that, and is told nothing.
+
     Raises:
+        ParamsError: the workers would not reach what the params name.
         ServiceError: the API does not answer, does not take the job, or has one of that name.
     """
     from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
@@ -116,6 +131,8 @@ def submit(params: Params, name: str, build: Callable[[beam.Pipeline], object]) 
 
     if params.dataflow.endpoint == LOCAL:  # a job is code and data
         addresses.check_server(_where(params), "ninguna tarea")
+    else:
+        _check_reach(params)
     chosen = options(params, name)
     if params.dataflow.staging == LOCAL:
         for each in ("staging", "temp"):
@@ -131,6 +148,18 @@ def submit(params: Params, name: str, build: Callable[[beam.Pipeline], object]) 
                 "su consola, o espera a que acabe."
             ) from error
         return _job(_get(params, result.job_id()))
+
+
+def _check_reach(params: Params) -> None:
+    """Refuse what workers elsewhere would look for on their own machines."""
+    ends = ("archive", "kafka_bootstrap", "bigquery_rest", "bigquery_grpc", "mongo_uri")
+    here = [name for name in ends if params.value(name) == LOCAL]
+    if here:
+        raise ParamsError(
+            "Los trabajadores de Dataflow no llegan a esta máquina: con dataflow_endpoint "
+            f"{params.dataflow.endpoint}, {', '.join(here)} no puede{'n' if here[1:] else ''} ser "
+            "local."
+        )
 
 
 def now(params: Params, job: Job) -> Job | None:
@@ -182,19 +211,28 @@ def failures(params: Params, job: Job) -> list[str]:
     return [str(message.message_text) for message in ordered]
 
 
-def end_unwatched(params: Params, say: Progress) -> None:
-    """End the streaming job that whoever sent it left behind, and wait until it has ended.
+def counters(params: Params, job: Job) -> dict[str, int]:
+    """Return what the steps of a job have counted, by name; what is not yet certain where Dataflow
+    knows no better.
 
     Raises:
-        ServiceError: the API does not answer, so that nobody knows whether there is one.
+        ServiceError: the API does not answer.
     """
-    record = state.get(SERVICE)
-    if params.dataflow.endpoint == LOCAL and (record is None or record.pid is None):
-        return  # it was taken down, and its cluster with it
-    left = status(params, stream_name(params))
-    if left is not None:
-        say("En Dataflow sigue una tarea que nadie vigila: se cancela")
-        cancel(params, left)
+    from google.cloud import dataflow_v1beta3 as api
+
+    request = api.GetJobMetricsRequest(
+        project_id=params.cloud.project, location=params.cloud.location, job_id=job.id
+    )
+    with _reached(params):
+        found = client(params, api.MetricsV1Beta3Client).get_job_metrics(request).metrics
+    certain: Counter[str] = Counter()
+    tentative: Counter[str] = Counter()
+    for metric in found:
+        name = metric.name
+        if name.origin == "user" and name.context.get("namespace") == metrics.NAMESPACE:
+            which = tentative if "tentative" in name.context else certain
+            which[name.name] += int(metric.scalar)
+    return {**tentative, **certain}
 
 
 def cancel(params: Params, job: Job, timeout: float = 600.0) -> Job:
@@ -267,7 +305,8 @@ def _get(params: Params, job: str) -> Any:
 
 
 def _job(found: Any) -> Job:
-    return Job(found.id, found.name, found.current_state.name.removeprefix(_PREFIX))
+    began = found.create_time.replace(tzinfo=UTC)
+    return Job(found.id, found.name, found.current_state.name.removeprefix(_PREFIX), began)
 
 
 @contextmanager

@@ -1,15 +1,16 @@
-"""The streaming job on Apache Flink: submitted to Beam's job server, watched by Flink's REST.
+"""Jobs on Apache Flink: submitted to Beam's job server, watched by Flink's REST (`cluster`).
 
-A job has a name, of which one runs at a time, and outlives the process that submitted it. What
-Flink keeps of it goes with its JobManager: then it is submitted again, and the log says from where.
+What Flink keeps of one goes with its JobManager: then it is submitted again, and the log says from
+where.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -19,12 +20,12 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from ...config.errors import ServiceError, one_line
 from ...config.params import Params
-from ...config.progress import Progress, silent
 from ...config.references import LOCAL
 from ...io import addresses
 from ...io import flink as rest
 from ...io.flink import BUNDLES, CHECKPOINTS, ENDED, JOB_MANAGER, JOB_SERVER, WORKERS
 from ...io.local import state, tls
+from ...pipeline import metrics
 from .cluster import await_end
 
 TITLE = "Flink"
@@ -42,8 +43,8 @@ class Job:
     name: str
     state: str
     """Flink's: CREATED, RUNNING, RESTARTING, FAILING, CANCELLING, or one of ``ENDED``."""
-    started: int
-    """Milliseconds since 1970."""
+    began: datetime
+    """When the JobManager took it (UTC)."""
 
     @property
     def is_over(self) -> bool:
@@ -54,6 +55,17 @@ class Job:
     def is_complete(self) -> bool:
         """Tell whether it ended with its log."""
         return self.state == "FINISHED"
+
+
+def is_there(params: Params) -> bool:
+    """Tell whether there is a JobManager to be asked: a local one has been started."""
+    record = state.get(JOB_MANAGER)
+    return params.engine.flink_rest != LOCAL or (record is not None and record.pid is not None)
+
+
+def job_name(text: str) -> str:
+    """Return the text: any is a name."""
+    return text
 
 
 def options(params: Params, name: str, *, bounded: bool = False) -> PipelineOptions:
@@ -125,51 +137,6 @@ def _told(result: PipelineResult) -> str:
     return "no dice por qué"
 
 
-def run(
-    params: Params,
-    name: str,
-    build: Callable[[beam.Pipeline], object],
-    is_final: Callable[[str], bool],
-    say: Progress = silent,
-) -> None:
-    """Run a job that ends by itself, and wait for it. It is cancelled when the wait is interrupted.
-
-    Flink begins it again when a process dies, as soon as it has what it needs.
-
-    Args:
-        params: where the cluster is.
-        name: of the job.
-        build: puts the graph into a pipeline.
-        is_final: whether beginning again would not help, by the text of a failure.
-        say: takes a line of progress in Spanish.
-
-    Raises:
-        RuntimeError: the job failed; the text holds the traceback of the step.
-        ServiceError: the cluster is not up, does not take the job or loses it.
-    """
-    job = submit(params, name, build, bounded=True)
-    reasons: list[str] = []
-    seen = 0
-    try:
-        while not job.is_over:
-            time.sleep(LOOK_SECONDS)
-            found = now(params, job)
-            if found is None:
-                raise ServiceError(f"Flink ya no sabe de la tarea «{name}»: repite la orden.")
-            job, reasons = found, failures(params, found)
-            if len(reasons) > seen and not job.is_over:
-                if is_final(reasons[0]):
-                    raise RuntimeError(reasons[0])
-                say("Flink empieza otra vez la tarea; si le falta un proceso, lo arranca «up»")
-            seen = len(reasons)
-    except BaseException:
-        with suppress(ServiceError):
-            cancel(params, job)
-        raise
-    if not job.is_complete:
-        raise RuntimeError(next(iter(reasons), f"Flink: la tarea «{name}» acabó en {job.state}"))
-
-
 def jobs(params: Params) -> list[Job]:
     """Return what the JobManager knows of, the newest first.
 
@@ -177,10 +144,14 @@ def jobs(params: Params) -> list[Job]:
         ServiceError: it does not answer.
     """
     found = [
-        Job(job["jid"], job["name"], job["state"], job["start-time"])
+        Job(job["jid"], job["name"], job["state"], _moment(job["start-time"]))
         for job in ask(params, "/jobs/overview")["jobs"]
     ]
-    return sorted(found, key=lambda job: job.started, reverse=True)
+    return sorted(found, key=lambda job: job.began, reverse=True)
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def now(params: Params, job: Job) -> Job | None:
@@ -197,24 +168,14 @@ def status(params: Params, name: str) -> Job | None:
     return next((job for job in jobs(params) if job.name == name), None)
 
 
-def stream_name(params: Params) -> str:
-    """Return the name of the params' streaming job on the cluster."""
-    return f"stream-{params.kafka.topic}-{params.bigquery.dataset}"
-
-
-def end_unwatched(params: Params, say: Progress) -> None:
-    """End the streaming job that whoever sent it left behind, and wait until it has ended.
+def counters(params: Params, job: Job) -> dict[str, int]:
+    """Return what the steps of a job have counted since Flink last began them, by name.
 
     Raises:
-        ServiceError: the JobManager does not answer, so that nobody knows whether there is one.
+        ServiceError: the JobManager does not answer.
     """
-    record = state.get(JOB_MANAGER)
-    if params.engine.flink_rest == LOCAL and (record is None or record.pid is None):
-        return  # its cluster was taken down, and the job with it
-    left = status(params, stream_name(params))
-    if left is not None and not left.is_over:
-        say("En Flink sigue una tarea que nadie vigila: se cancela")
-        cancel(params, left)
+    found = rest.counters(partial(ask, params), job.id)
+    return {name: n for (namespace, name), n in found.items() if namespace == metrics.NAMESPACE}
 
 
 def cancel(params: Params, job: Job, timeout: float = 60.0) -> Job:
@@ -257,7 +218,7 @@ def _check_server(params: Params) -> None:
             addresses.check_server(addresses.address(value, name, of), "ninguna tarea")
 
 
-def ask(params: Params, path: str, method: str = "GET") -> dict[str, Any]:
+def ask(params: Params, path: str, method: str = "GET") -> Any:
     """Return what the JobManager's REST answers.
 
     Raises:

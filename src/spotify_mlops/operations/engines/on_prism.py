@@ -61,7 +61,7 @@ class PrismAttempt:
         """Run as `attempt.Attempt` says."""
         answering.require(self._params)
         if start.job is not None:
-            cluster.end_unwatched(self._params, say)
+            cluster.end_unwatched(self._params, cluster.stream_name(self._params), say)
         start = replace(resumed(self._params, start), job=None)
         positions.save(self._params, start)  # what a run elsewhere wrote counts no more
         shape = Shape.of(self._params.windows)

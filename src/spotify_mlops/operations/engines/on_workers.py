@@ -83,7 +83,7 @@ class WorkersAttempt:
     def run(self, start: Position, stop: threading.Event, say: Progress) -> None:
         """Run as `attempt.Attempt` says."""
         answering.require(self._params)
-        cluster.end_unwatched(self._params, say)
+        cluster.end_unwatched(self._params, cluster.stream_name(self._params), say)
         start = resumed(self._params, start)
         with ExitStack() as beside:
             if self._ends is None:
@@ -106,7 +106,8 @@ class WorkersAttempt:
         """Have the engine do it, to the end or to a signal."""
         say(f"Enviando la tarea a {self._cluster.TITLE}")
         build = partial(graph.build, source=source, start=start, sinks=self._sinks, ends=self._ends)
-        job = self._cluster.submit(self._params, self._cluster.stream_name(self._params), build)
+        name = self._cluster.job_name(cluster.stream_name(self._params))
+        job = self._cluster.submit(self._params, name, build)
         try:
             self._watch(job, stop, say)
         except BaseException:

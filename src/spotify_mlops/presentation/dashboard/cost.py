@@ -1,19 +1,11 @@
-"""What the rows would cost in BigQuery: an estimate from their number and their types.
-
-Sizes are BigQuery's own of each type (https://cloud.google.com/bigquery/docs/reference/
-standard-sql/data-types#data_type_sizes); prices are the params' (list prices that change).
-"""
+"""What the rows would cost in BigQuery: an estimate from their number, types and list prices."""
 
 from __future__ import annotations
 
 from ...config.params import Params
-from ...io.bigquery.tables import Table, log_tables
+from ...io.bigquery.tables import log_tables
+from ...operations.cloud.prices import each
 
-_BYTES = {"INT64": 8, "FLOAT64": 8, "BOOL": 1, "DATE": 8, "TIMESTAMP": 8}
-_TEXT_BYTES = 2 + 20
-"""Two bytes and the text; twenty is what ids, names and codes take together on average here."""
-_VALUE_BYTES = 300
-"""Of a dead letter's original bytes."""
 _GIB = 1 << 30
 _DAYS = 30
 _TITLES = {
@@ -23,10 +15,9 @@ _TITLES = {
 }
 
 
-def row_bytes(table: Table) -> int:
-    """Return the bytes that BigQuery counts for a row of a table, about."""
-    sizes = _BYTES | {"STRING": _TEXT_BYTES, "BYTES": _VALUE_BYTES}
-    return sum(sizes[field.field_type] for field in table.schema)
+def prices() -> tuple[float, float]:
+    """Return the USD of a GiB written, and of one that is kept for a month."""
+    return each("bigquery_write"), each("bigquery_storage")
 
 
 def sql(params: Params) -> str:
@@ -35,7 +26,7 @@ def sql(params: Params) -> str:
     parts = []
     for table in log_tables(params.windows):
         if table.name in _TITLES:
-            size = row_bytes(table)
+            size = table.row_bytes
             parts.append(
                 f"SELECT '{_TITLES[table.name]}' AS kind, COUNT(*) AS n, {size} AS size, "
                 "COUNT(DISTINCT window_start) AS windows "
@@ -46,6 +37,6 @@ def sql(params: Params) -> str:
         f"SELECT kind AS `Tabla`, CAST(ROUND(n / {days}) AS INT64) AS `Filas al día`, "
         "size AS `Bytes por fila`, "
         f"{month} AS `GiB al mes`, "
-        f"{month} * {params.price.write_gib + params.price.storage_gib:g} AS `USD al mes` "
+        f"{month} * {sum(prices()):g} AS `USD al mes` "
         f"FROM ({' UNION ALL '.join(parts)}) WHERE windows > 0 ORDER BY n DESC"
     )

@@ -215,8 +215,8 @@ def panels(params: Params) -> tuple[Panel, ...]:
             "operations",
             "Lo que costaría en BigQuery",
             "¿Cuánto valdría escribir y guardar esto un mes? (estimación: filas por día de "
-            f"eventos, tamaño por tipo de columna, a {number(params.price.write_gib, 3)} USD/GiB "
-            f"escrito y {number(params.price.storage_gib, 3)} USD/GiB guardado; sin consultas, "
+            f"eventos, tamaño por tipo de columna, a {number(cost.prices()[0], 3)} USD/GiB "
+            f"escrito y {number(cost.prices()[1], 3)} USD/GiB guardado; sin consultas, "
             "Dataflow, Kafka ni Vertex AI)",
             "table",
             cost.sql(params),

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...config.params import Params
-from ...config.spanish import MINUS, about, duration, number
+from ...config.spanish import MINUS, NO_VALUE, about, duration, number
 
 if TYPE_CHECKING:  # they bring Beam, which takes seconds
     from ...operations.audit import AuditReport
     from ...operations.compare import TableComparison
+    from ...operations.engines.cluster import RunningJob
     from ...operations.lag import Lag
     from ...operations.late import Changes
     from ...operations.new_log import Plan
@@ -34,6 +35,16 @@ _PLACE_TITLES = {
     "predictions_stored": "Predicciones en BigQuery",
     "predictions_store": "Predicciones en MongoDB",
     "predictions_endpoint": "Predicciones del endpoint",
+}
+_COUNTED = {
+    "records_read": "registros leídos",
+    "events": "eventos",
+    "dead_letters": "errores",
+    "late": "tardíos",
+    "duplicates": "duplicados",
+    "windows": "ventanas",
+    "rows": "filas",
+    "predictions": "predicciones",
 }
 _NOT_ASKED = {"no_model": "no tiene ningún modelo desplegado", "down": "no está en marcha"}
 _EXAMPLES = {
@@ -106,6 +117,17 @@ def lag_lines(lag: Lag) -> list[str]:
         if item.records
     ]
     return lines
+
+
+def job_line(job: RunningJob) -> str:
+    """Return in a line where the streaming job runs, since when, and what it has counted."""
+    counted = [
+        f"{words} {number(job.counters[name])}"
+        for name, words in _COUNTED.items()
+        if name in job.counters
+    ]
+    line = f"{job.engine}: {job.name}, {job.state}, desde {job.began:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{line}; {', '.join(counted)}" if counted else line
 
 
 def _time(seconds: float | None) -> str:
@@ -215,11 +237,13 @@ def comparison_lines(tables: list[TableComparison]) -> list[str]:
 
 
 def aligned(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lay out a table for a terminal: what looks like a number to the right, the rest left."""
+    """Lay out a table for a terminal: numbers, and dashes for none, to the right, the rest left."""
     lines = [list(titles), *map(list, rows)]
     columns = list(zip(*lines, strict=True))
     widths = [max(map(len, column)) for column in columns]
-    numbers = [all(cell.lstrip(MINUS)[:1].isdigit() for cell in c[1:]) for c in columns]
+    numbers = [
+        all(cell == NO_VALUE or cell.lstrip(MINUS)[:1].isdigit() for cell in c[1:]) for c in columns
+    ]
     return [
         "  ".join(
             cell.rjust(width) if number else cell.ljust(width)

@@ -58,6 +58,7 @@ SOURCE_LINES = {
     "simulator": "Fuente: simulador del proyecto",
     "charts": "Fuente: listas semanales Top 200 de Spotify",
     "webapi": "Fuente: Web API de Spotify",
+    "prices": "Fuente: precios de lista y cifras medidas del proyecto",
 }
 SYNTHETIC_LABEL = "DATOS SINTÉTICOS"
 

@@ -1,0 +1,141 @@
+"""``cloud``: the production form, before and while it is there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..config.errors import ParamsError
+from ..config.params import Params
+from . import usage
+from .options import answer, json_option, say, with_params
+
+if TYPE_CHECKING:
+    from ..operations.cloud.check import Finding
+
+_STEPS = 40
+"""Of the figure, from the lowest rate to the highest."""
+
+
+@click.group(cls=usage.Group)
+def cloud() -> None:
+    """La forma de producción, en Google Cloud y MongoDB Atlas."""
+
+
+@cloud.command(cls=usage.Command)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="Eventos por segundo [por defecto: events_per_second].",
+)
+@click.option(
+    "--freshness",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    metavar="N",
+    help="Segundos, como mucho, de poder cerrarse una ventana a leer sus predicciones.",
+)
+@click.option(
+    "--months",
+    type=click.FloatRange(min=0),
+    default=12.0,
+    show_default=True,
+    metavar="N",
+    help="Al cabo de cuántos meses se cuenta lo guardado.",
+)
+@click.option(
+    "--figure",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="ARCHIVO",
+    help="Dibuja el coste según el ritmo, en .png o .svg.",
+)
+@with_params
+@json_option
+def cost(
+    rate: float | None,
+    freshness: float,
+    months: float,
+    figure: Path | None,
+    params: Params,
+    as_json: bool,
+) -> None:
+    """Lo que costaría un mes, recurso a recurso, con precios de lista y cifras medidas."""
+    if figure is not None and figure.suffix not in (".png", ".svg"):
+        raise ParamsError(f"--figure {figure}: se espera un nombre que acabe en .png o .svg.")
+    from ..operations.cloud import cost as costs
+    from ..presentation.es.cloud import cost_lines
+
+    found = costs.report(params, rate, months, freshness)
+    if figure is not None:
+        _draw(params, figure, months)
+    answer(as_json, found.to_dict(), cost_lines(params, found))
+
+
+def _draw(params: Params, path: Path, months: float) -> None:
+    from ..operations.cloud import cost as costs
+    from ..presentation.es.cloud import SERVICES
+    from ..presentation.figures.cost import by_rate
+
+    lowest, highest = min(costs.RATES), max(costs.RATES)
+    rates = [lowest * (highest / lowest) ** (step / _STEPS) for step in range(_STEPS + 1)]
+    found = [costs.estimate(params, rate, months).by_service() for rate in rates]
+    layers = {name: [each[code] for each in found] for code, name in SERVICES.items()}
+    plot = by_rate(rates, layers, params.platform.monthly_limit)
+    if path.suffix == ".svg":
+        path.write_text(plot.svg(), encoding="utf-8")
+    else:
+        plot.save(path)
+    say(f"Gráfica en {path}")
+
+
+_timeout = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    metavar="N",
+    help="Segundos para todo; lo que no responda en ellos no se sabe.",
+)
+
+
+@cloud.command(cls=usage.Command)
+@_timeout
+@with_params
+@json_option
+def check(timeout: float, params: Params, as_json: bool) -> None:
+    """Si el perfil se puede desplegar: una fila por cosa, y qué hacer (código 1 si algo va mal)."""
+    from ..operations.cloud import check as checks
+
+    _tell(checks.check(params, timeout), as_json)
+
+
+@cloud.command(cls=usage.Command)
+@_timeout
+@with_params
+@json_option
+def status(timeout: float, params: Params, as_json: bool) -> None:
+    """Qué corre del perfil: tarea, registro, tablas, endpoint... (código 1 si algo va mal)."""
+    from ..operations.cloud import status as running
+
+    _tell(running.status(params, timeout), as_json)
+
+
+def _tell(findings: list[Finding], as_json: bool) -> None:
+    """Write what was found; the status is 1 where something is wrong."""
+    from ..presentation.es import cloud_check as words
+
+    content = {
+        "ok": all(each.state != "bad" for each in findings),
+        "checks": [
+            vars(each) | {"found": words.found(each), "to_do": words.to_do(each)}
+            for each in findings
+        ],
+    }
+    answer(as_json, content, words.check_lines(findings))
+    if not content["ok"]:
+        sys.exit(1)

@@ -1,0 +1,54 @@
+"""Whether a profile can be deployed: what each thing that it names is like, looked at at once."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from ....config.params import Params
+from ....io.google_apis import Apis
+from . import built, capacity, identity, places
+from .finding import Check, Context, Finding, State
+from .running import PATIENCE, run
+
+CHECKS: dict[str, Check] = {
+    "demo": built.demo,
+    "credentials": identity.credentials,
+    "project": identity.project,
+    "apis": identity.apis,
+    "permissions": identity.permissions,
+    "bucket_permissions": identity.bucket_permissions,
+    "service_account": identity.service_account,
+    "quotas": capacity.quotas,
+    "subnetwork": capacity.subnetwork,
+    "budget": capacity.budget,
+    "kafka": places.kafka,
+    "bigquery": places.bigquery,
+    "bucket": places.bucket,
+    "vertex": places.vertex,
+    "secrets": places.secret_versions,
+    "mongo": places.mongo,
+    "dataflow": places.dataflow,
+    **{name: built.image(name) for name in built.IMAGES},
+    "versions": built.versions,
+}
+"""In the order in which they are told: what the later ones need comes first."""
+
+
+def check(params: Params, patience: float = PATIENCE) -> list[Finding]:
+    """Return what is found of a profile; nothing is changed, and no secret is read but to connect.
+
+    Args:
+        params: of the profile.
+        patience: seconds for all of it.
+    """
+    context = Context(params, Apis(params))
+    # Before the threads: two that are in one circle of imports each find half of it.
+    if params.engine.runner == "dataflow":
+        import_module("spotify_mlops.operations.engines.dataflow")
+    if context.is_in_google:
+        import_module("google.cloud.bigquery")
+        import_module("google.cloud.aiplatform_v1")
+    return run(context, CHECKS, patience)
+
+
+__all__ = ["CHECKS", "Context", "Finding", "State", "check"]

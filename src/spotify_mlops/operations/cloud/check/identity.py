@@ -1,0 +1,146 @@
+"""Who asks, of which project, and what it may do there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from google.auth.exceptions import GoogleAuthError
+
+from ....config.errors import one_line
+from ....io.addresses import DEFAULT
+from ....io.google_apis import RefusedError, account
+from ....io.storage.objects import has_generations
+from .finding import Context, Finding
+
+APIS = (
+    *("aiplatform", "artifactregistry", "bigquery", "bigquerystorage", "billingbudgets"),
+    *("cloudbilling", "cloudresourcemanager", "cloudscheduler", "compute", "dataflow", "iam"),
+    *("logging", "monitoring", "run", "secretmanager", "serviceusage", "storage"),
+)
+KAFKA_API = "managedkafka"
+PERMISSIONS = (
+    *("dataflow.jobs.create", "dataflow.jobs.list", "dataflow.jobs.cancel", "dataflow.jobs.get"),
+    *("aiplatform.models.upload", "aiplatform.endpoints.create", "aiplatform.endpoints.deploy"),
+    *("aiplatform.endpoints.predict", "aiplatform.customJobs.create", "bigquery.jobs.create"),
+    *("artifactregistry.dockerimages.get", "compute.regions.get", "compute.subnetworks.get"),
+    "secretmanager.versions.access",
+)
+"""In the project, of who deploys and watches."""
+OBJECT_PERMISSIONS = tuple(f"storage.objects.{do}" for do in ("create", "delete", "get", "list"))
+ACT_AS = "iam.serviceAccounts.actAs"
+
+
+def credentials(context: Context) -> Finding | None:
+    """Look for the process's Google identity."""
+    if not context.is_in_google:
+        return None
+    params = context.params
+    addresses = {params.cloud.google_apis, params.bigquery.rest, params.cloud.vertex}
+    if DEFAULT not in addresses:
+        return Finding("credentials", "good", "not_needed")
+    try:
+        found = context.apis.credentials()
+    except GoogleAuthError as error:
+        return Finding("credentials", "bad", "none", {"said": one_line(error, 160)})
+    who = account(found)
+    facts = {"account": who, "kind": type(found).__module__.rpartition(".")[2]}
+    return Finding("credentials", "good", "found" if who else "unnamed", facts)
+
+
+def project(context: Context) -> Finding | None:
+    """Look whether the project is there and active."""
+    if not context.is_in_google:
+        return None
+    name = context.params.cloud.project
+    try:
+        found = context.apis.ask("cloudresourcemanager", f"v3/projects/{name}")
+    except RefusedError as error:
+        if error.status not in (403, 404):
+            raise
+        # The API does not tell one from the other.
+        return Finding("project", "bad", "missing", {"project": name, "said": one_line(error)})
+    state = str(found.get("state", "ACTIVE"))
+    facts = {"project": name, "title": found.get("displayName", name), "state": state}
+    return Finding("project", "good" if state == "ACTIVE" else "bad", "state", facts)
+
+
+def apis(context: Context) -> Finding | None:
+    """Look which of the APIs that the profile needs are not enabled."""
+    if not context.is_in_google:
+        return None
+    name = context.params.cloud.project
+    wanted = [f"{api}.googleapis.com" for api in needed_apis(context)]
+    names = [f"projects/{name}/services/{api}" for api in wanted]
+    found = context.apis.ask(
+        "serviceusage", f"v1/projects/{name}/services:batchGet", {"names": names}
+    )
+    enabled = {
+        str(service["name"]).rpartition("/")[2]
+        for service in found.get("services", [])
+        if service.get("state") == "ENABLED"
+    }
+    return _lacking("apis", wanted, enabled, project=name)
+
+
+def needed_apis(context: Context) -> tuple[str, ...]:
+    """Return the APIs that the profile needs."""
+    return (*APIS, KAFKA_API) if context.is_kafka_managed else APIS
+
+
+def permissions(context: Context) -> Finding | None:
+    """Look what who asks may not do in the project."""
+    if not context.is_in_google:
+        return None
+    name = context.params.cloud.project
+    found = context.apis.ask(
+        "cloudresourcemanager",
+        f"v3/projects/{name}:testIamPermissions",
+        body={"permissions": list(PERMISSIONS)},
+    )
+    return _lacking("permissions", PERMISSIONS, found.get("permissions", []), project=name)
+
+
+def bucket_permissions(context: Context) -> Finding | None:
+    """Look what who asks may not do with the objects of the archive."""
+    if not has_generations(context.params.cloud.archive):
+        return None
+    name = bucket_name(context.params.cloud.archive)
+    found = context.apis.ask(
+        "storage",
+        f"storage/v1/b/{name}/iam/testPermissions",
+        {"permissions": list(OBJECT_PERMISSIONS)},
+    )
+    granted = found.get("permissions", [])
+    return _lacking("bucket_permissions", OBJECT_PERMISSIONS, granted, bucket=name)
+
+
+def service_account(context: Context) -> Finding | None:
+    """Look whether the workers' account is there, and may be given to them."""
+    email = context.params.dataflow.service_account
+    if context.params.engine.runner != "dataflow" or not email:
+        return None
+    path = f"v1/projects/-/serviceAccounts/{email}"
+    try:
+        found = context.apis.ask("iam", path)
+        granted = context.apis.ask(
+            "iam", f"{path}:testIamPermissions", body={"permissions": [ACT_AS]}
+        )
+    except RefusedError as error:
+        if error.status != 404:
+            raise
+        return Finding("service_account", "bad", "missing", {"account": email})
+    if found.get("disabled"):
+        return Finding("service_account", "bad", "disabled", {"account": email})
+    return _lacking("service_account", [ACT_AS], granted.get("permissions", []), account=email)
+
+
+def bucket_name(uri: str) -> str:
+    """Return the bucket of a ``gs://`` URI."""
+    return uri.removeprefix("gs://").partition("/")[0]
+
+
+def _lacking(check: str, wanted: Iterable[str], found: Iterable[str], **facts: str) -> Finding:
+    wanted, found = list(wanted), set(found)
+    lacking = [name for name in wanted if name not in found]
+    known = {"lacking": lacking, "count": len(wanted), **facts}
+    return Finding(check, "bad" if lacking else "good", "lacking" if lacking else "all", known)
