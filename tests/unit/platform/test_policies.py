@@ -102,6 +102,8 @@ def test_the_table_of_rights_says_what_is_given(resources: list[Declared]) -> No
         account = grant.inputs["member"].removeprefix("serviceAccount:").partition("@")[0]
         elsewhere = grant.short != "projects.IAMMember"
         given[account][elsewhere].add(worker.inputs["roleId"] if role == worker.name else role)
+    (said_to_be,) = re.findall(r"los (\d+) recursos que declara", page)
+    assert int(said_to_be) == len(resources)
     for account, (of_project, of_data) in given.items():
         (row,) = re.findall(rf"^\| `{account}` \|[^|]*\|([^|]*)\|([^|]*)\|$", page, re.MULTILINE)
         said = [{name for name in re.findall(r"`([\w.]+)`", cell)} - given.keys() for cell in row]

@@ -193,14 +193,17 @@ def test_what_pulumi_runs_is_the_program_of_the_params_that_the_stack_names(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = []
-    monkeypatch.setattr(program, "make", made.append)
-    monkeypatch.setattr(pulumi.Config, "require", lambda config, name: {"params": "gcp"}[name])
     project = yaml.safe_load((PROGRAM / "Pulumi.yaml").read_text(encoding="utf-8"))
-    runpy.run_path(str(PROGRAM / "__main__.py"))
-
+    said = {"params": project["config"]["params"]["default"]}
+    monkeypatch.setattr(program, "make", made.append)
+    monkeypatch.setattr(pulumi.Config, "require", lambda config, name: said[name])
+    runpy.run_path(str(PROGRAM))
     assert made == [params.load("gcp")]
-    assert project["config"]["params"]["default"] == "gcp"
     assert (PROGRAM / project["runtime"]["options"]["virtualenv"]).resolve() == ROOT / ".venv"
+
+    said["params"] = "nowhere"
+    with pytest.raises(pulumi.RunError, match="No existe el archivo de parámetros nowhere"):
+        runpy.run_path(str(PROGRAM))
 
 
 def test_what_the_code_starts_in_vertex_runs_as_the_accounts_of_the_platform(
@@ -229,3 +232,24 @@ def test_what_the_code_starts_in_vertex_runs_as_the_accounts_of_the_platform(
         profile.cloud.training_service_account,
     ]
     assert set(started) <= emails(resources, profile)
+
+
+def test_the_apis_are_those_of_what_is_made_and_of_what_the_code_asks(
+    resources: list[Declared],
+) -> None:
+    of_modules = {
+        "billing": "billingbudgets",
+        "cloudrunv2": "run",
+        "organizations": "cloudresourcemanager",
+        "projects": "cloudresourcemanager",
+        "serviceaccount": "iam",
+        "vertex": "aiplatform",
+    }
+    modules = {one.short.partition(".")[0] for one in resources if one.kind.startswith("gcp:")}
+    wanted = {of_modules.get(module, module) for module in modules}
+    wanted |= {"bigquerystorage", "dataflow", "cloudbilling"}  # of the code; the project's account
+    enabled = {
+        one.removesuffix(".googleapis.com")
+        for one in inputs(resources, "projects.Service", "service")
+    }
+    assert enabled == wanted
