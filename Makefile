@@ -1,4 +1,4 @@
-# make run | test | bench | chaos | soak | lab | stop | lock            (PARAMS=params/charts.yaml for another)
+# make run | test | bench | chaos | soak | rehearsal | lab | stop | lock            (PARAMS=params/charts.yaml for another)
 PARAMS ?= params/local.yaml
 PYTHON ?= python3.11
 VENV := .venv
@@ -7,7 +7,7 @@ PLATFORM := $(VENV)/.platform
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup platform run test bench chaos soak lab stop lock licenses sbom audit-deps
+.PHONY: help setup platform run test bench chaos soak rehearsal lab stop lock licenses sbom audit-deps
 
 help: ## Muestra esta ayuda
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ chaos: $(STAMP) ## Mata procesos a mitad y compara el resultado (ENGINE=, SEED=,
 
 soak: $(STAMP) ## Un mes simulado de todo en marcha: mide lo que crece por día (DAYS=, CLOCK=)
 	@PYTHONPATH=tests $(BIN)/python -m chaos.soak --days $(or $(DAYS),30) --clock $(or $(CLOCK),3600)
+
+rehearsal: $(STAMP) ## Ensaya aquí el perfil de la nube: solo cambian las direcciones (docs/nube.md)
+	$(BIN)/python -m pytest tests/integration/test_rehearsal.py
 
 lab: $(STAMP) ## Abre los cuadernos en JupyterLab
 	@$(BIN)/python -m spotify_mlops up

@@ -12,7 +12,7 @@ from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.config.progress import Progress, silent
 from spotify_mlops.io.flink import JOB_MANAGER, JOB_SERVER, WORKERS
 from spotify_mlops.io.http import ports
-from spotify_mlops.io.local import state
+from spotify_mlops.io.local import environment, state
 
 from .. import compiling, jars
 from ..java import LOG_SOURCE, java, with_small_log
@@ -116,7 +116,8 @@ def _job_server(chosen: Mapping[str, int], progress: Progress) -> tuple[list[str
 
 
 def _pool(chosen: Mapping[str, int], progress: Progress) -> tuple[list[str], dict[str, str]]:
-    return [sys.executable, "-m", "local_services.flink.pool", str(chosen["pool"])], {}
+    argv = [sys.executable, "-m", "local_services.flink.pool", str(chosen["pool"])]
+    return argv, environment.outbound()  # the archive may be in a bucket, the log in a cloud
 
 
 def _is_registered(name: str, chosen: Mapping[str, int]) -> bool:
