@@ -1,30 +1,12 @@
-"""The APIs of Google that the rest needs."""
+"""The APIs of Google that the rest needs: those that ``cloud check`` looks for."""
 
 from __future__ import annotations
 
 from pulumi_gcp import projects
 
-from .place import Place
+from spotify_mlops.operations.cloud.check.identity import APIS, KAFKA_API
 
-APIS = (
-    "aiplatform",
-    "artifactregistry",
-    "bigquery",
-    "bigquerystorage",
-    "billingbudgets",
-    "cloudbilling",
-    "cloudresourcemanager",
-    "cloudscheduler",
-    "compute",
-    "dataflow",
-    "iam",
-    "logging",
-    "managedkafka",
-    "monitoring",
-    "run",
-    "secretmanager",
-    "storage",
-)
+from .place import Place
 
 
 def enable(place: Place) -> Place:
@@ -37,6 +19,6 @@ def enable(place: Place) -> Place:
                 disable_on_destroy=False,  # others of the project may use it
                 opts=place.options(),
             )
-            for name in APIS
+            for name in (*APIS, KAFKA_API)
         )
     )
