@@ -42,6 +42,7 @@ _OF_THE_PROJECT: dict[Role, tuple[str, ...]] = {
     "deployer": (
         *_QUERIES,
         "roles/aiplatform.user",
+        "roles/cloudasset.viewer",
         "roles/compute.viewer",
         "roles/dataflow.developer",
         "roles/managedkafka.client",
