@@ -1,30 +1,15 @@
-"""The APIs of Google that the rest needs."""
+"""The APIs of Google that the rest needs: those that the ``cloud`` commands ask, or look for."""
 
 from __future__ import annotations
 
 from pulumi_gcp import projects
 
+from spotify_mlops.operations.cloud.check.identity import APIS, KAFKA_API
+
 from .place import Place
 
-APIS = (
-    "aiplatform",
-    "artifactregistry",
-    "bigquery",
-    "bigquerystorage",
-    "billingbudgets",
-    "cloudbilling",
-    "cloudresourcemanager",
-    "cloudscheduler",
-    "compute",
-    "dataflow",
-    "iam",
-    "logging",
-    "managedkafka",
-    "monitoring",
-    "run",
-    "secretmanager",
-    "storage",
-)
+_BY_LABEL = "cloudasset"
+"""By which ``cloud teardown`` finds what is left."""
 
 
 def enable(place: Place) -> Place:
@@ -37,6 +22,6 @@ def enable(place: Place) -> Place:
                 disable_on_destroy=False,  # others of the project may use it
                 opts=place.options(),
             )
-            for name in APIS
+            for name in (*APIS, KAFKA_API, _BY_LABEL)
         )
     )

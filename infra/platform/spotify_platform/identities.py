@@ -42,8 +42,11 @@ _OF_THE_PROJECT: dict[Role, tuple[str, ...]] = {
     "deployer": (
         *_QUERIES,
         "roles/aiplatform.user",
+        "roles/cloudasset.viewer",
+        "roles/compute.viewer",
         "roles/dataflow.developer",
         "roles/managedkafka.client",
+        "roles/serviceusage.serviceUsageViewer",
     ),
 }
 """What is of no resource: to connect, to start something, to tell. The data are elsewhere."""

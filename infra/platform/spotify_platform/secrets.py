@@ -17,6 +17,9 @@ _READERS: dict[str, tuple[Role, ...]] = {
     "kafka": ("stream", "monitor", "deployer"),
 }
 """By the section of the parameter: who connects there. Of the rest, who publishes."""
+_READS = "roles/secretmanager.secretAccessor"
+_SEES = "roles/secretmanager.viewer"
+"""Whether there is a value, which ``cloud check`` asks without reading it."""
 
 
 def make(place: Place, accounts: Mapping[Role, Account]) -> None:
@@ -29,8 +32,8 @@ def make(place: Place, accounts: Mapping[Role, Account]) -> None:
         for role in _READERS.get(parameter.partition("_")[0], ("deployer",)):
             if (role, name) not in allowed:
                 allowed.add((role, name))
-                of_secret = grants.secret(name, made[name])
-                allow(place, accounts[role], of_secret, "roles/secretmanager.secretAccessor")
+                roles = (_READS, _SEES) if role == "deployer" else (_READS,)
+                allow(place, accounts[role], grants.secret(name, made[name]), *roles)
 
 
 def _secret(place: Place, name: str) -> secretmanager.Secret:

@@ -247,7 +247,8 @@ def test_the_apis_are_those_of_what_is_made_and_of_what_the_code_asks(
     }
     modules = {one.short.partition(".")[0] for one in resources if one.kind.startswith("gcp:")}
     wanted = {of_modules.get(module, module) for module in modules}
-    wanted |= {"bigquerystorage", "dataflow", "cloudbilling"}  # of the code; the project's account
+    # Of the code; the account that pays for the project; to enable any of them.
+    wanted |= {"bigquerystorage", "dataflow", "cloudasset", "cloudbilling", "serviceusage"}
     enabled = {
         one.removesuffix(".googleapis.com")
         for one in inputs(resources, "projects.Service", "service")
