@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -30,15 +30,19 @@ OWN = {
 
 
 class Project(ThreadingHTTPServer):
-    """The APIs; ``answers`` has, by a pattern of the path, what is answered instead."""
+    """The APIs; ``answers`` has, by a pattern of the path, what is answered instead.
+
+    ``changed`` are the requests that were no question, each its method and path.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers: dict[str, tuple[int, Any]] = {}
+        self.answers: dict[str, tuple[int, Any] | Callable[[str, str], tuple[int, Any]]] = {}
         self.denied: set[str] = set()
         self.disabled: set[str] = set()
         self.free = 200.0
         self.asked: list[str] = []
+        self.changed: list[str] = []
 
     @property
     def address(self) -> str:
@@ -55,10 +59,12 @@ class Project(ThreadingHTTPServer):
         }
         return params.load("gcp", **OWN | here | changed)
 
-    def answer_to(self, path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
+    def answer_to(
+        self, method: str, path: str, query: dict[str, list[str]], body: Any
+    ) -> tuple[int, Any]:
         for pattern, answer in self.answers.items():
             if re.search(pattern, path):
-                return answer
+                return answer(method, path) if callable(answer) else answer
         if path.endswith("services:batchGet"):
             return 200, {
                 "services": [
@@ -99,11 +105,22 @@ class _Handler(Answering, BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._do(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
+    def do_PUT(self) -> None:
+        self.do_POST()
+
+    def do_PATCH(self) -> None:
+        self.do_POST()
+
+    def do_DELETE(self) -> None:
+        self._do(None)
+
     def _do(self, body: Any) -> None:
         parts = urlsplit(self.path)
         path = unquote(parts.path)
         self.server.asked.append(path)
-        status, content = self.server.answer_to(path, parse_qs(parts.query), body)
+        if self.command != "GET" and not path.endswith(":testIamPermissions"):
+            self.server.changed.append(f"{self.command} {path}")
+        status, content = self.server.answer_to(self.command, path, parse_qs(parts.query), body)
         if status >= 400:
             content = {"error": {"code": status, "message": content, "status": "X"}}
         self.answer(content, status)

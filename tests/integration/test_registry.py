@@ -120,6 +120,22 @@ def test_the_endpoint_serves_the_versions_of_the_term(
     endpoint.serve(promotions.periods()[-1])  # harmless
 
 
+def test_an_endpoint_is_removed_with_all_that_is_deployed(
+    params: Params, bundles: list[Path]
+) -> None:
+    registry, promotions, endpoint = Registry(params), PromotionHistory(params), Endpoint(params)
+    assert endpoint.deployed() is None
+    first, second = (registry.register(folder) for folder in bundles[:2])
+    registry.promote(first, tiny_model.START, Canary(second, 0.1))
+    endpoint.serve(promotions.periods()[-1])
+    assert endpoint.deployed() == [first, second]
+    endpoint.remove()
+    assert endpoint.deployed() is None
+    endpoint.remove()
+    endpoint.serve(promotions.periods()[-1])
+    assert endpoint.traffic() == {first: 90, second: 10}
+
+
 def test_the_pipeline_may_ask_the_endpoint_and_says_the_same(
     params: Params, bundles: list[Path]
 ) -> None:

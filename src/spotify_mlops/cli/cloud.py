@@ -125,6 +125,26 @@ def status(timeout: float, params: Params, as_json: bool) -> None:
     _tell(running.status(params, timeout), as_json)
 
 
+@cloud.command(cls=usage.Command)
+@click.option("--yes", is_flag=True, help="Lo hace; sin ella, solo dice qué haría.")
+@click.option("--data", is_flag=True, help="También los datos: tablas, documentos y archivo.")
+@with_params
+@json_option
+def teardown(yes: bool, data: bool, params: Params, as_json: bool) -> None:
+    """Quita lo que corre en la nube, en orden, y dice qué queda (código 1 si queda algo).
+
+    Vacía la tarea, retira los modelos y borra el endpoint. Se puede interrumpir y repetir.
+    """
+    from ..operations.cloud import teardown as ending
+    from ..presentation.es.cloud_check import found, teardown_lines
+
+    report = ending.teardown(params, data=data, dry_run=not yes, say=say)
+    content = report.to_dict() | {"dry_run": not yes, "left_words": found(report.left)}
+    answer(as_json, content, teardown_lines(report, dry_run=not yes))
+    if yes and not report.is_clean:
+        sys.exit(1)
+
+
 def _tell(findings: list[Finding], as_json: bool) -> None:
     """Write what was found; the status is 1 where something is wrong."""
     from ..presentation.es import cloud_check as words

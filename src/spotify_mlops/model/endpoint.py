@@ -75,6 +75,35 @@ class Endpoint:
             for model in endpoint.deployed_models
         }
 
+    def deployed(self) -> list[str] | None:
+        """Return the versions that are deployed; None where there is no endpoint."""
+        try:
+            endpoint = self._client().get_endpoint(name=self.name)
+        except exceptions.NotFound:
+            return None
+        return sorted(model.model_version_id for model in endpoint.deployed_models)
+
+    def remove(self, say: Progress = silent) -> None:
+        """Undeploy every version and delete the endpoint; what is gone already stays gone.
+
+        Raises:
+            ServiceError: it takes longer than ``deploy_timeout`` (doing it again goes on from
+                there), or Vertex AI does not answer.
+        """
+        try:
+            if self.deployed() is None:
+                return
+            deployed = self._settled(say)
+            if len(deployed) > 1:  # while others stay, only one without requests may go
+                self._split({list(deployed.values())[-1]: 100})
+            for version, model in deployed.items():
+                begun = self._client().undeploy_model(endpoint=self.name, deployed_model_id=model)
+                self._finish(begun, "undeploy", f"{self._params.model.name}@{version}", say)
+            begun = self._client().delete_endpoint(name=self.name)
+            self._finish(begun, "delete", self.name, say)
+        except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
+            raise ServiceError(f"El endpoint {self.name} no se borra: {error.message}") from error
+
     def _finish(self, begun: Any, step: operations.Step, of: str, say: Progress) -> None:
         patience = self._params.cloud.deploy_timeout
         operations.finish(self._client(), begun, step, of, patience, say)

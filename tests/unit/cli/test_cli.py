@@ -47,6 +47,7 @@ STABLE = {
     ("cloud", "cost"): {"--rate", "--freshness", "--months", "--figure", "--params", "--json"},
     ("cloud", "check"): {"--timeout", "--params", "--json"},
     ("cloud", "status"): {"--timeout", "--params", "--json"},
+    ("cloud", "teardown"): {"--yes", "--data", "--params", "--json"},
     ("bench",): {"--params", "--json"},
     ("run",): {"--params"},
 }

@@ -109,6 +109,35 @@ def delete(uri: str, *, replaces: int) -> None:
             return
 
 
+def is_any(uri: str) -> bool:
+    """Tell whether there is an object under a URI.
+
+    Raises:
+        ServiceError: Cloud Storage does not answer, or does not let us read.
+    """
+    with _told("leer", uri):
+        return next(iter(_under(uri, max_results=1)), None) is not None
+
+
+def clear(uri: str) -> int:
+    """Remove every object under a URI, older versions too, and return how many there were.
+
+    Raises:
+        ServiceError: Cloud Storage does not answer, or does not let us.
+    """
+    from google.api_core.exceptions import NotFound
+
+    removed = 0
+    with _told("borrar", uri):
+        for blob in _under(uri, versions=True):
+            try:
+                blob.delete()
+            except NotFound:  # another removed it meanwhile
+                continue
+            removed += 1
+    return removed
+
+
 @contextmanager
 def _told(verb: str, uri: str) -> Iterator[None]:
     import requests
@@ -121,6 +150,11 @@ def _told(verb: str, uri: str) -> Iterator[None]:
         raise ServiceError(f"Cloud Storage no deja {verb} {uri}: {one_line(error, 200)}") from error
     except (GoogleAPICallError, GoogleAuthError, requests.RequestException, OSError) as error:
         raise ServiceError(f"No se puede {verb} {uri}: {one_line(error, 200)}") from error
+
+
+def _under(uri: str, **options: Any) -> Iterator[Any]:
+    prefix = _name(uri).rstrip("/")
+    return iter(_bucket(uri).list_blobs(prefix=f"{prefix}/" if prefix else None, **options))
 
 
 def _name(uri: str) -> str:

@@ -24,11 +24,12 @@ SLOW_SECONDS = 10.0
 TELL_SECONDS = 15.0
 
 
-Step = Literal["create", "deploy", "undeploy", "earlier"]
+Step = Literal["create", "deploy", "undeploy", "delete", "earlier"]
 _WORDS: dict[Step, str] = {
     "create": "crear el endpoint {}",
     "deploy": "desplegar {}",
     "undeploy": "retirar {}",
+    "delete": "borrar {}",
     "earlier": "acabar un despliegue anterior en {}",
 }
 

@@ -14,6 +14,7 @@ from .operations import aligned
 
 if TYPE_CHECKING:
     from ...operations.cloud.check import Finding
+    from ...operations.cloud.teardown import Report
 
 STATES = {"good": "bien", "bad": "MAL", "off": "no hay", "unknown": "no se sabe"}
 CHECKS = {
@@ -44,6 +45,20 @@ CHECKS = {
     "endpoint": "Endpoint (Vertex AI)",
     "archive": "Archivo",
     "documents": "MongoDB",
+    "left": "Con la etiqueta made-by",
+}
+REMOVALS = {
+    "job": "Tarea en directo",
+    "endpoint": "Endpoint y sus modelos",
+    "tables": "Tablas (BigQuery)",
+    "documents": "Documentos (MongoDB)",
+    "archive": "Archivo y modelos",
+}
+_REMOVED = {
+    "done": "quitado",
+    "would": "se quitaría",
+    "kept": "se queda (--data)",
+    "nothing": "no hay",
 }
 _FOUND_WIDTH, _TO_DO_WIDTH = 56, 40
 _ANY = "*"
@@ -117,6 +132,8 @@ _FOUND = {
     ("archive", "folder"): "{folder}",
     ("archive", "none"): "no existe {folder}",
     ("documents", "counts"): "{events} eventos recientes y {tracks} canciones",
+    ("left", "none"): "no queda nada en {project}",
+    ("left", "some"): "quedan {count}",
     ("versions", "no_recipe"): "Python {python} y Beam {beam}; no está infra/build.sh",
 }
 _TO_DO = {
@@ -160,12 +177,30 @@ _TO_DO = {
     ("endpoint", "none"): "spotify-mlops release",
     ("endpoint", "differs"): "spotify-mlops release lo despliega",
     ("archive", "missing"): "créalo con la plataforma (infra/)",
+    ("left", "some"): "cd infra/platform && pulumi destroy",
     ("versions", "other"): "make setup, o construye la imagen otra vez",
 }
 _LENGTHS = ("age", "seconds")
 """Facts that are lengths of time."""
 _ALWAYS = {("dataflow", "job"), (_ANY, "other_registry")}
 """What is told also of what is well, or not known."""
+
+
+def teardown_lines(report: Report, *, dry_run: bool) -> list[str]:
+    """Return what was ended, or would be, a row a step, and what is left."""
+    rows = [
+        (REMOVALS[each.step], _REMOVED[each.state], line)
+        for each in report.removals
+        for line in textwrap.wrap(", ".join(each.names), _FOUND_WIDTH) or [""]
+    ]
+    left = report.left
+    lines = [*aligned(("Qué", "", "Cuál"), rows), "", f"{CHECKS[left.check]}: {found(left)}."]
+    lines += [f"  {name}" for name in left.facts.get("names", ())]
+    if left.state == "bad":
+        lines.append(f"Lo de la plataforma se quita con su programa: {to_do(left)}.")
+    if dry_run:
+        lines.append("Es solo lo que haría: con --yes, lo hace.")
+    return lines
 
 
 def check_lines(findings: Sequence[Finding]) -> list[str]:
