@@ -24,6 +24,8 @@ OWN = {
     "serving_image": f"{_REGISTRY}/serving:0.1.0",
     "training_image": f"{_REGISTRY}/training:0.1.0",
     "dataflow_service_account": "stream@own.iam.gserviceaccount.com",
+    "serving_service_account": "serving@own.iam.gserviceaccount.com",
+    "training_service_account": "training@own.iam.gserviceaccount.com",
     "kafka_bootstrap": "broker.managedkafka.own.invalid:9092",
 }
 """Values of a profile that is nobody's example."""
@@ -82,7 +84,9 @@ class Project(ThreadingHTTPServer):
             return 200, {"quotas": quotas}
         found = {
             r"^/cloudresourcemanager/v3/projects/own$": {"state": "ACTIVE", "displayName": "Own"},
-            r"^/iam/v1/projects/-/serviceAccounts/stream@[^:]*$": {"email": "stream"},
+            r"^/iam/v1/projects/-/serviceAccounts/(stream|serving|training)@[^:]*$": {
+                "email": "stream"
+            },
             r"/subnetworks/spotify-mlops$": {"privateIpGoogleAccess": True, "ipCidrRange": "r"},
             r"^/storage/v1/b/own-archive$": {"location": "US-CENTRAL1"},
             r"/secrets/mongo-uri/versions/latest$": {"state": "ENABLED"},
