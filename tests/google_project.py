@@ -107,7 +107,9 @@ class _Handler(Answering, BaseHTTPRequestHandler):
         self._do(None)
 
     def do_POST(self) -> None:
-        self._do(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        of_json = "json" in self.headers.get("Content-Type", "")
+        self._do(json.loads(body) if of_json else None)
 
     def do_PUT(self) -> None:
         self.do_POST()

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 import google_project
 from google_project import DIGEST, Project
@@ -181,6 +183,37 @@ def test_without_credentials_the_rest_is_not_known_and_soon() -> None:
     assert {f.reason for name, f in findings.items() if name not in own} == {"no_identity"}
     assert {f.state for name, f in findings.items() if name not in own} == {"unknown"}
     assert (findings["kafka"].state, findings["kafka"].reason) == ("unknown", "private")
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(200, ("good", "found")), (400, ("bad", "useless"))]
+)
+def test_credentials_are_told_by_whose_they_are_and_never_what_they_are(
+    status: int,
+    expected: tuple[str, str],
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    answer = {"access_token": PASSWORD, "expires_in": 3600} if status == 200 else "revoked"
+    project.answers["^/token$"] = (status, answer)
+    private = rsa.generate_private_key(65537, 2048).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    email = "deployer@own.iam.gserviceaccount.com"
+    key = {"type": "service_account", "client_email": email, "private_key": private.decode(),
+           "token_uri": f"{project.address}/token"}  # fmt: skip
+    (tmp_path / "key.json").write_text(json.dumps(key))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+    settings = params.load("gcp", **google_project.OWN)
+    assert looked("credentials", settings) == expected
+    found = look("credentials", settings)
+    assert found is not None
+    assert (email in words.found(found)) == (status == 200)
+    told = json.dumps([vars(found), words.found(found)])
+    assert PASSWORD not in told and "PRIVATE KEY" not in told
 
 
 def test_what_does_not_answer_in_time_is_not_known(project: Project) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 
 from ....config.errors import one_line
 from ....io.addresses import DEFAULT
@@ -42,7 +42,8 @@ def credentials(context: Context) -> Finding | None:
     try:
         found = context.apis.credentials()
     except GoogleAuthError as error:
-        return Finding("credentials", "bad", "none", {"said": one_line(error, 160)})
+        reason = "none" if isinstance(error, DefaultCredentialsError) else "useless"
+        return Finding("credentials", "bad", reason, {"said": one_line(error, 160)})
     who = account(found)
     facts = {"account": who, "kind": type(found).__module__.rpartition(".")[2]}
     return Finding("credentials", "good", "found" if who else "unnamed", facts)
