@@ -84,7 +84,9 @@ class Project(ThreadingHTTPServer):
             return 200, {"quotas": quotas}
         found = {
             r"^/cloudresourcemanager/v3/projects/own$": {"state": "ACTIVE", "displayName": "Own"},
-            r"^/iam/v1/projects/-/serviceAccounts/stream@[^:]*$": {"email": "stream"},
+            r"^/iam/v1/projects/-/serviceAccounts/(stream|serving|training)@[^:]*$": {
+                "email": "stream"
+            },
             r"/subnetworks/spotify-mlops$": {"privateIpGoogleAccess": True, "ipCidrRange": "r"},
             r"^/storage/v1/b/own-archive$": {"location": "US-CENTRAL1"},
             r"/secrets/mongo-uri/versions/latest$": {"state": "ENABLED"},
@@ -105,7 +107,18 @@ class _Handler(Answering, BaseHTTPRequestHandler):
         self._do(None)
 
     def do_POST(self) -> None:
-        self._do(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        of_json = "json" in self.headers.get("Content-Type", "")
+        self._do(json.loads(body) if of_json else None)
+
+    def do_PUT(self) -> None:
+        self.do_POST()
+
+    def do_PATCH(self) -> None:
+        self.do_POST()
+
+    def do_DELETE(self) -> None:
+        self._do(None)
 
     def do_PUT(self) -> None:
         self.do_POST()

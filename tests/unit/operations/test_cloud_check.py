@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import socket
 import ssl
@@ -12,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 import google_project
 from google_project import DIGEST, Project
 from spotify_mlops.cli import main
-from spotify_mlops.config import params
+from spotify_mlops.config import params, paths
 from spotify_mlops.config.params import Params
 from spotify_mlops.io.google_apis import Apis
-from spotify_mlops.operations.cloud import check
+from spotify_mlops.operations.cloud import check, figures
 from spotify_mlops.operations.cloud.check import built, capacity, identity, places, running
 from spotify_mlops.operations.cloud.check.finding import Context, Finding
 from spotify_mlops.operations.engines import cluster, dataflow
@@ -62,7 +65,9 @@ WELL = {
     "apis": "all",
     "permissions": "all",
     "bucket_permissions": "all",
-    "service_account": "all",
+    "dataflow_service_account": "account",
+    "serving_service_account": "account",
+    "training_service_account": "account",
     "quotas": "enough",
     "subnetwork": "there",
     "budget": "estimate",
@@ -96,10 +101,10 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("apis", {"answers": {"batchGet": (500, "no")}}, "unknown", "refused"),
     ("permissions", {"denied": {"dataflow.jobs.create"}}, "bad", "lacking"),
     ("bucket_permissions", {"denied": {"storage.objects.delete"}}, "bad", "lacking"),
-    ("service_account", {"denied": {identity.ACT_AS}}, "bad", "lacking"),
-    ("service_account", {"answers": {"stream@": (404, "no")}}, "bad", "missing"),
-    ("service_account", {"answers": {"stream@[^:]*$": (200, {"disabled": True})}},
-     "bad", "disabled"),
+    ("serving_service_account", {"denied": {identity.ACT_AS}}, "bad", "not_given"),
+    ("dataflow_service_account", {"answers": {"stream@": (404, "no")}}, "bad", "no_account"),
+    ("dataflow_service_account", {"answers": {"stream@[^:]*$": (200, {"disabled": True})}},
+     "bad", "disabled_account"),
     ("quotas", {"free": 7.0}, "bad", "short"),
     ("subnetwork", {"answers": {"subnetworks": (404, "no")}}, "bad", "missing"),
     ("subnetwork", {"answers": {"subnetworks": (200, {})}}, "bad", "closed"),
@@ -178,6 +183,37 @@ def test_without_credentials_the_rest_is_not_known_and_soon() -> None:
     assert {f.reason for name, f in findings.items() if name not in own} == {"no_identity"}
     assert {f.state for name, f in findings.items() if name not in own} == {"unknown"}
     assert (findings["kafka"].state, findings["kafka"].reason) == ("unknown", "private")
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(200, ("good", "found")), (400, ("bad", "useless"))]
+)
+def test_credentials_are_told_by_whose_they_are_and_never_what_they_are(
+    status: int,
+    expected: tuple[str, str],
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    answer = {"access_token": PASSWORD, "expires_in": 3600} if status == 200 else "revoked"
+    project.answers["^/token$"] = (status, answer)
+    private = rsa.generate_private_key(65537, 2048).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    email = "deployer@own.iam.gserviceaccount.com"
+    key = {"type": "service_account", "client_email": email, "private_key": private.decode(),
+           "token_uri": f"{project.address}/token"}  # fmt: skip
+    (tmp_path / "key.json").write_text(json.dumps(key))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+    settings = params.load("gcp", **google_project.OWN)
+    assert looked("credentials", settings) == expected
+    found = look("credentials", settings)
+    assert found is not None
+    assert (email in words.found(found)) == (status == 200)
+    told = json.dumps([vars(found), words.found(found)])
+    assert PASSWORD not in told and "PRIVATE KEY" not in told
 
 
 def test_what_does_not_answer_in_time_is_not_known(project: Project) -> None:
@@ -296,3 +332,21 @@ def test_the_quota_is_of_the_most_workers(project: Project) -> None:
     found = capacity.quotas(Context(project.params(dataflow_max_workers=5), Apis(project.params())))
     assert found is not None
     assert (found.facts["workers"], found.facts["vcpus"]) == (5, 10)
+
+
+def declared(module: str, name: str) -> Any:
+    """Return a literal of the platform's program, which needs more than these tests to import."""
+    path = paths.root() / "infra" / "platform" / "spotify_platform" / f"{module}.py"
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        target = node.target if isinstance(node, ast.AnnAssign) else None
+        targets = node.targets if isinstance(node, ast.Assign) else [target]
+        if any(isinstance(each, ast.Name) and each.id == name for each in targets):
+            return ast.literal_eval(node.value)  # type: ignore[union-attr,arg-type]
+    raise LookupError(name)
+
+
+def test_the_platform_enables_what_is_looked_for_and_is_counted_as_it_is() -> None:
+    enabled = {*declared("apis", "APIS"), "serviceusage"}  # without which none can be enabled
+    assert enabled == {*identity.APIS, identity.KAFKA_API}
+    assert len(declared("alerts", "TEXTS")) == figures.ALERTS
+    assert declared("archive", "_OLDER_VERSIONS_DAYS") == figures.OLDER_VERSIONS_DAYS

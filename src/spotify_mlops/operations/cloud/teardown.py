@@ -15,6 +15,7 @@ from google.auth.exceptions import GoogleAuthError
 from pymongo.errors import PyMongoError
 
 from ...config.errors import ParamsError, ServiceError, one_line
+from ...config.labels import labels
 from ...config.params import Params
 from ...config.progress import Progress, silent
 from ...config.references import LOCAL
@@ -28,8 +29,6 @@ from .check.finding import Context, Finding
 from .check.running import guarded
 from .cost import is_all_local
 
-MADE_BY = {"made-by": "spotify-mlops"}
-"""The label of whatever the project makes in the cloud."""
 OF_DATA = ("storage.googleapis.com/", "bigquery.googleapis.com/")
 """What holds data, by the beginning of its kind: it stays where the data stay."""
 State = Literal["done", "would", "kept", "nothing"]
@@ -197,8 +196,7 @@ def _left(context: Context, with_data: bool) -> Finding:
         with_data: whether what holds data counts.
     """
     params = context.params
-    wanted = MADE_BY | {"profile": params.profile}
-    query = " AND ".join(f"labels.{key}={value}" for key, value in wanted.items())
+    query = " AND ".join(f"labels.{key}={value}" for key, value in labels(params).items())
     path = f"v1/projects/{params.cloud.project}:searchAllResources"
     names: list[str] = []
     token = ""

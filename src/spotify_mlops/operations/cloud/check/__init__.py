@@ -17,7 +17,7 @@ CHECKS: dict[str, Check] = {
     "apis": identity.apis,
     "permissions": identity.permissions,
     "bucket_permissions": identity.bucket_permissions,
-    "service_account": identity.service_account,
+    **{name: identity.service_account(name) for name in identity.ACCOUNTS},
     "quotas": capacity.quotas,
     "subnetwork": capacity.subnetwork,
     "budget": capacity.budget,

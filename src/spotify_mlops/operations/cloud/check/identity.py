@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 
 from ....config.errors import one_line
 from ....io.addresses import DEFAULT
 from ....io.google_apis import RefusedError, account
 from ....io.storage.objects import has_generations
-from .finding import Context, Finding
+from .finding import Check, Context, Finding
 
 APIS = (
     *("aiplatform", "artifactregistry", "bigquery", "bigquerystorage", "billingbudgets"),
@@ -27,6 +27,7 @@ PERMISSIONS = (
 )
 """In the project, of who deploys and watches."""
 OBJECT_PERMISSIONS = tuple(f"storage.objects.{do}" for do in ("create", "delete", "get", "list"))
+ACCOUNTS = ("dataflow_service_account", "serving_service_account", "training_service_account")
 ACT_AS = "iam.serviceAccounts.actAs"
 
 
@@ -41,7 +42,8 @@ def credentials(context: Context) -> Finding | None:
     try:
         found = context.apis.credentials()
     except GoogleAuthError as error:
-        return Finding("credentials", "bad", "none", {"said": one_line(error, 160)})
+        reason = "none" if isinstance(error, DefaultCredentialsError) else "useless"
+        return Finding("credentials", "bad", reason, {"said": one_line(error, 160)})
     who = account(found)
     facts = {"account": who, "kind": type(found).__module__.rpartition(".")[2]}
     return Finding("credentials", "good", "found" if who else "unnamed", facts)
@@ -114,12 +116,22 @@ def bucket_permissions(context: Context) -> Finding | None:
     return _lacking("bucket_permissions", OBJECT_PERMISSIONS, granted, bucket=name)
 
 
-def service_account(context: Context) -> Finding | None:
-    """Look whether the workers' account is there, and may be given to them."""
-    email = context.params.dataflow.service_account
-    if context.params.engine.runner != "dataflow" or not email:
-        return None
+def service_account(parameter: str) -> Check:
+    """Return the check that an account is there, and may be given to what runs as it."""
+
+    def check(context: Context) -> Finding | None:
+        of_workers = parameter == "dataflow_service_account"
+        email = str(context.params.value(parameter))
+        if not email or (of_workers and context.params.engine.runner != "dataflow"):
+            return None
+        return _account(context, parameter, email)
+
+    return check
+
+
+def _account(context: Context, parameter: str, email: str) -> Finding:
     path = f"v1/projects/-/serviceAccounts/{email}"
+    facts = {"account": email}
     try:
         found = context.apis.ask("iam", path)
         granted = context.apis.ask(
@@ -128,10 +140,11 @@ def service_account(context: Context) -> Finding | None:
     except RefusedError as error:
         if error.status != 404:
             raise
-        return Finding("service_account", "bad", "missing", {"account": email})
+        return Finding(parameter, "bad", "no_account", facts)
     if found.get("disabled"):
-        return Finding("service_account", "bad", "disabled", {"account": email})
-    return _lacking("service_account", [ACT_AS], granted.get("permissions", []), account=email)
+        return Finding(parameter, "bad", "disabled_account", facts)
+    may = ACT_AS in granted.get("permissions", [])
+    return Finding(parameter, "good" if may else "bad", "account" if may else "not_given", facts)
 
 
 def bucket_name(uri: str) -> str:
