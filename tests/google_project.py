@@ -120,15 +120,6 @@ class _Handler(Answering, BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self._do(None)
 
-    def do_PUT(self) -> None:
-        self.do_POST()
-
-    def do_PATCH(self) -> None:
-        self.do_POST()
-
-    def do_DELETE(self) -> None:
-        self._do(None)
-
     def _do(self, body: Any) -> None:
         parts = urlsplit(self.path)
         path = unquote(parts.path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import socket
 import ssl
@@ -19,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 import google_project
 from google_project import DIGEST, Project
 from spotify_mlops.cli import main
-from spotify_mlops.config import params, paths
+from spotify_mlops.config import params
 from spotify_mlops.config.params import Params
 from spotify_mlops.io.google_apis import Apis
-from spotify_mlops.operations.cloud import check, figures
+from spotify_mlops.operations.cloud import check
 from spotify_mlops.operations.cloud.check import built, capacity, identity, places, running
 from spotify_mlops.operations.cloud.check.finding import Context, Finding
 from spotify_mlops.operations.engines import cluster, dataflow
@@ -332,21 +331,3 @@ def test_the_quota_is_of_the_most_workers(project: Project) -> None:
     found = capacity.quotas(Context(project.params(dataflow_max_workers=5), Apis(project.params())))
     assert found is not None
     assert (found.facts["workers"], found.facts["vcpus"]) == (5, 10)
-
-
-def declared(module: str, name: str) -> Any:
-    """Return a literal of the platform's program, which needs more than these tests to import."""
-    path = paths.root() / "infra" / "platform" / "spotify_platform" / f"{module}.py"
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        target = node.target if isinstance(node, ast.AnnAssign) else None
-        targets = node.targets if isinstance(node, ast.Assign) else [target]
-        if any(isinstance(each, ast.Name) and each.id == name for each in targets):
-            return ast.literal_eval(node.value)  # type: ignore[union-attr,arg-type]
-    raise LookupError(name)
-
-
-def test_the_platform_enables_what_is_looked_for_and_is_counted_as_it_is() -> None:
-    enabled = {*declared("apis", "APIS"), "serviceusage"}  # without which none can be enabled
-    assert enabled == {*identity.APIS, identity.KAFKA_API}
-    assert len(declared("alerts", "TEXTS")) == figures.ALERTS
-    assert declared("archive", "_OLDER_VERSIONS_DAYS") == figures.OLDER_VERSIONS_DAYS

@@ -15,7 +15,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, WorkerOptio
 from confluent_kafka.admin import ClusterMetadata, NewTopic, PartitionMetadata, TopicMetadata
 from google.api_core.exceptions import NotFound
 from google.cloud import aiplatform_v1, bigquery
-from spotify_platform import program
+from spotify_platform import alerts, archive, program
 
 from declared import Declared, of_kind
 from spotify_mlops.config import params, paths, secrets
@@ -27,6 +27,7 @@ from spotify_mlops.io.archive.location import archive_root
 from spotify_mlops.io.bigquery import warehouse
 from spotify_mlops.io.kafka import admin, topics
 from spotify_mlops.model.endpoint import Endpoint
+from spotify_mlops.operations.cloud import figures
 from spotify_mlops.operations.engines import cluster, dataflow
 from spotify_mlops.operations.monitor import retraining
 
@@ -254,3 +255,8 @@ def test_the_apis_are_those_of_what_is_made_and_of_what_the_code_asks(
         for one in inputs(resources, "projects.Service", "service")
     }
     assert enabled == wanted
+
+
+def test_what_is_made_is_what_its_cost_counts() -> None:
+    assert len(alerts.TEXTS) == figures.ALERTS
+    assert archive._OLDER_VERSIONS_DAYS == figures.OLDER_VERSIONS_DAYS
