@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import pulumi
-import pulumi_gcp as gcp
+from pulumi_gcp.provider import Provider
 
 from spotify_mlops.config.labels import labels
 from spotify_mlops.config.params import Params
@@ -19,7 +19,7 @@ class Place:
 
     params: Params
     names: Names
-    provider: gcp.Provider
+    provider: Provider
     after: tuple[pulumi.Resource, ...] = ()
 
     @classmethod
@@ -30,7 +30,7 @@ class Place:
             ParamsError: they describe none.
         """
         names = Names.of(params)
-        provider = gcp.Provider(
+        provider = Provider(
             "google",
             project=params.cloud.project,
             region=params.cloud.location,

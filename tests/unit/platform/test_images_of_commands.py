@@ -11,12 +11,11 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-import click
 import pytest
 from packaging.utils import canonicalize_name
 
+from command_tree import command
 from declared import Declared, of_kind
-from spotify_mlops.cli.main import app
 from spotify_mlops.config import paths
 
 OWN = "spotify_mlops"
@@ -24,11 +23,7 @@ OWN = "spotify_mlops"
 
 def callback(words: list[str]) -> str:
     """Return the module of a command."""
-    command: click.Command = app
-    for word in (word for word in words if not word.startswith("-")):
-        assert isinstance(command, click.Group)
-        command = command.commands[word]
-    function = command.callback
+    function = command(words).callback
     while hasattr(function, "__wrapped__"):
         function = function.__wrapped__
     return str(function.__module__)
