@@ -125,7 +125,8 @@ def _is_registered(name: str, chosen: Mapping[str, int]) -> bool:
     if central is None:
         return False
     found = rest(central.ports["rest"], "/taskmanagers").get("taskmanagers", [])
-    return any(t["id"] == name and t["dataPort"] == chosen["data"] for t in found)
+    own = [t for t in found if t["id"] == name and t["dataPort"] == chosen["data"]]
+    return any(t["slotsNumber"] for t in own)  # which it tells of after it is known
 
 
 def _task_manager(name: str) -> Service:
