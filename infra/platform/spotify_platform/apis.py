@@ -8,9 +8,6 @@ from spotify_mlops.operations.cloud.check.identity import APIS, KAFKA_API
 
 from .place import Place
 
-_BY_LABEL = "cloudasset"
-"""By which ``cloud teardown`` finds what is left."""
-
 
 def enable(place: Place) -> Place:
     """Enable them; return the place where they are."""
@@ -22,6 +19,6 @@ def enable(place: Place) -> Place:
                 disable_on_destroy=False,  # others of the project may use it
                 opts=place.options(),
             )
-            for name in (*APIS, KAFKA_API, _BY_LABEL)
+            for name in (*APIS, KAFKA_API)
         )
     )

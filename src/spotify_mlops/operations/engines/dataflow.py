@@ -15,6 +15,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from ...config.errors import ParamsError, ServiceError, one_line
+from ...config.labels import labels
 from ...config.params import Params
 from ...config.references import LOCAL
 from ...io import addresses
@@ -28,7 +29,6 @@ TITLE = "Dataflow"
 LOOK_SECONDS = 1.0
 ENDED = frozenset({"DONE", "FAILED", "CANCELLED", "UPDATED", "DRAINED"})
 _PREFIX = "JOB_STATE_"
-_MADE_BY = {"made-by": "spotify-mlops"}
 _Client = TypeVar("_Client")
 
 
@@ -92,11 +92,10 @@ def options(params: Params, name: str) -> PipelineOptions:
         "subnetwork": dataflow.subnetwork,
         "dataflow_endpoint": "" if where == addresses.DEFAULT else where,
     }
-    labels = _MADE_BY | {"profile": params.profile}
     return PipelineOptions(
         [
             *(f"--{key}={value}" for key, value in wanted.items() if value != ""),
-            *(f"--labels={key}={value}" for key, value in labels.items()),
+            *(f"--labels={key}={value}" for key, value in labels(params).items()),
             *("--streaming", "--enable_streaming_engine", "--no_use_public_ips"),
             "--experiments=use_runner_v2",
             *(("--no_auth",) if addresses.is_plain(where) else ()),

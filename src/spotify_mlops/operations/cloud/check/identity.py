@@ -14,8 +14,9 @@ from .finding import Check, Context, Finding
 
 APIS = (
     *("aiplatform", "artifactregistry", "bigquery", "bigquerystorage", "billingbudgets"),
-    *("cloudbilling", "cloudresourcemanager", "cloudscheduler", "compute", "dataflow", "iam"),
-    *("logging", "monitoring", "run", "secretmanager", "serviceusage", "storage"),
+    *("cloudasset", "cloudbilling", "cloudresourcemanager", "cloudscheduler", "compute"),
+    *("dataflow", "iam", "logging", "monitoring", "run", "secretmanager", "serviceusage"),
+    "storage",
 )
 KAFKA_API = "managedkafka"
 PERMISSIONS = (
