@@ -37,7 +37,7 @@ from spotify_mlops.operations.engines import cluster
 from spotify_mlops.presentation.es import card
 
 PATIENCE = 60.0
-SHORT = {name: value for name, value in worlds.SMALL.items() if name != "idle_timeout"}
+SHORT = worlds.SMALL | {"simulator_events": 8_000, "model_iterations": 10}
 
 
 @pytest.fixture
@@ -105,9 +105,9 @@ def test_what_the_cloud_would_leave_is_what_a_laptop_leaves(
     assert audited.returncode == 0, audited.stdout + audited.stderr
     assert cluster.running(settings) is None  # drained, and nothing of it goes on
 
-    laptop = settings.replace(dataset="laptop", archive="local", engine_runner="prism")
+    laptop = settings.replace(dataset="laptop", archive="local")
     _promote(laptop, bundle)
-    bounded.run(laptop, replay=True, runner="prism")
+    bounded.run(laptop, replay=True)
     found = compare.compare(settings, laptop)
     assert {table.name for table in found if table.live.rows} >= {
         *("spotify_events", "spotify_features", "spotify_labels", "spotify_predictions")
