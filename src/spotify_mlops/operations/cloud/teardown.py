@@ -116,14 +116,11 @@ def _step(params: Params, step: Step, data: bool, dry_run: bool, say: Progress) 
 
 
 def _jobs(params: Params) -> list[str]:
-    found = cluster.running(params)
-    return [] if found is None else [found.name]
+    return [job.name for _, job in cluster.active(params, cluster.stream_name(params))]
 
 
 def _drain(params: Params, say: Progress) -> None:
-    engine = cluster.of(params)
-    job = engine.status(params, engine.job_name(cluster.stream_name(params)))
-    if job is not None and not job.is_over:
+    for engine, job in cluster.active(params, cluster.stream_name(params)):
         say(f"{engine.TITLE}: se vacía la tarea {job.name}; tarda unos minutos")
         engine.finish(params, job)
 

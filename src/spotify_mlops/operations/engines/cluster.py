@@ -10,13 +10,20 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
-
-import apache_beam as beam
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ...config.errors import ServiceError
 from ...config.params import Params
 from ...config.progress import Progress, silent
+from ...config.references import LOCAL
+from ...io import flink as flink_rest
+from ...io.local import state
+
+if TYPE_CHECKING:
+    import apache_beam as beam
+
+DATAFLOW = "dataflow"
+"""The local one, as ``up`` names it."""
 
 
 class ClusterJob(Protocol):
@@ -57,9 +64,6 @@ class Cluster(Protocol):
     LOOK_SECONDS: float
     """Between two looks at a job that works."""
 
-    def is_there(self, params: Params) -> bool:
-        """Tell whether there is one to be asked: a local one has been started."""
-
     def job_name(self, text: str) -> str:
         """Return the name of a job as the engine allows it, and no other text's."""
 
@@ -95,10 +99,26 @@ class Cluster(Protocol):
         """End a job as it is, and wait until it has ended."""
 
 
-def _engines() -> dict[str, Cluster]:
+_PLACES: dict[str, tuple[str, str]] = {
+    "flink": ("flink_rest", flink_rest.JOB_MANAGER),
+    "dataflow": ("dataflow_endpoint", DATAFLOW),
+}
+"""Of each engine, the parameter that says where it is, and the local service."""
+
+
+def _engine(name: str) -> Cluster:
+    """Return an engine's module. It brings Beam, which takes seconds."""
     from . import dataflow, flink
 
-    return {"flink": flink, "dataflow": dataflow}
+    engines: dict[str, Cluster] = {"flink": flink, "dataflow": dataflow}
+    return engines[name]
+
+
+def _is_there(params: Params, name: str) -> bool:
+    """Tell whether there is an engine to be asked: a local one has been started."""
+    parameter, service = _PLACES[name]
+    record = state.get(service)
+    return params.value(parameter) != LOCAL or (record is not None and record.pid is not None)
 
 
 def of(params: Params) -> Cluster:
@@ -107,7 +127,7 @@ def of(params: Params) -> Cluster:
     Raises:
         KeyError: it has no workers of its own.
     """
-    return _engines()[params.engine.runner]
+    return _engine(params.engine.runner)
 
 
 def stream_name(params: Params) -> str:
@@ -138,7 +158,7 @@ def running(params: Params) -> RunningJob | None:
     Raises:
         ServiceError: an engine does not answer.
     """
-    for engine, job in _running(params, stream_name(params)):
+    for engine, job in active(params, stream_name(params)):
         counted = engine.counters(params, job)
         return RunningJob(engine.TITLE, job.name, job.state, job.began, counted)
     return None
@@ -151,14 +171,20 @@ def end_unwatched(params: Params, name: str, say: Progress) -> None:
         ServiceError: an engine does not answer, so that nobody knows whether there is one; or the
             job does not end.
     """
-    for engine, job in _running(params, name):
+    for engine, job in active(params, name):
         say(f"En {engine.TITLE} sigue una tarea que nadie vigila: se cancela")
         engine.cancel(params, job)
 
 
-def _running(params: Params, name: str) -> Iterator[tuple[Cluster, Any]]:
-    for engine in _engines().values():
-        if engine.is_there(params):  # else it was taken down, and its jobs with it
+def active(params: Params, name: str) -> Iterator[tuple[Cluster, Any]]:
+    """Yield the jobs of a name that have not ended, each after its engine.
+
+    Raises:
+        ServiceError: an engine does not answer.
+    """
+    for runner in _PLACES:
+        if _is_there(params, runner):  # else it was taken down, and its jobs with it
+            engine = _engine(runner)
             job = engine.status(params, engine.job_name(name))
             if job is not None and not job.is_over:
                 yield engine, job
@@ -189,7 +215,7 @@ def run(
         RuntimeError: the job failed; the text holds the traceback of the step.
         ServiceError: the engine is not up, does not take the job or loses it.
     """
-    engine = _engines()[runner]
+    engine = _engine(runner)
     title = engine.TITLE
     end_unwatched(params, name, say)
     job = engine.submit(params, engine.job_name(name), build, bounded=True)

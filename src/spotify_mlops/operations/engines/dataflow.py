@@ -21,10 +21,8 @@ from ...config.references import LOCAL
 from ...io import addresses
 from ...io.local import state
 from ...pipeline import metrics
-from .cluster import await_end
+from .cluster import DATAFLOW, await_end
 
-SERVICE = "dataflow"
-"""The local one, as ``up`` names it."""
 TITLE = "Dataflow"
 LOOK_SECONDS = 1.0
 ENDED = frozenset({"DONE", "FAILED", "CANCELLED", "UPDATED", "DRAINED"})
@@ -52,12 +50,6 @@ class Job:
     def is_complete(self) -> bool:
         """Tell whether it ended with its log."""
         return self.state == "DONE"
-
-
-def is_there(params: Params) -> bool:
-    """Tell whether there is an API to be asked: a local one has been started."""
-    record = state.get(SERVICE)
-    return params.dataflow.endpoint != LOCAL or (record is not None and record.pid is not None)
 
 
 def job_name(text: str) -> str:
@@ -107,7 +99,7 @@ def staging_root(params: Params) -> str:
     """Return where graphs are left for Dataflow: a ``gs://`` URI or a folder."""
     if params.dataflow.staging != LOCAL:
         return params.dataflow.staging.rstrip("/")
-    return str(state.folder(SERVICE).resolve() / "graphs")
+    return str(state.folder(DATAFLOW).resolve() / "graphs")
 
 
 def submit(
@@ -135,7 +127,7 @@ def submit(
     chosen = options(params, name)
     if params.dataflow.staging == LOCAL:
         for each in ("staging", "temp"):
-            state.folder(f"{SERVICE}/graphs/{name}/{each}")
+            state.folder(f"{DATAFLOW}/graphs/{name}/{each}")
     pipeline = beam.Pipeline(DataflowRunner(), options=chosen)
     build(pipeline)
     with _reached(params):
@@ -291,7 +283,7 @@ def client(params: Params, kind: type[_Client]) -> _Client:
 
 
 def _where(params: Params) -> str:
-    return addresses.address(params.dataflow.endpoint, SERVICE, "url")
+    return addresses.address(params.dataflow.endpoint, DATAFLOW, "url")
 
 
 def _get(params: Params, job: str) -> Any:

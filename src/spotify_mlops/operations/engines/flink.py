@@ -24,7 +24,7 @@ from ...config.references import LOCAL
 from ...io import addresses
 from ...io import flink as rest
 from ...io.flink import BUNDLES, CHECKPOINTS, ENDED, JOB_MANAGER, JOB_SERVER, WORKERS
-from ...io.local import state, tls
+from ...io.local import tls
 from ...pipeline import metrics
 from .cluster import await_end
 
@@ -55,12 +55,6 @@ class Job:
     def is_complete(self) -> bool:
         """Tell whether it ended with its log."""
         return self.state == "FINISHED"
-
-
-def is_there(params: Params) -> bool:
-    """Tell whether there is a JobManager to be asked: a local one has been started."""
-    record = state.get(JOB_MANAGER)
-    return params.engine.flink_rest != LOCAL or (record is not None and record.pid is not None)
 
 
 def job_name(text: str) -> str:
