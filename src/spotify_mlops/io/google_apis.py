@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from ..config.errors import one_line
@@ -109,6 +110,15 @@ class Apis:
         if answer.ok and isinstance(content, dict):
             return content
         raise RefusedError(answer.status_code, _message(content))
+
+    def find(self, api: str, path: str) -> dict[str, Any] | None:
+        """Return what `ask` does; None where the API answers that there is no such thing."""
+        try:
+            return self.ask(api, path)
+        except RefusedError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return None
 
     def _session(self, where: str) -> Any:
         import requests

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from urllib.parse import quote
 
 from ....config import paths
-from ....io.google_apis import RefusedError
 from .finding import Check, Context, Finding
 
 DEMO_PROJECT = "spotify-mlops-demo"
@@ -76,15 +75,14 @@ def _image(context: Context, parameter: str) -> Finding:
         f"/repositories/{match['repository']}"
     )
     digest = match["digest"]
-    try:
-        if digest is None:
-            tag = match["tag"] or "latest"
-            found = context.apis.ask("artifactregistry", f"{repository}/packages/{name}/tags/{tag}")
-            digest = str(found.get("version", "")).rpartition("/")[2]
-        context.apis.ask("artifactregistry", f"{repository}/dockerImages/{name}@{digest}")
-    except RefusedError as error:
-        if error.status != 404:
-            raise
+    if digest is None:
+        tag = f"{repository}/packages/{name}/tags/{match['tag'] or 'latest'}"
+        found = context.apis.find("artifactregistry", tag)
+        if found is None:
+            return Finding(parameter, "bad", "missing", facts)
+        digest = str(found.get("version", "")).rpartition("/")[2]
+    stored = f"{repository}/dockerImages/{name}@{digest}"
+    if context.apis.find("artifactregistry", stored) is None:
         return Finding(parameter, "bad", "missing", facts)
     return Finding(parameter, "good", "there", facts | {"digest": digest})
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ....config.errors import ParamsError
-from ....io.google_apis import RefusedError
 from .. import cost, figures, shape
 from .finding import Context, Finding
 
@@ -48,11 +47,8 @@ def subnetwork(context: Context) -> Finding | None:
         return None
     if not path.startswith("projects/"):
         path = f"projects/{params.cloud.project}/{path}"
-    try:
-        found = context.apis.ask("compute", f"compute/v1/{path}")
-    except RefusedError as error:
-        if error.status != 404:
-            raise
+    found = context.apis.find("compute", f"compute/v1/{path}")
+    if found is None:
         return Finding("subnetwork", "bad", "missing", {"name": path})
     private = bool(found.get("privateIpGoogleAccess"))
     facts = {"name": path, "range": found.get("ipCidrRange", "")}

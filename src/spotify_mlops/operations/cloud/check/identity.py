@@ -133,17 +133,12 @@ def service_account(parameter: str) -> Check:
 def _account(context: Context, parameter: str, email: str) -> Finding:
     path = f"v1/projects/-/serviceAccounts/{email}"
     facts = {"account": email}
-    try:
-        found = context.apis.ask("iam", path)
-        granted = context.apis.ask(
-            "iam", f"{path}:testIamPermissions", body={"permissions": [ACT_AS]}
-        )
-    except RefusedError as error:
-        if error.status != 404:
-            raise
+    found = context.apis.find("iam", path)
+    if found is None:
         return Finding(parameter, "bad", "no_account", facts)
     if found.get("disabled"):
         return Finding(parameter, "bad", "disabled_account", facts)
+    granted = context.apis.ask("iam", f"{path}:testIamPermissions", body={"permissions": [ACT_AS]})
     may = ACT_AS in granted.get("permissions", [])
     return Finding(parameter, "good" if may else "bad", "account" if may else "not_given", facts)
 

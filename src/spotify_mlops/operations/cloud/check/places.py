@@ -11,7 +11,6 @@ from ....config.references import LOCAL, SECRET_MANAGER, is_reference, variable
 from ....config.web_addresses import brokers
 from ....io.addresses import PING_SECONDS
 from ....io.bigquery import clients as warehouse
-from ....io.google_apis import RefusedError
 from ....io.kafka import clients as log
 from ....io.mongo import clients as store
 from ....io.storage.objects import has_generations
@@ -53,11 +52,8 @@ def bucket(context: Context) -> Finding | None:
         return None
     name = bucket_name(context.params.cloud.archive)
     facts = {"bucket": name, "wanted": context.params.cloud.location}
-    try:
-        found = context.apis.ask("storage", f"storage/v1/b/{name}")
-    except RefusedError as error:
-        if error.status != 404:
-            raise
+    found = context.apis.find("storage", f"storage/v1/b/{name}")
+    if found is None:
         return Finding("bucket", "bad", "missing", facts)
     facts["location"] = str(found.get("location", "")).lower()
     near = facts["location"] in ("", facts["wanted"])
@@ -89,14 +85,11 @@ def secret_versions(context: Context) -> Finding | None:
         if not reference.startswith(SECRET_MANAGER):
             continue
         resource = secrets.resource_name(reference, context.params.cloud.project)
-        try:
-            found = context.apis.ask("secretmanager", f"v1/{resource}")
-        except RefusedError as error:
-            if error.status != 404:
-                raise
+        found = context.apis.find("secretmanager", f"v1/{resource}")
+        if found is None:
             lacking.append(name)
-            continue
-        disabled += [name] if found.get("state", "ENABLED") != "ENABLED" else []
+        elif found.get("state", "ENABLED") != "ENABLED":
+            disabled.append(name)
     facts = {"names": list(references), "lacking": lacking, "disabled": disabled}
     reason = "lacking" if lacking else "disabled" if disabled else "all"
     return Finding("secrets", "good" if reason == "all" else "bad", reason, facts)
