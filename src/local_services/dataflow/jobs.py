@@ -200,16 +200,13 @@ class Jobs:
         if row.message.current_state in _ENDED or row.name in under_way:
             return row
         found = await asyncio.to_thread(running.state, row.name)
-        works = found == "RUNNING" and row.message.current_state == _State.JOB_STATE_RUNNING
-        if works and await asyncio.to_thread(running.is_exhausted, row.name):
-            # Flink keeps up what makes checkpoints.
-            self._end(row.name, _State.JOB_STATE_DRAINED)
-            return row
         row = self._store.get(_KIND, row.name, _Job)  # its end may have been asked for meanwhile
         if row.message.current_state in _ENDED:
             return row
         if found is None:
             self._fail(row, "Flink ya no sabe de la tarea: murió su JobManager.")
+        elif found == running.EXHAUSTED and row.message.current_state == _State.JOB_STATE_RUNNING:
+            self._end(row.name, _State.JOB_STATE_DRAINED)  # Flink keeps up what makes checkpoints
         elif found == "CANCELED":
             self._become(row, _State.JOB_STATE_CANCELLED)
         elif found == "FAILED":

@@ -27,6 +27,7 @@ from spotify_mlops.io.local import tls
 
 from ..google_api.errors import ApiError
 
+EXHAUSTED = "EXHAUSTED"
 _PATIENCE = 60.0
 _POLL = 0.1
 
@@ -73,7 +74,7 @@ def send(job: Any, graph: str) -> None:
             sent, messages, _ = JobServiceHandle(service, options).submit(pipeline)
             request = beam_job_api_pb2.GetJobStateRequest(job_id=sent)
             deadline = time.monotonic() + _PATIENCE
-            while state(job.id) is None:
+            while _found(job.id) is None:
                 if service.GetState(request).state == beam_job_api_pb2.JobState.FAILED:
                     raise ServiceError(f"Flink no acepta la tarea: {_told(messages)}")
                 if time.monotonic() > deadline:
@@ -86,21 +87,17 @@ def send(job: Any, graph: str) -> None:
 def state(job: str) -> str | None:
     """Return the state of a job in Flink's words; None when Flink does not know it.
 
-    Raises:
-        ServiceError: Flink does not answer.
-    """
-    found = _found(job)
-    return None if found is None else str(found["state"])
-
-
-def is_exhausted(job: str) -> bool:
-    """Tell whether a job that runs has all it will ever have to do in its last steps.
+    One that runs and has all it will ever have to do in its last steps is `EXHAUSTED`.
 
     Raises:
         ServiceError: Flink does not answer.
     """
     found = _found(job)
-    return found is not None and flink.is_exhausted(_ask, found["jid"])
+    if found is None:
+        return None
+    if found["state"] == "RUNNING" and flink.is_exhausted(_ask, found["jid"]):
+        return EXHAUSTED
+    return str(found["state"])
 
 
 def counters(job: str) -> dict[tuple[str, str], int]:
