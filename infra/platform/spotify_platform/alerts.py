@@ -175,7 +175,7 @@ def _silent(params: Params) -> monitoring.AlertPolicyConditionArgs:
 def _dead_letters(params: Params) -> monitoring.AlertPolicyConditionArgs:
     """From the counters of the job, at the limit of the board's panel."""
     (panel,) = (panel for panel in panels(params) if panel.name == "dead_letter_share")
-    (limit,) = (t.value for t in panel.thresholds if t.status == "critical")
+    assert panel.critical is not None
     assert {"dead_letters", "records_read"} <= set(metrics.NAMES)
 
     def counted(name: str) -> str:
@@ -187,7 +187,7 @@ def _dead_letters(params: Params) -> monitoring.AlertPolicyConditionArgs:
         display_name="dead_letters",
         condition_prometheus_query_language=(
             monitoring.AlertPolicyConditionConditionPrometheusQueryLanguageArgs(
-                query=f"{counted('dead_letters')} / {counted('records_read')} > {limit!r}",
+                query=f"{counted('dead_letters')} / {counted('records_read')} > {panel.critical!r}",
                 duration=_FIVE_MINUTES,
                 evaluation_interval=_MINUTE,
                 disable_metric_validation=True,  # there is none before the job counts one

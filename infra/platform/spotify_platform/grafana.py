@@ -64,11 +64,7 @@ def make(place: Place) -> None:
 
 def limited(place: Place) -> list[Panel]:
     """Return the panels with a limit beyond which something is wrong."""
-    return [
-        panel
-        for panel in panels(place.params)
-        if any(threshold.status == "critical" for threshold in panel.thresholds)
-    ]
+    return [panel for panel in panels(place.params) if panel.critical is not None]
 
 
 def _provisioned(folder: str, key: str) -> list[dict[str, Any]]:
@@ -78,7 +74,6 @@ def _provisioned(folder: str, key: str) -> list[dict[str, Any]]:
 
 
 def _rule(place: Place, panel: Panel, source: oss.DataSource) -> alerting.RuleGroupRuleArgs:
-    limit = next(t.value for t in panel.thresholds if t.status == "critical")
     query = {
         "refId": "A",
         "editorMode": "code",
@@ -87,7 +82,7 @@ def _rule(place: Place, panel: Panel, source: oss.DataSource) -> alerting.RuleGr
         "rawSql": _sql(place, panel),
     }
     last = {"refId": "B", "type": "reduce", "expression": "A", "reducer": "last"}
-    beyond = {"refId": "C", "type": "math", "expression": f"$B >= {limit!r}"}
+    beyond = {"refId": "C", "type": "math", "expression": f"$B >= {panel.critical!r}"}
     return alerting.RuleGroupRuleArgs(
         name=panel.title,
         condition="C",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pulumi_gcp import cloudrunv2, cloudscheduler
 
 from spotify_mlops.config import carried
+from spotify_mlops.operations.cloud import figures
 
 from . import grants
 from .grants import Account, allow
@@ -93,7 +94,7 @@ def _job(place: Place, network: Network, runs_as: Account, command: Scheduled) -
             for name, value in sorted(variables.items())
         ],
         resources=cloudrunv2.JobTemplateTemplateContainerResourcesArgs(
-            limits={"cpu": "2", "memory": "4Gi"}
+            limits={"cpu": str(figures.RUN_VCPUS), "memory": f"{figures.RUN_GIB}Gi"}
         ),
     )
     reaches = cloudrunv2.JobTemplateTemplateVpcAccessArgs(

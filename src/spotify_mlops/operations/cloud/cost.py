@@ -145,9 +145,9 @@ def estimate(
     brokers = shape.kafka_vcpus_needed(work)
     workers = max(params.dataflow.workers, needed or params.dataflow.max_workers)
     vcpus = max(params.platform.kafka_vcpus, brokers)
-    memory = max(params.platform.kafka_memory_gib, brokers * f.KAFKA_GIB_A_VCPU)
-    if vcpus == params.platform.kafka_vcpus:
-        memory = params.platform.kafka_memory_gib
+    memory = params.platform.kafka_memory_gib
+    if vcpus > params.platform.kafka_vcpus:
+        memory = max(memory, brokers * f.KAFKA_GIB_A_VCPU)
     checks = {
         "freshness": needed is None,
         "dataflow_max_workers": workers > params.dataflow.max_workers,

@@ -86,6 +86,11 @@ class Panel:
         """Return the names of the placeholders that the SQL has."""
         return frozenset(_PLACEHOLDER.findall(self.sql))
 
+    @property
+    def critical(self) -> float | None:
+        """Return from which value on something is wrong; None where no value says so."""
+        return next((t.value for t in self.thresholds if t.status == "critical"), None)
+
     def status(self, value: float) -> Status | None:
         """Return the status of a value; None where the panel has no thresholds."""
         if not self.thresholds:
