@@ -48,16 +48,8 @@ def _settings(address: str, trusted: Path | str, mechanism: str, topic: str = "x
 
 @pytest.fixture(scope="module")
 def _server() -> Iterator[tls_broker.Metadata]:
-    from google.auth.compute_engine import _metadata
-
-    with tls_broker.metadata() as server, pytest.MonkeyPatch.context() as patched:
-        for name in ("GCE_METADATA_HOST", "GCE_METADATA_IP"):
-            patched.setenv(name, server.address)
-        patched.setattr(_metadata, "_GCE_METADATA_HOST", server.address)  # read at its import
-        patched.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
-        patched.setenv("CLOUDSDK_CONFIG", "/nowhere")
+    with tls_broker.identified() as server:
         yield server
-    google_tokens._credentials.cache_clear()
 
 
 @pytest.fixture

@@ -26,7 +26,6 @@ from spotify_mlops.config import params
 from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.config.params import Params
 from spotify_mlops.io import answering, mongo, retry
-from spotify_mlops.io.kafka import google_tokens
 from spotify_mlops.io.local import secret, state
 from spotify_mlops.io.mongo import clients
 from spotify_mlops.model import dataset
@@ -44,11 +43,7 @@ SHORT = worlds.SMALL | {"simulator_events": 8_000, "model_iterations": 10}
 def settings(own_state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Params]:
     """The profile of the cloud, every address of it on this machine, and a short history."""
     with ExitStack() as servers:
-        identity = servers.enter_context(tls_broker.metadata())
-        for name in ("GCE_METADATA_HOST", "GCE_METADATA_IP"):
-            monkeypatch.setenv(name, identity.address)
-        monkeypatch.setenv("CLOUDSDK_CONFIG", "/nowhere")
-        monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+        servers.enter_context(tls_broker.identified())
         secrets = servers.enter_context(vault.running())
         servers.enter_context(storage_server.running())
         with monkeypatch.context() as elsewhere:  # beside the one that `up` starts
@@ -72,13 +67,11 @@ def settings(own_state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         name = f"projects/{found.cloud.project}/secrets/mongo-uri/versions/latest"
         whole = uri.replace("://", f"://{user}") + "&authMechanism=SCRAM-SHA-256"
         secrets.values[name] = whole.encode()
-        google_tokens._credentials.cache_clear()
         retry.again(
             lambda: answering.require(found),
             lambda error: isinstance(error, ServiceError), PATIENCE, pause=0.2,
         )  # fmt: skip
         yield found
-    google_tokens._credentials.cache_clear()
 
 
 def _promote(settings: Params, bundle: Path) -> None:

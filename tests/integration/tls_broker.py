@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,6 +24,7 @@ from local_services import compiling, kafka
 from loopback import Answering, serving
 from spotify_mlops.config.progress import silent
 from spotify_mlops.io.http import ports
+from spotify_mlops.io.kafka import google_tokens
 from spotify_mlops.io.local import secret, state
 
 EMAIL = "stream@project.iam.gserviceaccount.com"
@@ -140,6 +142,22 @@ class _Answer(Answering, BaseHTTPRequestHandler):
 def metadata(lifetime: int = 3600) -> AbstractContextManager[Metadata]:
     """Serve an identity of Google's."""
     return serving(Metadata(lifetime))
+
+
+@contextmanager
+def identified() -> Iterator[Metadata]:
+    """Give this process, and those that it starts, an identity of Google's, and no other."""
+    from google.auth.compute_engine import _metadata
+
+    with metadata() as server, pytest.MonkeyPatch.context() as patched:
+        for name in ("GCE_METADATA_HOST", "GCE_METADATA_IP"):
+            patched.setenv(name, server.address)
+        patched.setattr(_metadata, "_GCE_METADATA_HOST", server.address)  # read at its import
+        patched.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+        patched.setenv("CLOUDSDK_CONFIG", "/nowhere")
+        google_tokens._credentials.cache_clear()
+        yield server
+    google_tokens._credentials.cache_clear()
 
 
 def scram_password() -> str:

@@ -7,7 +7,6 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,6 @@ from spotify_mlops.operations.engines import cluster, dataflow
 from spotify_mlops.presentation.es import cloud_check as words
 
 PASSWORD = "correct-horse"
-
-
-@pytest.fixture
-def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    with google_project.running() as found:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"{found.address}")
-        yield found
 
 
 @pytest.fixture

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import google_project
 from google_project import Project
 from spotify_mlops.cli import main
 from spotify_mlops.config.params import Params
@@ -20,14 +18,6 @@ from spotify_mlops.operations.cloud.check import running
 from spotify_mlops.operations.cloud.check.finding import Context, Finding
 from spotify_mlops.operations.engines import cluster, dataflow
 from spotify_mlops.presentation.es import cloud_check as words
-
-
-@pytest.fixture
-def project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Project]:
-    monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path / "state"))
-    with google_project.running() as found:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", found.address)
-        yield found
 
 
 def look(name: str, settings: Params) -> Finding:

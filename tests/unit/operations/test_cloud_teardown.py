@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,14 +81,6 @@ class Deployed:
             self.objects.remove(path.rpartition("/")[2])
             return 200, {}
         return 200, {"items": [{"name": name, "bucket": "own-archive"} for name in self.objects]}
-
-
-@pytest.fixture
-def project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Project]:
-    monkeypatch.setenv("SPOTIFY_MLOPS_STATE", str(tmp_path / "state"))
-    with google_project.running() as found:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", found.address)
-        yield found
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from command_tree import options
 from spotify_mlops.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -100,8 +101,7 @@ def faults(words: list[str]) -> list[str]:
         word = word.strip("[].…,:")
         if word.startswith("-"):
             name = word.partition("=")[0].partition("|")[0]
-            options = {option for param in command.params for option in param.opts}
-            wrong += [word] if name not in options | {"--help", "-h"} else []
+            wrong += [word] if name not in options(command) | {"--help", "-h"} else []
         elif isinstance(command, click.Group) and word:
             found = [command.get_command(click.Context(command), one) for one in word.split("|")]
             if None in found:
