@@ -128,6 +128,13 @@ def test_what_runs_is_ended_in_order_and_data_stay(
     assert {states(again)[step] for step in ("job", "endpoint")} == {"nothing"}
 
 
+def test_a_job_is_drained_whatever_engine_the_params_name(
+    settings: Params, deployed: Deployed
+) -> None:
+    ending.teardown(settings.replace(engine_runner="prism"), dry_run=False)
+    assert deployed.job == "DRAINED"
+
+
 def test_data_go_only_when_asked_and_not_protected(
     project: Project, settings: Params, deployed: Deployed
 ) -> None:
