@@ -246,7 +246,14 @@ def finish(params: Params, job: Job, timeout: float = 1800.0) -> Job:
     return _end(params, job, "DRAINED", timeout)
 
 
+def _has_ended(params: Params, job: Job) -> bool:
+    """Tell whether a job has ended: one does by itself when its sources have."""
+    found = now(params, job)
+    return found is None or found.is_over
+
+
 def _end(params: Params, job: Job, wanted: str, timeout: float) -> Job:
+    from google.api_core.exceptions import BadRequest
     from google.cloud import dataflow_v1beta3 as api
 
     request = api.UpdateJobRequest(
@@ -255,9 +262,13 @@ def _end(params: Params, job: Job, wanted: str, timeout: float) -> Job:
         job_id=job.id,
         job=api.Job(requested_state=getattr(api.JobState, _PREFIX + wanted)),
     )
-    if not job.is_over:
+    if not _has_ended(params, job):
         with _reached(params):
-            client(params, api.JobsV1Beta3Client).update_job(request)
+            try:
+                client(params, api.JobsV1Beta3Client).update_job(request)
+            except BadRequest:
+                if not _has_ended(params, job):  # it did so by itself meanwhile
+                    raise
     return await_end(lambda: now(params, job), job, TITLE, timeout, LOOK_SECONDS)
 
 
