@@ -82,6 +82,17 @@ def test_an_alert_says_what_to_do_in_commands_that_exist(resources: list[Declare
         assert policy.inputs["notificationChannels"] == ["email-id"]
 
 
+def test_the_runbook_answers_each_alert_of_the_platform_and_the_boards(
+    resources: list[Declared],
+) -> None:
+    page = (Path(paths.root()) / "docs/guardia.md").read_text(encoding="utf-8")
+    (rules,) = (one for one in resources if one.kind.endswith(":RuleGroup"))
+    policies = of_kind(resources, "monitoring.AlertPolicy")
+    alerts = [policy.inputs["displayName"].partition(" (")[0] for policy in policies]
+    answered = re.findall(r"^\| \*\*([^*]+)\*\* \|", page, re.MULTILINE)
+    assert sorted(answered) == sorted([*alerts, *(rule["name"] for rule in rules.inputs["rules"])])
+
+
 def test_an_alert_looks_at_what_there_is(resources: list[Declared], profile: Params) -> None:
     metrics = {one.inputs["name"] for one in of_kind(resources, "logging.Metric")}
     (audit,) = (one for one in of_kind(resources, "cloudrunv2.Job") if one.name == "audit")
