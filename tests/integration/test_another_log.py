@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
+from confluent_kafka import TopicPartition
 from worlds import catch_up, command, make
 
 from hostile import changed
@@ -104,6 +105,32 @@ def test_a_log_without_its_end_is_refused_also_when_it_was_filled_again(
     assert "en su lugar hay otro" in refused(settings)
     positions.save(settings, saved)
     catch_up(settings)
+
+
+def test_records_that_kafka_let_go_of_count_as_long_as_they_were_taken(
+    services: dict[str, state.Record],
+) -> None:
+    settings = processed(0, 50)
+    whole = audit.audit(settings)
+    assert whole.holds
+    expire(settings, 20)
+    after = audit.audit(settings)
+    assert after.holds and after.table.equals(whole.table)
+    publish(settings, 50, 90)
+    catch_up(settings)
+    assert audit.audit(settings).holds
+
+    publish(settings, 90, 120)
+    expire(settings, kafka.offsets(settings)[0][1])  # before the job came to them
+    lost = audit.audit(settings, wait=0)
+    assert [each.expected - each.found for each in lost.differences] == [31]  # and a heartbeat
+
+
+def expire(settings: Params, before: int) -> None:
+    """Have the broker delete the records of the partition below an offset, as it does by age."""
+    place = TopicPartition(settings.kafka.topic, 0, before)
+    for deleted in kafka.admin.admin_client(settings).delete_records([place]).values():
+        assert deleted.result().low_watermark == before
 
 
 def replace_position(saved: positions.Position, **changes: object) -> positions.Position:

@@ -1,7 +1,8 @@
 """The invariant, to the record, against the broker's own offsets.
 
-records in the log = counted + open + dead letters + late + duplicates + heartbeats, per
-partition. Each term is read from where the records really are.
+records of the log = counted + open + dead letters + late + duplicates + heartbeats, per
+partition. Each term is read from where the records really are. Those that have expired in Kafka
+still count: the log begins where the archive does.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ..domain.events.schema import DUPLICATE_KEY
 from ..domain.watermark import watermark
 from ..io import bigquery, kafka, retry
 from ..io.bigquery import appending, log, tables
-from ..pipeline.sinks import same_log
+from ..pipeline.sinks import archive, same_log
 from ..sources import manifest as manifests
 from . import lag
 from .lag import Lag
@@ -31,7 +32,7 @@ class Difference:
     """A count that is not what it must be."""
 
     term: str
-    """``records`` (the broker's, against those answered for), or one of ``TERMS``."""
+    """``records`` (the log's, against those answered for), or one of ``TERMS``."""
     partition: int | None
     """None: of all of them, against what the simulator says that it put in."""
     expected: int
@@ -42,7 +43,7 @@ class Difference:
 class AuditReport:
     """The audit's finding.
 
-    ``table`` has a row a partition: ``partition``, ``records`` (the broker's), the six terms,
+    ``table`` has a row a partition: ``partition``, ``records`` (the log's), the six terms,
     ``missing`` (records less terms: 0 when the invariant holds).
     """
 
@@ -104,14 +105,9 @@ def _check(params: Params, ends: dict[int, tuple[int, int]], causes: list[str]) 
     following = {partition: high for partition, (_, high) in ends.items()}
     below = log.where(following.items(), "<")
     reached = watermark(log.marks(params, following), params.windows.allowed_lateness)
-    lows = pl.DataFrame(
-        {
-            "partition": list(ends),
-            "records": [high - low for low, high in ends.values()],
-        },
-        schema={"partition": pl.Int64, "records": pl.Int64},
-    )
-    table = lows
+    archived = archive.spans(params)
+    sizes = [(p, high - min(low, *archived.get(p, ())[:1])) for p, (low, high) in ends.items()]
+    table = pl.DataFrame(sizes, {"partition": pl.Int64, "records": pl.Int64}, orient="row")
     for part in (
         _counted(params, reached),
         _open(params, below, reached),

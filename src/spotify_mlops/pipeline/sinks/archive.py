@@ -19,14 +19,22 @@ from . import positions
 from .buffered import BufferedDoFn
 
 
+def spans(params: Params) -> dict[int, tuple[int, int]]:
+    """Return per partition the first record archived and the one that follows the last.
+
+    Raises:
+        IntegrityError: records between them are missing.
+    """
+    return archived.coverage(archived.archived_files(params))
+
+
 def coverage(params: Params) -> dict[int, int]:
     """Return per partition the record that follows the last one archived.
 
     Raises:
         IntegrityError: records before it are missing.
     """
-    spans = archived.coverage(archived.archived_files(params))
-    return {partition: following for partition, (_, following) in spans.items()}
+    return {partition: following for partition, (_, following) in spans(params).items()}
 
 
 def extent(params: Params) -> tuple[dict[int, int], dict[int, int]]:
@@ -36,17 +44,17 @@ def extent(params: Params) -> tuple[dict[int, int], dict[int, int]]:
         IntegrityError: records are missing between them, or after them up to where the job has
             said that the archive holds them.
     """
-    spans = archived.coverage(archived.archived_files(params))
+    held = spans(params)
     saved = positions.load(params)
     acknowledged = saved.acknowledged if saved is not None else {}
     lost = {
-        partition: (spans[partition][1] if partition in spans else 0, following)
+        partition: (held[partition][1] if partition in held else 0, following)
         for partition, following in acknowledged.items()
-        if following > (spans[partition][1] if partition in spans else 0)
+        if following > (held[partition][1] if partition in held else 0)
     }
     if lost:
         raise archived.missing(lost, "los últimos")
-    return {p: low for p, (low, _) in spans.items()}, {p: high for p, (_, high) in spans.items()}
+    return {p: low for p, (low, _) in held.items()}, {p: high for p, (_, high) in held.items()}
 
 
 def by_append_day(rows: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
