@@ -55,7 +55,7 @@ soak: $(STAMP) ## Un mes simulado de todo en marcha: mide lo que crece por día 
 	@PYTHONPATH=tests $(BIN)/python -m chaos.soak --days $(or $(DAYS),30) --clock $(or $(CLOCK),3600)
 
 rehearsal: $(STAMP) ## Ensaya aquí el perfil de la nube: solo cambian las direcciones (docs/nube.md)
-	$(BIN)/python -m pytest tests/integration/test_rehearsal.py
+	REHEARSAL=whole $(BIN)/python -m pytest tests/integration/test_rehearsal.py
 
 lab: $(STAMP) ## Abre los cuadernos en JupyterLab
 	@$(BIN)/python -m spotify_mlops up

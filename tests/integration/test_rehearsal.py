@@ -2,11 +2,13 @@
 
 Kafka behind TLS that asks for Google's tokens, an archive in a bucket, secrets in Secret Manager,
 the streaming job sent to Dataflow by the official client; BigQuery, MongoDB and Vertex AI as ``up``
-starts them.
+starts them. The short form is always run; the whole one by ``make rehearsal``.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, time
@@ -22,21 +24,34 @@ import storage_server
 import vault
 from local_services import services
 from spotify_mlops import sources
-from spotify_mlops.config import params
+from spotify_mlops.config import params, paths
 from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.config.params import Params
 from spotify_mlops.io import answering, mongo, retry
-from spotify_mlops.io.local import secret, state
+from spotify_mlops.io.local import processes, secret, state
 from spotify_mlops.io.mongo import clients
 from spotify_mlops.model import dataset
 from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.model.training import train
-from spotify_mlops.operations import bounded, compare
+from spotify_mlops.operations import apps, bounded, compare
 from spotify_mlops.operations.engines import cluster
 from spotify_mlops.presentation.es import card
 
 PATIENCE = 60.0
 SHORT = worlds.SMALL | {"simulator_events": 8_000, "model_iterations": 10}
+WHOLE = {
+    "simulator_events": 40_000,
+    "simulator_days": 8,
+    "simulator_tracks": 80,
+    "live_clock": 7_200,
+    "model_iterations": 10,
+    # What a model of so few events is worth is not the question here.
+    "gate_min_accuracy": 0,
+    "gate_min_macro_f1": 0,
+    "gate_max_ece": 1,
+    "gate_min_rise_lift": 0,
+    "gate_country_regression": 1,
+}
 
 
 @pytest.fixture
@@ -74,11 +89,43 @@ def settings(own_state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         yield found
 
 
-def _promote(settings: Params, bundle: Path) -> None:
-    """Make a model the champion of every window."""
-    champions = PromotionHistory(settings)
-    champions.keep("1", bundle)
-    champions.promote("1", datetime.combine(settings.simulator.start, time.min, UTC))
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what the notebooks leave be in a folder of the test's."""
+    for folder in ("notebooks", "params"):
+        shutil.copytree(paths.root() / folder, tmp_path / "home" / folder)
+    monkeypatch.setenv("SPOTIFY_MLOPS_HOME", str(tmp_path / "home"))
+
+
+def _done(settings: Params, *arguments: str) -> str:
+    """Run a command that has to succeed; return what it told."""
+    found = worlds.command(settings, *arguments, timeout=600)
+    assert found.returncode == 0, found.stdout + found.stderr
+    return found.stdout
+
+
+def _is_as_on_a_laptop(settings: Params, champions: PromotionHistory) -> None:
+    """Compare the tables with those of the same log and champions, all of it on this machine."""
+    laptop = settings.replace(dataset="laptop", archive="local")
+    here = PromotionHistory(laptop)
+    for period in champions.periods():
+        here.keep(period.version, champions.bundle(period.version).path)
+        here.promote(period.version, period.effective_from)
+    bounded.run(laptop, replay=True)
+    found = compare.compare(settings, laptop)
+    assert {table.name for table in found if table.live.rows} >= {
+        *("spotify_events", "spotify_features", "spotify_labels", "spotify_predictions")
+    }
+    assert [table.name for table in found if not table.equal] == []
+    assert mongo.clients.database(settings).tracks.count_documents({}) > 0
+
+
+def _kept(settings: Params) -> set[str]:
+    """Return what the bucket holds, by the folder; nobody holds a lease any more."""
+    objects: Any = storage.Client(project="test").list_blobs(settings.cloud.archive[5:])
+    names = {blob.name for blob in objects}
+    assert not [name for name in names if name.endswith("lease")]
+    return {name.split("/")[0] for name in names}
 
 
 @pytest.mark.timeout(900)
@@ -90,25 +137,37 @@ def test_what_the_cloud_would_leave_is_what_a_laptop_leaves(
     bounded.run(past, replay=True)
     bundle = tmp_path / "bundle"
     train(settings, *dataset.read(past), card.write).write_bundle(bundle)
-    _promote(settings, bundle)
+    champions = PromotionHistory(settings)
+    champions.keep("1", bundle)
+    champions.promote("1", datetime.combine(settings.simulator.start, time.min, UTC))
 
     streamed = worlds.catch_up(settings)
     assert streamed["windows"] > 10
-    audited = worlds.command(settings, "audit", "--json")
-    assert audited.returncode == 0, audited.stdout + audited.stderr
+    _done(settings, "audit", "--json")
     assert cluster.running(settings) is None  # drained, and nothing of it goes on
+    _is_as_on_a_laptop(settings, champions)
+    assert _kept(settings) == {"dataflow", "models", "progress", "raw"}
 
-    laptop = settings.replace(dataset="laptop", archive="local")
-    _promote(laptop, bundle)
-    bounded.run(laptop, replay=True)
-    found = compare.compare(settings, laptop)
-    assert {table.name for table in found if table.live.rows} >= {
-        *("spotify_events", "spotify_features", "spotify_labels", "spotify_predictions")
-    }
-    assert [table.name for table in found if not table.equal] == []
-    assert mongo.clients.database(settings).tracks.count_documents({}) > 0
 
-    objects: Any = storage.Client(project="test").list_blobs(settings.cloud.archive[5:])
-    kept = {blob.name for blob in objects}
-    assert not [name for name in kept if name.endswith("lease")]
-    assert {name.split("/")[0] for name in kept} == {"dataflow", "models", "progress", "raw"}
+@pytest.mark.skipif(not os.environ.get("REHEARSAL"), reason="the whole one: make rehearsal")
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("home")
+def test_a_project_from_its_first_record_to_its_last(settings: Params) -> None:
+    settings = settings.replace(**WHOLE)
+    sources.ingest_simulator(settings)
+    bounded.run(settings)
+    _done(settings, "notebooks")
+    job = cluster.running(settings)
+    assert job is not None and (job.engine, job.state) == ("Dataflow", "RUNNING")
+    simulator = state.read()[apps.SIMULATOR]
+    assert not retry.until(lambda: processes.is_alive(simulator), lambda alive: not alive, PATIENCE)
+    for step in ("train", "evaluate", "release"):
+        _done(settings, step, "--set", "model_iterations=40")
+    apps.stop_apps()
+    assert cluster.running(settings) is None
+    worlds.catch_up(settings)
+    _done(settings, "audit", "--json")
+    champions = PromotionHistory(settings)
+    assert [period.version for period in champions.periods()] == ["1", "2"]
+    _is_as_on_a_laptop(settings, champions)
+    assert _kept(settings) >= {"dataflow", "models", "progress", "raw"}
