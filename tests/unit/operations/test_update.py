@@ -161,3 +161,11 @@ def test_a_job_that_dataflow_refuses_tells_why(project: Project) -> None:
     Jobs(project, ["PENDING", "FAILED"], ["RUNNING", "RUNNING"])
     with pytest.raises(cluster.NotUpdatedError, match="otros pasos"):
         dataflow._gone_on(project.params(), replace(LEFT, id="2"), LEFT)
+
+
+def test_of_two_jobs_of_a_name_the_newer_counts(project: Project) -> None:
+    found = [{"id": str(day), "name": name, "createTime": f"2026-01-0{day}T00:00:00Z"}
+             for day, name in ((1, "stream"), (2, "stream"), (3, "other"))]  # fmt: skip
+    project.answers = {"/jobs$": (200, {"jobs": found})}
+    job = dataflow.status(project.params(), "stream")
+    assert job is not None and job.id == "2"

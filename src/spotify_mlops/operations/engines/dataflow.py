@@ -216,7 +216,7 @@ def now(params: Params, job: Job) -> Job | None:
 
 
 def status(params: Params, name: str) -> Job | None:
-    """Return the job of a name that runs; None when none does.
+    """Return the newest job of a name that runs; None when none does.
 
     Raises:
         ServiceError: the API does not answer.
@@ -230,7 +230,8 @@ def status(params: Params, name: str) -> Job | None:
     )
     with _reached(params):
         found = client(params, api.JobsV1Beta3Client).list_jobs(request)
-        return next((_job(each) for each in found if each.name == name), None)
+        running = (_job(each) for each in found if each.name == name)
+        return max(running, key=lambda job: job.began, default=None)
 
 
 def failures(params: Params, job: Job) -> list[str]:
