@@ -134,8 +134,9 @@ def streaming(settings: Params) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.mark.timeout(300)
 def test_the_same_command_updates_what_nobody_watches(runner: campaign.Campaign) -> None:
-    own = {"live_clock": 3_600, "idle_timeout": "60s"} | log.own_names("updated")
-    published = dataclasses.replace(runner.log, params=runner.log.params.replace(**own))
+    own = {"simulator_events": 10_000, "live_clock": 1_800, "idle_timeout": "60s"}
+    settings = runner.log.params.replace(**own, **log.own_names("updated"))
+    published = dataclasses.replace(runner.log, params=settings)
     sources.ingest_simulator(published.params)
     live = published.fresh("live", **campaign.DATAFLOW)
     name = dataflow.job_name(cluster.stream_name(live))
