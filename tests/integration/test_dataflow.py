@@ -10,6 +10,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import apache_beam as beam
@@ -17,18 +20,21 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import dataflow_v1beta3 as api
 
-from chaos import campaign
+from chaos import campaign, contents, log
 from chaos.faults import Fault
 from local_services import services as local_services
+from spotify_mlops import sources
 from spotify_mlops.cli import main
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.config.params import Params
 from spotify_mlops.io import retry
 from spotify_mlops.io.local import state
-from spotify_mlops.operations import bounded, compare
+from spotify_mlops.operations import apps, bounded, compare
 from spotify_mlops.operations.engines import cluster, dataflow, flink
 from spotify_mlops.pipeline import metrics
+from spotify_mlops.pipeline.position import Position
+from spotify_mlops.pipeline.sinks import positions
 
 NOBODY = 65534
 PATIENCE = 120.0
@@ -99,19 +105,69 @@ def working(runner: campaign.Campaign) -> dataflow.Job:
 def test_it_leaves_what_prism_leaves_whatever_is_killed(runner: campaign.Campaign) -> None:
     faults = [
         Fault(0.1, 0.0, "worker"),
-        Fault(0.2, 0.0, "stream"),  # its job goes on: the next run ends it
+        Fault(0.2, 0.0, "stream"),  # its job goes on: the next run updates it
         Fault(0.4, 0.0, "task-manager"),
     ]
     outcome = runner.disturbed("dataflow", faults)
     assert outcome.differences == []
     assert outcome.exits[-1] == 0
-    # Whatever nobody watched any more was cancelled; what was at the end was drained, unless it had
+    # Whatever nobody watched any more was updated; what was at the end was drained, unless it had
     # ended by itself before, as a job does whose sources have.
     settings = params.load("local", **campaign.DATAFLOW)
     found = jobs(settings).list_jobs(api.ListJobsRequest(of(settings)))
     last, *others = [job.current_state.name for job in found]
     assert last in ("JOB_STATE_DRAINED", "JOB_STATE_DONE")
-    assert set(others) <= {"JOB_STATE_CANCELLED"}
+    assert set(others) <= {"JOB_STATE_UPDATED"}
+
+
+@contextmanager
+def streaming(settings: Params) -> Iterator[subprocess.Popen[bytes]]:
+    """Have the command stream for the block, if it goes on for so long."""
+    command = ["stream", "--params", str(apps.params_file(settings))]
+    process = subprocess.Popen([sys.executable, "-m", "spotify_mlops", *command])
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.timeout(300)
+def test_the_same_command_updates_what_nobody_watches(runner: campaign.Campaign) -> None:
+    own = {"simulator_events": 10_000, "live_clock": 1_800, "idle_timeout": "60s"}
+    settings = runner.log.params.replace(**own, **log.own_names("updated"))
+    published = dataclasses.replace(runner.log, params=settings)
+    sources.ingest_simulator(published.params)
+    live = published.fresh("live", **campaign.DATAFLOW)
+    name = dataflow.job_name(cluster.stream_name(live))
+
+    def written(share: float) -> Position:
+        found = retry.until(
+            lambda: positions.load(live), lambda p: published.share_before(p) >= share, PATIENCE
+        )
+        assert found is not None and published.share_before(found) >= share
+        return found
+
+    with streaming(live):
+        begun = written(0.2)
+    left = dataflow.status(live, name)
+    assert left is not None
+    with ThreadPoolExecutor(1) as apart:
+        publishing = apart.submit(sources.live, live)  # records go on meanwhile
+        with streaming(live) as again:
+            retry.until(lambda: dataflow.now(live, left), lambda j: j.state == "UPDATED", PATIENCE)
+            assert positions.load(live).job == begun.job
+            assert publishing.result()["state"] == "complete"
+            written(1 + live.simulator.live_duration / timedelta(days=live.simulator.days))
+            again.send_signal(signal.SIGTERM)
+            assert again.wait(PATIENCE) == 0
+    assert states(live, name) == ["DRAINED", "UPDATED"]
+    assert contents.faults(live) == []
+    replayed = published.fresh("replayed")
+    bounded.run(replayed, replay=True)
+    found = compare.compare(live, replayed)
+    assert all(table.live.rows for table in found)
+    assert [table.name for table in found if not table.equal] == []
 
 
 def test_a_name_runs_once(settings: Params, working: dataflow.Job) -> None:
@@ -188,8 +244,6 @@ def test_what_it_does_not_do_it_names(settings: Params) -> None:
     snapshots = dataflow.client(settings, api.SnapshotsV1Beta3Client)
     with pytest.raises(exceptions.MethodNotImplemented, match="/snapshots» no está en el Dataflow"):
         snapshots.list_snapshots(of(settings, job_id="x"))
-    with pytest.raises(exceptions.MethodNotImplemented, match="replace_job_id"):
-        jobs(settings).create_job(of(settings, job={"name": "x", "replace_job_id": "y"}))
     with pytest.raises(exceptions.BadRequest, match="no dice dónde está su grafo"):
         jobs(settings).create_job(of(settings, job={"name": "x"}))
     with pytest.raises(exceptions.NotFound, match="la tarea x"):

@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 import logging
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ _ENDED = {
     _State.JOB_STATE_FAILED,
     _State.JOB_STATE_CANCELLED,
     _State.JOB_STATE_DRAINED,
+    _State.JOB_STATE_UPDATED,
 }
 _CHANGEABLE = {"requested_state", "id", "project_id", "location"}
 _log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Jobs:
     def __init__(self, store: Store, folder: Path) -> None:
         """Keep jobs in a store; ``folder`` is for what one needs while it ends."""
         self._store = store
+        self._folder = folder
         self._endings: dict[int, tuple[int, Callable[[str], None]]] = {
             _State.JOB_STATE_CANCELLED: (_State.JOB_STATE_CANCELLING, running.cancel),
             _State.JOB_STATE_DRAINED: (
@@ -52,6 +54,8 @@ class Jobs:
         """What is under way: of which job, and as what it ends."""
         self._under_way: set[asyncio.Task[None]] = set()
         self._sending: dict[str, asyncio.Task[None]] = {}
+        self._replaced: set[str] = set()
+        """Jobs whose work another is taking over."""
         self._creating = asyncio.Lock()
 
     def start(self) -> None:
@@ -60,6 +64,8 @@ class Jobs:
             state, asked = row.message.current_state, row.message.requested_state
             if state == _State.JOB_STATE_PENDING:
                 self._fail(row, "El Dataflow local se detuvo antes de enviar la tarea a Flink.")
+                if row.message.replace_job_id:
+                    running.forget(row.message.replace_job_id, folder=self._folder)
             elif state not in _ENDED and asked in self._endings:
                 self._end(row.name, asked)
 
@@ -70,19 +76,37 @@ class Jobs:
     async def create(self, request: Any) -> Message:
         """Answer CreateJob: one name runs once, and who asks again gets the one that runs.
 
-        The caller tells by ``client_request_id`` that it is not the job that it sent.
+        One that replaces another takes over its work when its graph allows it, and else fails;
+        who asks to replace one that was already gets the one that did. The caller tells by
+        ``client_request_id`` that it is not the job that it sent.
         """
         job = request.job
-        if job.replace_job_id or job.transform_name_mapping:
-            raise ApiError.unimplemented("Actualizar una tarea (replace_job_id)")
+        if job.transform_name_mapping:
+            raise ApiError.unimplemented("Cambiar el nombre de un paso (transform_name_mapping)")
         graph = running.graph_of(job)
         async with self._creating:
+            replaced = await self._to_replace(request) if job.replace_job_id else None
+            if replaced is not None and replaced.replaced_by_job_id:
+                return self._store.get(_KIND, replaced.replaced_by_job_id, _Job).message  # type: ignore[no-any-return]
             for row in self._of(request.project_id, request.location):
-                if row.message.name == job.name:
+                if row.message.name == job.name and row.name != job.replace_job_id:
                     found: Any = (await self._now(row)).message
                     if found.current_state not in _ENDED:
                         return found  # type: ignore[no-any-return]
+            if replaced is not None and replaced.current_state != _State.JOB_STATE_RUNNING:
+                raise ApiError.precondition(f"La tarea {replaced.id} no está en marcha.")
             return self._made(request, graph)
+
+    async def _to_replace(self, request: Any) -> Any:
+        """Return the job that a request wants replaced."""
+        of = {"project_id": request.project_id, "location": request.location}
+        wanted = api.GetJobRequest.pb()(job_id=request.job.replace_job_id, **of)
+        found = (await self._now(self._row(wanted))).message
+        if found.name != request.job.name:
+            raise ApiError.invalid(
+                "job.replace_job_id", f"La tarea {found.id} se llama «{found.name}»."
+            )
+        return found
 
     async def get(self, request: Any) -> Message:
         """Answer GetJob."""
@@ -113,6 +137,8 @@ class Jobs:
             )
         if job.current_state in _ENDED:
             raise ApiError.precondition(f"La tarea {job.id} ya ha acabado.")
+        if row.name in self._replaced:
+            raise ApiError.precondition(f"La tarea {job.id} se está actualizando.")
         job.requested_state = asked
         self._become(row, self._endings[asked][0])
         self._end(row.name, asked)
@@ -164,8 +190,14 @@ class Jobs:
 
     async def _send(self, name: str, graph: str) -> None:
         try:
-            job = self._store.get(_KIND, name, _Job).message
-            await asyncio.to_thread(running.send, job, graph)
+            pipeline = await asyncio.to_thread(running.read, graph)
+            row = self._store.get(_KIND, name, _Job)
+            row.extra["steps"] = running.steps_of(pipeline)
+            self._keep(row)
+            if row.message.replace_job_id:
+                await self._replace(row, pipeline)
+            else:
+                await asyncio.to_thread(running.send, row.message, pipeline)
         except ServiceError as error:
             self._fail(self._store.get(_KIND, name, _Job), str(error))
         except Exception as error:
@@ -175,6 +207,30 @@ class Jobs:
             row = self._store.get(_KIND, name, _Job)
             if row.message.current_state == _State.JOB_STATE_PENDING:  # nobody ends it already
                 self._become(row, _State.JOB_STATE_RUNNING)
+
+    async def _replace(self, row: Row, pipeline: Any) -> None:
+        """Have a job go on with the work of another, which ends with that.
+
+        Raises:
+            ServiceError: the graphs are not of the same steps, and the other goes on; or Flink
+                does not do it.
+        """
+        other = self._store.get(_KIND, row.message.replace_job_id, _Job)
+        refuse_other_steps(other.name, other.extra.get("steps", {}), row.extra["steps"])
+        self._replaced.add(other.name)
+        try:
+            await asyncio.to_thread(self._take_over, row.message, pipeline)
+            other = self._store.get(_KIND, other.name, _Job)
+            other.message.replaced_by_job_id = row.name
+            self._become(other, _State.JOB_STATE_UPDATED)
+        finally:
+            self._replaced.remove(other.name)
+
+    def _take_over(self, job: Any, pipeline: Any) -> None:
+        with running.stopped(job.replace_job_id, folder=self._folder) as savepoint:
+            if savepoint is None:
+                raise ServiceError(f"La tarea {job.replace_job_id} acabó antes de actualizarla.")
+            running.send(job, pipeline, savepoint)
 
     def _end(self, name: str, wanted: int) -> None:
         """Begin to end a job as ``wanted``, unless that is under way."""
@@ -196,7 +252,7 @@ class Jobs:
 
     async def _now(self, row: Row) -> Row:
         """Return a job as it is, in the state that the cluster says."""
-        under_way = {*self._sending, *(name for name, _ in self._ending)}
+        under_way = {*self._sending, *self._replaced, *(name for name, _ in self._ending)}
         if row.message.current_state in _ENDED or row.name in under_way:
             return row
         found = await asyncio.to_thread(running.state, row.name)
@@ -229,6 +285,9 @@ class Jobs:
     def _become(self, row: Row, state: int) -> None:
         row.message.current_state = state
         protobuf.stamp(row.message.current_state_time)
+        self._keep(row)
+
+    def _keep(self, row: Row) -> None:
         with self._store.change():
             self._store.put(_KIND, row, f"{row.message.project_id}/{row.message.location}")
 
@@ -241,3 +300,24 @@ class Jobs:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return task
+
+
+def refuse_other_steps(job: str, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Refuse a graph that cannot take over the state of a job's: each step's goes by its name.
+
+    Dataflow allows more: steps may come that keep none, and some may go. Flink keeps the same.
+
+    Args:
+        job: its id.
+        before: its steps, as ``running.steps_of`` gives them.
+        now: the graph's.
+
+    Raises:
+        ServiceError: they are not the same.
+    """
+    changed = sorted(before.items() ^ now.items())
+    if changed:
+        names = ", ".join(f"«{name}»" for name in dict(changed))
+        raise ServiceError(
+            f"La tarea nueva no es compatible con {job}, que sigue en marcha. Cambian: {names}"
+        )

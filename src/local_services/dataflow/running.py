@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +50,37 @@ def graph_of(job: Any) -> str:
     return where
 
 
-def send(job: Any, graph: str) -> None:
-    """Have the cluster run a graph, as a job with the id for its name.
-
-    Raises:
-        ServiceError: the cluster is not up, or does not take it.
-    """
+def read(graph: str) -> Any:
+    """Return the graph that was left somewhere."""
     pipeline = beam_runner_api_pb2.Pipeline()
     with FileSystems.open(graph) as content:
         pipeline.ParseFromString(content.read())
+    return pipeline
+
+
+def steps_of(pipeline: Any) -> dict[str, str]:
+    """Return what the steps of a graph are (a URN), by their names: whose state another takes over.
+
+    A composite is its steps, and no step itself.
+    """
+    return {
+        step.unique_name: step.spec.urn
+        for step in pipeline.components.transforms.values()
+        if not step.subtransforms
+    }
+
+
+def send(job: Any, pipeline: Any, savepoint: str | None = None) -> None:
+    """Have the cluster run a graph, as a job with the id for its name.
+
+    Args:
+        job: as it was asked for.
+        pipeline: its graph.
+        savepoint: what another job left, to go on from there; it is needed no more afterwards.
+
+    Raises:
+        ServiceError: the cluster is not up, does not take it, or cannot go on from there.
+    """
     _put_workers(pipeline, _address(WORKERS, "pool"))
     slots = _ask("/overview")["slots-total"]
     pools = job.environment.worker_pools
@@ -66,6 +90,7 @@ def send(job: Any, graph: str) -> None:
         [
             *("--streaming", f"--job_name={job.id}", *flink.CHECKPOINTS, flink.BUNDLES),
             f"--parallelism={max(1, min(wanted or slots, slots))}",
+            *(() if savepoint is None else (f"--savepoint_path={savepoint}",)),
         ]
     )
     with grpc.insecure_channel(jobs) as channel:
@@ -82,6 +107,28 @@ def send(job: Any, graph: str) -> None:
                 time.sleep(_POLL)
         except grpc.RpcError as error:
             raise ServiceError(f"El servidor de tareas no responde: {one_line(error)}") from error
+    if savepoint is not None:
+        _await_own_state(job.id)
+
+
+def _await_own_state(job: str) -> None:
+    """Wait until a job has kept its own state, and would not begin again from another's.
+
+    Raises:
+        ServiceError: it ends before, or does not do so in time.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while (found := _found(job)) is not None and found["state"] not in flink.ENDED:
+        if _ask(f"/jobs/{found['jid']}/checkpoints")["counts"]["completed"]:
+            return
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_POLL)
+    told = failures(job)
+    if found is not None and found["state"] not in flink.ENDED:
+        cancel(job)
+    why = one_line(told[0][1], 300) if told else "no dice por qué"
+    raise ServiceError(f"Flink no sigue desde lo que dejó la tarea anterior: {why}")
 
 
 def state(job: str) -> str | None:
@@ -151,19 +198,41 @@ def drain(job: str, *, folder: Path) -> None:
     Raises:
         ServiceError: Flink does not answer.
     """
+    with stopped(job, folder=folder):
+        pass
+
+
+@contextmanager
+def stopped(job: str, *, folder: Path) -> Iterator[str | None]:
+    """End a job as `drain` does, and keep for the block what another could go on from.
+
+    Yields:
+        where Flink kept it; None when the job ended by itself.
+
+    Raises:
+        ServiceError: Flink does not answer.
+    """
     kept = folder.resolve() / job
     body = {"drain": False, "targetDirectory": kept.as_uri()}
+    savepoint = None
     try:
         while (found := _found(job)) is not None and found["state"] not in flink.ENDED:
             path = f"/jobs/{found['jid']}"
             # One that is just beginning again after a death ends none of its steps in order.
             if found["state"] == "RUNNING":
                 asked = _ask(f"{path}/stop", "POST", body)["request-id"]
-                while _ask(f"{path}/savepoints/{asked}")["status"]["id"] == "IN_PROGRESS":
+                while (told := _ask(f"{path}/savepoints/{asked}"))["status"]["id"] == "IN_PROGRESS":
                     time.sleep(_POLL)
+                savepoint = told["operation"].get("location")
             time.sleep(_POLL)
+        yield savepoint
     finally:
-        shutil.rmtree(kept, ignore_errors=True)
+        forget(job, folder=folder)
+
+
+def forget(job: str, *, folder: Path) -> None:
+    """Remove what Flink kept of a job that was `stopped`, if anything is left."""
+    shutil.rmtree(folder.resolve() / job, ignore_errors=True)
 
 
 def _found(job: str) -> dict[str, Any] | None:

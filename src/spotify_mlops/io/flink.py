@@ -112,7 +112,9 @@ def is_exhausted(ask: Callable[[str], Any], job: str) -> bool:
     Raises:
         ServiceError: it does not answer.
     """
-    nodes = ask(f"/jobs/{job}")["plan"]["nodes"]
+    nodes = ask(f"/jobs/{job}")["plan"].get("nodes")
+    if not nodes:  # it has no plan yet: it has only begun
+        return False
     followed = {source["id"] for node in nodes for source in node.get("inputs", [])}
     for node in nodes:
         if node["id"] not in followed:

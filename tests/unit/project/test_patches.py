@@ -48,6 +48,8 @@ PATCHED = {
     # spotify_mlops/io/patches/beam.py
     "apache_beam/runners/worker/statesampler.py:StateSampler": "1738c554c5b6",
     "apache_beam/runners/worker/statesampler_fast.pyx": "49de24eb5295",
+    # spotify_mlops/io/patches/updating.py
+    "apache_beam/runners/dataflow/internal/apiclient.py:Job": "63593c03dfbb",
     # spotify_mlops/operations/engines: prism.py and worker_pool.py extend what Beam keeps to itself
     "apache_beam/runners/portability/job_server.py:SubprocessJobServer": "634ffb20a45e",
     "apache_beam/runners/portability/prism_runner.py:PrismJobServer": "8c34d02eeda1",

@@ -26,6 +26,20 @@ DATAFLOW = "dataflow"
 """The local one, as ``up`` names it."""
 
 
+@dataclass(frozen=True)
+class Run:
+    """What an engine keeps with the streaming job, so that another can go on with its work."""
+
+    name: str
+    """What the job writes is known by this (`Position.job`)."""
+    state: str
+    """Digest of what its elements under way, and what its sources remember, depend on."""
+
+
+class NotUpdatedError(Exception):
+    """The engine has no job go on with the work of another; the message says why (one line)."""
+
+
 class ClusterJob(Protocol):
     """One job, as its engine knows it."""
 
@@ -40,6 +54,10 @@ class ClusterJob(Protocol):
     @property
     def began(self) -> datetime:
         """When the engine took it (UTC)."""
+
+    @property
+    def run(self) -> Run | None:
+        """Return of which run it is; None where the engine keeps no such thing."""
 
     @property
     def is_over(self) -> bool:
@@ -74,10 +92,16 @@ class Cluster(Protocol):
         build: Callable[[beam.Pipeline], object],
         *,
         bounded: bool = False,
+        run: Run | None = None,
+        replaced: Any = None,
     ) -> Any:
         """Submit what ``build`` makes of a pipeline, and return the job (`ClusterJob`).
 
-        ``bounded`` is a job that ends by itself.
+        ``bounded`` is a job that ends by itself; ``run`` is kept with it, where an engine does so;
+        and it goes on with the work of a job that is ``replaced``, if that has a run.
+
+        Raises:
+            NotUpdatedError: it cannot do that; the other goes on, unless it has ended.
         """
 
     def status(self, params: Params, name: str) -> Any:
@@ -172,8 +196,39 @@ def end_unwatched(params: Params, name: str, say: Progress) -> None:
             job does not end.
     """
     for engine, job in active(params, name):
-        say(f"En {engine.TITLE} sigue una tarea que nadie vigila: se cancela")
-        engine.cancel(params, job)
+        _cancel_unwatched(params, engine, job, say)
+
+
+def left_behind(params: Params, name: str, run: Run, say: Progress) -> Any:
+    """Return the job that whoever sent it left behind, if another can go on with its work.
+
+    Else it is ended as `end_unwatched` does; one that wrote what there is, by another cut of the
+    work, works off what it has read.
+
+    Args:
+        params: where engines are.
+        name: of the job.
+        run: that is to go on.
+        say: takes a line of progress in Spanish.
+
+    Raises:
+        ServiceError: as `end_unwatched`.
+    """
+    left = None
+    for engine, job in active(params, name):
+        if job.run == run and job.state == "RUNNING":
+            left = job
+        elif job.run is not None and job.run.name == run.name:
+            say(f"En {engine.TITLE} sigue una tarea que otra no puede continuar: se vacía")
+            engine.finish(params, job)
+        else:
+            _cancel_unwatched(params, engine, job, say)
+    return left
+
+
+def _cancel_unwatched(params: Params, engine: Cluster, job: Any, say: Progress) -> None:
+    say(f"En {engine.TITLE} sigue una tarea que nadie vigila: se cancela")
+    engine.cancel(params, job)
 
 
 def active(params: Params, name: str) -> Iterator[tuple[Cluster, Any]]:

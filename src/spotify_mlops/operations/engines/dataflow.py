@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -20,13 +21,16 @@ from ...config.params import Params
 from ...config.references import LOCAL
 from ...io import addresses
 from ...io.local import state
+from ...io.patches import updating
 from ...pipeline import metrics
-from .cluster import DATAFLOW, await_end
+from .cluster import DATAFLOW, NotUpdatedError, Run, await_end
 
 TITLE = "Dataflow"
 LOOK_SECONDS = 1.0
 ENDED = frozenset({"DONE", "FAILED", "CANCELLED", "UPDATED", "DRAINED"})
 _PREFIX = "JOB_STATE_"
+_RUN, _RUN_STATE = "run", "run-state"
+"""Labels of a job: its `Run`."""
 _Client = TypeVar("_Client")
 
 
@@ -40,6 +44,8 @@ class Job:
     """Without ``JOB_STATE_``: QUEUED, PENDING, RUNNING, DRAINING, CANCELLING, or of ``ENDED``."""
     began: datetime
     """When the API took it (UTC)."""
+    run: Run | None = None
+    """Of which it is; None where whoever sent it did not say."""
 
     @property
     def is_over(self) -> bool:
@@ -58,8 +64,16 @@ def job_name(text: str) -> str:
     return f"{plain[:50].rstrip('-')}-{zlib.crc32(text.encode()):08x}"
 
 
-def options(params: Params, name: str) -> PipelineOptions:
+def options(
+    params: Params, name: str, run: Run | None = None, *, update: bool = False
+) -> PipelineOptions:
     """Return the options of a job: Runner v2, Streaming Engine, private workers of one image.
+
+    Args:
+        params: where Dataflow is, and what it runs the job with.
+        name: of the job.
+        run: of which it is; Dataflow keeps that as labels of the job.
+        update: whether it goes on with the work of the job of that name.
 
     Raises:
         ServiceError: the endpoint is ``local`` and is not up.
@@ -67,6 +81,7 @@ def options(params: Params, name: str) -> PipelineOptions:
     cloud, dataflow = params.cloud, params.dataflow
     where = _where(params)
     staging = f"{staging_root(params)}/{name}"
+    told = labels(params) | ({} if run is None else {_RUN: run.name, _RUN_STATE: run.state})
     wanted = {
         "runner": "DataflowRunner",
         "job_name": name,
@@ -87,7 +102,8 @@ def options(params: Params, name: str) -> PipelineOptions:
     return PipelineOptions(
         [
             *(f"--{key}={value}" for key, value in wanted.items() if value != ""),
-            *(f"--labels={key}={value}" for key, value in labels(params).items()),
+            *(f"--labels={key}={value}" for key, value in told.items()),
+            *(("--update",) if update else ()),
             *("--streaming", "--enable_streaming_engine", "--no_use_public_ips"),
             "--experiments=use_runner_v2",
             *(("--no_auth",) if addresses.is_plain(where) else ()),
@@ -103,7 +119,13 @@ def staging_root(params: Params) -> str:
 
 
 def submit(
-    params: Params, name: str, build: Callable[[beam.Pipeline], object], *, bounded: bool = False
+    params: Params,
+    name: str,
+    build: Callable[[beam.Pipeline], object],
+    *,
+    bounded: bool = False,
+    run: Run | None = None,
+    replaced: Job | None = None,
 ) -> Job:
     """Submit what ``build`` makes of a pipeline, and return the job.
 
@@ -112,25 +134,30 @@ def submit(
         name: of the job.
         build: puts the graph into a pipeline.
         bounded: whether the job ends by itself; Dataflow sees that, and is told nothing.
+        run: of which it is.
+        replaced: the job of that name whose work it goes on with: it is waited for.
 
     Raises:
         ParamsError: the workers would not reach what the params name.
         ServiceError: the API does not answer, does not take the job, or has one of that name.
+        NotUpdatedError: Dataflow does not have it go on with the other's work.
     """
     from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
     from apache_beam.runners.dataflow.internal.apiclient import DataflowJobAlreadyExistsError
+    from google.api_core.exceptions import BadRequest
 
     if params.dataflow.endpoint == LOCAL:  # a job is code and data
         addresses.check_server(_where(params), "ninguna tarea")
     else:
         _check_reach(params)
-    chosen = options(params, name)
+    chosen = options(params, name, run, update=replaced is not None)
     if params.dataflow.staging == LOCAL:
         for each in ("staging", "temp"):
             state.folder(f"{DATAFLOW}/graphs/{name}/{each}")
     pipeline = beam.Pipeline(DataflowRunner(), options=chosen)
     build(pipeline)
-    with _reached(params):
+    which = nullcontext() if replaced is None else updating.replacing(replaced.id)
+    with _reached(params), which:
         try:
             result: Any = pipeline.run()
         except DataflowJobAlreadyExistsError as error:
@@ -138,7 +165,31 @@ def submit(
                 f"En Dataflow ya hay una tarea «{name}» en marcha: cancélala en "
                 "su consola, o espera a que acabe."
             ) from error
-        return _job(_get(params, result.job_id()))
+        except BadRequest as error:
+            if replaced is None or not _has_ended(params, replaced):
+                raise
+            raise NotUpdatedError("acabó antes") from error
+        job = _job(_get(params, result.job_id()))
+    return job if replaced is None else _gone_on(params, job, replaced)
+
+
+def _gone_on(params: Params, job: Job, replaced: Job, timeout: float = 1800.0) -> Job:
+    """Wait until a job goes on with another's work: that has ended then.
+
+    Raises:
+        NotUpdatedError: Dataflow found that it cannot, which ends this one and not the other.
+        ServiceError: it does not do so in ``timeout`` seconds, or the API does not answer.
+    """
+    deadline = time.monotonic() + timeout
+    while (found := now(params, job)) is not None and not found.is_over:
+        if _has_ended(params, replaced):
+            return found
+        if time.monotonic() > deadline:
+            raise ServiceError(
+                f"La tarea «{job.name}» no se actualiza en {TITLE}: está en {found.state}."
+            )
+        time.sleep(LOOK_SECONDS)
+    raise NotUpdatedError(one_line(next(iter(failures(params, job)), "no dice por qué")))
 
 
 def _check_reach(params: Params) -> None:
@@ -165,7 +216,7 @@ def now(params: Params, job: Job) -> Job | None:
 
 
 def status(params: Params, name: str) -> Job | None:
-    """Return the job of a name that runs; None when none does.
+    """Return the newest job of a name that runs; None when none does.
 
     Raises:
         ServiceError: the API does not answer.
@@ -179,7 +230,8 @@ def status(params: Params, name: str) -> Job | None:
     )
     with _reached(params):
         found = client(params, api.JobsV1Beta3Client).list_jobs(request)
-        return next((_job(each) for each in found if each.name == name), None)
+        running = (_job(each) for each in found if each.name == name)
+        return max(running, key=lambda job: job.began, default=None)
 
 
 def failures(params: Params, job: Job) -> list[str]:
@@ -308,7 +360,9 @@ def _get(params: Params, job: str) -> Any:
 
 def _job(found: Any) -> Job:
     began = found.create_time.replace(tzinfo=UTC)
-    return Job(found.id, found.name, found.current_state.name.removeprefix(_PREFIX), began)
+    told = dict(found.labels)
+    run = Run(told[_RUN], told[_RUN_STATE]) if {_RUN, _RUN_STATE} <= told.keys() else None
+    return Job(found.id, found.name, found.current_state.name.removeprefix(_PREFIX), began, run)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from ...io import flink as rest
 from ...io.flink import BUNDLES, CHECKPOINTS, ENDED, JOB_MANAGER, JOB_SERVER, WORKERS
 from ...io.local import tls
 from ...pipeline import metrics
-from .cluster import await_end
+from .cluster import Run, await_end
 
 TITLE = "Flink"
 _PATIENCE = 30.0
@@ -45,6 +45,8 @@ class Job:
     """Flink's: CREATED, RUNNING, RESTARTING, FAILING, CANCELLING, or one of ``ENDED``."""
     began: datetime
     """When the JobManager took it (UTC)."""
+    run: None = None
+    """It keeps nothing of whoever sent it."""
 
     @property
     def is_over(self) -> bool:
@@ -85,7 +87,13 @@ def options(params: Params, name: str, *, bounded: bool = False) -> PipelineOpti
 
 
 def submit(
-    params: Params, name: str, build: Callable[[beam.Pipeline], object], *, bounded: bool = False
+    params: Params,
+    name: str,
+    build: Callable[[beam.Pipeline], object],
+    *,
+    bounded: bool = False,
+    run: Run | None = None,
+    replaced: None = None,
 ) -> Job:
     """Submit what ``build`` makes of a pipeline, and return it once Flink has it.
 
@@ -94,6 +102,8 @@ def submit(
         name: of the job.
         build: puts the graph into a pipeline.
         bounded: whether the job ends by itself.
+        run: is not kept, so that no job here is gone on with.
+        replaced: none, therefore.
 
     Raises:
         ServiceError: the cluster is not up, or does not take the job.

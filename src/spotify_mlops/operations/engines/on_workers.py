@@ -1,8 +1,9 @@
 """The streaming job on an engine with workers of its own: sent there and watched from here.
 
 It goes on there whatever happens to this process, and the engine takes it up again when one of its
-own dies. When the engine has lost it, or nobody watches it, it is sent again, and the log says from
-where.
+own dies. One that nobody watches is updated, where the engine can do that and the graph allows it:
+another job goes on with its work. Else, or when the engine has lost it, it is sent again, and the
+log says from where.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -83,31 +85,79 @@ class WorkersAttempt:
     def run(self, start: Position, stop: threading.Event, say: Progress) -> None:
         """Run as `attempt.Attempt` says."""
         answering.require(self._params)
-        cluster.end_unwatched(self._params, cluster.stream_name(self._params), say)
-        start = resumed(self._params, start)
+        name = cluster.stream_name(self._params)
+        left = cluster.left_behind(self._params, name, self._run_of(start), say)
         with ExitStack() as beside:
             if self._ends is None:
                 beside.enter_context(heartbeats.kept_up(self._params))
             beside.enter_context(ready(stop, say))
-            source = self._source(start)
-            start = self._begin(source, start, stop, say)
-            if not (stop.is_set() or self._is_complete(start)):
+            job = None if left is None else self._updated(left, start, say)
+            if job is None:
+                job = self._sent(start, stop, say)
+            if job is not None:
                 beside.enter_context(telemetry.told(self._params, self))
                 beside.enter_context(housekeeping.kept(self._params))
-                self._send(source, start, stop, say)
+                self._follow(job, stop, say)
         self._pruned = None  # what a bundle wrote again after a death may be too old to be kept
         self._advance()
         closed = rows.closed_rows(self.written_until, clock.now())
         appending.append(self._params, tables.CLOSED, closed)
 
-    def _send(
-        self, source: LogSource, start: Position, stop: threading.Event, say: Progress
-    ) -> None:
-        """Have the engine do it, to the end or to a signal."""
+    def _updated(
+        self, left: cluster.ClusterJob, start: Position, say: Progress
+    ) -> cluster.ClusterJob | None:
+        """Have a job of this graph go on with the work of one that is left; None if it cannot.
+
+        Its run stays the same, and so what it has written counts. Its sources go on where the
+        other's are, whatever is said of ``offsets`` and ``marks`` here: the engine begins none
+        anew. By ``acknowledged`` and ``write_from`` the new graph leaves out what the other had
+        written when it was asked; what it wrote since is past the sources, or is written twice
+        and shown once. Rows under way are of windows from ``write_from`` on.
+        """
+        start = resumed(self._params, start)
+        assert start.job is not None
+        source = self._source(start, start.job)
+        self._begin(source, start)
+        say(f"En {self._cluster.TITLE} sigue una tarea que nadie vigila: se actualiza")
+        try:
+            return self._send(source, start, left)
+        except cluster.NotUpdatedError as refused:
+            say(
+                f"{self._cluster.TITLE} no la actualiza ({refused}): se vacía, y otra empieza "
+                "desde el registro"
+            )
+            self._cluster.finish(self._params, left)
+            return None
+
+    def _sent(
+        self, start: Position, stop: threading.Event, say: Progress
+    ) -> cluster.ClusterJob | None:
+        """Have the engine do it from the log on; None where nothing is left to be done."""
+        start = resumed(self._params, start)
+        source = self._source(start, f"stream-{uuid.uuid4().hex[:12]}")
+        if start.write_from is None:
+            say("Buscando la primera ventana: hace falta un registro de cada partición")
+            whole = LogPosition.at(start.offsets, start.marks, self._ends)
+            start = replace(start, write_from=source.floor(whole, stop.is_set))
+        start = self._begin(source, start)
+        if stop.is_set() or self._is_complete(start):
+            return None
         say(f"Enviando la tarea a {self._cluster.TITLE}")
+        return self._send(source, start)
+
+    def _send(
+        self, source: LogSource, start: Position, left: cluster.ClusterJob | None = None
+    ) -> cluster.ClusterJob:
         build = partial(graph.build, source=source, start=start, sinks=self._sinks, ends=self._ends)
         name = self._cluster.job_name(cluster.stream_name(self._params))
-        job = self._cluster.submit(self._params, name, build)
+        run = self._run_of(start)
+        job: cluster.ClusterJob = self._cluster.submit(
+            self._params, name, build, run=run, replaced=left
+        )
+        return job
+
+    def _follow(self, job: cluster.ClusterJob, stop: threading.Event, say: Progress) -> None:
+        """See to a job, to the end or to a signal."""
         try:
             self._watch(job, stop, say)
         except BaseException:
@@ -116,21 +166,22 @@ class WorkersAttempt:
             raise
         self._cluster.finish(self._params, job)
 
-    def _source(self, start: Position) -> LogSource:
-        sources = min(self._params.engine.sources, len(start.offsets))
-        known = dead_letters.answered(self._params, start.offsets)
-        job = Job(f"stream-{uuid.uuid4().hex[:12]}")
-        shape = Shape.of(self._params.windows, sources=sources)
-        return LogSource(job, self._params, shape, dead_letters=known)
+    def _sources(self, start: Position) -> int:
+        return min(self._params.engine.sources, len(start.offsets))
 
-    def _begin(
-        self, source: LogSource, start: Position, stop: threading.Event, say: Progress
-    ) -> Position:
-        """Save where the run begins: what it writes goes on from there."""
-        if start.write_from is None:
-            say("Buscando la primera ventana: hace falta un registro de cada partición")
-            whole = LogPosition.at(start.offsets, start.marks, self._ends)
-            start = replace(start, write_from=source.floor(whole, stop.is_set))
+    def _source(self, start: Position, name: str) -> LogSource:
+        known = dead_letters.answered(self._params, start.offsets)
+        shape = Shape.of(self._params.windows, sources=self._sources(start))
+        return LogSource(Job(name), self._params, shape, dead_letters=known)
+
+    def _run_of(self, start: Position) -> cluster.Run:
+        """Return what a job and one that goes on with its work have in common."""
+        ends = sorted(self._ends.items()) if self._ends is not None else None
+        parts = (self._params.windows.model_dump_json(), self._sources(start), ends)
+        return cluster.Run(start.job or "", f"{zlib.crc32(repr(parts).encode()):08x}")
+
+    def _begin(self, source: LogSource, start: Position) -> Position:
+        """Save where the run begins, or goes on: what it writes goes on from there."""
         start = replace(
             start,
             job=source.job.name,
