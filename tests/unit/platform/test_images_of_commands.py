@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from packaging.utils import canonicalize_name
+from spotify_platform.inventory import Declared, of_kind
 
 from command_tree import command
-from declared import Declared, of_kind
 from spotify_mlops.config import paths
 
 OWN = "spotify_mlops"

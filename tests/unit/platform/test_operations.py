@@ -8,9 +8,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from spotify_platform.inventory import (
+    BILLING_ACCOUNT,
+    LEAVES_BY,
+    PROJECT_NUMBER,
+    Declared,
+    declared,
+    of_kind,
+)
 
 from command_tree import command, options
-from declared import BILLING_ACCOUNT, LEAVES_BY, PROJECT_NUMBER, Declared, declared, of_kind
 from spotify_mlops.config import carried, params, paths
 from spotify_mlops.config.params import Params
 from spotify_mlops.operations.engines import cluster, dataflow

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from spotify_platform.inventory import Declared, declared, of_kind
 
-from declared import Declared, declared, of_kind
 from spotify_mlops.config import paths, references
 from spotify_mlops.config.labels import labels
 from spotify_mlops.config.params import Params
