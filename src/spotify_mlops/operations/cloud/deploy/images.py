@@ -1,0 +1,99 @@
+"""The step of the images: built from the checkout and pushed to the platform's repository."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from ....config import paths
+from ....config.errors import ParamsError, ServiceError
+from ....config.progress import Progress
+from ..check import CHECKS, built
+from ..check.finding import Finding
+from . import platform, tools
+from .step import Deployment
+
+_BUILT = {"dataflow_image": "pipeline", "serving_image": "serving", "training_image": "training"}
+"""What ``infra/build.sh`` calls each."""
+_TOOL = "docker"
+
+
+def look(deployment: Deployment) -> Finding:
+    """Look which of the images that the params name are not where they say."""
+    found = [CHECKS[name](deployment.context) for name in built.IMAGES]
+    known = {each.check: each for each in found if each is not None}
+    elsewhere = [name for name, each in known.items() if each.state == "unknown"]
+    if elsewhere:
+        return Finding("images", "unknown", "elsewhere", {"names": elsewhere})
+    missing = [name for name, each in known.items() if each.state == "bad"]
+    if not missing:
+        return Finding("images", "good", "there", {"names": list(known)})
+    facts = {"names": [_BUILT[name] for name in missing], "tool": _TOOL}
+    if not (paths.root() / "infra" / "build.sh").is_file():
+        return Finding("images", "bad", "no_recipe", facts)
+    if not tools.is_there(_TOOL):
+        return Finding("images", "bad", "no_tool", facts)
+    return Finding("images", "off", "missing", facts)
+
+
+def make(deployment: Deployment, say: Progress) -> Finding:
+    """Build and push what is missing; the repository is made before, with the platform.
+
+    Raises:
+        ParamsError: the workers' image is there now, and the params name another digest.
+        ServiceError: a tool failed, or there is no repository.
+    """
+    missing = [
+        name
+        for name in built.IMAGES
+        if (found := CHECKS[name](deployment.context)) is not None and found.state == "bad"
+    ]
+    _ensure_repository(deployment, missing[0], say)
+    for name in missing:
+        tag = _tag(deployment, name)
+        if _digest(deployment, tag) is None:
+            say(f"Se construye {tag}")
+            tools.run(["infra/build.sh", _BUILT[name], tag], paths.root(), say)
+            say(f"Se sube {tag}")
+            tools.run([_TOOL, "push", tag], paths.root(), say)
+    if built.IMAGES[0] in missing:
+        tag = _tag(deployment, built.IMAGES[0])
+        digest = _digest(deployment, tag)
+        if digest is None:
+            raise ServiceError(f"Artifact Registry no tiene {tag}, que se acaba de subir.")
+        raise ParamsError(
+            "La imagen de los trabajadores está, y los parámetros nombran otra huella. Pon "
+            f"dataflow_image: {tag.rpartition(':')[0]}@{digest} y repite la orden."
+        )
+    return look(deployment)
+
+
+def _ensure_repository(deployment: Deployment, name: str, say: Progress) -> None:
+    place = _place(str(deployment.params.value(name)))
+    if deployment.context.apis.find("artifactregistry", place.repository) is not None:
+        return
+    if "platform" in deployment.without:
+        raise ServiceError(
+            f"No existe el repositorio {place.repository.removeprefix('v1/')}, que es de la "
+            "plataforma: hazlo, o quita «--without platform»."
+        )
+    say("El repositorio de las imágenes es de la plataforma: se hace antes, sin lo que las usa")
+    platform.up(platform.without_images(deployment.params), say)
+
+
+def _tag(deployment: Deployment, name: str) -> str:
+    """Return what an image is pushed as: a digest is known only afterwards."""
+    named = str(deployment.params.value(name))
+    plain, digest, _ = named.partition("@")
+    return f"{plain}:{version('spotify-mlops')}" if digest else named
+
+
+def _digest(deployment: Deployment, tag: str) -> str | None:
+    """Return the digest of a tag; None where there is no such image."""
+    return _place(tag).digest(deployment.context.apis)
+
+
+def _place(image: str) -> built.Place:
+    place = built.Place.of(image)
+    if place is None:
+        raise ParamsError(f"{image} no es de Artifact Registry: no se puede subir.")
+    return place
