@@ -85,17 +85,30 @@ class World:
     """What a project answers of its endpoint and its job, and what is done to them."""
 
     def __init__(self, project: Project, name: str) -> None:
-        self.name = name
+        self.project, self.name = project, name
         self.versions: dict[str, int] = {}
-        self.job = ""
+        self.job, self.later = "", ["PENDING", "RUNNING"]
+        self.instances: int | None = None
         self.fails = ""
         project.answers = {
             "/metrics$": (200, {"metrics": []}),
             "/v1b3/": self.jobs,
             "/endpoints": self.endpoints,
+            "/workerPools/popularity-gcp-stream$": self.pool,
+            "/run/v2/.*/operations/9$": (200, {"done": True}),
         }
 
+    def pool(self, method: str, path: str) -> tuple[int, Any]:
+        if method == "PATCH":
+            self.instances = self.project.sent[-1]["scaling"]["manualInstanceCount"]
+            return 200, {"name": f"{LOCATION}/operations/9"}
+        if self.instances is None:
+            return 404, "no"
+        return 200, {"scaling": {"manualInstanceCount": self.instances}}
+
     def jobs(self, method: str, path: str) -> tuple[int, Any]:
+        if self.instances and self.later and path.endswith("/jobs"):
+            self.job = self.later.pop(0)
         told = {"id": "1", "name": self.name, "currentState": f"JOB_STATE_{self.job}",
                 "createTime": "2026-01-05T00:00:00Z"}  # fmt: skip
         return 200, {"jobs": [told] if self.job else []}
@@ -227,10 +240,6 @@ def test_without_pulumi_it_says_what_to_install_and_stops_there(
     assert states(report) == {"check": "done", "images": "done", "platform": "blocked"}
     assert "get.pulumi.com" in words.why_stopped(report.stopped)
     assert project.changed == []
-    planned = deploying.deploy(settings, never)
-    assert states(planned)["platform"] == "blocked"
-    assert not planned.is_well
-    assert states(planned)["stream"] == "to_do"
 
 
 def test_a_preview_that_fails_is_told_in_pulumis_words(
@@ -246,6 +255,8 @@ sys.exit("preview" in sys.argv)
     report = deploying.deploy(settings, never)
     assert states(report)["platform"] == "blocked"
     assert "could not log in" in told(report)
+    assert not report.is_well
+    assert states(report)["stream"] == "to_do", "what follows is told all the same"
 
 
 def test_what_the_platform_left_to_somebody_stops_it(
@@ -339,6 +350,69 @@ def test_a_job_that_does_not_begin_is_told_with_its_log(
 
 
 @pytest.fixture
+def released(settings: Params, world: World, tools: Path) -> None:
+    """All but the streaming job is there."""
+    promote(settings)
+    world.versions, world.instances = {"2": 100}, 0
+    add(tools, "pulumi", PULUMI)
+    (tools / "made").write_text('{"same": 162}')
+
+
+@pytest.mark.usefixtures("released")
+def test_the_platforms_pool_sends_the_job_and_is_waited_for(
+    project: Project, settings: Params, world: World
+) -> None:
+    said: list[str] = []
+    report = deploying.deploy(settings, never, without=["audit"], dry_run=False, say=said.append)
+    assert states(report)["stream"] == "done"
+    assert project.changed == [f"PATCH /run/v2/{LOCATION}/workerPools/popularity-gcp-stream"]
+    assert project.sent == [{"scaling": {"manualInstanceCount": 1}}]
+    assert [line.partition("stream: ")[2] for line in said if "stream: la" in line] == [
+        "la tarea está en PENDING", "la tarea está en RUNNING",
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("released")
+def test_a_job_that_takes_too_long_is_gone_on_waiting_for(
+    project: Project, settings: Params, world: World
+) -> None:
+    world.later = ["PENDING"]
+    short = settings.replace(deploy_timeout="1s")
+    for _ in range(2):
+        with pytest.raises(ServiceError, match="Paso «stream»: La tarea no ha empezado en 1s"):
+            deploying.deploy(short, never, without=["audit"], dry_run=False)
+    assert len(project.changed) == 1
+    world.later = ["RUNNING"]
+    report = deploying.deploy(short, never, without=["audit"], dry_run=False)
+    assert states(report)["stream"] == "done"
+
+
+@pytest.mark.usefixtures("released")
+def test_a_job_that_nobody_watches_is_not_deployed(settings: Params, world: World) -> None:
+    world.job = "RUNNING"
+    report = deploying.deploy(settings, never)
+    assert states(report)["stream"] == "to_do"
+    assert "nadie la vigila" in told(report)
+    # Where the platform is somebody else's, so is that.
+    report = deploying.deploy(settings, never, without=["platform"])
+    assert states(report)["stream"] == "done"
+
+
+@pytest.mark.usefixtures("released")
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [((404, "no"), "No existe el grupo popularity-gcp-stream"), ((403, "not yours"), "not yours")],
+)
+def test_without_its_pool_the_job_cannot_be_sent(
+    answer: tuple[int, str], said: str, project: Project, settings: Params
+) -> None:
+    project.answers["/workerPools/popularity-gcp-stream$"] = answer
+    with pytest.raises(ServiceError, match=f"Paso «stream»: .*{said}"):
+        deploying.deploy(settings, never, without=["audit"], dry_run=False)
+    assert project.changed == []
+
+
+@pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout of its own, in which building leaves its locks."""
     home = tmp_path / "checkout"
@@ -365,14 +439,16 @@ def test_images_are_built_pushed_and_the_digest_is_asked_for(
 
     def registry(method: str, path: str) -> tuple[int, Any]:
         pushed = (tools / "pushed").read_text() if (tools / "pushed").exists() else ""
+        if not has_repository and not (tools / "made").exists():
+            return 403, "Artifact Registry API has not been used in project own before"
         if path.endswith("/repositories/mlops"):
-            there = has_repository or (tools / "made").exists()
-            return (200, {}) if there else (404, "no")
+            return 200, {}
         name = path.rpartition("/tags/")[0].rpartition("/")[2] or path.rpartition("/")[2]
         there = f"/{name.partition('@')[0]}:" in pushed
         return (200, {"version": f"x/versions/{DIGEST}"}) if there else (404, "no")
 
     project.answers["artifactregistry"] = registry
+    project.disabled = set() if has_repository else {"artifactregistry.googleapis.com"}
     first = settings.replace(dataflow_image=unbuilt)
     said: list[str] = []
     with pytest.raises(ParamsError) as asked:
@@ -383,6 +459,7 @@ def test_images_are_built_pushed_and_the_digest_is_asked_for(
     assert pushed == [f"{image}:0.1.0", settings.cloud.serving_image, settings.cloud.training_image]
     made = [call for call in calls(tools) if call[0][0] == "up"] if not has_repository else []
     assert [json.loads(call[2]) for call in made] == ([] if has_repository else [unbuilt])
+    project.disabled = set()
     # Asked again, it has nothing to build; with the digest it goes on.
     with pytest.raises(ParamsError):
         deploying.deploy(first, never, without=["check"], dry_run=False)

@@ -127,6 +127,8 @@ def test_nothing_runs_as_a_default_account(resources: list[Declared]) -> None:
                 assert any(text.startswith(account) for account in accounts), resource
     for job in of_kind(resources, "cloudrunv2.Job"):
         assert job.inputs["template"]["template"]["serviceAccount"]
+    for pool in of_kind(resources, "cloudrunv2.WorkerPool"):
+        assert pool.inputs["template"]["serviceAccount"]
 
 
 def test_everything_is_labelled(resources: list[Declared], profile: Params) -> None:

@@ -26,6 +26,8 @@ from .cluster import DATAFLOW, await_end
 TITLE = "Dataflow"
 LOOK_SECONDS = 1.0
 ENDED = frozenset({"DONE", "FAILED", "CANCELLED", "UPDATED", "DRAINED"})
+_ENDING = {"DRAINED": "DRAINING", "CANCELLED": "CANCELLING"}
+"""What a job is in from when it is asked to end; whoever else asked that, once is enough."""
 _PREFIX = "JOB_STATE_"
 _Client = TypeVar("_Client")
 
@@ -246,10 +248,10 @@ def finish(params: Params, job: Job, timeout: float = 1800.0) -> Job:
     return _end(params, job, "DRAINED", timeout)
 
 
-def _has_ended(params: Params, job: Job) -> bool:
-    """Tell whether a job has ended: one does by itself when its sources have."""
+def _is_ending(params: Params, job: Job, wanted: str) -> bool:
+    """Tell whether a job has ended, as one does when its sources have, or is about to as wanted."""
     found = now(params, job)
-    return found is None or found.is_over
+    return found is None or found.is_over or found.state == _ENDING[wanted]
 
 
 def _end(params: Params, job: Job, wanted: str, timeout: float) -> Job:
@@ -262,12 +264,12 @@ def _end(params: Params, job: Job, wanted: str, timeout: float) -> Job:
         job_id=job.id,
         job=api.Job(requested_state=getattr(api.JobState, _PREFIX + wanted)),
     )
-    if not _has_ended(params, job):
+    if not _is_ending(params, job, wanted):
         with _reached(params):
             try:
                 client(params, api.JobsV1Beta3Client).update_job(request)
             except BadRequest:
-                if not _has_ended(params, job):  # it did so by itself meanwhile
+                if not _is_ending(params, job, wanted):  # it did so by itself meanwhile
                     raise
     return await_end(lambda: now(params, job), job, TITLE, timeout, LOOK_SECONDS)
 

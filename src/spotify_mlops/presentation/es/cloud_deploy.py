@@ -48,6 +48,7 @@ _FOUND = {
     ("platform", "no_program"): "no está infra/platform",
     ("model", "none"): "no hay campeón: se entrena con lo que hay en las tablas",
     ("model", "champion"): "el campeón es la versión {version}",
+    ("stream", "unwatched"): "corre y nadie la vigila: {name}, {state}",
     ("dashboards", "no_grafana"): "el perfil no tiene Grafana; están en dashboards/",
     ("dashboards", "with_platform"): "los de {address}, con la plataforma",
     ("dashboards", "elsewhere"): "los de {address} son de la plataforma, que se omite",

@@ -12,19 +12,19 @@ from ..check.finding import Finding
 from . import platform, tools
 from .step import Deployment
 
-_BUILT = {"dataflow_image": "pipeline", "serving_image": "serving", "training_image": "training"}
+_OF_WORKERS = "dataflow_image"
+_BUILT = {_OF_WORKERS: "pipeline", "serving_image": "serving", "training_image": "training"}
 """What ``infra/build.sh`` calls each."""
-_TOOL = "docker"
+_API, _TOOL = "artifactregistry", "docker"
 
 
 def look(deployment: Deployment) -> Finding:
     """Look which of the images that the params name are not where they say."""
-    found = [CHECKS[name](deployment.context) for name in built.IMAGES]
-    known = {each.check: each for each in found if each is not None}
-    elsewhere = [name for name, each in known.items() if each.state == "unknown"]
+    known = _known(deployment)
+    elsewhere = [name for name, state in known.items() if state == "unknown"]
     if elsewhere:
         return Finding("images", "unknown", "elsewhere", {"names": elsewhere})
-    missing = [name for name, each in known.items() if each.state == "bad"]
+    missing = [name for name, state in known.items() if state == "bad"]
     if not missing:
         return Finding("images", "good", "there", {"names": list(known)})
     facts = {"names": [_BUILT[name] for name in missing], "tool": _TOOL}
@@ -42,21 +42,17 @@ def make(deployment: Deployment, say: Progress) -> Finding:
         ParamsError: the workers' image is there now, and the params name another digest.
         ServiceError: a tool failed, or there is no repository.
     """
-    missing = [
-        name
-        for name in built.IMAGES
-        if (found := CHECKS[name](deployment.context)) is not None and found.state == "bad"
-    ]
+    missing = [name for name, state in _known(deployment).items() if state == "bad"]
     _ensure_repository(deployment, missing[0], say)
     for name in missing:
         tag = _tag(deployment, name)
         if _digest(deployment, tag) is None:
-            say(f"Se construye {tag}")
+            say(f"se construye {tag}")
             tools.run(["infra/build.sh", _BUILT[name], tag], paths.root(), say)
-            say(f"Se sube {tag}")
+            say(f"se sube {tag}")
             tools.run([_TOOL, "push", tag], paths.root(), say)
-    if built.IMAGES[0] in missing:
-        tag = _tag(deployment, built.IMAGES[0])
+    if _OF_WORKERS in missing:
+        tag = _tag(deployment, _OF_WORKERS)
         digest = _digest(deployment, tag)
         if digest is None:
             raise ServiceError(f"Artifact Registry no tiene {tag}, que se acaba de subir.")
@@ -67,16 +63,33 @@ def make(deployment: Deployment, say: Progress) -> Finding:
     return look(deployment)
 
 
+def _known(deployment: Deployment) -> dict[str, str]:
+    """Return how the check of each image of the params finds it.
+
+    None is there while the registry's API, which the platform enables, answers nobody.
+    """
+    if not _is_on(deployment):
+        return dict.fromkeys(_BUILT, "bad")
+    found = {name: CHECKS[name](deployment.context) for name in _BUILT}
+    return {name: each.state for name, each in found.items() if each is not None}
+
+
+def _is_on(deployment: Deployment) -> bool:
+    found = CHECKS["apis"](deployment.context)
+    return found is None or f"{_API}.googleapis.com" not in found.facts.get("lacking", ())
+
+
 def _ensure_repository(deployment: Deployment, name: str, say: Progress) -> None:
     place = _place(str(deployment.params.value(name)))
-    if deployment.context.apis.find("artifactregistry", place.repository) is not None:
+    apis = deployment.context.apis
+    if _is_on(deployment) and apis.find(_API, place.repository) is not None:
         return
     if "platform" in deployment.without:
         raise ServiceError(
             f"No existe el repositorio {place.repository.removeprefix('v1/')}, que es de la "
             "plataforma: hazlo, o quita «--without platform»."
         )
-    say("El repositorio de las imágenes es de la plataforma: se hace antes, sin lo que las usa")
+    say("el repositorio de las imágenes es de la plataforma: se hace antes, sin lo que las usa")
     platform.up(platform.without_images(deployment.params), say)
 
 

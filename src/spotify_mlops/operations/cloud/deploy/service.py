@@ -9,6 +9,7 @@ from typing import Any
 from ....config.durations import format_duration
 from ....config.errors import ServiceError
 from ....config.progress import Progress
+from ....config.references import LOCAL
 from ....io import answering, retry
 from ....io.local import processes, state
 from ....model import dataset, evaluate, runs
@@ -16,7 +17,7 @@ from ....model.promotions import PromotionHistory
 from ....pipeline.sinks import positions
 from ... import apps, bounded, release
 from ...engines import cluster
-from .. import status
+from .. import status, watcher
 from ..check.finding import Finding
 from .step import Deployment
 
@@ -73,31 +74,43 @@ def serve(deployment: Deployment, say: Progress) -> Finding:
 def job(deployment: Deployment) -> Finding:
     """Look whether the streaming job runs."""
     found = status.job(deployment.context)
-    return found if found.state == "good" else replace(found, state="off")
+    if found.state != "good":
+        return replace(found, state="off")
+    if (
+        not _is_here(deployment)
+        and watcher.instances(deployment.params, deployment.context.apis) == 0
+    ):
+        return replace(found, state="off", reason="unwatched")
+    return found
 
 
 def start_job(deployment: Deployment, say: Progress) -> Finding:
-    """Start what sends the job and watches it, in the background, and wait until the job runs.
+    """Start what sends the job and watches it, and wait until the job runs.
+
+    It is the platform's worker pool; where the platform is left out, a process of this machine.
 
     Raises:
         ServiceError: it ended; or the job does not begin in ``deploy_timeout``, and goes on trying.
     """
     params = deployment.params
-    if not (_is_watched() and _is_sent(deployment)):
-        say("Se arranca la tarea en esta máquina, en segundo plano")
+    here = _is_here(deployment)
+    if not here:
+        watcher.scale(params, deployment.context.apis, 1, say)
+    elif not (_is_watched() and _is_sent(deployment)):
+        say("se arranca la tarea en esta máquina, en segundo plano")
         apps.start_stream(params)
     told: Mapping[str, Any] = {}
 
     def look() -> Finding:
         nonlocal told
-        if not _is_watched():
+        if here and not _is_watched():
             record = state.get(apps.STREAM)
             why = "" if record is None else processes.explain(record)
             raise ServiceError(f"«{apps.STREAM}» terminó antes de que la tarea empezara. {why}")
         found = job(deployment)
-        if (state_now := found.facts.get("state")) != told.get("state"):
+        if (now := found.facts.get("state")) != told.get("state"):
             told = found.facts
-            say(f"La tarea está en {state_now}")
+            say(f"la tarea está en {now}")
         return found
 
     patience = params.cloud.deploy_timeout
@@ -108,6 +121,11 @@ def start_job(deployment: Deployment, say: Progress) -> Finding:
             "con ello: repite la orden más tarde, y mírala con «spotify-mlops cloud status»."
         )
     return found
+
+
+def _is_here(deployment: Deployment) -> bool:
+    """Tell whether whoever watches the job is, or would be, a process of this machine."""
+    return "platform" in deployment.without or deployment.params.dataflow.endpoint == LOCAL
 
 
 def _is_watched() -> bool:
