@@ -13,6 +13,7 @@ import pytest
 import google_project
 from google_project import DIGEST, Project
 from spotify_mlops.cli import cloud, main
+from spotify_mlops.config import params as parameters
 from spotify_mlops.config import paths
 from spotify_mlops.config.errors import ParamsError, ServiceError
 from spotify_mlops.config.params import Params
@@ -297,6 +298,16 @@ def test_what_no_step_mends_stops_it_before_the_first(
     assert "cloud check" in words.why_stopped(report.stages[0])
 
 
+@pytest.mark.parametrize("named", ["serving_image", "dataflow_image"])
+def test_images_of_the_example_are_nobodys_to_build(
+    named: str, project: Project, settings: Params, world: World, tools: Path
+) -> None:
+    example = parameters.load("gcp").value(named)
+    report = deploying.deploy(settings.replace(**{named: example}), never, dry_run=False)
+    assert states(report) == {"check": "blocked"}
+    assert [each.check for each in report.problems] == ["demo"]
+
+
 def test_nothing_is_begun_above_the_limit(project: Project, settings: Params) -> None:
     for dry_run in (True, False):
         with pytest.raises(ParamsError, match="monthly_limit es 10: no se despliega nada"):
@@ -452,7 +463,7 @@ def test_images_are_built_pushed_and_the_digest_is_asked_for(
     first = settings.replace(dataflow_image=unbuilt)
     said: list[str] = []
     with pytest.raises(ParamsError) as asked:
-        deploying.deploy(first, never, without=["check"], dry_run=False, say=said.append)
+        deploying.deploy(first, never, dry_run=False, say=said.append)
     image = settings.dataflow.image.partition("@")[0]
     assert f"dataflow_image: {image}@{DIGEST}" in str(asked.value)
     pushed = (tools / "pushed").read_text().split()
@@ -462,9 +473,9 @@ def test_images_are_built_pushed_and_the_digest_is_asked_for(
     project.disabled = set()
     # Asked again, it has nothing to build; with the digest it goes on.
     with pytest.raises(ParamsError):
-        deploying.deploy(first, never, without=["check"], dry_run=False)
+        deploying.deploy(first, never, dry_run=False)
     assert (tools / "pushed").read_text().split() == pushed
-    report = deploying.deploy(settings, never, without=["check", "platform"])
+    report = deploying.deploy(settings, never, without=["platform"])
     assert states(report)["images"] == "done"
 
 
