@@ -233,6 +233,28 @@ def test_what_is_missing_is_done_in_order_and_what_failed_is_gone_on_with(
     assert Path(folder) == paths.root() / "infra" / "platform"
 
 
+def test_one_that_is_interrupted_leaves_pulumi_to_end_and_goes_on_after_it(
+    project: Project, settings: Params, world: World, tools: Path
+) -> None:
+    promote(settings)
+    world.versions, world.job = {"2": 100}, "RUNNING"
+    add(tools, "pulumi", PULUMI)
+    said: list[str] = []
+
+    def interrupt(message: str) -> None:
+        said.append(message)
+        if "archive creating" in message:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        deploying.deploy(settings, never, without=["audit"], dry_run=False, say=interrupt)
+    assert said[-1] == "[3/8] platform: pulumi: se espera a que acabe lo que tiene a medias"
+    assert json.loads((tools / "made").read_text()) == {"same": 148}
+    report = deploying.deploy(settings, never, without=["audit"], dry_run=False)
+    assert set(states(report).values()) == {"done", "omitted"}
+    assert len([call for call in calls(tools) if call[0][0] == "up"]) == 1
+
+
 def test_without_pulumi_it_says_what_to_install_and_stops_there(
     project: Project, settings: Params, world: World, tools: Path
 ) -> None:

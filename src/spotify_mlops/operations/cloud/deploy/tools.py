@@ -54,7 +54,7 @@ def run(
         except KeyboardInterrupt:
             # The terminal has told it too: cut off in the middle of its work it would leave locks.
             say(f"{argv[0]}: se espera a que acabe lo que tiene a medias")
-            process.wait()
+            process.communicate()
             raise
     if process.returncode:
         raise failed(argv, process.returncode, "\n".join(last))
