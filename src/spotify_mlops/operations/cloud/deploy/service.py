@@ -10,7 +10,7 @@ from ....config.durations import format_duration
 from ....config.errors import ServiceError
 from ....config.progress import Progress
 from ....config.references import LOCAL
-from ....io import answering, retry
+from ....io import answering, kafka, retry
 from ....io.local import processes, state
 from ....model import dataset, evaluate, runs
 from ....model.promotions import PromotionHistory
@@ -31,7 +31,7 @@ def champion(deployment: Deployment) -> Finding:
 
 
 def make_champion(deployment: Deployment, say: Progress) -> Finding:
-    """Make the first champion of what the tables have; they are filled before where nobody did.
+    """Make the first champion of what the tables have, once they have all that the log has.
 
     Raises:
         UserError: the gate refuses the model.
@@ -39,8 +39,7 @@ def make_champion(deployment: Deployment, say: Progress) -> Finding:
     """
     params = deployment.params
     answering.require(params)
-    if positions.load(params) is None:
-        bounded.ensure(params, say=say)
+    _fill(deployment, say)
     result = deployment.learn(params)
     folder = runs.runs_folder(params)
     result.save(folder)
@@ -49,6 +48,20 @@ def make_champion(deployment: Deployment, say: Progress) -> Finding:
     runs.save_verdict(verdict, folder / result.run_id)
     release.promote(params)
     return champion(deployment)
+
+
+def _fill(deployment: Deployment, say: Progress) -> None:
+    """Bring the tables up to the log, but where the log has forgotten what they have."""
+    params = deployment.params
+    kafka.ensure_topic(params)
+    extent = kafka.offsets(params).values()
+    if not any(high for _, high in extent):
+        raise ServiceError(
+            f"El tema {params.kafka.topic} está vacío, y no hay de qué aprender: publica la fuente "
+            f"del perfil («spotify-mlops ingest {params.sources.source}»)."
+        )
+    if positions.load(params) is None or not any(low for low, _ in extent):
+        bounded.ensure(params, say=say)
 
 
 def endpoint(deployment: Deployment) -> Finding:
