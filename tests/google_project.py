@@ -34,7 +34,8 @@ OWN = {
 class Project(ThreadingHTTPServer):
     """The APIs; ``answers`` has, by a pattern of the path, what is answered instead.
 
-    ``changed`` are the requests that were no question, each its method and path.
+    ``changed`` are the requests that were no question, each its method and path; ``sent``, what
+    JSON they brought.
     """
 
     def __init__(self) -> None:
@@ -45,6 +46,7 @@ class Project(ThreadingHTTPServer):
         self.free = 200.0
         self.asked: list[str] = []
         self.changed: list[str] = []
+        self.sent: list[Any] = []
 
     @property
     def address(self) -> str:
@@ -126,6 +128,7 @@ class _Handler(Answering, BaseHTTPRequestHandler):
         self.server.asked.append(path)
         if self.command != "GET" and not path.endswith(":testIamPermissions"):
             self.server.changed.append(f"{self.command} {path}")
+            self.server.sent.append(body)
         status, content = self.server.answer_to(self.command, path, parse_qs(parts.query), body)
         if status >= 400:
             content = {"error": {"code": status, "message": content, "status": "X"}}

@@ -41,7 +41,7 @@ def make(place: Place, accounts: Mapping[Role, Account]) -> storage.Bucket:
         opts=place.holding_data(),
     )
     of_bucket = grants.bucket(bucket)
-    for role in ("stream", "training", "monitor", "deployer"):
+    for role in ("stream", "watcher", "training", "monitor", "deployer"):
         allow(place, accounts[role], of_bucket, *_OBJECTS)
     allow(place, accounts["serving"], of_bucket, "roles/storage.objectViewer")
     return bucket

@@ -94,6 +94,11 @@ def account(made: Account) -> On:
     return On(made.role, serviceaccount.IAMMember, {"service_account_id": made.resource.name})
 
 
+def pool(name: str, made: cloudrunv2.WorkerPool) -> On:
+    """Return a worker pool of Cloud Run, to give it instances and take them away."""
+    return On(name, cloudrunv2.WorkerPoolIamMember, {"name": made.name, "location": made.location})
+
+
 def job(name: str, made: cloudrunv2.Job) -> On:
     """Return a job of Cloud Run, to start it."""
     return On(name, cloudrunv2.JobIamMember, {"name": made.name, "location": made.location})

@@ -13,6 +13,7 @@ from .place import Place
 
 _DOES: dict[Role, str] = {
     "stream": "Trabajadores de Dataflow",
+    "watcher": "Envía la tarea en directo y la vigila",
     "training": "Entrenamientos de Vertex AI",
     "serving": "Modelos desplegados en Vertex AI",
     "monitor": "Órdenes programadas: monitor, audit, archive compact",
@@ -27,6 +28,12 @@ _OF_THE_PROJECT: dict[Role, tuple[str, ...]] = {
         *_QUERIES,
         "roles/logging.logWriter",
         "roles/monitoring.metricWriter",
+        "roles/managedkafka.client",
+    ),
+    "watcher": (
+        *_QUERIES,
+        "roles/dataflow.developer",
+        "roles/logging.logWriter",
         "roles/managedkafka.client",
     ),
     "training": ("roles/logging.logWriter",),
@@ -51,8 +58,9 @@ _OF_THE_PROJECT: dict[Role, tuple[str, ...]] = {
 }
 """What is of no resource: to connect, to start something, to tell. The data are elsewhere."""
 _ACTS_AS: dict[Role, tuple[Role, ...]] = {
+    "watcher": ("stream",),
     "monitor": ("training", "serving"),
-    "deployer": ("stream", "training", "serving"),
+    "deployer": ("stream", "watcher", "training", "serving"),
 }
 """Who starts something that runs as another."""
 _WORKER = (

@@ -84,7 +84,7 @@ def _may(place: Place, topic: Topic) -> dict[Role, tuple[str, ...]]:
     """Return what each account does with a topic. Nobody else does anything."""
     kafka = place.params.kafka
     if topic.name == kafka.topic:
-        return {"stream": _READ, "monitor": _READ, "deployer": _BOTH}
+        return {"stream": _READ, "watcher": _BOTH, "monitor": _READ, "deployer": _BOTH}
     if topic.name == dead_letter_topic(kafka):
-        return {"stream": _WRITE, "monitor": _SEE, "deployer": _SEE}
+        return {"stream": _WRITE, "watcher": _SEE, "monitor": _SEE, "deployer": _SEE}
     return {"monitor": _READ, "deployer": _BOTH}

@@ -12,9 +12,11 @@ from spotify_mlops.config.errors import ParamsError
 from spotify_mlops.config.params import FLAT, Params
 from spotify_mlops.model.registry import model_id
 
-Role = Literal["stream", "training", "serving", "monitor", "scheduler", "dashboards", "deployer"]
-"""Whose rights there are: workers of Dataflow, training jobs, prediction servers, the scheduled
-commands, who starts those, Grafana, and who deploys."""
+Role = Literal[
+    "stream", "watcher", "training", "serving", "monitor", "scheduler", "dashboards", "deployer"
+]
+"""Whose rights there are: workers of Dataflow, who sends their job and watches it, training jobs,
+prediction servers, the scheduled commands, who starts those, Grafana, and who deploys."""
 ROLES: tuple[Role, ...] = get_args(Role)
 
 _PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")

@@ -19,6 +19,7 @@ from . import (
     schedules,
     secrets,
     warehouse,
+    watching,
 )
 from .place import Place
 
@@ -40,5 +41,6 @@ def make(params: Params) -> None:
     mongo.make(place, connected)
     endpoint.make(place)
     schedules.make(place, connected, accounts)
+    watching.make(place, connected, accounts)
     budget.make(place, alerts.make(place))
     grafana.make(place)

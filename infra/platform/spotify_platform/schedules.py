@@ -56,6 +56,12 @@ def job_name(place: Place, command: str) -> str:
     return f"{place.names.model}-{command}"
 
 
+def variables(place: Place) -> dict[str, str]:
+    """Return the environment in which a command of the project has these params."""
+    found = carried.variables(place.params) | {"SPOTIFY_MLOPS_STATE": _STATE}
+    return dict(sorted(found.items()))
+
+
 def make(place: Place, network: Network, accounts: Mapping[Role, Account]) -> None:
     """Make the jobs, and what starts each at its hour."""
     cloud = place.params.cloud
@@ -84,14 +90,13 @@ def make(place: Place, network: Network, accounts: Mapping[Role, Account]) -> No
 
 
 def _job(place: Place, network: Network, runs_as: Account, command: Scheduled) -> cloudrunv2.Job:
-    variables = carried.variables(place.params) | {"SPOTIFY_MLOPS_STATE": _STATE}
     container = cloudrunv2.JobTemplateTemplateContainerArgs(
         image=command.image,
         commands=["python", "-m", "spotify_mlops"],
         args=[*command.words, "--json"],  # one line that the log's metrics read
         envs=[
             cloudrunv2.JobTemplateTemplateContainerEnvArgs(name=name, value=value)
-            for name, value in sorted(variables.items())
+            for name, value in variables(place).items()
         ],
         resources=cloudrunv2.JobTemplateTemplateContainerResourcesArgs(
             limits={"cpu": str(figures.RUN_VCPUS), "memory": f"{figures.RUN_GIB}Gi"}

@@ -13,8 +13,8 @@ from .names import Role
 from .place import Place
 
 _READERS: dict[str, tuple[Role, ...]] = {
-    "mongo": ("stream", "serving", "deployer"),
-    "kafka": ("stream", "monitor", "deployer"),
+    "mongo": ("stream", "watcher", "serving", "deployer"),
+    "kafka": ("stream", "watcher", "monitor", "deployer"),
 }
 """By the section of the parameter: who connects there. Of the rest, who publishes."""
 _READS = "roles/secretmanager.secretAccessor"

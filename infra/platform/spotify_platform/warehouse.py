@@ -32,7 +32,7 @@ def make(place: Place, accounts: Mapping[Role, Account]) -> bigquery.Dataset:
     for view in (*declared, *tables.views(params)):
         made[view.name] = _view(place, dataset, view, made)
     of_dataset = grants.dataset(dataset)
-    for role in ("stream", "monitor", "deployer"):
+    for role in ("stream", "watcher", "monitor", "deployer"):
         allow(place, accounts[role], of_dataset, "roles/bigquery.dataEditor")
     allow(place, accounts["dashboards"], of_dataset, "roles/bigquery.dataViewer")
     return dataset

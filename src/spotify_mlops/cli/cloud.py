@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config.errors import ParamsError
+from ..config.errors import ParamsError, UserError
 from ..config.params import Params
 from . import usage
 from .options import answer, json_option, say, with_params
@@ -16,7 +16,7 @@ from .options import answer, json_option, say, with_params
 if TYPE_CHECKING:
     from ..operations.cloud.check import Finding
 
-_STEPS = 40
+_POINTS = 40
 """Of the figure, from the lowest rate to the highest."""
 
 
@@ -82,7 +82,7 @@ def _draw(params: Params, path: Path, months: float) -> None:
     from ..presentation.figures.cost import by_rate
 
     lowest, highest = min(costs.RATES), max(costs.RATES)
-    rates = [lowest * (highest / lowest) ** (step / _STEPS) for step in range(_STEPS + 1)]
+    rates = [lowest * (highest / lowest) ** (step / _POINTS) for step in range(_POINTS + 1)]
     found = [costs.estimate(params, rate, months).by_service() for rate in rates]
     layers = {name: [each[code] for each in found] for code, name in SERVICES.items()}
     plot = by_rate(rates, layers, params.platform.monthly_limit)
@@ -125,6 +125,72 @@ def status(timeout: float, params: Params, as_json: bool) -> None:
     _tell(running.status(params, timeout), as_json)
 
 
+_STEPS = ("check", "images", "platform", "model", "endpoint", "stream", "dashboards", "audit")
+"""As ``operations.cloud.deploy`` has them, which brings Beam."""
+_without = click.option(
+    "--without",
+    type=click.Choice(_STEPS),
+    multiple=True,
+    help="Deja fuera un paso (se puede repetir): lo que es de otro, o no está aquí.",
+)
+
+
+@cloud.command(cls=usage.Command)
+@_without
+@with_params
+@json_option
+def plan(without: tuple[str, ...], params: Params, as_json: bool) -> None:
+    """Qué haría «cloud deploy», paso a paso, sin cambiar nada (código 1 si algo lo impide)."""
+    _deploy(params, without, as_json, yes=False, wait=0.0)
+
+
+@cloud.command(cls=usage.Command)
+@click.option("--yes", is_flag=True, help="Lo hace; sin ella, solo dice qué haría.")
+@_without
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=300.0,
+    show_default=True,
+    metavar="N",
+    help="Segundos que la auditoría espera a lo pendiente.",
+)
+@with_params
+@json_option
+def deploy(yes: bool, without: tuple[str, ...], wait: float, params: Params, as_json: bool) -> None:
+    """Despliega el perfil, en orden, y lo audita (código 1 si no cuadra o algo lo impide).
+
+    Imágenes, plataforma, modelo, endpoint y tarea; lo que ya está, se queda. Se puede interrumpir y
+    repetir: sigue por donde iba.
+    """
+    _deploy(params, without, as_json, yes=yes, wait=wait)
+
+
+def _deploy(
+    params: Params, without: tuple[str, ...], as_json: bool, *, yes: bool, wait: float
+) -> None:
+    from ..operations.cloud import deploy as deploying
+    from ..presentation.es import cloud_deploy as words
+    from ..presentation.es.operations import audit_lines
+    from .models import learn
+
+    report = deploying.deploy(params, learn, without=without, dry_run=not yes, wait=wait, say=say)
+    audited = report.audit
+    content = {
+        "ok": report.is_well,
+        "dry_run": not yes,
+        "steps": [words.stage_content(each) for each in report.stages],
+        "problems": _told(list(report.problems)),
+        "audit": None if audited is None else audited.to_dict(),
+    }
+    lines = words.plan_lines(report, dry_run=not yes)
+    answer(as_json, content, lines if audited is None else [*lines, "", *audit_lines(audited)])
+    if yes and report.stopped is not None:
+        raise UserError(words.why_stopped(report.stopped))
+    if not report.is_well:
+        sys.exit(1)
+
+
 @cloud.command(cls=usage.Command)
 @click.option("--yes", is_flag=True, help="Lo hace; sin ella, solo dice qué haría.")
 @click.option("--data", is_flag=True, help="También los datos: tablas, documentos y archivo.")
@@ -149,13 +215,16 @@ def _tell(findings: list[Finding], as_json: bool) -> None:
     """Write what was found; the status is 1 where something is wrong."""
     from ..presentation.es import cloud_check as words
 
-    content = {
-        "ok": all(each.state != "bad" for each in findings),
-        "checks": [
-            vars(each) | {"found": words.found(each), "to_do": words.to_do(each)}
-            for each in findings
-        ],
-    }
-    answer(as_json, content, words.check_lines(findings))
-    if not content["ok"]:
+    ok = all(each.state != "bad" for each in findings)
+    answer(as_json, {"ok": ok, "checks": _told(findings)}, words.check_lines(findings))
+    if not ok:
         sys.exit(1)
+
+
+def _told(findings: list[Finding]) -> list[dict[str, Any]]:
+    """Return what JSON has of findings, with their words."""
+    from ..presentation.es import cloud_check as words
+
+    return [
+        vars(each) | {"found": words.found(each), "to_do": words.to_do(each)} for each in findings
+    ]

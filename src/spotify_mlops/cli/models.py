@@ -15,6 +15,7 @@ from .options import answer, json_option, require, say, with_params
 
 if TYPE_CHECKING:
     from ..model.gate import Verdict
+    from ..model.training_result import TrainingResult
 
 
 @click.command(cls=usage.Command)
@@ -23,14 +24,9 @@ if TYPE_CHECKING:
 def train(params: Params, as_json: bool) -> None:
     """Entrena con las tablas de BigQuery y guarda el entrenamiento; no cambia quién sirve."""
     require(params, "bigquery")
-    from ..model import dataset, training
     from ..model.runs import runs_folder
-    from ..presentation.es import card
-    from ..presentation.es.names import TRAINING_STEP_NAMES
 
-    result = training.train(
-        params, *dataset.read(params), card.write, lambda code: say(TRAINING_STEP_NAMES[code])
-    )
+    result = learn(params)
     folder = result.save(runs_folder(params))
     scored = result.test_scores()
     content = {
@@ -42,6 +38,17 @@ def train(params: Params, as_json: bool) -> None:
     }
     shown = f"macro-F1 {number(scored['macro_f1'], 3)}, exactitud {number(scored['accuracy'], 3)}"
     answer(as_json, content, [f"Entrenamiento {result.run_id}: {shown} en la prueba. En {folder}"])
+
+
+def learn(params: Params) -> TrainingResult:
+    """Train with what the tables have, telling of each step."""
+    from ..model import dataset, training
+    from ..presentation.es import card
+    from ..presentation.es.names import TRAINING_STEP_NAMES
+
+    return training.train(
+        params, *dataset.read(params), card.write, lambda code: say(TRAINING_STEP_NAMES[code])
+    )
 
 
 @click.command(cls=usage.Command)

@@ -84,9 +84,14 @@ class Apis:
         return self._credentials
 
     def ask(
-        self, api: str, path: str, query: Mapping[str, Any] | None = None, body: object = None
+        self,
+        api: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: object = None,
+        method: str | None = None,
     ) -> dict[str, Any]:
-        """Return what an API answers; with a body it is posted.
+        """Return what an API answers; with a body it is posted, unless a method is said.
 
         Raises:
             RefusedError: it answers with an error.
@@ -97,7 +102,7 @@ class Apis:
 
         where = self.address(api)
         session = self._session(where)
-        method = "GET" if body is None else "POST"
+        method = method or ("GET" if body is None else "POST")
         try:
             answer = session.request(
                 method, f"{where}/{path}", params=query, json=body, timeout=PING_SECONDS

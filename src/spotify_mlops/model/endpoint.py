@@ -42,10 +42,7 @@ class Endpoint:
             ServiceError: a version does not start, takes longer than ``deploy_timeout`` (doing
                 it again goes on from there), or Vertex AI does not answer.
         """
-        shares = {period.version: 100}
-        if period.canary is not None:
-            share = round(100 * period.canary.share)
-            shares = {period.version: 100 - share, period.canary.version: share}
+        shares = period.shares
         try:
             deployed = self._settled(say)
             for version in shares.keys() - deployed.keys():

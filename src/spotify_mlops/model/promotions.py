@@ -55,6 +55,14 @@ class ServingPeriod:
     version: str
     canary: Canary | None = None
 
+    @property
+    def shares(self) -> dict[str, int]:
+        """Return the percentage of the requests that each version is to answer."""
+        if self.canary is None:
+            return {self.version: 100}
+        share = round(100 * self.canary.share)
+        return {self.version: 100 - share, self.canary.version: share}
+
 
 class _Promotion(msgspec.Struct, omit_defaults=True):
     effective_from: Annotated[datetime, msgspec.Meta(tz=True)]

@@ -12,7 +12,7 @@ from ..model import release as releasing
 from ..model import runs
 from ..model.endpoint import Endpoint
 from ..model.gate import Verdict
-from ..model.promotions import PromotionHistory
+from ..model.promotions import PromotionHistory, ServingPeriod
 from ..model.registry import Registry
 from ..model.release import Release
 from ..model.training_result import TrainingResult
@@ -23,9 +23,22 @@ from .rewind import rewind
 def release(params: Params, say: Progress = silent) -> tuple[Release, Verdict]:
     """Release the last training run that was evaluated; the streaming job may be running.
 
+    Cut off, or given up while Vertex AI deploys, it goes on when it is done again.
+
+    Raises:
+        InputError, IntegrityError, UserError: as `promote`.
+        ServiceError: a service does not answer, the log was never processed, or the job runs.
+    """
+    released, verdict = promote(params)
+    serve(params, say)
+    return released, verdict
+
+
+def promote(params: Params) -> tuple[Release, Verdict]:
+    """Register the last training run that was evaluated, and promote it if the gate approved it.
+
     A later champion takes over ``promotion_lead`` windows ahead, so that no window is closed
     meanwhile by a job that does not know it yet. For a first one the job has to be stopped.
-    Cut off, or given up while Vertex AI deploys, it goes on when it is done again.
 
     Raises:
         InputError: no run was evaluated.
@@ -45,7 +58,6 @@ def release(params: Params, say: Progress = silent) -> tuple[Release, Verdict]:
         _soon(params),
         partial(rewind, params),
     )
-    _serve(params, say)
     return released, verdict
 
 
@@ -60,8 +72,33 @@ def rollback(params: Params, say: Progress = silent) -> Release:
     if not history:
         raise UserError("No hay ningún modelo en servicio: no hay a qué volver.")
     released = releasing.rollback(Registry(params), history, _soon(params))
-    _serve(params, say)
+    serve(params, say)
     return released
+
+
+def serve(params: Params, say: Progress = silent) -> None:
+    """Let who serves the latest windows answer at the endpoint, and no other.
+
+    Raises:
+        ServiceError: nobody was promoted, Vertex AI does not answer, or a deployment takes longer
+            than ``deploy_timeout`` (doing it again goes on from there).
+    """
+    Endpoint(params).serve(_latest(params), say)
+
+
+def is_served(params: Params) -> bool:
+    """Tell whether the endpoint does what `serve` would have it do."""
+    return Endpoint(params).traffic() == _latest(params).shares
+
+
+def _latest(params: Params) -> ServingPeriod:
+    periods = PromotionHistory(params).periods()
+    if not periods:
+        raise ServiceError(
+            f"No hay ningún campeón de {params.model.name}: nadie puede responder. "
+            "«spotify-mlops release» hace uno."
+        )
+    return periods[-1]
 
 
 def _soon(params: Params) -> datetime:
@@ -73,7 +110,3 @@ def _soon(params: Params) -> datetime:
             "«spotify-mlops stream», o el cuaderno 03."
         )
     return position.write_from + params.windows.window * params.promotion.lead
-
-
-def _serve(params: Params, say: Progress) -> None:
-    Endpoint(params).serve(PromotionHistory(params).periods()[-1], say)

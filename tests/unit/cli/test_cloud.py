@@ -28,7 +28,7 @@ def test_the_cost_is_a_table_with_its_total_and_what_is_not_known(
 ) -> None:
     assert run("cost", "--params", "gcp") == 0
     shown = capsys.readouterr().out
-    assert "Total a 100 eventos/s: 683 USD al mes, dentro de monthly_limit (1.500)." in shown
+    assert "Total a 100 eventos/s: 712 USD al mes, dentro de monthly_limit (1.500)." in shown
     assert "Kafka, acceso privado (PSC): https://cloud.google.com/vpc/network-pricing" in shown
     assert "Nada de este perfil se factura" not in shown
     assert "{" not in shown

@@ -139,7 +139,7 @@ def test_a_machine_that_does_not_is_refused() -> None:
 def test_the_limit_refuses_what_is_above_it() -> None:
     total = cost.estimate(GCP).total
     assert cost.check_limit(GCP.replace(monthly_limit=total)).total == total
-    with pytest.raises(ParamsError, match="costaría 683 USD al mes, y monthly_limit es 600"):
+    with pytest.raises(ParamsError, match="costaría 712 USD al mes, y monthly_limit es 600"):
         cost.check_limit(GCP.replace(monthly_limit=600))
 
 

@@ -15,6 +15,7 @@ from spotify_mlops.config.errors import ParamsError, ServiceError
 from spotify_mlops.config.params import Params
 from spotify_mlops.io.storage import objects
 from spotify_mlops.operations.cloud import teardown as ending
+from spotify_mlops.operations.cloud import watcher
 from spotify_mlops.operations.engines import cluster, dataflow
 from spotify_mlops.presentation.es import cloud_check as words
 
@@ -29,9 +30,11 @@ class Deployed:
         self.job, self.versions, self.endpoint = "RUNNING", ["1", "2"], True
         self.tables, self.objects = ["spotify_events"], ["a", "b"]
         self.left: list[dict[str, str]] = []
+        self.project, self.instances = project, 0
         self.fails = ""
         project.answers = {
             "/metrics$": (200, {"metrics": []}),
+            "/workerPools/": self.pool,
             "/v1b3/": self.jobs,
             "/endpoints/popularity-gcp": self.endpoints,
             "/bigquery/v2/.*/datasets/": self.dataset,
@@ -39,11 +42,20 @@ class Deployed:
             "searchAllResources": lambda method, path: (200, {"results": self.left}),
         }
 
+    def pool(self, method: str, path: str) -> tuple[int, Any]:
+        if method == "PATCH":
+            self.instances = self.project.sent[-1]["scaling"]["manualInstanceCount"]
+            self.job = "DRAINING"  # who watched it says so when it is told to end
+            return 200, {"name": "operations/9", "done": True}
+        return 200, {"scaling": {"manualInstanceCount": self.instances}}
+
     def jobs(self, method: str, path: str) -> tuple[int, Any]:
         if method == "PUT":
             self.job = "DRAINED"
         told = {"id": "1", "name": self.name, "currentState": f"JOB_STATE_{self.job}",
                 "createTime": "2026-01-05T00:00:00Z"}  # fmt: skip
+        if self.job == "DRAINING" and not path.endswith("/jobs"):
+            self.job = "DRAINED"
         return 200, {"jobs": [told]} if path.endswith("/jobs") else told
 
     def endpoints(self, method: str, path: str) -> tuple[int, Any]:
@@ -126,6 +138,19 @@ def test_what_runs_is_ended_in_order_and_data_stay(
     assert states(report)["tables"] == "kept"
     again = ending.teardown(settings, dry_run=False)
     assert {states(again)[step] for step in ("job", "endpoint")} == {"nothing"}
+
+
+def test_who_watches_the_job_goes_before_it_and_it_is_not_drained_twice(
+    project: Project, settings: Params, deployed: Deployed
+) -> None:
+    deployed.instances = 1
+    report = ending.teardown(settings)
+    assert report.removals[0].names == (watcher.pool_id(settings), deployed.name)
+    ending.teardown(settings, dry_run=False)
+    assert (deployed.instances, deployed.job) == (0, "DRAINED")
+    assert project.changed[0].startswith("PATCH /run/v2/")
+    assert not [line for line in project.changed if line.startswith("PUT")]
+    assert states(ending.teardown(settings, dry_run=False))["job"] == "nothing"
 
 
 def test_a_job_is_drained_whatever_engine_the_params_name(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from spotify_platform.inventory import Declared, declared
 
-from declared import Declared, declared
 from spotify_mlops.config import params
 from spotify_mlops.config.params import Params
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from packaging.utils import canonicalize_name
+from spotify_platform.inventory import Declared
 
 from command_tree import command
-from declared import Declared, of_kind
 from spotify_mlops.config import paths
 
 OWN = "spotify_mlops"
@@ -94,10 +94,12 @@ def owner(name: str) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("name", ["monitor", "audit", "compaction"])
+@pytest.mark.parametrize("name", ["monitor", "audit", "compaction", "stream"])
 def test_what_a_command_imports_is_in_its_image(name: str, resources: list[Declared]) -> None:
-    (job,) = (one for one in of_kind(resources, "cloudrunv2.Job") if one.name == name)
-    (container,) = job.inputs["template"]["template"]["containers"]
+    runs = [one for one in resources if one.short in ("cloudrunv2.Job", "cloudrunv2.WorkerPool")]
+    (one,) = (one for one in runs if one.name == name)
+    template = one.inputs["template"]
+    (container,) = template.get("template", template)["containers"]
     (image,) = re.findall(r"/([a-z]+)[:@][^/]+$", container["image"])
     lock = (Path(paths.root()) / f"requirements-{image}.lock").read_text(encoding="utf-8")
     has = {canonicalize_name(one) for one in re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==", lock, re.M)}

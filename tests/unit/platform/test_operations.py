@@ -8,11 +8,19 @@ from pathlib import Path
 
 import pytest
 import yaml
+from spotify_platform.inventory import (
+    BILLING_ACCOUNT,
+    LEAVES_BY,
+    PROJECT_NUMBER,
+    Declared,
+    declared,
+    of_kind,
+)
 
 from command_tree import command, options
-from declared import BILLING_ACCOUNT, LEAVES_BY, PROJECT_NUMBER, Declared, declared, of_kind
 from spotify_mlops.config import carried, params, paths
 from spotify_mlops.config.params import Params
+from spotify_mlops.operations.cloud import watcher
 from spotify_mlops.operations.engines import cluster, dataflow
 from spotify_mlops.presentation.dashboard import grafana
 from spotify_mlops.presentation.dashboard.panels import panels
@@ -62,10 +70,45 @@ def test_a_scheduled_command_is_started_by_an_account_that_may_do_nothing_else(
     assert set(of_scheduler) == {"roles/run.invoker"}
 
 
+def test_the_streaming_job_is_watched_by_one_that_deploying_starts(
+    resources: list[Declared], profile: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pool,) = of_kind(resources, "cloudrunv2.WorkerPool")
+    assert pool.inputs["name"] == watcher.pool_id(profile)
+    assert pool.inputs["scaling"] == {"manualInstanceCount": 0}
+    template = pool.inputs["template"]
+    assert template["vpcAccess"]["egress"] == "ALL_TRAFFIC"
+    (container,) = template["containers"]
+    assert container["image"] == profile.dataflow.image
+    assert container["commands"] == ["python", "-m", "spotify_mlops"]
+    words = [word for word in container["args"] if not word.startswith("-")]
+    assert words == ["stream"]
+    assert set(container["args"]) - {"stream"} <= options(command(words))
+    for variable in container["envs"]:
+        monkeypatch.setenv(variable["name"], variable["value"])
+    assert carried.arguments(params.load("local")) == carried.arguments(profile)
+    # It starts jobs that run as the workers' account, which itself may start none.
+    account = template["serviceAccount"]
+    given = {
+        (one.inputs["role"], one.inputs.get("serviceAccountId", ""))
+        for one in resources
+        if one.inputs.get("member") == f"serviceAccount:{account}"
+    }
+    assert ("roles/dataflow.developer", "") in given
+    assert [who for role, who in given if role == "roles/iam.serviceAccountUser"] == ["stream"]
+    (scaled,) = of_kind(resources, "cloudrunv2.WorkerPoolIamMember")
+    assert (scaled.inputs["name"], scaled.inputs["role"]) == (
+        pool.inputs["name"], "roles/run.developer",
+    )  # fmt: skip
+    assert scaled.inputs["member"].startswith("serviceAccount:deployer@")
+
+
 def test_nothing_is_scheduled_before_there_is_an_image(resources: list[Declared]) -> None:
     made = {one.short for one in declared(params.load("gcp"))}
     later = {one.short for one in resources} - made
-    assert {"cloudrunv2.Job", "cloudscheduler.Job", "logging.Metric"} <= later
+    assert {
+        *("cloudrunv2.Job", "cloudrunv2.WorkerPool", "cloudscheduler.Job", "logging.Metric")
+    } <= later
 
 
 def test_an_alert_says_what_to_do_in_commands_that_exist(resources: list[Declared]) -> None:

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from spotify_platform.inventory import declared, of_kind
 
-from declared import declared, of_kind
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import ParamsError
 from spotify_mlops.config.params import Params

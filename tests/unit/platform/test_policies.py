@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from spotify_platform.inventory import Declared, declared, of_kind
 
-from declared import Declared, declared, of_kind
 from spotify_mlops.config import paths, references
 from spotify_mlops.config.labels import labels
 from spotify_mlops.config.params import Params
@@ -127,6 +127,8 @@ def test_nothing_runs_as_a_default_account(resources: list[Declared]) -> None:
                 assert any(text.startswith(account) for account in accounts), resource
     for job in of_kind(resources, "cloudrunv2.Job"):
         assert job.inputs["template"]["template"]["serviceAccount"]
+    for pool in of_kind(resources, "cloudrunv2.WorkerPool"):
+        assert pool.inputs["template"]["serviceAccount"]
 
 
 def test_everything_is_labelled(resources: list[Declared], profile: Params) -> None:

@@ -16,8 +16,8 @@ from confluent_kafka.admin import ClusterMetadata, NewTopic, PartitionMetadata, 
 from google.api_core.exceptions import NotFound
 from google.cloud import aiplatform_v1, bigquery
 from spotify_platform import alerts, archive, program
+from spotify_platform.inventory import Declared, of_kind
 
-from declared import Declared, of_kind
 from spotify_mlops.config import params, paths, secrets
 from spotify_mlops.config.labels import labels
 from spotify_mlops.config.params import Params

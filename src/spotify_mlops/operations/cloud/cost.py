@@ -347,6 +347,8 @@ def _the_rest(params: Params, work: Load, workers: int) -> Iterator[Line]:
     yield _line("schedules", f.SCHEDULES)
     yield _line("jobs_vcpu", hours * f.RUN_VCPUS, f.RUNS_A_DAY, f.RUN_SECONDS)
     yield _line("jobs_memory", hours * f.RUN_GIB, f.RUN_GIB)
+    yield _line("watcher_vcpu", HOURS * f.WATCHER_VCPUS, f.WATCHER_VCPUS)
+    yield _line("watcher_memory", HOURS * f.WATCHER_GIB, f.WATCHER_GIB)
 
 
 def _shape_dict(found: Shape | None) -> dict[str, Any] | None:

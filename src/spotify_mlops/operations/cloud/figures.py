@@ -66,3 +66,5 @@ ALERTS = 7
 RUNS_A_DAY, RUN_SECONDS = 24 + 96 + 1, 60
 """Of the scheduled commands: ``monitor`` each hour, ``audit`` each quarter, ``archive compact``."""
 SCHEDULES, RUN_VCPUS, RUN_GIB = 3, 2, 4
+WATCHER_VCPUS, WATCHER_GIB = 1, 2
+"""Of who sends the streaming job and watches it, always."""

@@ -25,6 +25,7 @@ from ...io.mongo import clients as store
 from ...io.storage import objects
 from ...model.endpoint import Endpoint
 from ..engines import cluster
+from . import watcher
 from .check.finding import Context, Finding
 from .check.running import guarded
 from .cost import is_all_local
@@ -116,10 +117,15 @@ def _step(params: Params, step: Step, data: bool, dry_run: bool, say: Progress) 
 
 
 def _jobs(params: Params) -> list[str]:
-    return [job.name for _, job in cluster.active(params, cluster.stream_name(params))]
+    watching = watcher.instances(params, Apis(params))
+    pools = [watcher.pool_id(params)] if watching else []
+    return [*pools, *(job.name for _, job in cluster.active(params, cluster.stream_name(params)))]
 
 
 def _drain(params: Params, say: Progress) -> None:
+    apis = Apis(params)
+    if watcher.instances(params, apis):  # who watches would send a job that ends again
+        watcher.scale(params, apis, 0, say)
     for engine, job in cluster.active(params, cluster.stream_name(params)):
         say(f"{engine.TITLE}: se vacía la tarea {job.name}; tarda unos minutos")
         engine.finish(params, job)

@@ -28,6 +28,8 @@ from .cluster import DATAFLOW, NotUpdatedError, Run, await_end
 TITLE = "Dataflow"
 LOOK_SECONDS = 1.0
 ENDED = frozenset({"DONE", "FAILED", "CANCELLED", "UPDATED", "DRAINED"})
+_ENDING = {"DRAINED": "DRAINING", "CANCELLED": "CANCELLING"}
+"""What a job is in from when it is asked to end; whoever else asked that, once is enough."""
 _PREFIX = "JOB_STATE_"
 _RUN, _RUN_STATE = "run", "run-state"
 """Labels of a job: its `Run`."""
@@ -304,6 +306,12 @@ def _has_ended(params: Params, job: Job) -> bool:
     return found is None or found.is_over
 
 
+def _is_ending(params: Params, job: Job, wanted: str) -> bool:
+    """Tell whether a job has ended, as one does when its sources have, or is about to as wanted."""
+    found = now(params, job)
+    return found is None or found.is_over or found.state == _ENDING[wanted]
+
+
 def _end(params: Params, job: Job, wanted: str, timeout: float) -> Job:
     from google.api_core.exceptions import BadRequest
     from google.cloud import dataflow_v1beta3 as api
@@ -314,12 +322,12 @@ def _end(params: Params, job: Job, wanted: str, timeout: float) -> Job:
         job_id=job.id,
         job=api.Job(requested_state=getattr(api.JobState, _PREFIX + wanted)),
     )
-    if not _has_ended(params, job):
+    if not _is_ending(params, job, wanted):
         with _reached(params):
             try:
                 client(params, api.JobsV1Beta3Client).update_job(request)
             except BadRequest:
-                if not _has_ended(params, job):  # it did so by itself meanwhile
+                if not _is_ending(params, job, wanted):  # it did so by itself meanwhile
                     raise
     return await_end(lambda: now(params, job), job, TITLE, timeout, LOOK_SECONDS)
 

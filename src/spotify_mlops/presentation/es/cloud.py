@@ -45,6 +45,8 @@ RESOURCES = {
     "schedules": ("Cloud Scheduler", "órdenes programadas"),
     "jobs_vcpu": ("Cloud Run, vCPU", "{0} veces al día, {1} s cada una"),
     "jobs_memory": ("Cloud Run, memoria", "{0} GiB"),
+    "watcher_vcpu": ("Cloud Run, quien vigila la tarea", "{0} vCPU, siempre"),
+    "watcher_memory": ("Cloud Run, su memoria", "{0} GiB, siempre"),
 }
 """Of each resource, its name and what it is sized by."""
 OVER = {

@@ -242,10 +242,10 @@ def _worded(templates: Mapping[tuple[str, str], str], finding: Finding) -> str:
     template = templates.get((finding.check, finding.reason)) or templates.get(
         (_ANY, finding.reason), ""
     )
-    return template.format(**dict(_facts(finding.facts)))
+    return template.format(**dict(facts(finding.facts)))
 
 
-def _facts(facts: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def facts(facts: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for name, value in facts.items():
         if value is None or isinstance(value, Mapping):
             continue

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import platform
 import re
+from dataclasses import dataclass
 from importlib.metadata import version
 from urllib.parse import quote
 
 from ....config import paths
+from ....io.google_apis import Apis
 from .finding import Check, Context, Finding
 
 DEMO_PROJECT = "spotify-mlops-demo"
@@ -20,6 +22,43 @@ _IMAGE = re.compile(
     r"(?P<name>[^@:]+)(?:@(?P<digest>sha256:[0-9a-f]{64})|:(?P<tag>[\w.-]+))?"
 )
 _BUILT_WITH = re.compile(r"^(python|beam)_tag=\S+?:([0-9.]+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where Artifact Registry has an image."""
+
+    repository: str
+    """Its path in the API."""
+    name: str
+    version: str
+    """A digest, or a tag."""
+
+    @classmethod
+    def of(cls, image: str) -> Place | None:
+        """Return the place of what a parameter names; None where that is another registry's."""
+        match = _IMAGE.fullmatch(image)
+        if match is None:
+            return None
+        repository = (
+            f"v1/projects/{match['project']}/locations/{match['location']}"
+            f"/repositories/{match['repository']}"
+        )
+        version = match["digest"] or match["tag"] or "latest"
+        return cls(repository, quote(match["name"], safe=""), version)
+
+    def digest(self, apis: Apis) -> str | None:
+        """Return the digest of the image; None where there is none."""
+        digest = self.version
+        if not digest.startswith("sha256:"):
+            found = apis.find(
+                "artifactregistry", f"{self.repository}/packages/{self.name}/tags/{digest}"
+            )
+            if found is None:
+                return None
+            digest = str(found.get("version", "")).rpartition("/")[2]
+        stored = f"{self.repository}/dockerImages/{self.name}@{digest}"
+        return None if apis.find("artifactregistry", stored) is None else digest
 
 
 def demo(context: Context) -> Finding | None:
@@ -66,23 +105,11 @@ def _image(context: Context, parameter: str) -> Finding:
     facts = {"parameter": parameter, "image": named.partition("@")[0]}
     if NO_DIGEST in named:
         return Finding(parameter, "bad", "no_digest", facts)
-    match = _IMAGE.fullmatch(named)
-    if match is None:
+    place = Place.of(named)
+    if place is None:
         return Finding(parameter, "unknown", "other_registry", facts)
-    name = quote(match["name"], safe="")
-    repository = (
-        f"v1/projects/{match['project']}/locations/{match['location']}"
-        f"/repositories/{match['repository']}"
-    )
-    digest = match["digest"]
+    digest = place.digest(context.apis)
     if digest is None:
-        tag = f"{repository}/packages/{name}/tags/{match['tag'] or 'latest'}"
-        found = context.apis.find("artifactregistry", tag)
-        if found is None:
-            return Finding(parameter, "bad", "missing", facts)
-        digest = str(found.get("version", "")).rpartition("/")[2]
-    stored = f"{repository}/dockerImages/{name}@{digest}"
-    if context.apis.find("artifactregistry", stored) is None:
         return Finding(parameter, "bad", "missing", facts)
     return Finding(parameter, "good", "there", facts | {"digest": digest})
 

@@ -1,11 +1,15 @@
-"""What the program of infra/platform declares for params: without an engine, and without a network.
+"""What the program declares for params: without an engine, and without a network.
 
-Pulumi's own mocks take the place of its engine; what they are given is what would be made.
+Pulumi's own mocks take the place of its engine; what they are given is what would be made. As a
+command it counts that, by kinds, for the params of its environment.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,9 +18,12 @@ from typing import Any
 import pulumi
 from pulumi.runtime import mocks
 from pulumi.runtime.rpc import deserialize_properties
-from spotify_platform import program
 
+from spotify_mlops.config import params as parameters
+from spotify_mlops.config.errors import UserError
 from spotify_mlops.config.params import Params
+
+from . import program
 
 BILLING_ACCOUNT = "AAAAAA-BBBBBB-CCCCCC"
 PROJECT_NUMBER = "123456789012"
@@ -68,7 +75,7 @@ class _Monitor(mocks.MockMonitor):
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802
         if request.type != "pulumi:pulumi:Stack":
             self.requests.append(request)
-        return super().RegisterResource(request)
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -91,7 +98,7 @@ def declared(params: Params) -> list[Declared]:
     """
     monitor = _Monitor()
 
-    @pulumi.runtime.test
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def run() -> None:
         program.make(params)
 
@@ -114,3 +121,17 @@ def declared(params: Params) -> list[Declared]:
 def of_kind(resources: Iterable[Declared], short: str) -> list[Declared]:
     """Return those of a kind, such as ``storage.Bucket``."""
     return [resource for resource in resources if resource.short == short]
+
+
+def main() -> None:
+    """Write how many resources of each kind the program declares, as JSON."""
+    try:
+        made = declared(parameters.load("gcp"))
+    except UserError as error:
+        sys.exit(str(error))
+    kinds = Counter(one.short for one in made if not one.kind.startswith("pulumi:"))
+    sys.stdout.write(json.dumps(kinds))
+
+
+if __name__ == "__main__":
+    main()
