@@ -7,14 +7,17 @@ starts them. The short form is always run; the whole one by ``make rehearsal``.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import tls_broker
 import worlds
@@ -28,6 +31,7 @@ from spotify_mlops.config import params, paths
 from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.config.params import Params
 from spotify_mlops.io import answering, mongo, retry
+from spotify_mlops.io.flink import WORKERS
 from spotify_mlops.io.local import processes, secret, state
 from spotify_mlops.io.mongo import clients
 from spotify_mlops.model import dataset
@@ -38,6 +42,8 @@ from spotify_mlops.operations.engines import cluster
 from spotify_mlops.presentation.es import card
 
 PATIENCE = 60.0
+ELSEWHERE = [word for step in ("check", "images", "platform") for word in ("--without", step)]
+"""Steps of a deployment that need a project, or tools that no laptop has to have."""
 SHORT = worlds.SMALL | {"simulator_events": 8_000, "model_iterations": 10}
 WHOLE = {
     "simulator_events": 40_000,
@@ -149,18 +155,43 @@ def test_what_the_cloud_would_leave_is_what_a_laptop_leaves(
     assert _kept(settings) == {"dataflow", "models", "progress", "raw"}
 
 
+def _running(settings: Params) -> cluster.RunningJob:
+    job = cluster.running(settings)
+    assert job is not None and (job.engine, job.state) == ("Dataflow", "RUNNING")
+    return job
+
+
+def _kill_a_worker() -> None:
+    """Kill a process that runs steps of the job; Flink asks for another."""
+    pool = psutil.Process(state.read()[WORKERS].pid)
+    workers = [each for each in pool.children() if "local_services.flink.worker" in each.cmdline()]
+    workers[0].kill()
+
+
 @pytest.mark.skipif(not os.environ.get("REHEARSAL"), reason="the whole one: make rehearsal")
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("home")
 def test_a_project_from_its_first_record_to_its_last(settings: Params) -> None:
     settings = settings.replace(**WHOLE)
     sources.ingest_simulator(settings)
-    bounded.run(settings)
+    deploy = ("cloud", "deploy", "--yes", *ELSEWHERE, "--json")
+    _done(settings, *deploy)
+    first = _running(settings)
+    again = json.loads(_done(settings, *deploy))["steps"]
+    assert {each["state"] for each in again} == {"done", "omitted"}
+    assert _running(settings) == first
+
     _done(settings, "notebooks")
-    job = cluster.running(settings)
-    assert job is not None and (job.engine, job.state) == ("Dataflow", "RUNNING")
     simulator = state.read()[apps.SIMULATOR]
+    _kill_a_worker()
     assert not retry.until(lambda: processes.is_alive(simulator), lambda alive: not alive, PATIENCE)
+    watched = _running(settings)
+    os.kill(state.read()[apps.STREAM].pid or 0, signal.SIGKILL)
+    apps.start_stream(settings)
+    retry.until(
+        lambda: cluster.running(settings), lambda job: job and job.began > watched.began, 120
+    )
+    assert _running(settings).began > watched.began  # updated
     for step in ("train", "evaluate", "release"):
         _done(settings, step, "--set", "model_iterations=40")
     apps.stop_apps()
@@ -168,6 +199,12 @@ def test_a_project_from_its_first_record_to_its_last(settings: Params) -> None:
     worlds.catch_up(settings)
     _done(settings, "audit", "--json")
     champions = PromotionHistory(settings)
-    assert [period.version for period in champions.periods()] == ["1", "2"]
+    assert [period.version for period in champions.periods()] == ["1", "2", "3"]
     _is_as_on_a_laptop(settings, champions)
     assert _kept(settings) >= {"dataflow", "models", "progress", "raw"}
+
+    unprotected = ("--set", "platform_deletion_protection=false")
+    _done(settings, "cloud", "teardown", "--yes", "--data", *unprotected)
+    left = json.loads(_done(settings, "cloud", "teardown", "--json"))["removals"]
+    assert {each["state"] for each in left} == {"nothing"}
+    assert _kept(settings) == set()

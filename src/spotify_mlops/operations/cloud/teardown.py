@@ -24,6 +24,7 @@ from ...io.google_apis import Apis
 from ...io.mongo import clients as store
 from ...io.storage import objects
 from ...model.endpoint import Endpoint
+from .. import apps
 from ..engines import cluster
 from . import watcher
 from .check.finding import Context, Finding
@@ -124,8 +125,10 @@ def _jobs(params: Params) -> list[str]:
 
 def _drain(params: Params, say: Progress) -> None:
     apis = Apis(params)
-    if watcher.instances(params, apis):  # who watches would send a job that ends again
+    # Who watches would send a job that ends again.
+    if watcher.instances(params, apis):
         watcher.scale(params, apis, 0, say)
+    apps.stop_apps()
     for engine, job in cluster.active(params, cluster.stream_name(params)):
         say(f"{engine.TITLE}: se vacía la tarea {job.name}; tarda unos minutos")
         engine.finish(params, job)
