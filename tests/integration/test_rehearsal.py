@@ -161,6 +161,11 @@ def _running(settings: Params) -> cluster.RunningJob:
     return job
 
 
+def _is_updated(settings: Params, before: cluster.RunningJob) -> bool:
+    job = cluster.running(settings)
+    return job is not None and job.began > before.began and job.state == "RUNNING"
+
+
 def _kill_a_worker() -> None:
     """Kill a process that runs steps of the job; Flink asks for another."""
     pool = psutil.Process(state.read()[WORKERS].pid)
@@ -188,10 +193,7 @@ def test_a_project_from_its_first_record_to_its_last(settings: Params) -> None:
     watched = _running(settings)
     os.kill(state.read()[apps.STREAM].pid or 0, signal.SIGKILL)
     apps.start_stream(settings)
-    retry.until(
-        lambda: cluster.running(settings), lambda job: job and job.began > watched.began, 120
-    )
-    assert _running(settings).began > watched.began  # updated
+    assert retry.until(lambda: _is_updated(settings, watched), bool, 2 * PATIENCE)
     for step in ("train", "evaluate", "release"):
         _done(settings, step, "--set", "model_iterations=40")
     apps.stop_apps()  # which waits less than a drain may take
