@@ -202,7 +202,8 @@ def test_a_project_from_its_first_record_to_its_last(settings: Params) -> None:
     worlds.catch_up(settings)
     _done(settings, "audit", "--json")
     champions = PromotionHistory(settings)
-    assert [period.version for period in champions.periods()] == ["1", "2", "3"]
+    # That of the notebooks is the model of the deployment, and so its version.
+    assert [period.version for period in champions.periods()] == ["1", "2"]
     _is_as_on_a_laptop(settings, champions)
     assert _kept(settings) >= {"dataflow", "models", "progress", "raw"}
 
