@@ -167,7 +167,7 @@ def test_each_price_has_its_page_and_its_day_or_is_unknown() -> None:
         ("flink", f"{number(1e6 * figures.EVENT_CPU)} µs de procesador por evento con todos"),
         ("flink", f"un núcleo al {number(100 * figures.BUSY)} %"),
         ("flink", f"un registro son {figures.RECORD_BYTES} bytes en Kafka"),
-        ("flink", f"Flink con una fuente 1,09 y {number(figures.CLOSING_SECONDS, 2)}"),
+        ("flink", f"Flink con una fuente 1,23 y {number(figures.CLOSING_SECONDS, 2)}"),
         ("rendimiento", f"{figures.BATCH_BYTES} en lugar de 200 bytes por evento"),
         ("lo_que_crece", f"de {figures.NEW_BYTES} a {figures.ARCHIVED_BYTES} bytes por registro"),
         ("lo_que_crece", f"{number(figures.ARCHIVE_FILES_A_DAY)} al día"),

@@ -16,7 +16,7 @@ ROW_CPU = 2 * EVENT_CPU
 """Seconds of processor a row: what its two events cost, as if all of it came when it closes."""
 BUSY = 0.6
 """Share of a vCPU that is planned to be busy; the rest takes what comes at once (docs/flink.md)."""
-CLOSING_SECONDS = 1.91
+CLOSING_SECONDS = 2.15
 """From when a window may close to its predictions in BigQuery, 99 of 100 windows, 2,000 events/s,
 on an engine with workers of its own (Flink, docs/flink.md); Dataflow's nobody has measured."""
 RECORD_BYTES = 323
