@@ -129,8 +129,9 @@ def test_records_that_kafka_let_go_of_count_as_long_as_they_were_taken(
 def expire(settings: Params, before: int) -> None:
     """Have the broker delete the records of the partition below an offset, as it does by age."""
     place = TopicPartition(settings.kafka.topic, 0, before)
-    for deleted in kafka.admin.admin_client(settings).delete_records([place]).values():
-        assert deleted.result().low_watermark == before
+    admin = kafka.admin.admin_client(settings)  # its answers come as long as it is there
+    for deleted in admin.delete_records([place]).values():
+        assert deleted.result(30).low_watermark == before
 
 
 def replace_position(saved: positions.Position, **changes: object) -> positions.Position:
