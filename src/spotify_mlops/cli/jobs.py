@@ -74,13 +74,10 @@ def audit(wait: float, skew: bool, params: Params, as_json: bool) -> None:
         _skew(params, wait, as_json)
         return
     require(params, "kafka", "bigquery")
-    from ..io.bigquery import warehouse
     from ..operations import audit as auditing
     from ..presentation.es.operations import audit_lines
 
-    warehouse.ensure_dataset(params)
-    report = auditing.audit(params, wait=wait)
-    auditing.record(params, report)
+    report = auditing.recorded(params, wait=wait)
     job, told = (None, []) if report.holds else engine_job(params)
     answer(as_json, report.to_dict() | {"job": job}, [*audit_lines(report), *told])
     if not report.holds:

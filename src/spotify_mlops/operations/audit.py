@@ -18,7 +18,7 @@ from ..domain import schemas
 from ..domain.events.schema import DUPLICATE_KEY
 from ..domain.watermark import watermark
 from ..io import bigquery, kafka, retry
-from ..io.bigquery import appending, log, tables
+from ..io.bigquery import appending, log, tables, warehouse
 from ..pipeline.sinks import archive, same_log
 from ..sources import manifest as manifests
 from . import lag
@@ -80,11 +80,37 @@ def audit(params: Params, *, wait: float = 30.0) -> AuditReport:
         params: which log and tables.
         wait: seconds that a running job is given to write what it has read.
     """
-    ends = kafka.offsets(params)
+    ends = _extent(params)
     causes = same_log.changes(params)
     return retry.until(
         lambda: _check(params, ends, causes), lambda report: report.holds or bool(causes), wait
     )
+
+
+def _extent(params: Params) -> dict[int, tuple[int, int]]:
+    """Return per partition the first record of the log, in Kafka or the archive, and its end."""
+    archived = archive.spans(params)
+    return {
+        p: (min(low, archived.get(p, (low, low))[0]), high)
+        for p, (low, high) in kafka.offsets(params).items()
+    }
+
+
+def recorded(params: Params, *, wait: float) -> AuditReport:
+    """Check the invariant and keep what was found, in a dataset that is made if need be.
+
+    Args:
+        params: which log and tables.
+        wait: as `audit` takes it.
+
+    Raises:
+        ServiceError: BigQuery does not take it.
+        UserError: a table has other columns than declared.
+    """
+    warehouse.ensure_dataset(params)
+    report = audit(params, wait=wait)
+    record(params, report)
+    return report
 
 
 def record(params: Params, report: AuditReport) -> None:
@@ -105,8 +131,7 @@ def _check(params: Params, ends: dict[int, tuple[int, int]], causes: list[str]) 
     following = {partition: high for partition, (_, high) in ends.items()}
     below = log.where(following.items(), "<")
     reached = watermark(log.marks(params, following), params.windows.allowed_lateness)
-    archived = archive.spans(params)
-    sizes = [(p, high - min(low, *archived.get(p, ())[:1])) for p, (low, high) in ends.items()]
+    sizes = [(partition, high - low) for partition, (low, high) in ends.items()]
     table = pl.DataFrame(sizes, {"partition": pl.Int64, "records": pl.Int64}, orient="row")
     for part in (
         _counted(params, reached),
