@@ -29,14 +29,6 @@ from spotify_mlops.presentation.es import cloud_check as words
 PASSWORD = "correct-horse"
 
 
-@pytest.fixture
-def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No Google identity, however one looks for it."""
-    monkeypatch.setenv("NO_GCE_CHECK", "true")
-    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
-    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
-
-
 def look(name: str, settings: Params) -> Finding | None:
     return running.guarded(name, check.CHECKS[name], Context(settings, Apis(settings)))
 

@@ -17,10 +17,13 @@ from spotify_mlops.config import params as parameters
 from spotify_mlops.config import paths
 from spotify_mlops.config.errors import ParamsError, ServiceError
 from spotify_mlops.config.params import Params
+from spotify_mlops.io.google_apis import Apis
 from spotify_mlops.model import seal
 from spotify_mlops.model.training_result import TrainingResult
 from spotify_mlops.operations.cloud import check
 from spotify_mlops.operations.cloud import deploy as deploying
+from spotify_mlops.operations.cloud.deploy import service
+from spotify_mlops.operations.cloud.deploy.step import Deployment
 from spotify_mlops.operations.engines import cluster, dataflow
 from spotify_mlops.presentation.es import cloud_deploy as words
 
@@ -199,6 +202,15 @@ def test_a_plan_of_what_is_there_has_nothing_to_do(
     assert states(again) == states(report)
     assert project.changed == []
     assert not [call for call in calls(tools) if call[0][0] == "up"]
+
+
+@pytest.mark.usefixtures("nobody")
+def test_without_credentials_no_bucket_is_asked_for_a_champion(project: Project) -> None:
+    settings = parameters.load("gcp", **google_project.OWN)
+    context = check.Context(settings, Apis(settings))
+    found = service.champion(Deployment(context, never, frozenset(), dry_run=True))
+    assert (found.state, found.reason) == ("unknown", "no_identity")
+    assert project.asked == []
 
 
 def test_what_is_missing_is_done_in_order_and_what_failed_is_gone_on_with(

@@ -11,19 +11,26 @@ from ....config.errors import ServiceError
 from ....config.progress import Progress
 from ....config.references import LOCAL
 from ....io import answering, kafka, retry
+from ....io.archive.location import archive_root
 from ....io.local import processes, state
+from ....io.storage.objects import has_generations
 from ....model import dataset, evaluate, runs
 from ....model.promotions import PromotionHistory
 from ....pipeline.sinks import positions
 from ... import apps, bounded, release
 from ...engines import cluster
 from .. import status, watcher
+from ..check import identity
 from ..check.finding import Finding
 from .step import Deployment
 
 
 def champion(deployment: Deployment) -> Finding:
     """Look whether a version was promoted."""
+    # Its client asks a bucket in nobody's name, for minutes where there is no network.
+    who = identity.credentials(deployment.context)
+    if who is not None and who.state == "bad" and has_generations(archive_root(deployment.params)):
+        return Finding("model", "unknown", "no_identity", who.facts)
     version = PromotionHistory(deployment.params).champion()
     if version is None:
         return Finding("model", "off", "none")
