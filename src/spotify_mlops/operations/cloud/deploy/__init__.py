@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from google.api_core.exceptions import GoogleAPICallError
 from google.auth.exceptions import GoogleAuthError
@@ -18,7 +17,6 @@ from ....config.errors import ParamsError, ServiceError, UserError, is_outage, o
 from ....config.params import Params
 from ....config.progress import Progress, silent
 from ....io import answering
-from ....io.bigquery import warehouse
 from ....io.google_apis import Apis, RefusedError
 from ....model.training_result import TrainingResult
 from ... import audit as auditing
@@ -32,8 +30,6 @@ from .step import STATES, Deployment, Stage, Step
 _MADE_BY = {"images": built.IMAGES, "platform": (*platform.MADE, *platform.ANSWERING)}
 """The checks that a later step sets right."""
 AUDIT = "audit"
-AUDIT_SECONDS = 300.0
-"""That a job which has just begun is given to write what the log has."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ def deploy(
     *,
     without: Collection[str] = (),
     dry_run: bool = True,
-    wait: float = AUDIT_SECONDS,
+    wait: float = 0.0,
     say: Progress = silent,
 ) -> Report:
     """Do what is still to be done of a profile's form in the cloud, and audit it.
@@ -69,7 +65,7 @@ def deploy(
         learn: trains a model with what the tables have, where there is no champion.
         without: steps that are left out, by their codes.
         dry_run: only look.
-        wait: seconds, as `audit.audit` takes them.
+        wait: seconds, as `audit.audit` takes them: a job that has just begun needs some.
         say: is told of each step.
 
     Raises:
@@ -139,9 +135,7 @@ def _last(
     say("se comprueba que cada registro está contabilizado")
     with _named(AUDIT):
         answering.require(params, "kafka", "bigquery")
-        warehouse.ensure_dataset(params)
-        report = auditing.audit(params, wait=wait)
-        auditing.record(params, report)
+        report = auditing.recorded(params, wait=wait)
     finding = Finding(AUDIT, *(("good", "holds") if report.holds else ("bad", "red")))
     return Stage(AUDIT, STATES[finding.state], finding), report
 
@@ -181,9 +175,7 @@ def _ready(deployment: Deployment) -> Finding:
         for each in found
         if each.state == "bad" and each.check not in later and not _is_of_images(each, deployment)
     ]
-    deployment.problems += bad
-    facts: dict[str, Any] = {"names": [each.check for each in bad], "count": len(found)}
-    return Finding("check", "bad" if bad else "good", "lacking" if bad else "ready", facts)
+    return deployment.judged("check", bad, "ready", {"count": len(found)})
 
 
 def _is_of_images(found: Finding, deployment: Deployment) -> bool:

@@ -75,9 +75,7 @@ def without_images(params: Params) -> Params:
 def _made(deployment: Deployment) -> Finding:
     checks = {name: CHECKS[name] for name in MADE}
     bad = [each for each in run(deployment.context, checks) if each.state == "bad"]
-    deployment.problems += bad
-    facts = {"names": [each.check for each in bad], "stack": _stack(deployment.params)}
-    return Finding("platform", "bad" if bad else "good", "lacking" if bad else "made", facts)
+    return deployment.judged("platform", bad, "made", {"stack": _stack(deployment.params)})
 
 
 def _folder() -> Path:

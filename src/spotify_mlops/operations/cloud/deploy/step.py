@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from ....config.params import Params
 from ....config.progress import Progress
@@ -49,6 +49,21 @@ class Deployment:
     def params(self) -> Params:
         """Return what says what is wanted."""
         return self.context.params
+
+    def judged(
+        self, code: str, bad: Sequence[Finding], well: str, facts: Mapping[str, Any]
+    ) -> Finding:
+        """Take note of what is wrong, and return what that makes of a step.
+
+        Args:
+            code: of the step.
+            bad: what the checks found wrong; nothing is well.
+            well: the reason then.
+            facts: of the step, besides the names of the checks.
+        """
+        self.problems += bad
+        told = {"names": [each.check for each in bad], **facts}
+        return Finding(code, "bad" if bad else "good", "lacking" if bad else well, told)
 
 
 @dataclass(frozen=True)
