@@ -124,10 +124,8 @@ def _jobs(params: Params) -> list[str]:
 
 
 def _drain(params: Params, say: Progress) -> None:
-    apis = Apis(params)
     # Who watches would send a job that ends again.
-    if watcher.instances(params, apis):
-        watcher.scale(params, apis, 0, say)
+    watcher.scale(params, Apis(params), 0, say)
     apps.stop_apps()
     for engine, job in cluster.active(params, cluster.stream_name(params)):
         say(f"{engine.TITLE}: se vacía la tarea {job.name}; tarda unos minutos")

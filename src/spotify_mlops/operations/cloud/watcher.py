@@ -42,16 +42,16 @@ def scale(params: Params, apis: Apis, count: int, say: Progress) -> None:
     """Give the pool so many instances, and wait until Cloud Run has done it.
 
     Raises:
-        ServiceError: there is no pool, or Cloud Run does not do it.
+        ServiceError: there is no pool to have one, or Cloud Run does not do it.
     """
     there = instances(params, apis)
+    if (there or 0) == count:
+        return
     if there is None:
         raise ServiceError(
             f"No existe el grupo {pool_id(params)} de Cloud Run, en que corre «stream»: lo hace la "
             "plataforma, cuando hay imágenes."
         )
-    if there == count:
-        return
     say(f"Cloud Run: {pool_id(params)} pasa de {there} a {count} instancias")
     wanted = {"scaling": {"manualInstanceCount": count}}
     with _asked():
