@@ -211,18 +211,27 @@ def check_lines(findings: Sequence[Finding]) -> list[str]:
     """Return a table of what was found, a row a check, and a verdict under it."""
     counts = {state: sum(each.state == state for each in findings) for state in STATES}
     told = ", ".join(f"{number(counts[s])} {word}" for s, word in STATES.items() if counts[s])
-    rows = [row for each in findings for row in _rows(each)]
+    rows = [
+        row
+        for each in findings
+        for row in wrapped(CHECKS[each.check], STATES[each.state], found(each), to_do(each))
+    ]
     return [*aligned(("Qué", "Estado", "Lo que hay", "Qué hacer"), rows), "", f"{told}."]
 
 
-def _rows(finding: Finding) -> Iterable[tuple[str, ...]]:
-    """Yield a row of the table, on as many lines as it takes."""
-    cells = (
-        [CHECKS[finding.check]],
-        [STATES[finding.state]],
-        textwrap.wrap(found(finding), _FOUND_WIDTH),
-        textwrap.wrap(to_do(finding), _TO_DO_WIDTH),
-    )
+def wrapped(
+    what: str, state: str, known: str, advice: str, width: int = _FOUND_WIDTH
+) -> Iterable[tuple[str, ...]]:
+    """Yield a row of a table, on as many lines as it takes.
+
+    Args:
+        what: is told of.
+        state: of it, in a word.
+        known: of it.
+        advice: what to do about it.
+        width: characters that a line has for what is known.
+    """
+    cells = [what], [state], textwrap.wrap(known, width), textwrap.wrap(advice, _TO_DO_WIDTH)
     return zip_longest(*cells, fillvalue="")
 
 

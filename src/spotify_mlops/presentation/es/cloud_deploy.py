@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from . import cloud_check
@@ -31,7 +29,7 @@ STATES = {
     "blocked": "NO SE PUEDE",
     "omitted": "omitido",
 }
-_FOUND_WIDTH, _TO_DO_WIDTH = 52, 40
+_FOUND_WIDTH = 52
 _FOUND = {
     ("check", "ready"): "nada lo impide ({count} comprobaciones)",
     ("check", "lacking"): "está mal: {checks}",
@@ -71,7 +69,17 @@ _TO_DO = {
 
 def plan_lines(report: Report, *, dry_run: bool) -> list[str]:
     """Return a table of the steps, with what is wrong below it."""
-    rows = [row for stage in report.stages for row in _rows(stage)]
+    rows = [
+        row
+        for stage in report.stages
+        for row in cloud_check.wrapped(
+            f"{STEPS[stage.step]} ({stage.step})",
+            STATES[stage.state],
+            found(stage),
+            to_do(stage),
+            _FOUND_WIDTH,
+        )
+    ]
     lines = aligned(("Paso", "Estado", "Lo que hay", "Qué hacer"), rows)
     for stage in report.stages:
         kinds = {} if stage.finding is None else stage.finding.facts.get("kinds", {})
@@ -132,13 +140,3 @@ def why_stopped(stage: Stage) -> str:
     told = f"Paso «{stage.step}»: {found(stage)}."
     advice = to_do(stage)
     return f"{told} Qué hacer: {advice}." if advice else told
-
-
-def _rows(stage: Stage) -> Iterable[tuple[str, ...]]:
-    cells = (
-        [f"{STEPS[stage.step]} ({stage.step})"],
-        [STATES[stage.state]],
-        textwrap.wrap(found(stage), _FOUND_WIDTH),
-        textwrap.wrap(to_do(stage), _TO_DO_WIDTH),
-    )
-    return zip_longest(*cells, fillvalue="")
