@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import lenient
 from spotify_mlops import sources
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import IntegrityError
@@ -101,13 +102,7 @@ class Deployments:
         unique = f"chaos-{uuid.uuid4().hex[:8]}"
         own = {"profile": unique, "topic": unique, "dataset": unique.replace("-", "_")}
         others = {"mongo_database": own["dataset"], "live_clock": 2_000, "idle_timeout": "10m"}
-        lenient = {
-            "gate_min_accuracy": 0,
-            "gate_min_macro_f1": 0,
-            "gate_max_ece": 1,
-            "gate_min_rise_lift": 0,
-        }
-        settings = params.load("local", **(own | SHORT | others | lenient))
+        settings = params.load("local", **(own | SHORT | others | lenient.GATE))
         sources.ingest_simulator(settings)
         bounded.run(settings)
         if self._result is None:

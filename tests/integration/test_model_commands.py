@@ -7,6 +7,7 @@ from typing import Any
 
 import worlds
 
+import lenient
 from spotify_mlops import sources
 from spotify_mlops.config.params import Params
 from spotify_mlops.io import bigquery
@@ -18,17 +19,10 @@ from spotify_mlops.operations import bounded
 from spotify_mlops.pipeline.sinks import positions
 
 QUICK = {"model_iterations": 20, "model_members": 1}
-# What a model of so few events is worth is not the question here.
-LENIENT = {
-    "gate_min_accuracy": 0,
-    "gate_min_macro_f1": 0,
-    "gate_max_ece": 1,
-    "gate_min_rise_lift": 0,
-}
 
 
 def test_from_training_to_service_and_back(services: dict[str, state.Record]) -> None:
-    settings = worlds.make(**QUICK | LENIENT)
+    settings = worlds.make(**QUICK | lenient.GATE)
     sources.ingest_simulator(settings)
     bounded.run(settings)
     assert "No hay ningún modelo en servicio" in failed(settings, "release", "--rollback", status=1)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import lenient
 from spotify_mlops import sources
 from spotify_mlops.config import params
 from spotify_mlops.io import mongo
@@ -32,11 +33,7 @@ SMALL: dict[str, Any] = {
     "bootstrap_repetitions": 20,
     "model_members": 1,
     "model_iterations": 20,
-    # What a model of so few weeks is worth is not the question here.
-    "gate_min_accuracy": 0,
-    "gate_min_macro_f1": 0,
-    "gate_max_ece": 1,
-    "gate_min_rise_lift": 0,
+    **lenient.GATE,
 }
 
 

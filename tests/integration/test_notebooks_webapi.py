@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import lenient
 from hands import Hands
 from spotify_mlops.config import params
 from spotify_mlops.io.bigquery import tables
@@ -39,11 +40,7 @@ SMALL: dict[str, Any] = {
     "bootstrap_repetitions": 20,
     "model_members": 1,
     "model_iterations": 20,
-    # What a model of so few days is worth is not the question here.
-    "gate_min_accuracy": 0,
-    "gate_min_macro_f1": 0,
-    "gate_max_ece": 1,
-    "gate_min_rise_lift": 0,
+    **lenient.GATE,
 }
 
 

@@ -37,6 +37,12 @@ SMALL = {
     "idle_timeout": "60s",
 }
 
+DEPLOY = (
+    *("cloud", "deploy", "--json"),
+    *(f"--without={step}" for step in ("check", "images", "platform")),
+)
+"""The command, but for steps that need a project, or tools that no laptop has to have."""
+
 
 def own_params(**overrides: Any) -> Params:
     """Make params of the ``local`` profile with a topic, dataset and database of their own."""
