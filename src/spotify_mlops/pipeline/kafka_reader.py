@@ -35,6 +35,12 @@ fetch after the other: with more, a partition is far ahead before it can be paus
 waits when it is paused is fetched again."""
 _REFETCH_MS = 5
 """The library looks only each second whether less waits; a batch is gone sooner."""
+_NOT_THERE = (
+    KafkaError._AUTO_OFFSET_RESET,
+    KafkaError.OFFSET_OUT_OF_RANGE,
+    KafkaError._LOG_TRUNCATION,
+)
+"""The broker does not know the place from which it was asked."""
 _log = logging.getLogger(__name__)
 
 
@@ -158,6 +164,8 @@ class KafkaReader:
             place = following.get(partition, max(offset or 0, self._sent[partition]))
             if damaged.is_damage(error):
                 damage[partition] = place
+            elif error.code() in _NOT_THERE:
+                place = self._send_back(partition, error)
             else:
                 self._fail(error)
             self._in_trouble(partition, place, error)
@@ -173,10 +181,41 @@ class KafkaReader:
                 *(self._params.kafka.topic, partition, offset, found.following - 1),
             )
             self._troubles.pop(partition, None)
-        damaged.go_on(self._consumer, self._params.kafka.topic, partition, found.following)
-        self._paused -= {partition}
-        self._sent[partition] = found.following
+        self._go_on(partition, found.following)
         return found.records
+
+    def _send_back(self, partition: int, error: KafkaError) -> int:
+        """Let a partition go on whose place the broker does not know; return that place.
+
+        The broker says so where the place is not in the log any more, and where the consumer, after
+        damage, has asked from a wrong one. Until it is sent somewhere it asks for nothing.
+
+        Raises:
+            IntegrityError: the log no longer has the next record.
+        """
+        topic = self._params.kafka.topic
+        (read,) = self._consumer.position([TopicPartition(topic, partition)])
+        place = max(read.offset, self._sent[partition])
+        patience = self._params.stream.service_timeout.total_seconds()
+        try:
+            first, end = self._consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), timeout=patience
+            )
+        except KafkaException as failure:
+            raise self._unreachable() from failure
+        if error.code() == KafkaError._LOG_TRUNCATION or not first <= place <= end:
+            raise IntegrityError(
+                f"El tema {topic} ya no tiene los registros desde los que hay que seguir: la "
+                f"partición {partition} va del {first} al {end} y hay que seguir desde el {place} "
+                f"({error.str()}). Reconstrúyelo con «spotify-mlops replay --from archive»."
+            )
+        self._go_on(partition, place)
+        return place
+
+    def _go_on(self, partition: int, offset: int) -> None:
+        damaged.go_on(self._consumer, self._params.kafka.topic, partition, offset)
+        self._paused -= {partition}
+        self._sent[partition] = offset
 
     def _in_trouble(self, partition: int, offset: int, error: KafkaError) -> None:
         what = Unreadable(partition, offset, error.str())
@@ -205,16 +244,6 @@ class KafkaReader:
                 _log.error("%s", told)
 
     def _fail(self, error: KafkaError) -> None:
-        if error.code() in (
-            KafkaError._AUTO_OFFSET_RESET,
-            KafkaError.OFFSET_OUT_OF_RANGE,
-            KafkaError._LOG_TRUNCATION,
-        ):
-            raise IntegrityError(
-                f"El tema {self._params.kafka.topic} ya no tiene los registros desde los que hay "
-                f"que seguir ({error.str()}). Reconstrúyelo con «spotify-mlops replay --from "
-                "archive»."
-            )
         if not error.retriable() and error.fatal():
             raise KafkaException(error)
         self._on_error(error)
