@@ -72,13 +72,13 @@ def run(
     bundle = workload.model(params, say)
     figures = []
     for each, everything in CASES if rate is None else ((rate, all_sinks),):
-        with _bench(params, bundle) as bench:
-            figures += _case(bench, each, seconds, everything, say)
+        with bench(params, bundle) as own:
+            figures += _case(own, each, seconds, everything, say)
     return figures
 
 
 @contextmanager
-def _bench(params: Params, bundle: Path) -> Iterator[Params]:
+def bench(params: Params, bundle: Path) -> Iterator[Params]:
     """Give a log and stores of their own, with a champion, and remove them afterwards."""
     own = {
         "topic": f"bench-freshness-{time.time_ns() // 1_000_000}",
@@ -90,12 +90,12 @@ def _bench(params: Params, bundle: Path) -> Iterator[Params]:
         "shards": 1,  # 2,000 rows are too few to share out
         "archive": str(paths.state_dir() / "bench" / "freshness"),
     }
-    with workload.own_stores(params.replace(**own), "freshness", bundle) as bench:
+    with workload.own_stores(params.replace(**own), "freshness", bundle) as given:
         try:
-            yield bench
+            yield given
         finally:
-            kafka = admin.admin_client(bench)
-            kafka.delete_topics([bench.kafka.topic])[bench.kafka.topic].result(30)
+            kafka = admin.admin_client(given)
+            kafka.delete_topics([given.kafka.topic])[given.kafka.topic].result(30)
 
 
 def _case(
@@ -157,18 +157,18 @@ class _Seen:
 
     def bigquery_delay(self, window: datetime) -> float:
         """Return the seconds until the window's rows were in BigQuery."""
-        return self.whole[window] - _closable(window)
+        return self.whole[window] - closable(window)
 
     def mongo_delay(self, window: datetime) -> float | None:
         """Return the seconds until its sampled tracks were in MongoDB; None if there are none."""
         wanted = self.sample.get(window, set())
         for at, found in self.tracks:
             if wanted and all(found.get(name, window - LENGTH) >= window for name in wanted):
-                return at - _closable(window)
+                return at - closable(window)
         return None
 
 
-def _closable(window: datetime) -> float:
+def closable(window: datetime) -> float:
     return (window + LENGTH + LATENESS).timestamp()
 
 
@@ -188,7 +188,7 @@ def _watch(params: Params, rate: float, seconds: float) -> _Seen:
             reader.result()
     if publisher.returncode:
         raise ServiceError("Quien publica falló; su error está arriba.")
-    final = dict(_readable(params, EPOCH).iter_rows())
+    final = dict(readable(params, EPOCH).iter_rows())
     for window in seen.measured():
         if final[window] != seen.rows[window]:
             raise ServiceError(f"La ventana {window} se completó cuando ya no se miraba.")
@@ -198,7 +198,7 @@ def _watch(params: Params, rate: float, seconds: float) -> _Seen:
 def _bigquery(params: Params, seen: _Seen, done: threading.Event) -> None:
     since = EPOCH
     while not done.wait(POLL_SECONDS):  # a reader that never rests would take a core from the rest
-        found = _readable(params, since)
+        found = readable(params, since)
         now = time.time()
         for window, number in found.iter_rows():
             if number > seen.rows.get(window, 0):
@@ -244,7 +244,7 @@ def _sampled_windows(params: Params, sample: list[str]) -> pl.DataFrame:
     )
 
 
-def _readable(params: Params, since: datetime) -> pl.DataFrame:
+def readable(params: Params, since: datetime) -> pl.DataFrame:
     """Return how many predictions of each window a reader of BigQuery finds now.
 
     Over the Storage Read API: the cheapest way to look often.
@@ -294,7 +294,7 @@ def _floor(params: Params, rows: int) -> float:
             )
             began = time.perf_counter()
             appender.append(frame)
-            while _readable(params, window)["n"].sum() < rows:
+            while readable(params, window)["n"].sum() < rows:
                 pass
             times.append(time.perf_counter() - began)
     return float(np.median(times))

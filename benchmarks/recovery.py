@@ -1,0 +1,83 @@
+"""How long the live job on Flink gives no window after one of the cluster's processes is killed.
+
+Windows last one second, as in ``bench freshness``. What was killed is started again by ``up``, as
+whoever looks after a cluster does; the job itself is left alone.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import freshness
+import psutil
+import workload
+from workload import figure
+
+from local_services import services
+from spotify_mlops.config.errors import ServiceError
+from spotify_mlops.config.params import Params
+from spotify_mlops.config.progress import Progress
+from spotify_mlops.domain.windows import EPOCH
+from spotify_mlops.io.flink import JOB_MANAGER
+from spotify_mlops.io.local import processes, state
+from spotify_mlops.operations import apps
+
+VICTIMS = {"task_manager": "flink-task-1", "job_manager": JOB_MANAGER}
+PATIENCE = 300.0
+"""Seconds in which windows have to come, before the kill and after it."""
+
+
+def run(params: Params, say: Progress, rate: float) -> list[dict[str, Any]]:
+    """Kill one after the other and wait for windows; there is no baseline.
+
+    Args:
+        params: of a job on Flink.
+        say: told of each kill.
+        rate: events a second.
+
+    Raises:
+        ServiceError: no window came in ``PATIENCE``.
+    """
+    bundle = workload.model(params, say)
+    figures = []
+    for name, victim in VICTIMS.items():
+        services.up(say, task_managers=1)
+        with freshness.bench(params, bundle) as bench:
+            say(f"kill -9 a {victim}")
+            figures.append(figure(f"recovery_{name}", _recovery(bench, rate, victim), "s", None, 1))
+    return figures
+
+
+def _recovery(params: Params, rate: float, victim: str) -> float:
+    """Return the seconds from a kill to the first window that could not be closed before it."""
+    job = apps.start_stream(params)
+    script = Path(freshness.__file__).with_name("publish.py")
+    what = [str(apps.params_file(params)), str(rate), str(3 * PATIENCE)]
+    try:
+        with subprocess.Popen([sys.executable, script, *what]) as publisher:
+            try:
+                _until(params, publisher, windows=freshness.WARM_UP, after=0.0)
+                killed = time.time()
+                psutil.Process(state.read()[victim].pid).kill()
+                services.up(task_managers=1)
+                return _until(params, publisher, windows=1, after=killed) - killed
+            finally:
+                publisher.terminate()
+    finally:
+        processes.stop(job)
+
+
+def _until(params: Params, publisher: subprocess.Popen[bytes], windows: int, after: float) -> float:
+    """Return when so many windows that could close only after a moment were seen."""
+    limit = time.monotonic() + PATIENCE
+    while time.monotonic() < limit and publisher.poll() is None:
+        found = freshness.readable(params, EPOCH)["window_start"]
+        now = time.time()
+        if sum(freshness.closable(window) > after for window in found) >= windows:
+            return now
+        time.sleep(freshness.POLL_SECONDS)
+    raise ServiceError("No hubo ventanas; mira «spotify-mlops logs stream».")
