@@ -16,6 +16,7 @@ from spotify_mlops.config import params, paths
 from spotify_mlops.presentation import report
 from spotify_mlops.presentation.figures import eda
 from spotify_mlops.presentation.narrative.show import table
+from spotify_mlops.presentation.report import document
 
 pytestmark = browser.needs_chromium
 
@@ -64,6 +65,15 @@ def test_figures_have_words_and_fit_a_printed_page(chromium):
                 assert figure.locator("svg[role=img]").first.get_attribute("aria-label")
             assert visit.page.locator("nav.phases").is_hidden()
             assert visit.page.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_the_whole_report_is_one_pdf(tmp_path):
+    ordered = sorted(PAGES, key=lambda path: path.name != "index.html")
+    written = document.write_pdf(ordered, tmp_path / "informe.pdf").read_bytes()
+    assert written.startswith(b"%PDF")
+    assert written.count(b"/Type /Page\n") > 2 * len(PAGES)
+    assert b"/Outlines" in written
+    assert b"file:" not in written
 
 
 def test_pages_hold_no_english_path_warning_or_code():

@@ -22,6 +22,7 @@ from .models import evaluate, release, seal, train
 from .monitor import monitor
 from .new_log import new_log
 from .replay import replay
+from .report import report
 from .run import notebooks, run
 
 USAGE = 2
@@ -70,6 +71,7 @@ for _command in (
     services.status,
     ingest,
     notebooks,
+    report,
     jobs.stream,
     jobs.audit,
     archive,

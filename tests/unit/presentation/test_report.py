@@ -22,7 +22,7 @@ from spotify_mlops.config.errors import UserError
 from spotify_mlops.presentation import report
 from spotify_mlops.presentation.figures import eda, shares
 from spotify_mlops.presentation.narrative.show import Facts, Text, table
-from spotify_mlops.presentation.report import history
+from spotify_mlops.presentation.report import document, history
 
 SECRET = "texto_que_nadie_debe_leer"
 
@@ -279,8 +279,44 @@ def test_comparison_says_what_changed_since_the_run_before(tmp_path):
     near = history.compare(history.remember(folder, scored(0.695), more, "luego"))
     assert near["rows"][0][3].startswith("sin diferencia clara")
     assert near["changed"] == []
+    assert found["sentence"] == (
+        "Desde la ejecución anterior (ayer), el macro-F1 pasa de 0,650 a 0,700 (mejor: los "
+        "intervalos no se solapan), y cambió «horizon», de 24 a 6."
+    )
+    assert near["sentence"].endswith("se solapan), con los mismos parámetros.")
+    same = history.compare(history.remember(folder, scored(0.695), local, "igual"))
+    assert "(luego), el macro-F1 sigue en 0,695, y cambió" in same["sentence"]
     worse = history.compare(history.remember(folder, scored(0.5), more, "al final"))
     assert worse["rows"][0][3].startswith("peor")
+
+
+def test_cover_says_what_changed(tmp_path):
+    first = render(tmp_path, [cell(shown(Facts(scored(0.65))))])["index.html"]
+    assert "Desde la ejecución anterior" not in first
+    history.remember(tmp_path / "out", scored(0.6), params.load("local"), "antes")
+    # Rendered again after it, as a later run is.
+    again = render(tmp_path, [cell(shown(Facts(scored(0.65))))])["index.html"]
+    assert "el macro-F1 pasa de 0,600 a 0,650" in again
+
+
+def test_one_document_holds_every_page_and_its_links_stay_within(tmp_path, figure):
+    pages = render(tmp_path, [cell(shown(figure)), new_markdown_cell("## Una parte")])
+    whole = document.combined(pages)
+    ids = re.findall(r'\bid="([^"]+)"', whole)
+    assert len(ids) == len(set(ids))
+    assert {"index", "05_evaluation", "glossary", "05_evaluation-una-parte"} <= set(ids)
+    links = re.findall(r'href="([^"]+)"', whole)
+    assert links
+    assert [link for link in links if not link.startswith("#") or link[1:] not in ids] == []
+    for page in pages.values():
+        title = re.search(r"<h1>.*?</h1>", page, re.DOTALL)
+        assert title is not None and title[0] in whole
+
+
+def test_without_a_browser_the_pdf_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"chromium.*abre .*index\.html"):
+        document.write_pdf([tmp_path / "index.html"], tmp_path / "informe.pdf")
 
 
 def test_comparison_of_a_first_run_says_that_there_is_nothing_yet(tmp_path):

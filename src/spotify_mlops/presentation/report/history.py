@@ -69,12 +69,12 @@ def compare(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         runs: of `remember`. Runs that did not reach the evaluation are not compared.
 
     Returns:
-        ``rows`` (empty with nothing to compare), ``changed`` parameters, ``before`` (when) and
-        ``all`` runs, the newest first.
+        ``rows`` (empty with nothing to compare), ``changed`` parameters, ``before`` (when),
+        ``all`` runs, the newest first, and ``sentence``: what changed, or None.
     """
     judged = [run for run in runs if "macro_f1" in run["facts"]]
     if len(judged) < 2 or judged[-1] is not runs[-1]:
-        return {"rows": []}
+        return {"rows": [], "sentence": None}
     before, now = judged[-2:]
     rows = []
     for key, name in (("macro_f1", "Macro-F1"), ("accuracy", "Exactitud")):
@@ -102,7 +102,32 @@ def compare(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         )
         for run in reversed(judged)
     ]
-    return {"rows": rows, "changed": changed, "before": before["made"], "all": every}
+    return {
+        "rows": rows,
+        "changed": changed,
+        "before": before["made"],
+        "all": every,
+        "sentence": _sentence(before, now, changed),
+    }
+
+
+def _sentence(
+    before: Mapping[str, Any], now: Mapping[str, Any], changed: Sequence[tuple[str, str, str]]
+) -> str:
+    old, new = before["facts"]["macro_f1"], now["facts"]["macro_f1"]
+    values = [number(score["value"], 3) for score in (old, new)]
+    if values[0] == values[1]:
+        what = f"el macro-F1 sigue en {values[1]}"
+    else:
+        what = f"el macro-F1 pasa de {values[0]} a {values[1]} ({_words(old, new)})"
+    if not changed:
+        why = "con los mismos parámetros"
+    elif len(changed) == 1:
+        ((name, was, is_),) = changed
+        why = f"y cambió «{name}», de {was} a {is_}"
+    else:
+        why = f"y cambiaron {number(len(changed))} parámetros"
+    return f"Desde la ejecución anterior ({before['made']}), {what}, {why}."
 
 
 def _score(score: Mapping[str, float]) -> str:

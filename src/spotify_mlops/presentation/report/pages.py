@@ -119,6 +119,7 @@ def render(params: Params, executed_dir: Path, out_dir: Path) -> list[Path]:
         links=_links("index", notebooks, bool(card)),
         phases=phases,
         headline=headline(facts, params),
+        comparison=compared,
         card=bool(card),
     )
     return _write({"index.html": index} | pages, out_dir)
