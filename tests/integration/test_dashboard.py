@@ -28,7 +28,7 @@ from spotify_mlops.presentation.dashboard.panels import panels
 
 pytestmark = browser.needs_chromium
 BOARDS = ("", "operaciones")
-PATIENCE = 60_000
+PATIENCE = 180_000
 """Milliseconds for something to appear that the page asks for each two seconds."""
 
 
