@@ -13,6 +13,7 @@ _COMPARED = {"windows": 24, "low": -0.0612, "high": -0.0391}
 FACTS: dict[Reason, Facts] = {
     "low_accuracy": Facts(48),
     "drift": Facts(6, input="score_lag_2", seen_at=AT),
+    "persistence_serves": Facts(),
     "training_failed": Facts(error="El entrenamiento x-1 no acabó: sin disco"),
     "gate_approved": Facts(),
     "gate_refused": Facts(checks=(FAILED,)),
@@ -21,6 +22,7 @@ FACTS: dict[Reason, Facts] = {
     "worth_promoting": Facts(**_COMPARED),
     "surely_worse": Facts(**_COMPARED),
     "not_surely_worse": Facts(**_COMPARED),
+    "worse_than_persistence": Facts(**_COMPARED),
 }
 
 

@@ -6,6 +6,7 @@ BigQuery, Vertex AI, its training job and its endpoint are real.
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,16 @@ from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io import bigquery
 from spotify_mlops.io.bigquery import appending, tables, warehouse
 from spotify_mlops.io.local import state
-from spotify_mlops.model import dataset
+from spotify_mlops.model import dataset, persistence
 from spotify_mlops.model.endpoint import Endpoint
 from spotify_mlops.model.promotions import PromotionHistory
-from spotify_mlops.model.registry import CHAMPION, Registry
+from spotify_mlops.model.registry import BASELINE, CHAMPION, Registry
 from spotify_mlops.model.training import train
 from spotify_mlops.operations.monitor import decisions, loop
 from spotify_mlops.operations.monitor.decisions import Decision
 from spotify_mlops.pipeline.predict import Champions
 from spotify_mlops.pipeline.sinks import rows
+from spotify_mlops.presentation.dashboard import queries
 from spotify_mlops.presentation.es import card
 from spotify_mlops.sources.simulator import Simulator
 
@@ -99,7 +101,7 @@ class Market:
     def step(self, hours: int) -> loop.StepReport:
         """Go on for some hours and take a step of the loop."""
         self.live(self.reached + timedelta(hours=hours))
-        return loop.step(self.params)
+        return loop.step(self.params, card.write_persistence)
 
 
 @pytest.fixture
@@ -163,6 +165,51 @@ def test_quality_falls_retraining_fires_and_quality_returns(market: Market, tmp_
     assert Registry(params).labels(new)["gate"] == "passed"
 
 
+def test_persistence_serves_until_a_model_beats_it(market: Market, tmp_path: Path) -> None:
+    """Nobody retrains while the champion fades, until it is worse than no model at all."""
+    market.params = params = market.params.replace(
+        retrain_min_accuracy=0.0, drift_patience=400, fallback_windows=36
+    )
+    first = promoted(market, tmp_path)
+    market.live(market.start + timedelta(days=REGIME_DAY + 2.5))
+    taken: list[Decision] = []
+    seen = [queries.extent(params).by_persistence]
+    end = market.start + timedelta(days=params.simulator.days) - timedelta(hours=12)
+    while market.reached < end and [d.step for d in taken].count("confirmed") < 2:
+        taken += market.step(6).decisions
+        seen.append(queries.extent(params).by_persistence)
+    baseline = Registry(params).aliases()[BASELINE]
+    assert PromotionHistory(params).bundle(baseline).description["family"] == persistence.FAMILY
+    # A challenger that learned from the old fashions may be refused.
+    fallen, kept, asked, *sought = taken
+    assert [(each.step, each.model, each.other, each.reason) for each in (fallen, kept, asked)] == [
+        ("promoted", baseline, first, "worse_than_persistence"),
+        ("confirmed", baseline, first, "not_surely_worse"),
+        ("retrain", baseline, None, "persistence_serves"),
+    ]
+    assert fallen.value is not None and fallen.facts.low is not None
+    assert 0 < fallen.facts.low <= fallen.value
+    steps = [each.step for each in sought if each.step not in ("retrain", "refused")]
+    assert steps == ["shadow", "canary", "promoted", "confirmed"]
+    assert sought[-1].other == baseline
+    assert sought[-1].value is not None and sought[-1].value > 0
+    # What readers were given meanwhile is what the canary did not predict: each track as it was.
+    given = bigquery.query(
+        params,
+        "SELECT p.level, f.play_score FROM `{dataset}.spotify_predictions` AS p "
+        "JOIN `{dataset}.spotify_features` AS f USING (window_start, country, track_id) "
+        "WHERE p.model = @model",
+        model=f"{params.model.name}@{baseline}",
+    )
+    levels = given.select(
+        "level", now=labels.level_of("play_score", dataset.thresholds(params.model))
+    )
+    assert levels.height > 0
+    assert levels.filter(pl.col("level") != pl.col("now")).height == 0
+    # And the page says so, from then until a model serves again.
+    assert [told for told, _ in itertools.groupby(seen)] == [False, True, False]
+
+
 def test_a_worse_challenger_is_rolled_back(market: Market, tmp_path: Path) -> None:
     """The gate and the shadow are made blind; the live score is not."""
     market.params = params = market.params.replace(
@@ -207,5 +254,5 @@ def test_a_worse_challenger_is_rolled_back(market: Market, tmp_path: Path) -> No
 
 
 def test_a_step_before_anything_is_deployed_does_nothing(market: Market) -> None:
-    report = loop.step(market.params)
+    report = loop.step(market.params, card.write_persistence)
     assert (report.scored_windows, report.decisions) == (0, ())

@@ -24,7 +24,7 @@ from spotify_mlops.operations.monitor import decisions, loop
 from spotify_mlops.presentation.dashboard import grafana, panels, queries
 from spotify_mlops.presentation.dashboard.panel import COLUMNS, Panel, fill
 from spotify_mlops.presentation.dashboard.queries import Selection
-from spotify_mlops.presentation.es import gate, names
+from spotify_mlops.presentation.es import card, gate, names
 from spotify_mlops.presentation.es.decisions import sentence
 
 NAMES = [panel.name for panel in panels.panels(Params(profile="x"))]
@@ -39,7 +39,7 @@ def watched(world: worlds.World) -> Params:
     assert report.holds
     audit.record(settings, report)
     short = settings.replace(drift_windows=6, drift_patience=2)
-    assert loop.step(short, act=False).scored_windows > 0
+    assert loop.step(short, card.write_persistence, act=False).scored_windows > 0
     described = world.champions[0].bundle.description["metrics"]
     frame = pl.DataFrame(described, infer_schema_length=None).with_columns(split=pl.lit("test"))
     rows = metrics.metrics_rows(
@@ -108,6 +108,7 @@ def test_why_a_decision_was_taken_is_the_same_sentence_in_sql(empty: Params) -> 
     for place, decision in enumerate(taken):
         decisions.write(empty, replace(decision, model=str(place)), now)
     panel = panel_of(empty, "decisions")
+    panel = replace(panel, sql=panel.sql.replace("LIMIT 10", ""))  # it shows the latest
     everything = Selection((), LEVELS, (), _LONG_AGO, now, _LONG_AGO, now)
     shown = dict(queries.run(empty, panel, everything).select("Versión", "Motivo").iter_rows())
     expected = {str(place): sentence(decision) for place, decision in enumerate(taken)}
@@ -120,7 +121,7 @@ def test_why_a_decision_was_taken_is_the_same_sentence_in_sql(empty: Params) -> 
     appending.append(empty, tables.DECISIONS, frames.frame(tables.DECISIONS, [old]))
     (read,) = (decision for decision in decisions.read(empty) if decision.model == "old")
     assert sentence(read) == "Acierta más."
-    latest = queries.run(empty, replace(panel, sql=panel.sql.replace("LIMIT 10", "")), everything)
+    latest = queries.run(empty, panel, everything)
     assert latest.filter(pl.col("Versión") == "old")["Motivo"].to_list() == ["Acierta más."]
 
 

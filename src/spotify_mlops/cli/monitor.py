@@ -12,6 +12,7 @@ import click
 from ..config.errors import ServiceError
 from ..config.params import Params
 from ..presentation.es import number
+from ..presentation.es.numbers import interval
 from . import usage
 from .options import answer, json_option, require, say, with_params
 
@@ -63,6 +64,7 @@ def monitor(
         answer(as_json, content, [line(decision) for decision in taken] or ["Ninguna decisión."])
         return
     from ..operations.monitor import loop
+    from ..presentation.es import card
     from ..presentation.es.decisions import line
 
     stop = threading.Event()
@@ -71,7 +73,9 @@ def monitor(
             signal.signal(ending, lambda *_: stop.set())
     while True:
         try:
-            report = loop.step(params, lambda decision: say(line(decision)), act=not observe)
+            report = loop.step(
+                params, card.write_persistence, lambda each: say(line(each)), act=not observe
+            )
             answer(as_json, asdict(report), _lines(report))
         except ServiceError as error:  # the next step finds it back, and misses nothing
             if every is None:
@@ -98,4 +102,12 @@ def _lines(report: StepReport) -> list[str]:
         quality = evidence.quality
         shown = f"{number(quality.accuracy, 3)} (mínimo {number(quality.floor, 3)})"
         lines.append(f"Exactitud de las últimas {number(quality.windows)} ventanas: {shown}.")
+    if evidence is not None and evidence.baseline == champion:
+        lines.append("Sirve la persistencia: ningún modelo acierta más que ella.")
+    elif evidence is not None and evidence.fallback is not None:
+        found = evidence.fallback
+        shown = interval(-found.difference, -found.high, -found.low)
+        lines.append(
+            f"Frente a la persistencia, en {number(found.windows)} ventanas: {shown} de macro-F1."
+        )
     return lines + [line(decision) for decision in report.decisions]

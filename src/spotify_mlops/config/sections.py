@@ -406,6 +406,8 @@ class Monitor(Section):
     retrain_cooldown: int = Field(default=48, ge=0)
     retrain_history: PositiveDuration | None = None
     """A retraining learns from this much of the past; from all of it without."""
+    fallback_windows: int = Field(default=48, ge=8)
+    """Where it is surely worse than persistence over this many windows, that serves."""
     drift_windows: int = Field(default=24, ge=1)
     """Windows that are compared together with the usual: a day, so that its hours even out."""
     drift_margin: float = Field(default=5, ge=1)

@@ -29,15 +29,16 @@ def majority(train: pl.DataFrame, rows: pl.DataFrame) -> Prediction:
 
 
 def persistence(train: pl.DataFrame, rows: pl.DataFrame) -> Prediction:
-    """Predict that the level of the row's own window stays.
-
-    Its probabilities are the shares with which that level became each level in training.
-    """
-    moves = np.full((len(LEVELS), len(LEVELS)), _SMOOTHING)
-    np.add.at(moves, (level_codes(train["current_level"]), level_codes(train["level"])), 1)
-    moves /= moves.sum(axis=1, keepdims=True)
+    """Predict that the level of the row's own window stays, with the probabilities of `moves`."""
     current = level_codes(rows["current_level"])
-    return current, moves[current]
+    return current, moves(train)[current]
+
+
+def moves(train: pl.DataFrame) -> np.ndarray:
+    """Return the shares with which each level became each level, (3, 3): from, to."""
+    counts = np.full((len(LEVELS), len(LEVELS)), _SMOOTHING)
+    np.add.at(counts, (level_codes(train["current_level"]), level_codes(train["level"])), 1)
+    return np.asarray(counts / counts.sum(axis=1, keepdims=True))
 
 
 def logistic(

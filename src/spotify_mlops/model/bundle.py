@@ -130,18 +130,9 @@ def describe(
     """Return the description of a model: ``model.json`` without the hashes."""
     description = {
         "format": _FORMAT,
-        "model_name": params.model.name,
         "family": family,
         "features": features,
-        "levels": list(LEVELS),
-        "thresholds": {"Alta": params.model.level_alta, "Media": params.model.level_media},
-        "window": format_duration(params.windows.window),
-        "window_offset": format_duration(params.windows.window_offset),
-        "lags": list(params.windows.lags),
-        "horizon": params.model.horizon,
-        "countries": list(params.sources.countries),
-        "model_countries": list(params.windows.model_countries),
-        "target": params.windows.target,
+        **task(params),
         "training_end": training_end.isoformat(),
         "data_sha256": data_sha256,
         "metrics": metrics,
@@ -151,6 +142,22 @@ def describe(
     # As it will be read back: JSON has no tuples.
     written: dict[str, Any] = json.loads(json.dumps(description))
     return written
+
+
+def task(params: Params) -> dict[str, Any]:
+    """Return what a model of these params is to predict, and from what, as JSON has it."""
+    return {
+        "model_name": params.model.name,
+        "levels": list(LEVELS),
+        "thresholds": {"Alta": params.model.level_alta, "Media": params.model.level_media},
+        "window": format_duration(params.windows.window),
+        "window_offset": format_duration(params.windows.window_offset),
+        "lags": list(params.windows.lags),
+        "horizon": params.model.horizon,
+        "countries": list(params.sources.countries),
+        "model_countries": list(params.windows.model_countries),
+        "target": params.windows.target,
+    }
 
 
 def write(directory: Path, graph: bytes, card: str, description: dict[str, Any]) -> Bundle:

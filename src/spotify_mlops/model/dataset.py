@@ -192,6 +192,11 @@ def bounds(rows: pl.DataFrame, column: str = "window_start") -> tuple[datetime, 
     return rows.select(pl.min(column).alias("first"), pl.max(column).alias("last")).row(0)
 
 
+def score_input(windows: Windows) -> str:
+    """Return the model input that is the score of the row's own window, 0 where it has none."""
+    return "api_popularity" if windows.target == "api" else "country_rank"
+
+
 def inputs(family: str, windows: Windows, rows: pl.DataFrame) -> list[str]:
     """Return the family's inputs that a model trained on ``rows`` may use, in order.
 

@@ -8,7 +8,7 @@ the last digits that an addition leaves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +61,35 @@ def to_onnx(model: LevelModel, features: int) -> onnx.ModelProto:
         node("Round", ["multiplied"], ["rounded"]),
         node("Div", ["rounded", "decimals"], ["probabilities"]),
     ]
+    return _checked(nodes, features, constants)
+
+
+def persistence(moves: np.ndarray, thresholds: tuple[float, float]) -> onnx.ModelProto:
+    """Return the graph that says of a score the level which it is now.
+
+    Args:
+        moves: the probabilities of each level after each level, (3, 3); rounded to six decimals.
+        thresholds: the lowest scores of Alta and Media.
+    """
+    node = helper.make_node
+    nodes = [
+        node("Less", [INPUT, "thresholds"], ["is_below"]),
+        node("Cast", ["is_below"], ["below"], to=TensorProto.INT64),
+        node("ReduceSum", ["below", "levels"], ["level"], keepdims=0),
+        node("Gather", ["moves", "level"], ["probabilities"]),
+    ]
+    constants = {
+        "thresholds": np.array([thresholds]),
+        "levels": np.array([1]),
+        "moves": np.round(moves, 6),
+    }
+    return _checked(nodes, 1, constants)
+
+
+def _checked(
+    nodes: list[onnx.NodeProto], features: int, constants: Mapping[str, np.ndarray]
+) -> onnx.ModelProto:
+    """Return the graph of nodes that make a model's outputs out of its input."""
     value = helper.make_tensor_value_info
     graph = helper.make_graph(
         nodes,

@@ -23,7 +23,7 @@ from ..io.local import state
 from . import bundle
 from .promotions import Canary, PromotionHistory
 
-CHAMPION, CHALLENGER = "champion", "challenger"
+CHAMPION, CHALLENGER, BASELINE = "champion", "challenger", "baseline"
 """Aliases of versions; each belongs to one version at a time."""
 DIGEST = "sha256"
 """Label with the digest of the version's bundle."""
@@ -91,6 +91,10 @@ class Registry:
         """
         self._promotions.promote(version, effective_from, canary)
         self.align()
+
+    def mark(self, version: str, alias: str) -> None:
+        """Let an alias mean a version, and no other."""
+        self._merge(version, alias)
 
     def align(self) -> None:
         """Make the aliases say what the promotions say; they are what counts."""

@@ -113,6 +113,50 @@ def test_each_stage_ends_by_its_comparison(
     assert found.facts == Facts(needed, difference - 0.01, difference + 0.01, share=share)
 
 
+WORSE = Comparison(PARAMS.monitor.fallback_windows, 0.04, 0.01, 0.07)
+"""Persistence does surely better."""
+
+
+def test_a_champion_that_is_surely_worse_than_persistence_gives_way_to_it() -> None:
+    steady = State("steady", "1", last_retrain=NOW)
+    found = policy.decide(steady, evidence(quality=LOW, fallback=WORSE, baseline="9"), PARAMS)
+    assert found is not None
+    assert (found.step, found.model, found.other, found.reason, found.value) == (
+        "promoted", "9", "1", "worse_than_persistence", 0.04,
+    )  # fmt: skip
+    assert found.facts == Facts(WORSE.windows, 0.01, 0.07)
+    # And so it is on probation, with the champion to go back to.
+    assert State.of([found], "9") == State("probation", "9", "1", found.effective_from)
+
+
+@pytest.mark.parametrize(
+    "seen", [replace(WORSE, low=-0.001), replace(WORSE, windows=WORSE.windows - 1), None]
+)
+def test_one_that_may_be_as_good_stays(seen: Comparison | None) -> None:
+    steady = State("steady", "1")
+    assert policy.decide(steady, evidence(fallback=seen, baseline="9"), PARAMS) is None
+    asked = policy.decide(steady, evidence(quality=LOW, fallback=seen, baseline="9"), PARAMS)
+    assert asked is not None
+    assert asked.reason == "low_accuracy"
+
+
+def test_while_persistence_serves_a_model_is_sought_that_beats_it() -> None:
+    serving = State("steady", "9")
+    asked = policy.decide(serving, evidence(baseline="9"), PARAMS)
+    assert asked is not None
+    assert (asked.step, asked.model, asked.reason) == ("retrain", "9", "persistence_serves")
+    assert policy.decide(replace(serving, last_retrain=NOW), evidence(baseline="9"), PARAMS) is None
+    shadow = State("shadow", "9", "10", NOW)
+    compared = Comparison(PARAMS.promotion.shadow_windows, -0.01, -0.02, 0.01)
+    refused = policy.decide(shadow, evidence(comparison=compared, baseline="9"), PARAMS)
+    assert refused is not None  # within what a champion may lose
+    assert (refused.step, refused.limit) == ("refused", 0.0)
+    better = replace(compared, difference=0.01)
+    passed = policy.decide(shadow, evidence(comparison=better, baseline="9"), PARAMS)
+    assert passed is not None
+    assert passed.step == "canary"
+
+
 def test_a_decision_is_a_row_of_codes_and_numbers() -> None:
     failed = Check("macro_f1", False, 0.55, 0.51, 0.49, 0.53, 900)
     found = replace(made("refused", "2", "1"), facts=Facts(24, -0.1, checks=(failed,)))

@@ -144,6 +144,10 @@ class TestNotices:
         ((_, text),) = told(extent(behind_records=12_000, behind_seconds=3 * 3600.0))
         assert "faltan 12.000 registros, 3 horas de eventos" in text
 
+    def test_no_model_predicts(self) -> None:
+        ((status, text),) = told(extent(by_persistence=True))
+        assert (status, text.partition(":")[0]) == ("warning", "Ahora no predice ningún modelo")
+
     def test_bigquery_is_away_and_since_when(self) -> None:
         found = told(extent(), away_since=NOW, at=NOW - HOUR)
         assert [status for status, _ in found] == ["critical"]

@@ -17,6 +17,7 @@ SENTENCES: dict[Reason, str] = {
     "low_accuracy": "La exactitud de las últimas 48 ventanas, −0,050, no alcanza −0,020.",
     "drift": "«puesto hace 2 ventanas» lleva 6 ventanas lejos de lo habitual (a −0,1 veces su "
     "límite el 1 feb 2026, 14:00).",
+    "persistence_serves": "Sirve la persistencia: se busca un modelo que acierte más.",
     "training_failed": "El entrenamiento no acabó: El entrenamiento x-1 no acabó: sin disco",
     "gate_approved": "La puerta lo aprueba: predice a la sombra del campeón.",
     "gate_refused": "El macro-F1, 0,512 [0,490; 0,530], no alcanza el mínimo de 0,55.",
@@ -30,6 +31,8 @@ SENTENCES: dict[Reason, str] = {
     "versión 1, que vuelve.",
     "not_surely_worse": "En sus primeras 24 ventanas, −0,050 [−0,061; −0,039] de macro-F1 frente "
     "a la versión 1: sigue.",
+    "worse_than_persistence": "Es la persistencia (cada canción sigue como está), que acierta más "
+    "que el campeón. En 24 ventanas, −0,050 [−0,061; −0,039] de macro-F1 frente a la versión 1.",
 }
 
 

@@ -21,6 +21,7 @@ Step = Literal["retrain", "refused", "shadow", "canary", "promoted", "rolled_bac
 Reason = Literal[
     "low_accuracy",
     "drift",
+    "persistence_serves",
     "training_failed",
     "gate_approved",
     "gate_refused",
@@ -29,8 +30,10 @@ Reason = Literal[
     "worth_promoting",
     "surely_worse",
     "not_surely_worse",
+    "worse_than_persistence",
 ]
-"""``worse``: a challenger loses more than it may. ``surely_worse``: a new champion loses with its
+"""``persistence_serves``: since a champion was surely worse than it (``worse_than_persistence``).
+``worse``: a challenger loses more than it may. ``surely_worse``: a new champion loses with its
 whole interval to the one before."""
 
 

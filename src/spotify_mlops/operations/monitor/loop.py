@@ -22,16 +22,18 @@ from ...domain.windows import EPOCH
 from ...io import bigquery
 from ...io.bigquery import appending, tables, warehouse
 from ...io.local import state as local_state
-from ...model import dataset, evaluate, gate, metrics
+from ...model import dataset, evaluate, gate, metrics, persistence
 from ...model.endpoint import Endpoint
 from ...model.predictor import Predictor
 from ...model.promotions import Canary, PromotionHistory
-from ...model.registry import Registry
+from ...model.registry import BASELINE, Registry
 from ...pipeline.predict import in_canary
 from . import decisions, drift, policy, retraining, scores
 from .decisions import Decision, Facts
 from .policy import Comparison, Evidence, Quality, State
 
+_LEAST_BLOCKS = 8
+"""Of an interval, at ``fallback_windows``."""
 _references: dict[tuple[str, str], drift.Reference | None] = {}
 """What is usual, by digest of the model and its dataset; None where there is too little of it."""
 
@@ -48,32 +50,46 @@ class StepReport:
 
 
 def step(
-    params: Params, tell: Callable[[Decision], object] = lambda _: None, *, act: bool = True
+    params: Params,
+    write_card: persistence.WriteCard,
+    tell: Callable[[Decision], object] = lambda _: None,
+    *,
+    act: bool = True,
 ) -> StepReport:
     """Score, decide, act; wait first for another process that takes a step.
 
     Args:
         params: whose model.
+        write_card: of persistence, which is registered once there is something to count.
         tell: called with what was decided, before it is done.
-        act: whether what was decided is done; without it, it is only said.
+        act: whether what was decided is done; without it, it is only said, and nothing is
+            registered.
 
     Raises:
         ServiceError: a service does not answer.
         GoogleAPICallError: Vertex AI or BigQuery refuse something.
     """
     with local_state.locked(f"lifecycle-{params.profile}"):
-        return _Step(params, tell).take(act)
+        return _Step(params, write_card, tell, act).take()
 
 
 class _Step:
-    def __init__(self, params: Params, tell: Callable[[Decision], object]) -> None:
+    def __init__(
+        self,
+        params: Params,
+        write_card: persistence.WriteCard,
+        tell: Callable[[Decision], object],
+        act: bool,
+    ) -> None:
         self._params = params
+        self._write_card = write_card
         self._tell = tell
+        self._acts = act
         self._promotions = PromotionHistory(params)
         self._registry = Registry(params)
         self._loaded: dict[str, Predictor] = {}
 
-    def take(self, act: bool) -> StepReport:
+    def take(self) -> StepReport:
         warehouse.ensure_dataset(self._params)
         closed = dataset.read_closed_until(self._params)
         champion = self._promotions.champion()
@@ -89,7 +105,7 @@ class _Step:
         done: list[Decision] = []
         if decision is not None:
             self._tell(decision)
-        if decision is not None and act:
+        if decision is not None and self._acts:
             done = self._act(decision, closed)
             for each in done:
                 decisions.write(self._params, each, datetime.now(UTC))
@@ -165,10 +181,43 @@ class _Step:
         champion = self._predictor(state.champion)
         if last < champion.bundle.training_end:
             return None
-        if state.stage == "steady":
-            return Evidence(last, self._quality(champion, closed), self._drift(champion, closed),
-                            None)  # fmt: skip
-        return Evidence(last, None, None, self._comparison(state, closed))
+        baseline = self._baseline(closed)
+        if state.stage != "steady":
+            compared = self._comparison(state, closed)
+            return Evidence(last, None, None, compared, baseline=baseline)
+        if state.champion == baseline:  # it has learned nothing that could grow old
+            return Evidence(last, None, None, None, baseline=baseline)
+        quality, alarm = self._quality(champion, closed), self._drift(champion, closed)
+        fallback = None if baseline is None else self._fallback(champion, baseline, closed)
+        return Evidence(last, quality, alarm, None, fallback, baseline)
+
+    def _baseline(self, closed: datetime) -> str | None:
+        """Return the version that is persistence; register it where none is of these params."""
+        version = self._registry.aliases().get(BASELINE)
+        if version is not None and persistence.is_of(self._predictor(version).bundle, self._params):
+            return version
+        if not self._acts:
+            return None
+        known = dataset.read_labels(self._params, self._since(closed), closed)
+        with tempfile.TemporaryDirectory(prefix="spotify-mlops-") as folder:
+            made = persistence.write_bundle(
+                self._params, self._history(closed), known, self._write_card, Path(folder) / "model"
+            )
+            version = self._registry.register(made.path)
+        self._registry.mark(version, BASELINE)
+        return version
+
+    def _fallback(self, champion: Predictor, baseline: str, closed: datetime) -> Comparison | None:
+        """Compare persistence with the champion on the last windows, none of them learned from."""
+        params = self._params
+        windows = params.monitor.fallback_windows
+        since = self._last_labelled(closed) - params.windows.window * (windows - 1)
+        rows = self._known(max(since, champion.bundle.training_end), closed)
+        if rows.is_empty():
+            return None
+        # Labels of neighbouring windows look at much the same: they are drawn together.
+        together = min(params.model.horizon, windows // _LEAST_BLOCKS)
+        return self._less(_said(self._predictor(baseline), rows), _said(champion, rows), together)
 
     def _quality(self, champion: Predictor, closed: datetime) -> Quality | None:
         params = self._params
@@ -219,30 +268,32 @@ class _Step:
         """Compare the two models of a stage on what both say of the same stored features."""
         assert state.challenger is not None
         assert state.since is not None
-        known = dataset.read_labels(self._params, state.since, closed)
-        rows = self._features(
-            state.since, self._last_labelled(closed) + self._params.windows.window
-        )
-        rows = rows.join(known.select(*ROW_KEY, "level"), on=ROW_KEY).sort(ROW_KEY)
+        rows = self._known(state.since, closed)
         if state.stage == "canary":
             rows = rows.filter(in_canary(rows, self._params.promotion.canary_share))
         if rows.is_empty():
             return None
+        on_probation = state.stage == "probation"
         pair = (state.challenger, state.champion)
         new, old = (
-            rows.select(*ROW_KEY, "level").hstack(
-                self._predictor(version)
-                .predict(rows)
-                .rename({"level": "predicted"})
-                .select("predicted", *PROBABILITIES)
-            )
-            for version in (reversed(pair) if state.stage == "probation" else pair)
+            _said(self._predictor(version), rows)
+            for version in (reversed(pair) if on_probation else pair)
         )
-        self._keep_shadow(old if state.stage == "probation" else new, state.challenger)
+        self._keep_shadow(old if on_probation else new, state.challenger)
         # A stage lasts a day or so: its windows are the blocks.
-        blocks = self._params.replace(bootstrap_block=self._params.windows.window)
+        return self._less(new, old, 1)
+
+    def _known(self, since: datetime, closed: datetime) -> pl.DataFrame:
+        """Return the features of windows from ``since`` on whose ``level`` is known, by key."""
+        known = dataset.read_labels(self._params, since, closed)
+        rows = self._features(since, self._last_labelled(closed) + self._params.windows.window)
+        return rows.join(known.select(*ROW_KEY, "level"), on=ROW_KEY).sort(ROW_KEY)
+
+    def _less(self, new: pl.DataFrame, old: pl.DataFrame, windows: int) -> Comparison:
+        """Return the first less the second; so many windows are a block of the interval."""
+        blocks = self._params.replace(bootstrap_block=self._params.windows.window * windows)
         difference = metrics.difference(new, old, blocks)
-        return Comparison(rows["window_start"].n_unique(), *difference)
+        return Comparison(new["window_start"].n_unique(), *difference)
 
     def _keep_shadow(self, said: pl.DataFrame, version: str) -> None:
         """Write down how the model did that readers do not see."""
@@ -323,6 +374,12 @@ class _Step:
 def _with_predictions(predictor: Predictor, rows: pl.DataFrame) -> pl.DataFrame:
     predicted = predictor.predict(rows)["level"].alias("predicted")
     return rows.select("window_start", *predictor.features).hstack([predicted])
+
+
+def _said(predictor: Predictor, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return what a model says of rows whose level is known, as the metrics want it."""
+    predicted = predictor.predict(rows).rename({"level": "predicted"})
+    return rows.select(*ROW_KEY, "level").hstack(predicted.select("predicted", *PROBABILITIES))
 
 
 def _held_out(predictor: Predictor) -> float:

@@ -70,7 +70,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Challenger less champion on the same rows, in macro-F1."""
+    """One model less another on the same rows, in macro-F1; which, says who holds it."""
 
     windows: int
     difference: float
@@ -88,20 +88,25 @@ class Evidence:
     drift: Alarm | None
     """An alarm that persists."""
     comparison: Comparison | None
-    """In the stages that compare two models, since they began."""
+    """Challenger less champion, in the stages that compare two models, since they began."""
+    fallback: Comparison | None = None
+    """Persistence less a steady champion, over the last ``fallback_windows``."""
+    baseline: str | None = None
+    """The version that is persistence, once it is registered."""
 
 
 def decide(state: State, evidence: Evidence, params: Params) -> Decision | None:
     """Return the next step, or None to wait.
 
-    A steady champion is retrained when its quality is below its floor over a whole
-    ``monitor_windows``, or when drift persists, and not within ``retrain_cooldown`` windows of
-    the last time. A challenger goes from shadow to canary to champion as long as it is not worse
-    by more than ``promotion_regression``; a new champion whose live score is surely worse than
-    the old one's is rolled back.
+    A steady champion that is surely worse than persistence gives way to it. Otherwise it is
+    retrained when its quality is below its floor over a whole ``monitor_windows``, or when drift
+    persists, and not within ``retrain_cooldown`` windows of the last time; and so is persistence,
+    whatever its quality, until a model beats it. A challenger goes from shadow to canary to
+    champion as long as it is not worse by more than ``promotion_regression``, nor at all than
+    persistence; a new champion whose live score is surely worse than the old one's is rolled back.
     """
     if state.stage == "steady":
-        return _retrain(state, evidence, params)
+        return _fall_back(state, evidence, params) or _retrain(state, evidence, params)
     needed = {
         "shadow": params.promotion.shadow_windows,
         "canary": params.promotion.canary_windows,
@@ -115,12 +120,27 @@ def decide(state: State, evidence: Evidence, params: Params) -> Decision | None:
     return _challenge(state, evidence, compared, params.promotion)
 
 
+def _fall_back(state: State, evidence: Evidence, params: Params) -> Decision | None:
+    compared = evidence.fallback
+    if evidence.baseline is None or compared is None or compared.low <= 0:
+        return None
+    if compared.windows < params.monitor.fallback_windows:
+        return None
+    return Decision(
+        "promoted", evidence.window_start, evidence.baseline, state.champion,
+        "worse_than_persistence", compared.difference, 0.0,
+        facts=Facts(compared.windows, compared.low, compared.high),
+    )  # fmt: skip
+
+
 def _retrain(state: State, evidence: Evidence, params: Params) -> Decision | None:
     if state.last_retrain is not None:
         rested = (evidence.window_start - state.last_retrain) // params.windows.window
         if rested < params.monitor.retrain_cooldown:
             return None
     asked = partial(Decision, "retrain", evidence.window_start, state.champion, None)
+    if state.champion == evidence.baseline:
+        return asked("persistence_serves")
     quality, drift = evidence.quality, evidence.drift
     if quality is not None and quality.is_low(params.monitor.windows):
         facts = Facts(windows=quality.windows)
@@ -135,7 +155,7 @@ def _challenge(
     state: State, evidence: Evidence, compared: Comparison, promotion: Promotion
 ) -> Decision:
     assert state.challenger is not None
-    limit = -promotion.regression
+    limit = 0.0 if state.champion == evidence.baseline else -promotion.regression
     in_shadow = state.stage == "shadow"
     step: Step
     reason: Reason

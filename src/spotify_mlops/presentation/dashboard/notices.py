@@ -15,6 +15,10 @@ SILENCE = timedelta(seconds=20)
 """A live job tells of itself each five seconds; after this long it counts as down."""
 _BEHIND_WINDOWS = 2
 _STREAM = "stream"
+_PERSISTENCE = (
+    "Ahora no predice ningún modelo: se supone que cada canción sigue como está, porque eso ha "
+    "acertado más. Cuando un modelo lo supere, volverá a predecir."
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ def notices(windows: Windows, seen: Seen, now: datetime) -> list[Notice]:
                 "«spotify-mlops stream».",
             ),
         ]
+    if extent.by_persistence:
+        found.append(Notice("warning", _PERSISTENCE))
     return [*found, *_stream(extent.last_report, now), *_behind(windows, seen, now)]
 
 

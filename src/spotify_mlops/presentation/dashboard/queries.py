@@ -12,6 +12,7 @@ from ...config.params import Params
 from ...domain.labels import LEVELS
 from ...io import bigquery
 from ...io.bigquery import tables
+from ...operations.monitor.decisions import Reason
 from .panel import Panel, fill
 
 _VALUES = {
@@ -51,6 +52,8 @@ class Extent:
     behind_records: int | None
     """What it then had still to write, and how much of event time that is."""
     behind_seconds: float | None
+    by_persistence: bool = False
+    """Whether the newest predictions are persistence's, since no model does better."""
 
     def selection(
         self,
@@ -95,6 +98,7 @@ def run(params: Params, panel: Panel, selection: Selection) -> pl.DataFrame:
     return bigquery.query(params, fill(panel.sql, _VALUES), **wanted)
 
 
+_FALLBACK: Reason = "worse_than_persistence"
 EXTENT_TABLES = ("spotify_features", "spotify_predictions", "spotify_lag")
 """What `extent` reads."""
 
@@ -109,7 +113,13 @@ def extent(params: Params) -> Extent:
         "ARRAY(SELECT DISTINCT country FROM {dataset}.spotify_features_rows "
         "ORDER BY country) AS countries, "
         "ARRAY(SELECT DISTINCT model FROM {dataset}.spotify_predictions_rows "
-        "ORDER BY model) AS models",
+        "ORDER BY model) AS models, "
+        "(SELECT COUNT(*) FROM {dataset}.spotify_predictions_rows AS p "
+        "JOIN {dataset}.spotify_decisions AS d ON p.model = CONCAT(@name, '@', d.model) "
+        "WHERE d.reason = @reason AND p.window_start = "
+        "(SELECT MAX(window_start) FROM {dataset}.spotify_predictions_rows)) AS persisting",
+        name=params.model.name,
+        reason=_FALLBACK,
     ).row(0, named=True)
     lag = bigquery.query(
         params,
@@ -127,6 +137,7 @@ def extent(params: Params) -> Extent:
         last.get("measured_at"),
         last.get("behind"),
         last.get("seconds"),
+        bool(found["persisting"]),
     )
 
 

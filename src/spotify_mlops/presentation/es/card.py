@@ -36,6 +36,33 @@ def write(params: Params, description: dict[str, Any], metrics: pl.DataFrame) ->
     return "\n\n".join(sections) + "\n"
 
 
+def write_persistence(params: Params, description: dict[str, Any]) -> str:
+    """Return the card of the version that is persistence."""
+    own = [row for row in description["metrics"] if row["slice"] == "all"]
+    cells = " | ".join(
+        _written(next(row for row in own if row["metric"] == name))
+        for name in ("macro_f1", "accuracy", "ece", "cost")
+    )
+    ahead = duration(params.model.horizon * params.windows.window)
+    rows = number(description["training"]["rows_learned_from"])
+    return f"""# Modelo «{params.model.name}»: persistencia
+
+**Qué predice.** Que una canción tendrá dentro de {ahead} el nivel que tiene ahora. No ha aprendido
+nada de cómo cambian: sus probabilidades son cada cuánto un nivel pasó a ser otro, en {rows} filas.
+
+**Para qué sirve.** Es la línea de base que todo modelo tiene que superar. Si el que está en
+servicio acierta menos que ella, con todo el intervalo de la diferencia, sirve ella en su lugar
+hasta que otro la supere. **Para qué no.** No ve venir nada: su lista de las que van a subir es la
+de las que hoy están más arriba.
+
+| macro-F1 | exactitud | error de calibración | coste por predicción |
+|---:|---:|---:|---:|
+| {cells} |
+
+En esas mismas filas; entre corchetes, intervalos del 95 % por remuestreo de bloques de tiempo.
+"""
+
+
 def _what(params: Params, description: dict[str, Any]) -> str:
     ahead = duration(params.model.horizon * params.windows.window)
     return f"""# Modelo «{params.model.name}»: nivel de popularidad a {ahead}
@@ -256,7 +283,8 @@ def _limits(params: Params) -> str:
 - El pasado popular pesa mucho. Usado para decidir qué se promociona, refuerza lo que ya suena;
   conviene vigilar cuántas canciones nuevas y artistas pequeños quedan fuera.
 - Un cambio en cómo se escucha (una campaña, unas fiestas, una pandemia) puede degradarlo: el
-  tablero vigila la exactitud y la deriva, y hay que volver a entrenar.
+  tablero vigila la exactitud y la deriva, y hay que volver a entrenar. Si en directo acierta
+  menos que suponer que todo sigue como está, `monitor` pone eso en su lugar.
 - Costes supuestos de cada error: {number(params.cost.missed_alta, 1)} por una Alta no anunciada,
   {number(params.cost.false_alta, 1)} por una Alta anunciada que no llega y
   {number(params.cost.one_level, 1)} por confundir Media y Baja."""

@@ -27,6 +27,7 @@ REASONS: dict[Reason, str] = {
     "{limit:3}.",
     "drift": "«{input}» lleva {windows:0} ventanas lejos de lo habitual (a {value:1} veces su "
     "límite el {seen_at}).",
+    "persistence_serves": "Sirve la persistencia: se busca un modelo que acierte más.",
     "training_failed": "El entrenamiento no acabó: {error}",
     "gate_approved": "La puerta lo aprueba: predice a la sombra del campeón.",
     "gate_refused": "{checks}",
@@ -35,6 +36,8 @@ REASONS: dict[Reason, str] = {
     "worth_promoting": f"{_COMPARED}: pasa a campeón.",
     "surely_worse": f"{_FIRST}, que vuelve.",
     "not_surely_worse": f"{_FIRST}: sigue.",
+    "worse_than_persistence": "Es la persistencia (cada canción sigue como está), que acierta más "
+    f"que el campeón. En {{windows:0}} ventanas, {_DIFFERENCE} a la versión {{other}}.",
 }
 _FIELD = re.compile(r"(-|100\*|)(\w+)")
 _FACTORS = {"": 1, "-": -1, "100*": 100}
