@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from . import estimators
 from .durations import Duration, PositiveDuration
 from .references import LOCAL, FileOrReference, MongoURI, SecretReference
 from .web_addresses import (
@@ -41,6 +42,7 @@ def _without_repeats(value: list[str]) -> list[str]:
 CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 Countries = Annotated[list[CountryCode], AfterValidator(_without_repeats)]
 Lags = Annotated[list[Annotated[int, Field(strict=True)]], AfterValidator(_sorted_unique)]
+Candidates = Annotated[list[float | int | str | None], Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -336,7 +338,9 @@ class Simulator(Section):
 class Model(Section):
     """What is predicted, from what, and how it is learned."""
 
-    needs_section = frozenset({"name", "seed", "members", "iterations", "learning_rate"})
+    needs_section = frozenset(
+        {"name", "seed", "members", "iterations", "learning_rate", "estimator", "grid"}
+    )
 
     name: str = Field(default="popularity", pattern=r"^[a-z][a-z0-9_-]*$")
     horizon: int = Field(default=24, ge=1)
@@ -355,11 +359,17 @@ class Model(Section):
     iterations: int = Field(default=120, ge=10, le=2000)
     """Most trees a level in one of them; validation may stop it before."""
     learning_rate: float = Field(default=0.1, gt=0, le=1)
+    estimator: Annotated[str, AfterValidator(estimators.exported)] = estimators.BOOSTING
+    """Classifier of scikit-learn that the model of ``family`` is made of."""
+    grid: dict[str, Candidates] = {}
+    """Hyper-parameters of it -> values: all their combinations are candidates. Without it, few
+    that are known to do."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.level_media < self.level_alta:
             raise ValueError("level_media debe ser menor que level_alta")
+        estimators.check_grid(self.estimator, self.grid)
         return self
 
 

@@ -1,29 +1,49 @@
-"""The model: boosted trees, averaged, their probabilities calibrated."""
+"""The model: boosted trees, averaged, or another classifier, its probabilities calibrated."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from scipy.special import softmax
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
+from ..config.estimators import BOOSTING
 from ..domain.labels import LEVELS
 from . import level_offsets
 from .calibration import Calibration
 
 T = TypeVar("T")
 R = TypeVar("R")
+Member = Any
+"""A fitted classifier of scikit-learn, one of `config.estimators.TUNABLE`."""
+
+LEAST = 1e-6
+"""What a probability of zero counts as: trees that are averaged give some, which have no log."""
+
+
+class Settings(Protocol):
+    """A classifier with its hyper-parameters."""
+
+    @property
+    def members(self) -> int:
+        """Return how many are fitted and averaged."""
+
+    def member(self, seed: int) -> Member:
+        """Return one, unfitted; ``seed`` is of its random draws."""
+
+    def named(self) -> dict[str, Any]:
+        """Return the estimator and its values by name."""
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What is chosen on the validation range. Names as in scikit-learn."""
+    """Of boosted trees, what is chosen on the validation range. Names as in scikit-learn."""
 
     max_leaf_nodes: int = 15
     min_samples_leaf: int = 100
@@ -53,6 +73,18 @@ class Hyperparameters:
             random_state=seed,
         )
 
+    def named(self) -> dict[str, Any]:
+        """Return the estimator and its values by name."""
+        return {"estimator": BOOSTING, **asdict(self)}
+
+
+def scores_of(member: Member, x: np.ndarray) -> np.ndarray:
+    """Return a member's scores (rows, 3): their softmax is its probabilities."""
+    if hasattr(member, "decision_function"):
+        scores: np.ndarray = member.decision_function(x)
+        return scores
+    return np.asarray(np.log(np.maximum(member.predict_proba(x), LEAST)))
+
 
 @dataclass(frozen=True)
 class LevelModel:
@@ -62,7 +94,7 @@ class LevelModel:
     popular one.
     """
 
-    members: tuple[HistGradientBoostingClassifier, ...]
+    members: tuple[Member, ...]
     calibration: Calibration = field(default_factory=Calibration.identity)
     offsets: level_offsets.Offsets = level_offsets.NONE
 
@@ -70,7 +102,7 @@ class LevelModel:
         """Return the uncalibrated scores (rows, 3) in the order of `LEVELS`."""
         # One thread, for the reason that `in_parallel` gives.
         with threadpool_limits(limits=1, user_api="openmp"):
-            scores = [member.decision_function(x) for member in self.members]
+            scores = [scores_of(member, x) for member in self.members]
         total: np.ndarray = sum(scores[1:], scores[0])
         return total / len(scores)
 
@@ -92,17 +124,17 @@ class LevelModel:
         return self.decide(self.calibrated(x))
 
 
-def fit(x: np.ndarray, y: np.ndarray, hyperparameters: Hyperparameters, seed: int) -> LevelModel:
+def fit(x: np.ndarray, y: np.ndarray, settings: Settings, seed: int) -> LevelModel:
     """Fit an uncalibrated model.
 
     Args:
         x: inputs (rows, features), float64 without NaN.
         y: indices into `LEVELS` (rows,); all levels must occur.
-        hyperparameters: of every member.
+        settings: of every member.
         seed: member i uses ``seed + i``.
     """
     assert len(np.unique(y)) == len(LEVELS)
-    members = [hyperparameters.member(seed + i) for i in range(hyperparameters.members)]
+    members = [settings.member(seed + i) for i in range(settings.members)]
     return LevelModel(tuple(in_parallel(lambda member: member.fit(x, y), members)))
 
 

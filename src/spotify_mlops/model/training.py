@@ -12,18 +12,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 from scipy.special import softmax
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from ..config import content
 from ..config.params import Params
 from ..config.progress import Progress, silent
-from ..config.sections import Model
 from ..domain.features import ROW_KEY
 from ..domain.labels import LEVELS
 from ..domain.schemas import PROBABILITIES
 from . import (
     baselines,
     bundle,
+    candidates,
     dataset,
     early_scores,
     export,
@@ -34,7 +33,7 @@ from . import (
 from .baselines import Prediction
 from .calibration import Calibration
 from .dataset import Split, level_codes, matrix
-from .learner import Hyperparameters, LevelModel, fit, in_parallel
+from .learner import Hyperparameters, LevelModel, Member, fit
 from .training_result import TrainingResult
 
 CANDIDATE_ROWS = 50_000
@@ -42,9 +41,6 @@ CANDIDATE_ROWS = 50_000
 
 FINAL_ROWS = 125_000
 """Most rows that the final model learns from."""
-
-STAGE_ROWS = 30_000
-"""Most validation rows on which the number of iterations is chosen."""
 
 LOGISTIC_ROWS = 50_000
 
@@ -79,8 +75,8 @@ def train(
         progress: called with the code of each step when it starts.
 
     Raises:
-        ParamsError: a range has no rows, or not all levels; or the source is one on which training
-            is not allowed.
+        ParamsError: a range has no rows, or not all levels; the source is one on which training
+            is not allowed; or scikit-learn refuses a value of ``model_grid``.
         IntegrityError: the ONNX graph does not agree with the model on a test row.
     """
     content.check_training(params)
@@ -113,10 +109,9 @@ class _Run:
             }
         with self._step("baselines"):
             self._baselines(ranges, names["dynamics"])
-        models, candidates = {}, []
+        models, tried = {}, {}
         for family in ("seed", "dynamics"):
-            models[family], tried = self._family(family, ranges, names[family])
-            candidates.append(tried)
+            models[family], tried[family] = self._family(family, ranges, names[family])
         family = params.model.family
         with self._step("onnx"):
             model, inputs = models[family], names[family]
@@ -128,7 +123,7 @@ class _Run:
         boundaries = _boundaries(ranges)
         training = {
             "boundaries": boundaries,
-            "hyperparameters": candidates[-1 if family == "dynamics" else 0]
+            "hyperparameters": tried[family]
             .filter("chosen")
             .drop("chosen", "family")
             .row(0, named=True),
@@ -153,7 +148,7 @@ class _Run:
             family=family,
             horizon=params.model.horizon,
             boundaries=boundaries,
-            candidates=pl.concat(candidates),
+            candidates=pl.concat(tried.values(), how="diagonal_relaxed"),
             predictions=predictions,
             metrics=scored,
             timings=self._timings,
@@ -200,14 +195,16 @@ class _Run:
                 matrix(ranges.validation, names),
                 level_codes(ranges.validation["level"]),
             )
-            grid = _grid(family, len(y), self._params.model)
-            found = choose(grid, (x, y), (x_valid, y_valid), seed)
-            best = min(range(len(grid)), key=lambda i: found[i][1])
-            members = 1 if family == "seed" else self._params.model.members
-            chosen = replace(found[best][0], members=members)
-            rest = replace(chosen, members=chosen.members - 1)
-            others = fit(x, y, rest, seed + 1).members if rest.members else ()
-            trial = LevelModel((found[best][2], *others))
+            grid = candidates.grid(family, len(y), self._params.model)
+            found = candidates.choose(grid, (x, y), (x_valid, y_valid), seed)
+            best = min(found, key=lambda candidate: candidate.loss)
+            chosen = best.settings
+            others: tuple[Member, ...] = ()
+            if family == "dynamics" and isinstance(chosen, Hyperparameters):
+                chosen = replace(chosen, members=self._params.model.members)
+                rest = replace(chosen, members=chosen.members - 1)
+                others = fit(x, y, rest, seed + 1).members if rest.members else ()
+            trial = LevelModel((best.member, *others))
         with self._step(f"{family}_calibration"):
             scores = trial.log_odds(x_valid)
             calibration = Calibration.fit(scores, y_valid)
@@ -223,57 +220,14 @@ class _Run:
         tried = pl.DataFrame(
             [
                 {"family": family}
-                | asdict(replace(hyperparameters, members=chosen.members))
-                | {"log_loss": loss, "macro_f1": f1, "chosen": i == best}
-                for i, (hyperparameters, loss, _, f1) in enumerate(found)
+                | candidate.settings.named()
+                | {"members": chosen.members}
+                | {"log_loss": candidate.loss, "macro_f1": candidate.macro_f1}
+                | {"chosen": candidate is best}
+                for candidate in found
             ]
         )
         return final, tried
-
-
-Data = tuple[np.ndarray, np.ndarray]
-Candidate = tuple[Hyperparameters, float, HistGradientBoostingClassifier, float]
-
-
-def choose(
-    grid: list[Hyperparameters], train: Data, validation: Data, seed: int
-) -> list[Candidate]:
-    """Fit one member of each candidate until its validation loss falls no more.
-
-    Returns:
-        Of each: its hyper-parameters with the ``max_iter`` that it came to, log loss and fitted
-        member, and the macro-F1 of that member on the validation rows.
-    """
-    x, y = train
-    x_valid, y_valid = validation
-    stride = max(1, -(-len(y_valid) // STAGE_ROWS))
-
-    def try_one(hyperparameters: Hyperparameters) -> Candidate:
-        member = hyperparameters.member(seed, stopping=True)
-        member.fit(x, y, X_val=x_valid[::stride], y_val=y_valid[::stride])
-        loss = -float(member.validation_score_[-1])
-        f1 = metrics.macro_f1_of(y_valid, member.decision_function(x_valid).argmax(axis=1))
-        return replace(hyperparameters, max_iter=member.n_iter_), loss, member, f1
-
-    return in_parallel(try_one, grid)
-
-
-def _grid(family: str, rows: int, model: Model) -> list[Hyperparameters]:
-    """Return the candidates: few, from smooth to detailed, for the time that a run may take."""
-    if family == "seed":
-        # Six inputs with few values: one form, only its length is chosen.
-        return [Hyperparameters(max_features=1.0, learning_rate=0.1, max_iter=80)]
-    wide = min(400, max(20, rows // 250))
-    base = Hyperparameters(
-        min_samples_leaf=wide,
-        learning_rate=model.learning_rate,
-        max_iter=model.iterations,
-    )
-    return [
-        base,
-        replace(base, max_leaf_nodes=31),
-        replace(base, max_leaf_nodes=31, max_features=0.15),
-    ]
 
 
 def _predict(model: LevelModel, x: np.ndarray) -> Prediction:

@@ -69,6 +69,33 @@ def test_no_declared_constraint_is_explained_in_english() -> None:
                 assert not re.search(r"\b(Input|should|must be|valid|expected)\b", text), text
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            {"model_estimator": "KNeighborsClassifier"},
+            "«model_estimator» = 'KNeighborsClassifier': no se puede exportar a ONNX",
+        ),
+        ({"model_grid": {"max_depth": [3]}}, "«model_grid» tiene max_depth, y de HistGradient"),
+        (
+            {"model_estimator": "LogisticRegression", "model_grid": {"max_iter": [9]}},
+            "y de LogisticRegression se pueden elegir C",
+        ),
+        ({"model_grid": {"max_iter": []}}, "«model_grid.max_iter»"),
+        (
+            {"model_grid": {"max_iter": [*range(10, 20)], "max_leaf_nodes": [*range(2, 9)]}},
+            "da 70 candidatos",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_it_is(
+    overrides: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ParamsError) as caught:
+        params.load("local", **overrides)
+    assert message in str(caught.value)
+
+
 def test_all_problems_are_told_at_once() -> None:
     with pytest.raises(ParamsError, match=r"shards.*; .*horizon"):
         params.load("local", horizon=0, shards=0)

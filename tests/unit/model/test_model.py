@@ -15,12 +15,14 @@ from polars.testing import assert_frame_equal
 from scipy.special import softmax
 
 import tiny_model
-from spotify_mlops.config.errors import InputError, IntegrityError
+from spotify_mlops.config.errors import InputError, IntegrityError, ParamsError
+from spotify_mlops.config.estimators import BOOSTING, TUNABLE
 from spotify_mlops.domain.features import Inputs
 from spotify_mlops.domain.labels import LEVELS
 from spotify_mlops.domain.schemas import OUTPUT_SCHEMA
 from spotify_mlops.model import (
     bundle,
+    candidates,
     dataset,
     diagnostics,
     effects,
@@ -35,6 +37,8 @@ from spotify_mlops.model.predictor import Predictor
 from spotify_mlops.model.training import FAMILY_OF, train
 from spotify_mlops.model.training_result import TrainingResult
 from spotify_mlops.presentation.es import card
+from spotify_mlops.presentation.es.names import ESTIMATOR_NAMES, HYPERPARAMETER_NAMES
+from spotify_mlops.presentation.narrative import modeling
 
 PARAMS = tiny_model.settings()
 
@@ -172,6 +176,105 @@ def test_a_row_gets_the_same_bits_in_any_batch() -> None:
         ]
         for i, expected in enumerate(whole):
             assert (np.concatenate([part[i] for part in parts]) == expected).all()
+
+
+PLAIN = sorted(TUNABLE.keys() - {BOOSTING})
+
+
+def plain_model(estimator: str) -> LevelModel:
+    known = {"min_samples_leaf": 10, "n_estimators": 12}
+    values = {name: value for name, value in known.items() if name in TUNABLE[estimator]}
+    fitted = fit(*small_problem(), candidates.Classifier(estimator, values), 1)
+    return replace(small_model(), members=fitted.members)
+
+
+@pytest.mark.parametrize("estimator", PLAIN)
+def test_the_graph_of_another_classifier_is_that_classifier(estimator: str) -> None:
+    model = plain_model(estimator)
+    x, _ = small_problem(5000)
+    graph = export.to_onnx(model, 4)
+    assert export.check(model, graph, x) <= 5.1e-7  # the rounding
+    alone = plain_model(PLAIN[0] if estimator != PLAIN[0] else PLAIN[-1])
+    with pytest.raises(IntegrityError, match="no es el entrenado"):
+        export.check(alone, graph, x)
+    run = runtime.session(graph.SerializeToString()).run
+    whole = run(runtime.OUTPUTS, {runtime.INPUT: x})
+    one_by_one = [run(runtime.OUTPUTS, {runtime.INPUT: row[None]}) for row in x[:200]]
+    for i, expected in enumerate(whole):
+        assert (np.concatenate([part[i] for part in one_by_one]) == expected[:200]).all()
+
+
+def test_a_tree_compares_single_precision_as_scikit_learn_does() -> None:
+    """Two doubles that are one float32 go the same way in these trees, and so in the graph."""
+    x = np.array([[0.1], [0.1 + 1e-12], [0.2], [0.3]])
+    near = np.repeat(x, 10, axis=0)
+    y = np.repeat([0, 1, 2, 2], 10)
+    model = fit(near, y, candidates.Classifier("DecisionTreeClassifier", {}), 1)
+    assert (model.predict(x)[0] == model.predict(x)[1]) and model.predict(x)[2] == 2
+    assert export.check(model, export.to_onnx(model, 1), x) <= 5.1e-7
+
+
+@pytest.mark.parametrize("estimator", sorted(TUNABLE))
+def test_what_may_be_chosen_of_a_classifier_is_scikit_learns(estimator: str) -> None:
+    member = (
+        Hyperparameters().member(1)
+        if estimator == BOOSTING
+        else candidates.Classifier(estimator, {}).member(1)
+    )
+    last = member[-1] if estimator == "LogisticRegression" else member
+    assert type(last).__name__ == estimator
+    assert TUNABLE[estimator] <= last.get_params().keys()
+    assert set(ESTIMATOR_NAMES) == set(TUNABLE)
+    assert TUNABLE[estimator] <= HYPERPARAMETER_NAMES.keys()
+
+
+def test_a_grid_is_all_its_combinations() -> None:
+    model = PARAMS.replace(
+        model_grid={"max_leaf_nodes": [7, None], "learning_rate": [0.2, 0.3]}
+    ).model
+    found = candidates.grid("dynamics", 5_000, model)
+    assert [(s.learning_rate, s.max_leaf_nodes) for s in found] == [
+        (0.2, 7), (0.2, None), (0.3, 7), (0.3, None)
+    ]  # fmt: skip
+    assert {s.max_iter for s in found} == {model.iterations}
+    # It is about the family that goes on: the other stays as it was.
+    assert candidates.grid("seed", 5_000, model) == candidates.grid("seed", 5_000, PARAMS.model)
+    forest = PARAMS.replace(
+        model_estimator="RandomForestClassifier", model_grid={"min_samples_leaf": [3]}
+    ).model
+    (only,) = candidates.grid("dynamics", 5_000, forest)
+    assert only.named() == {"estimator": "RandomForestClassifier", "min_samples_leaf": 3}
+
+
+@pytest.mark.parametrize(
+    ("estimator", "grid"),
+    [("LogisticRegression", {"C": [0.01, 1]}), ("ExtraTreesClassifier", {"n_estimators": [8]})],
+)
+def test_another_classifier_goes_all_the_way(
+    tmp_path: Path, estimator: str, grid: dict[str, list[float]]
+) -> None:
+    params = PARAMS.replace(model_estimator=estimator, model_grid=grid)
+    result = train(params, *tiny_model.data(), card.write)
+    tried = result.candidates.filter(family="dynamics")
+    assert set(tried["estimator"]) == {estimator} and tried["chosen"].sum() == 1
+    assert tried.filter("chosen")["log_loss"].item() == tried["log_loss"].min()
+    (name,) = grid
+    assert sorted(tried[name]) == sorted(grid[name])
+    predictor = Predictor.load(result.write_bundle(tmp_path / "1").path)
+    predicted = predictor.predict(ranges().test)
+    assert predicted["level"].to_list() == result.of("dynamics")["predicted"].to_list()
+    assert result.test_scores()["macro_f1"] > value("majority", "macro_f1") + 0.2
+    assert ESTIMATOR_NAMES[estimator] in result.card
+    # What it is compared with is what it was.
+    assert result.of("seed").equals(tiny_model.result().of("seed"))
+    shown = modeling.candidates_table(result)
+    assert {row[1] for row in shown.rows} == {estimator, BOOSTING}
+
+
+def test_a_value_that_scikit_learn_refuses_is_told() -> None:
+    params = PARAMS.replace(model_grid={"max_leaf_nodes": [-1]})
+    with pytest.raises(ParamsError, match=r"«model_grid».*max_leaf_nodes"):
+        train(params, *tiny_model.data(), card.write)
 
 
 def test_stopping_is_training_for_less() -> None:

@@ -67,7 +67,7 @@ def test_lines_without_fixed_colours_differ_by_more_than_colour() -> None:
 def test_a_free_colour_is_never_one_that_a_series_owns() -> None:
     panel = PANELS["model_metrics"]
     rows = pl.DataFrame({"category": ["F1"] * 5, "value": [0.5] * 5,
-                         "series": ["árboles, dinámica", "persistencia", "a", "b", "c"],
+                         "series": ["modelo, dinámica", "persistencia", "a", "b", "c"],
                          "low": [0.4] * 5, "high": [0.7] * 5})  # fmt: skip
     traces = drawing.figure(panel, rows)["data"]
     assert len({t["marker"]["color"] for t in traces}) == 5

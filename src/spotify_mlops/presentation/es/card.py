@@ -7,10 +7,11 @@ from typing import Any
 
 import polars as pl
 
+from ...config.estimators import BOOSTING
 from ...config.params import Params
 from ...config.spanish import duration, number
 from ...model.early_detection import SHOWN
-from .names import MODEL_NAMES, ORDER_NAMES, country
+from .names import ESTIMATOR_NAMES, MODEL_NAMES, ORDER_NAMES, country, hyperparameter
 from .numbers import interval, join, moment
 
 
@@ -193,9 +194,11 @@ lo hace y qué parte de todas las que suben está entre ellas.
 
 def _how(description: dict[str, Any]) -> str:
     training = description["training"]
+    settings = dict(training["hyperparameters"])
+    kind = ESTIMATOR_NAMES[settings.pop("estimator", BOOSTING)]
     chosen = ", ".join(
-        f"{name} = {number(value, 0 if float(value).is_integer() else 2)}"
-        for name, value in training["hyperparameters"].items()
+        f"{name} = {hyperparameter(value)}"
+        for name, value in settings.items()
         if name not in ("log_loss", "macro_f1")
     )
     offsets = ", ".join(
@@ -204,8 +207,8 @@ def _how(description: dict[str, Any]) -> str:
     )
     return f"""## Cómo está hecho
 
-Árboles potenciados por gradiente ({chosen}), elegidos por su pérdida logarítmica en validación
-entre unos pocos candidatos. Las probabilidades se calibran con una pendiente y un término por
+{kind} ({chosen}). Se eligió por su pérdida logarítmica en validación entre unos pocos
+candidatos. Las probabilidades se calibran con una pendiente y un término por
 nivel, ajustados en validación. El nivel anunciado no es siempre el más probable: a cada logaritmo
 de probabilidad se le suma un término ({offsets}) con el que el macro-F1 esperado es mayor.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .countries import COUNTRY_NAMES
-from .numbers import plural
+from .numbers import number, plural
 
 EVENT_TYPE_NAMES = {
     "play": "reproducción",
@@ -33,10 +33,30 @@ MODEL_NAMES = {
     "majority": "mayoría",
     "persistence": "persistencia",
     "logistic": "regresión logística",
-    "seed": "árboles, caso de estudio",
-    "dynamics": "árboles, dinámica",
+    "seed": "modelo, caso de estudio",
+    "dynamics": "modelo, dinámica",
 }
 """The models and their baselines, weakest idea first."""
+ESTIMATOR_NAMES = {
+    "HistGradientBoostingClassifier": "Árboles potenciados por gradiente",
+    "RandomForestClassifier": "Bosque aleatorio",
+    "ExtraTreesClassifier": "Bosque de árboles con cortes al azar",
+    "DecisionTreeClassifier": "Un árbol de decisión",
+    "LogisticRegression": "Regresión logística, con las variables tipificadas",
+}
+"""What a model can be made of (`config.estimators.TUNABLE`)."""
+HYPERPARAMETER_NAMES = {
+    "estimator": "Clasificador",
+    "max_leaf_nodes": "Hojas",
+    "min_samples_leaf": "Mín. por hoja",
+    "max_depth": "Hondura",
+    "max_features": "Variables por corte",
+    "n_estimators": "Árboles",
+    "learning_rate": "Paso",
+    "l2_regularization": "Regularización L2",
+    "max_iter": "Árboles",
+    "C": "C",
+}
 ORDER_NAMES = {
     "chance": "al azar",
     "momentum": "por impulso",
@@ -124,6 +144,13 @@ _INPUT_FORMS = {
     "api_change_": "cambio de la popularidad en {}",
 }
 """Inputs whose name ends in a country or in a number of windows."""
+
+
+def hyperparameter(value: float | str | None) -> str:
+    """Write a value that a classifier was given."""
+    if value is None or isinstance(value, str):
+        return value or "sin límite"
+    return number(value, 0 if float(value).is_integer() else 2)
 
 
 def country(code: str) -> str:

@@ -12,7 +12,7 @@ from ...config.params import Params
 from ...model.dataset import Split
 from ...model.training_result import TrainingResult
 from ..es import duration, interval, moment, number
-from ..es.names import INPUT_GROUP_NAMES, MODEL_NAMES
+from ..es.names import HYPERPARAMETER_NAMES, INPUT_GROUP_NAMES, MODEL_NAMES, hyperparameter
 from .show import Table, Text
 
 NAMES = MODEL_NAMES
@@ -95,28 +95,31 @@ def validation_finding(result: TrainingResult) -> Text:
 
 
 def candidates_table(result: TrainingResult) -> Table:
-    """Return the hyper-parameters tried and the chosen ones."""
+    """Return the hyper-parameters tried and the chosen ones; those that never vary are left out."""
     frame = result.candidates.sort("family", "log_loss")
+    columns = [name for name in HYPERPARAMETER_NAMES if name in frame.columns]
+    tried = [name for name in columns if frame[name].n_unique() > 1]
     rows = tuple(
         (
             FAMILIES[row["family"]],
-            number(row["max_leaf_nodes"]),
-            number(row["min_samples_leaf"]),
-            number(row["learning_rate"], 2),
-            number(row["max_iter"]),
+            *(_tried(row, name) for name in tried),
             number(row["log_loss"], 4),
             number(row["macro_f1"], 3),
             "elegido" if row["chosen"] else "",
         )
         for row in frame.to_dicts()
     )
-    header = ("Familia", "Hojas", "Mín. por hoja", "Paso", "Árboles", "Pérdida", "Macro-F1", "")
+    names = [HYPERPARAMETER_NAMES[name] for name in tried]
     return Table(
         "Candidatos, por su pérdida logarítmica en validación",
-        header,
+        ("Familia", *names, "Pérdida", "Macro-F1", ""),
         rows,
-        (False, True, True, True, True, True, True, False),
+        (False, *[True] * (len(names) + 2), False),
     )
+
+
+def _tried(row: dict[str, Any], name: str) -> str:
+    return number(None) if row[name] is None else hyperparameter(row[name])
 
 
 def curve(frame: pl.DataFrame) -> pd.DataFrame:
