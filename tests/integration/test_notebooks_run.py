@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from spotify_mlops.config.errors import NotebookError, ParamsError
-from spotify_mlops.presentation import notebooks
+from spotify_mlops.presentation import notebooks, results
 
 PARAMETERS = 'profile = "local"\nhorizon = None'
 
@@ -79,6 +79,25 @@ def test_stops_at_the_failing_cell_and_resumes_there(checkout):
     assert outputs(done[0]).strip() == "9"  # the overrides of the failed run
     again = notebooks.run("local", resume=True, only=1)
     assert outputs(again[0]).startswith("local None")  # nothing failed: nothing remembered
+
+
+def test_what_cells_record_is_kept_beside_the_copy_with_parameters_and_versions(checkout):
+    broken = checkout / "notebooks" / "02_eda.ipynb"
+    record = "import numpy as np; from spotify_mlops.presentation.narrative import record"
+    write_notebook(broken, record, "record(rows=np.int64(3), share=float('nan'))",
+                   "record(rows=horizon, name='ñ', right=True)")  # fmt: skip
+    (copy,) = notebooks.run("local", {"horizon": 5}, only=2)
+    kept = results.read(copy)
+    assert kept["results"] == {"rows": 5, "share": None, "name": "ñ", "right": True}
+    assert kept["parameters"] == {"profile": "local", "horizon": 5}
+    assert kept["versions"] == results.versions() and "polars" in kept["versions"]
+    assert nbformat.read(copy, 4).metadata["spotify_mlops"] == {"versions": kept["versions"]}
+    assert kept["seconds"] > 0
+    # A run that does not come to its end leaves none: the one before is not of this copy.
+    write_notebook(broken, record, "record(rows=[1])")
+    with pytest.raises(NotebookError, match="TypeError: rows is a list"):
+        notebooks.run("local", only=2)
+    assert not results.path_of(copy).exists()
 
 
 def test_a_dead_kernel_is_an_error_of_its_notebook(checkout):

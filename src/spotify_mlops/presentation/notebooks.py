@@ -17,6 +17,7 @@ from ..config import content, paths
 from ..config import params as parameters
 from ..config.errors import NotebookError, ParamsError, UserError
 from ..io.local import tied
+from . import results
 from .es import number
 
 NOTEBOOKS = (
@@ -61,8 +62,9 @@ def run(
 ) -> list[Path]:
     """Execute notebooks one after the other and return the executed copies.
 
-    Executed copies go to ``reports/<profile>/executed``. A failure is remembered in the state
-    directory, with its overrides, for ``resume``.
+    Executed copies go to ``reports/<profile>/executed``, each with its parameters, the versions
+    that it ran with and, in a JSON file beside it, what it recorded (`results`). A failure is
+    remembered in the state directory, with its overrides, for ``resume``.
 
     Args:
         profile_or_path: the params file.
@@ -181,6 +183,7 @@ def _execute(
     source, target = source_path(name), folder / f"{name}.ipynb"
     if not source.is_file():
         raise UserError(f"Falta el cuaderno notebooks/{source.name}.")
+    results.path_of(target).unlink(missing_ok=True)  # of a run before
     began = time.monotonic()
     position = {"cell": 0, "cells": _count_code_cells(source) + 1}  # and the injected one
 
@@ -218,8 +221,19 @@ def _execute(
         raise NotebookError(
             _explain(name, position["cell"], type(error).__name__, str(error), target)
         ) from error
+    _keep_results(target)
     report(done=True)
     return target
+
+
+def _keep_results(copy: Path) -> None:
+    """Write the versions into an executed copy, and beside it what there is to know of it."""
+    import nbformat
+
+    notebook = nbformat.read(copy, as_version=4)
+    notebook.metadata[results.METADATA] = {"versions": results.versions()}
+    nbformat.write(notebook, copy)
+    results.write(copy, results.summary(notebook))
 
 
 def _explain(name: str, cell: int | None, kind: str, message: str, copy: Path) -> str:

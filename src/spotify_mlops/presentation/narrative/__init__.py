@@ -4,7 +4,8 @@ Notebooks hold the story and the queries; what computes or writes is here, where
 One module a phase.
 """
 
+from ..results import record
 from .inputs import parameters
 from .show import Facts, Table, Text, listing, table
 
-__all__ = ["Facts", "Table", "Text", "listing", "parameters", "table"]
+__all__ = ["Facts", "Table", "Text", "listing", "parameters", "record", "table"]
