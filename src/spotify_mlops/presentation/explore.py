@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -21,56 +20,16 @@ from apache_beam.runners.interactive.interactive_runner import InteractiveRunner
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.window import TimestampedValue
 
-from ..config.errors import ServiceError
 from ..config.params import Params
 from ..config.sections import Windows
 from ..domain import watermark
-from ..domain.events import LOG_COLUMNS, Ahead, decode
-from ..io import kafka
+from ..domain.events import Ahead, decode
 from ..pipeline import coder as coder  # registers the coder of frames
 from ..pipeline import steps, transforms
-from ..pipeline.kafka_reader import KafkaReader
 from .es.countries import COUNTRY_NAMES
 from .es.names import EVENT_TYPE_NAMES
+from .log_slice import read_slice
 from .narrative.show import Table, table
-
-
-def read_slice(params: Params, records: int) -> pl.DataFrame:
-    """Return the first records of each partition of the log, about ``records`` in all.
-
-    Returns:
-        ``LOG_COLUMNS``, by partition and offset.
-
-    Raises:
-        ServiceError: the log is empty or does not answer.
-    """
-    extent = kafka.offsets(params)
-    lows = {partition: low for partition, (low, _) in extent.items()}
-    share = -(-records // max(len(extent), 1))
-    wanted = {p: min(high, low + share) for p, (low, high) in extent.items()}
-    if wanted == lows:
-        raise ServiceError(
-            f"El tema {params.kafka.topic} está vacío. Publique eventos con: spotify-mlops ingest"
-        )
-    parts = [pl.DataFrame(schema=LOG_COLUMNS)]
-    deadline = time.monotonic() + params.stream.service_timeout.total_seconds()
-    # One partition at a time: all at once, the first would be read whole before the others.
-    for partition, end in wanted.items():
-        reader = KafkaReader(params, {partition: lows[partition]})
-        try:
-            reached = lows[partition]
-            while reached < end and time.monotonic() < deadline:
-                batch = reader.poll().filter(pl.col("offset") < end)
-                parts.append(batch)
-                if batch.height:
-                    reached = batch.item(-1, "offset") + 1
-        finally:
-            reader.close()
-        if reached < end:
-            raise ServiceError(
-                f"Kafka no entregó a tiempo el principio del tema {params.kafka.topic}."
-            )
-    return pl.concat(parts).sort("partition", "offset")
 
 
 class ReadSlice(beam.PTransform):
@@ -115,12 +74,18 @@ class DecodeAndMark(beam.PTransform):
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
         """Apply to the one batch that `ReadSlice` gives."""
-        return batches | beam.Map(_decode_and_mark, self._params.windows).with_output_types(
+        return batches | beam.Map(decode_and_mark, self._params.windows).with_output_types(
             pl.DataFrame
         )
 
 
-def _decode_and_mark(batch: pl.DataFrame, windows: Windows) -> pl.DataFrame:
+def decode_and_mark(batch: pl.DataFrame, windows: Windows) -> pl.DataFrame:
+    """Do what `DecodeAndMark` does, without Beam.
+
+    Args:
+        batch: ``LOG_COLUMNS``, from where the log begins.
+        windows: how late an event may be.
+    """
     decoded = decode(batch, Ahead.of(windows))
     nothing = dict.fromkeys(sorted(batch["partition"].unique().to_list()))
     return watermark.mark(decoded, nothing, windows.allowed_lateness)[0].drop("value")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from ...config.params import Params
 from ...config.sections import Cost, Gate, Model
 from ...domain.labels import LEVELS
+from ...model.dataset import thresholds
 from ...model.metrics import cost_matrix
 from ..es import country, duration, exact, join, number, percent
+from ..figures import business as figures
+from ..figures.style import Plot
 from .show import Table, Text, listing
 
 _MEANINGS = (
@@ -49,6 +54,53 @@ def _level(params: Params) -> str:
     return (
         f"El nivel es su puesto entre las canciones oídas en el país: *Alta* desde el percentil "
         f"{alta}, *Media* desde el {media} y *Baja* por debajo, o si ya nadie la oye."
+    )
+
+
+def question_figure(scores: pd.DataFrame, params: Params) -> Plot | Text:
+    """Draw the question in the life of one track: of those that rose, the one seen longest.
+
+    Args:
+        scores: ``time``, ``country``, ``track_id``, ``track_name``, ``score`` (0-100 or null): a
+            row for each window in which the track was there.
+        params: the levels, and how far ahead the question looks.
+
+    Returns:
+        A sentence where no track is seen in a window and again at its horizon.
+    """
+    alta, media = thresholds(params.model)
+    ahead = params.windows.window * params.model.horizon
+    seen = scores.dropna(subset="score").sort_values(["country", "track_id", "time"])
+    key = ["country", "track_id"]
+    before = seen.assign(windows=seen.groupby(key).cumcount())
+    later = seen[[*key, "time", "score"]].assign(time=seen["time"] - ahead)
+    both = before.merge(later, on=[*key, "time"], suffixes=("", "_later"))
+    if both.empty:
+        return Text("Todavía no hay ninguna canción que se vea en una ventana y en su horizonte.")
+    rose = both[(both["score"] < alta) & (both["score_later"] >= alta)]
+    one = (rose if len(rose) else both).nlargest(1, "windows").iloc[0]
+    own = seen[(seen["country"] == one["country"]) & (seen["track_id"] == one["track_id"])]
+    times = own["time"]
+    shown = own[
+        (times <= one["time"]) & (times >= one["time"] - 2 * ahead - 12 * params.windows.window)
+    ]
+    asked = own[times == one["time"] + ahead]
+    return figures.question(
+        pd.concat([shown, asked]),
+        params.sources.source,
+        f"«{one['track_name'] or one['track_id']}» en {country(one['country'])}",
+        (alta, media),
+        duration(ahead),
+    )
+
+
+def baseline_finding(accuracy: float, macro_f1: float, params: Params) -> Text:
+    """Say what somebody reaches who says that everything stays."""
+    ahead = duration(params.windows.window * params.model.horizon)
+    return Text(
+        f"Sin aprender nada, decir «{ahead} después seguirá como ahora» acierta el "
+        f"{percent(accuracy, 0)}, con un macro-F1 de {number(macro_f1, 3)}: por ahí empieza a "
+        "tener mérito un modelo. En la fase 5 se mide igual, solo con el rango de prueba."
     )
 
 
