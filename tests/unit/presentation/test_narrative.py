@@ -79,7 +79,7 @@ def test_rhythm_is_in_local_time():
     week = eda.local_week(volume())
     by_hour = week[week["country"] == "CO"].groupby("hour")["value"].mean()
     assert by_hour.idxmax() == 15  # 20:00 UTC in Bogotá
-    assert eda.rhythm_finding(week).markdown.startswith(
+    assert eda.rhythm_finding(volume(), LOCAL.windows).markdown.startswith(
         "Hora local de más escucha, y cuántas veces la de menos: Colombia a las 15 h (2,0 veces) y "
         "España a las 21 h (2,0 veces). En fin de semana se oye un "
     )

@@ -15,6 +15,9 @@ from ..es import country, day, duration, join, number, percent
 from ..es.countries import ZONES
 from ..es.names import EVENT_TYPE_NAMES
 from ..es.numbers import MONTHS
+from ..figures import eda as figures
+from ..figures import shares
+from ..figures.style import Plot
 from .show import Text
 
 _DAY = pd.Timedelta(days=1)
@@ -88,7 +91,19 @@ def local_week(volume: pd.DataFrame) -> pd.DataFrame:
     return frame.groupby(["country", "weekday", "hour"], as_index=False)["value"].mean()
 
 
-def rhythm_finding(week: pd.DataFrame) -> Text:
+def rhythm_figure(volume: pd.DataFrame, params: Params) -> Plot:
+    """Draw the rhythm that the windows are fine enough for: of the week, or of the year."""
+    if hourly(params.windows):
+        return figures.rhythm(local_week(volume), params.sources.source)
+    return figures.season(volume[volume["event_type"] == "play"], params.sources.source)
+
+
+def rhythm_finding(volume: pd.DataFrame, windows: Windows) -> Text:
+    """Say when most is heard: at which hour in each country, or in which month."""
+    return _week_finding(local_week(volume)) if hourly(windows) else _season_finding(volume)
+
+
+def _week_finding(week: pd.DataFrame) -> Text:
     """Say when each country listens most, and how much more than at its quietest hour."""
     by_hour = week.groupby(["country", "hour"])["value"].mean()
     parts = []
@@ -106,7 +121,7 @@ def rhythm_finding(week: pd.DataFrame) -> Text:
     )
 
 
-def season_finding(volume: pd.DataFrame) -> Text:
+def _season_finding(volume: pd.DataFrame) -> Text:
     """Say which month of the year listens most and how the total has grown."""
     plays = volume[volume["event_type"] == "play"]
     weekly = plays.groupby("time")["value"].sum()
@@ -121,8 +136,10 @@ def season_finding(volume: pd.DataFrame) -> Text:
     )
 
 
-def one_type(volume: pd.DataFrame) -> Text:
-    """Say that all events are of one type: there is nothing to compare."""
+def types_figure(volume: pd.DataFrame, params: Params) -> Plot | Text:
+    """Draw the mix of event types; say so where there is but one."""
+    if volume["event_type"].nunique() > 1:
+        return shares.mix(volume, params.sources.source)
     name = EVENT_TYPE_NAMES[volume["event_type"].iloc[0]]
     return Text(f"Todos los eventos son del mismo tipo: «{name}».")
 
@@ -154,6 +171,11 @@ def overlap(totals: pd.DataFrame, top: int = 100) -> pd.DataFrame:
     codes = list(best)
     shares = [[len(best[a] & best[b]) / max(len(best[a]), 1) for b in codes] for a in codes]
     return pd.DataFrame(shares, codes, codes)
+
+
+def overlap_figure(shared: pd.DataFrame, params: Params) -> Plot | None:
+    """Draw what the countries share, where there are several."""
+    return figures.overlap(shared, params.sources.source) if len(shared) > 1 else None
 
 
 def overlap_finding(shared: pd.DataFrame) -> Text:
@@ -209,6 +231,12 @@ def life(plays: pd.DataFrame, windows: Windows, longest: int = 60) -> pd.DataFra
             (age, shares.median(), shares.quantile(0.25), shares.quantile(0.75), len(shares))
         )
     return pd.DataFrame(rows, columns=["age", "median", "low", "high", "tracks"])
+
+
+def life_figure(curve: pd.DataFrame, params: Params) -> Plot | None:
+    """Draw the typical life of a track, where enough of them begin in the data."""
+    unit = age_unit(params.windows)
+    return figures.life(curve, params.sources.source, unit) if len(curve) else None
 
 
 def age_unit(windows: Windows) -> str:
@@ -275,6 +303,12 @@ def lead(frame: pl.DataFrame, windows: Windows) -> pd.DataFrame:
             value = centred.select(pl.corr("x", "y")).item()
             rows.append((signal, lag, value))
     return pd.DataFrame(rows, columns=["signal", "lag", "correlation"])
+
+
+def lead_figure(table: pd.DataFrame, params: Params) -> Plot | None:
+    """Draw how signals go with what comes later, where there are signals."""
+    unit = window_unit(params.windows)
+    return figures.lead(table, params.sources.source, unit) if len(table) else None
 
 
 def lead_finding(table: pd.DataFrame, windows: Windows) -> Text:

@@ -16,6 +16,8 @@ from ...model.predictor import Predictor
 from ...model.training_result import TrainingResult
 from ..es import country, gate, interval, join, model_input, moment, number, percent
 from ..es.names import EVENT_TYPE_NAMES
+from ..figures import model as figures
+from ..figures.style import Plot
 from . import early
 from .modeling import NAMES, score_of
 from .show import Facts, Table, Text, listing
@@ -294,6 +296,13 @@ def effect_panels(
             alta["x"] = alta["x"].astype(object)
         panels[name], spreads[name] = alta, effects.spread(effect)
     return panels, spreads
+
+
+def effects_figure(panels: dict[str, pd.DataFrame], params: Params) -> Plot | None:
+    """Draw what the model makes of each variable, where one varies."""
+    unit = "probabilidad media de Alta, con las demás variables como están"
+    source = params.sources.source
+    return figures.effects(panels, source, "Según el modelo", unit) if panels else None
 
 
 def raw_panels(rows: pl.DataFrame, params: Params) -> dict[str, pd.DataFrame]:

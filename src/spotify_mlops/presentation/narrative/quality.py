@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ...config.params import Params
 from ..es import number, percent, plural
 from ..es.names import REASON_NAMES
+from ..figures import shares
+from ..figures.style import Plot
 from .show import Table, Text
 
 
@@ -42,9 +45,13 @@ def reasons(dead_letters: pd.DataFrame) -> dict[str, float]:
     return {REASON_NAMES.get(reason, reason): float(records) for reason, records in pairs}
 
 
-def no_dead_letters() -> Text:
-    """Say that there is nothing to draw."""
-    return Text("Ninguno: todos los registros cumplen el contrato.")
+def reasons_figure(dead_letters: pd.DataFrame, params: Params) -> Plot | Text:
+    """Draw the dead letters by reason; say so where there are none."""
+    found = reasons(dead_letters)
+    if not found:
+        return Text("Ninguno: todos los registros cumplen el contrato.")
+    title, unit = "Cartas muertas", "registros apartados, por motivo"
+    return shares.bars(found, params.sources.source, title, unit)
 
 
 def finding(arrived: pd.DataFrame, dead_letters: pd.DataFrame) -> Text:
