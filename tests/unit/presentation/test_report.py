@@ -112,6 +112,8 @@ def test_streams_errors_scripts_and_paths_are_left_out(tmp_path):
         cell(new_output("execute_result", data={"text/plain": SECRET})),
         cell(shown(Text(f"Está en {path}."))),
         new_markdown_cell(SECRET, metadata={"tags": ["notebook-only"]}),
+        new_markdown_cell("## Uno\n\n## Dos\n\n## Tres"),
+        new_markdown_cell(f"## {SECRET}", metadata={"tags": ["notebook-only"]}),
     ]
     for text in render(tmp_path, cells).values():
         assert SECRET not in text
