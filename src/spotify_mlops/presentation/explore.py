@@ -120,6 +120,22 @@ def _by_shard(marked: pl.DataFrame, shape: steps.Shape) -> Iterator[TimestampedV
     yield from transforms.stamped((*pieces, *closings), shape)
 
 
+class Where(beam.PTransform):
+    """Keeps the rows for which an expression is true: a step that needs no function of its own."""
+
+    def __init__(self, condition: pl.Expr) -> None:
+        super().__init__()
+        self._condition = condition
+
+    def expand(self, frames: beam.PCollection) -> beam.PCollection:
+        """Apply to frames."""
+        return frames | beam.Map(_where, self._condition).with_output_types(pl.DataFrame)
+
+
+def _where(frame: pl.DataFrame, condition: pl.Expr) -> pl.DataFrame:
+    return frame.filter(condition)
+
+
 def look(collection: beam.PCollection, caption: str, columns: list[str], rows: int = 5) -> Table:
     """Run what a collection needs and return its first rows as a table.
 

@@ -60,6 +60,13 @@ def decode_finding(marked: pl.DataFrame) -> Text:
     )
 
 
+def same_finding(same: bool, rows: int) -> Text:
+    """Say whether a step gives with Beam what it gives without."""
+    if same:
+        return Text(f"Las {number(rows)} filas son iguales, con Beam y sin él.")
+    return Text("**No son iguales**: la transformación hace algo más que su función.", "warning")
+
+
 def dedup_finding(counters: pl.DataFrame, aggregates: pl.DataFrame) -> Text:
     """Say how many records became how many rows."""
     counted, repeated = int(counters["counted"].sum()), int(counters["duplicates"].sum())
