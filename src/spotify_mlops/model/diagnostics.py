@@ -94,6 +94,49 @@ def shuffled_label_check(ranges: Split, params: Params, shuffles: int = SHUFFLES
     return pl.DataFrame(found, schema=schema, orient="row")
 
 
+def added_input(
+    ranges: Split, expression: pl.Expr, params: Params, most: int = 15_000
+) -> pl.DataFrame:
+    """Return what one more input is worth on the validation range.
+
+    Two quick models learn from the same rows, without it and with it.
+
+    Args:
+        ranges: see `dataset.split`; the test range is not touched.
+        expression: gives the input, a number a row, of the columns of the labelled rows.
+        params: family, seed, bootstrap.
+        most: training rows used, sampled.
+
+    Returns:
+        ``name`` (``without``, ``with``, ``difference``), ``value``, ``low``, ``high``: macro-F1
+        with its interval, and the paired difference with its own.
+    """
+    own = "added_input"
+    train, validation = (
+        part.with_columns(expression.cast(pl.Float64).alias(own))
+        for part in (ranges.train, ranges.validation)
+    )
+    learned = dataset.sample(train, most, params.model.seed)
+    names = dataset.inputs(params.model.family, params.windows, ranges.train)
+    found = []
+    for read in (names, [*names, own]):
+        x, y = matrix(learned, read), level_codes(learned["level"])
+        model = fit(x, y, _scaled(len(y)), params.model.seed)
+        p = model.predict_proba(matrix(validation, read))
+        found.append(metrics.predicted(validation, p))
+    scored = [
+        metrics.score(frame, params).filter(slice="all", metric="macro_f1") for frame in found
+    ]
+    without, having = (frame.select("value", "low", "high").row(0) for frame in scored)
+    rows = [
+        ("without", *without),
+        ("with", *having),
+        ("difference", *metrics.difference(found[1], found[0], params)),
+    ]
+    schema = {"name": pl.String, "value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
 def permutation_importance(
     predictor: Predictor,
     rows: pl.DataFrame,

@@ -12,7 +12,7 @@ import polars as pl
 from ..config.params import Params
 from ..config.sections import Cost, Model
 from ..domain.labels import LEVELS
-from ..domain.schemas import METRIC_SCHEMA, PROBABILITIES
+from ..domain.schemas import METRIC_SCHEMA, PROBABILITIES, ROW_KEY
 from ..domain.windows import Windowing
 from .dataset import level_codes
 
@@ -274,6 +274,29 @@ def over_time(frame: pl.DataFrame, params: Params) -> pl.DataFrame:
     """Return ``time`` (start of the block) and ``macro_f1`` of each block of the range."""
     starts = frame.select(_block_start(params).alias("time")).unique().sort("time")
     return starts.with_columns(macro_f1=pl.Series(macro_f1(count(frame, params))))
+
+
+def predicted(
+    rows: pl.DataFrame, probabilities: np.ndarray, levels: np.ndarray | None = None
+) -> pl.DataFrame:
+    """Return what a model says of some rows, in the form that is scored here.
+
+    Args:
+        rows: labelled rows.
+        probabilities: (rows, 3) in the order of `LEVELS`, as ``predict_proba`` gives them for
+            `level_codes`.
+        levels: indices into `LEVELS` (rows,) of what is announced; without it, the most probable.
+
+    Returns:
+        Row key, ``level`` (what happened), ``predicted``, `PROBABILITIES`.
+    """
+    announced = probabilities.argmax(axis=1) if levels is None else levels
+    return rows.select(
+        *ROW_KEY,
+        "level",
+        pl.Series("predicted", np.array(LEVELS)[announced]),
+        *(pl.Series(name, probabilities[:, i]) for i, name in enumerate(PROBABILITIES)),
+    )
 
 
 def confusion(frame: pl.DataFrame) -> pl.DataFrame:

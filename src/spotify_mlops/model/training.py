@@ -17,8 +17,6 @@ from ..config import content
 from ..config.params import Params
 from ..config.progress import Progress, silent
 from ..domain.features import ROW_KEY
-from ..domain.labels import LEVELS
-from ..domain.schemas import PROBABILITIES
 from . import (
     baselines,
     bundle,
@@ -161,14 +159,12 @@ class _Run:
     def _keep(self, model: str, split: str, rows: pl.DataFrame, prediction: Prediction) -> None:
         levels, p = prediction
         self._predictions.append(
-            rows.select(
+            metrics.predicted(rows, p, levels).select(
                 *ROW_KEY,
                 pl.lit(split).alias("split"),
                 pl.lit(model).alias("model"),
                 pl.lit(FAMILY_OF[model]).alias("family"),
-                "level",
-                pl.Series("predicted", np.array(LEVELS)[levels]),
-                *(pl.Series(name, p[:, i]) for i, name in enumerate(PROBABILITIES)),
+                pl.all().exclude(ROW_KEY),
             )
         )
 

@@ -364,6 +364,27 @@ def test_learning_curve_grows_from_little_data() -> None:
     assert seed[-1] > seed[0] + 0.02
 
 
+def test_an_added_input_is_worth_what_it_tells() -> None:
+    """One that is the answer is worth much, one of chance nothing; the test range is not read."""
+    split = replace(ranges(), test=pl.DataFrame())
+    random = np.random.default_rng(1).random
+    codes = {level: index for index, level in enumerate(LEVELS)}
+    answer = pl.col("level").replace_strict(codes)
+    noise = pl.col("plays").map_batches(lambda column: pl.Series(random(len(column))))
+    found = {
+        name: {
+            row["name"]: row for row in diagnostics.added_input(split, input_, PARAMS).to_dicts()
+        }
+        for name, input_ in (("answer", answer), ("noise", noise))
+    }
+    assert found["answer"]["with"]["value"] == pytest.approx(1)
+    assert found["answer"]["difference"]["low"] > 0
+    assert found["noise"]["difference"]["low"] <= 0.01
+    assert found["noise"]["without"] == found["answer"]["without"]
+    gain = found["answer"]["with"]["value"] - found["answer"]["without"]["value"]
+    assert found["answer"]["difference"]["value"] == pytest.approx(gain)
+
+
 def test_importance_finds_what_matters(bundle_dir: Path) -> None:
     predictor = Predictor.load(bundle_dir)
     groups = diagnostics.input_groups(predictor.features)

@@ -13,16 +13,18 @@ import pytest
 import tiny_model
 from spotify_mlops.config import params
 from spotify_mlops.config.spanish import NO_VALUE
-from spotify_mlops.model import leaks
+from spotify_mlops.model import dataset, leaks
 from spotify_mlops.model.release import Release
 from spotify_mlops.model.table_checks import Check
 from spotify_mlops.presentation.es import interval, number, percent
+from spotify_mlops.presentation.figures import model as model_figures
 from spotify_mlops.presentation.narrative import (
     business,
     deployment,
     early,
     eda,
     evaluation,
+    modeling,
     preparation,
     quality,
 )
@@ -356,3 +358,70 @@ def test_where_nothing_rises_the_sentences_say_so() -> None:
     assert early.lead_table(still, LOCAL).rows == ()
     assert early.lead_finding(still, LOCAL).kind == "warning"
     assert [row[0] for row in early.cost_table(still).rows] == ["las que caen"]
+
+
+def scores(rows: list[tuple[int, str, float | None]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [(START + timedelta(hours=hour), "CO", track, f"La {track}", score)
+         for hour, track, score in rows],
+        columns=["time", "country", "track_id", "track_name", "score"],
+    )  # fmt: skip
+
+
+def test_the_question_is_drawn_with_a_track_that_rose():
+    at_once = params.load("local", horizon=2)
+    rows = [(hour, "a", 90.0) for hour in range(9)] + [(hour, "b", 20.0) for hour in range(6)]
+    rows += [(6, "b", None), (7, "b", 80.0), (8, "b", 85.0)]
+    drawn = business.question_figure(scores(rows), at_once)
+    assert "«La b» en Colombia" in drawn.alt
+    assert "hasta el 5 ene 2026, 05:00, en que es 20" in drawn.alt
+    assert "2 horas después" in drawn.alt and "2 horas después" in drawn.svg()
+    nothing = business.question_figure(scores([(0, "a", 10.0)]), at_once)
+    assert "Todavía no hay" in nothing.markdown
+    told = business.baseline_finding(0.75, 0.5, at_once).markdown
+    assert "el 75\u00a0%" in told and "0,500" in told and "2 horas después" in told
+
+
+def test_figures_choose_by_the_profile_and_by_what_there_is():
+    daily = volume()
+    weekly = daily.assign(time=daily["time"] + (daily["time"] - START) * 24 * 7)
+    assert eda.rhythm_figure(daily, LOCAL).title == "El ritmo de la semana"
+    assert eda.rhythm_figure(weekly, CHARTS).title == "El ritmo del año"
+    assert "El mes con más" in eda.rhythm_finding(weekly, CHARTS.windows).markdown
+    assert "«reproducción»" in eda.types_figure(daily, LOCAL).markdown
+    both = pd.concat([daily, daily.assign(event_type="skip")])
+    assert "salto" in eda.types_figure(both, LOCAL).alt
+    assert eda.overlap_figure(pd.DataFrame([[1.0]], ["CO"], ["CO"]), LOCAL) is None
+    assert eda.life_figure(pd.DataFrame({"age": []}), LOCAL) is None
+    assert eda.lead_figure(pd.DataFrame({"lag": []}), LOCAL) is None
+    assert evaluation.effects_figure({}, LOCAL) is None
+    dead = pd.DataFrame({"reason": ["not_json"], "records": [3]})
+    assert "no es JSON, 3" in quality.reasons_figure(dead, LOCAL).alt
+    assert "Ninguno" in quality.reasons_figure(dead.head(0), LOCAL).markdown
+
+
+def test_the_ranges_are_drawn_where_they_are():
+    settings = tiny_model.settings()
+    split = dataset.split(dataset.join(*tiny_model.data(), settings.model), settings)
+    frame = modeling.ranges_frame(split, settings)
+    assert list(frame["rows"]) == [split.train.height, split.validation.height, split.test.height]
+    assert frame["label"].iloc[0] <= frame["first"].iloc[1] == split.validation_start
+    assert frame["label"].iloc[1] <= frame["first"].iloc[2] == split.test_start
+    drawn = model_figures.ranges(frame, "simulator")
+    assert f"entrenamiento, {number(split.train.height)} filas del 5 ene 2026" in drawn.alt
+
+
+def test_an_added_input_is_judged_by_its_interval():
+    def found(low: float, high: float) -> str:
+        rows = [("without", 0.5, 0.4, 0.6), ("with", 0.6, 0.5, 0.7), ("difference", 0.1, low, high)]
+        frame = pl.DataFrame(rows, ["name", "value", "low", "high"], orient="row")
+        return modeling.added_finding(frame).markdown
+
+    assert "ayuda" in found(0.01, 0.2)
+    assert "estorba" in found(-0.2, -0.01)
+    assert "podría ser azar" in found(-0.1, 0.2)
+
+
+def test_what_differs_without_beam_is_a_warning():
+    assert preparation.same_finding(True, 1200).markdown.startswith("Las 1.200 filas son iguales")
+    assert preparation.same_finding(False, 1200).kind == "warning"

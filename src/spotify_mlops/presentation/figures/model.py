@@ -12,6 +12,7 @@ from ..es import interval, join, number, percent
 from ..es.numbers import day
 from .style import (
     ACCENT,
+    GRID,
     INK,
     LEVEL_COLORS,
     MUTED,
@@ -77,6 +78,38 @@ def scores(
         spanish_axis(axes.xaxis, 2)
     alt = f"{title} ({unit}): " + "; ".join(
         f"{row.name}, {interval(row.value, row.low, row.high)}" for row in frame.itertuples()
+    )
+    return Plot(figure, title, alt + ".")
+
+
+def ranges(frame: pd.DataFrame, source: str) -> Plot:
+    """Draw the ranges on a time axis: a bar for their windows, a line on to their last label.
+
+    Args:
+        frame: ``name``, ``first``, ``last`` (windows), ``label`` (end of the last label's window),
+            ``rows``; in the order of time.
+    """
+    colors = (OTHER, ACCENT, "#d55e00")
+    title = "Los rangos, en el tiempo"
+    unit = "barra: las ventanas de sus filas; línea: hasta donde llegan sus etiquetas"
+    with drawing():
+        figure, (axes,) = canvas(title, unit, source, height=1.35 + 0.42 * len(frame))
+        for y, (row, color) in enumerate(zip(frame.itertuples(), colors, strict=False)):
+            axes.plot(
+                [row.first, row.last], [y, y], color=color, linewidth=13, solid_capstyle="butt"
+            )
+            axes.plot([row.last, row.label], [y, y], color=color, linewidth=2.2)
+            axes.axvline(row.first, color=GRID, linewidth=1, zorder=0)
+        axes.set_yticks(
+            range(len(frame)), [f"{r.name}\n{number(r.rows)} filas" for r in frame.itertuples()]
+        )
+        axes.set_ylim(len(frame) - 0.5, -0.5)
+        axes.grid(visible=False)
+        times = [frame["first"].iloc[0], *frame["first"].iloc[1:], frame["label"].iloc[-1]]
+        axes.set_xticks(times, [day(t)[:-5] for t in times])
+    alt = f"{title}: " + "; ".join(
+        f"{r.name}, {number(r.rows)} filas del {day(r.first)} al {day(r.last)}"
+        for r in frame.itertuples()
     )
     return Plot(figure, title, alt + ".")
 

@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 
 from ...config.params import Params
-from ...model.dataset import Split
+from ...model.dataset import Split, bounds
 from ...model.training_result import TrainingResult
 from ..es import duration, interval, moment, number
 from ..es.names import HYPERPARAMETER_NAMES, INPUT_GROUP_NAMES, MODEL_NAMES, hyperparameter
@@ -47,6 +47,21 @@ def ranges_table(ranges: Split) -> Table:
         tuple(rows),
         (False, False, False, False, True),
     )
+
+
+def ranges_frame(ranges: Split, params: Params) -> pd.DataFrame:
+    """Return the ranges in time, for ``figures.model.ranges``."""
+    parts = {
+        "entrenamiento": ranges.train,
+        "validación": ranges.validation,
+        "prueba": ranges.test,
+    }
+    window = params.windows.window
+    rows = [
+        (name, *bounds(part), bounds(part, "label_window")[1] + window, part.height)
+        for name, part in parts.items()
+    ]
+    return pd.DataFrame(rows, columns=["name", "first", "last", "label", "rows"])
 
 
 def gap_finding(ranges: Split, params: Params) -> Text:
@@ -188,6 +203,24 @@ def calibration_finding(result: TrainingResult) -> Text:
 def named_groups(frame: pl.DataFrame) -> pl.DataFrame:
     """Return the weights of groups of inputs with the groups' Spanish names."""
     return frame.with_columns(pl.col("name").replace(INPUT_GROUP_NAMES))
+
+
+def added_finding(found: pl.DataFrame) -> Text:
+    """Say what one more input is worth, from `model.diagnostics.added_input`."""
+    rows = {row["name"]: row for row in found.to_dicts()}
+    gain = rows["difference"]
+    written = interval(gain["value"], gain["low"], gain["high"])
+    sure = (
+        "ayuda, y no es azar"
+        if gain["low"] > 0
+        else "estorba, y no es azar"
+        if gain["high"] < 0
+        else "podría ser azar: no se ve que sirva"
+    )
+    return Text(
+        f"Sin la variable, {number(rows['without']['value'], 3)} de macro-F1 en validación; con "
+        f"ella, {number(rows['with']['value'], 3)}. La diferencia es {written}: {sure}."
+    )
 
 
 def importance_finding(frame: pl.DataFrame) -> Text:
