@@ -9,7 +9,17 @@ from matplotlib.axes import Axes
 
 from ..es import moment, number
 from ..es.numbers import day
-from .style import ACCENT, INK, LEVEL_COLORS, MUTED, Plot, canvas, drawing, spanish_axis
+from .style import (
+    ACCENT,
+    INK,
+    LEVEL_COLORS,
+    MUTED,
+    Plot,
+    canvas,
+    drawing,
+    level_bands,
+    spanish_axis,
+)
 
 
 def question(
@@ -30,7 +40,7 @@ def question(
     title = "La pregunta, en una canción"
     with drawing():
         figure, (axes,) = canvas(title, f"puesto de {track}, de 0 a 100", source)
-        shade_levels(axes, thresholds)
+        _shade_levels(axes, thresholds)
         axes.plot(known["time"], known["score"], color=ACCENT, marker="o", markersize=3)
         axes.axvline(now["time"], color=MUTED, linewidth=1, linestyle="--")
         axes.axvline(asked["time"], color=MUTED, linewidth=1, linestyle=":")
@@ -60,7 +70,7 @@ def question(
             annotation_clip=False,
         )
         spanish_axis(axes.yaxis, 0)
-        dates(axes, [known["time"].iloc[0], now["time"], asked["time"]])
+        _dates(axes, [known["time"].iloc[0], now["time"], asked["time"]])
     alt = (
         f"El puesto de {track} ventana a ventana, hasta el {moment(now['time'])}, en que es "
         f"{number(now['score'], 0)}. Se pregunta por su nivel {ahead} después."
@@ -68,10 +78,9 @@ def question(
     return Plot(figure, title, alt)
 
 
-def shade_levels(axes: Axes, thresholds: tuple[float, float]) -> None:
+def _shade_levels(axes: Axes, thresholds: tuple[float, float]) -> None:
     """Shade the scores of each level, and name them at the right edge."""
-    alta, media = thresholds
-    for level, low, high in (("Alta", alta, 100), ("Media", media, alta), ("Baja", 0, media)):
+    for level, low, high in level_bands(thresholds):
         color = LEVEL_COLORS[level]
         axes.axhspan(low, high, color=color, alpha=0.13, linewidth=0)
         axes.text(
@@ -88,7 +97,7 @@ def shade_levels(axes: Axes, thresholds: tuple[float, float]) -> None:
     axes.grid(visible=False)
 
 
-def dates(axes: Axes, times: Sequence[pd.Timestamp]) -> None:
+def _dates(axes: Axes, times: Sequence[pd.Timestamp]) -> None:
     """Write the days of some times under an axis, and the hour where days alone would be equal."""
     days = [day(time)[:-5] for time in times]
     hours = [f"{time:%H} h" for time in times]

@@ -23,6 +23,7 @@ from .style import (
     country_colors,
     drawing,
     label_ends,
+    level_bands,
     spanish_axis,
 )
 
@@ -265,6 +266,45 @@ def confusion(matrices: Mapping[str, pd.DataFrame], source: str) -> Plot:
                 )
             )
     return Plot(figure, "Matrices de confusión", "Matrices de confusión. " + "; ".join(said) + ".")
+
+
+def misses(
+    frames: Mapping[str, pd.DataFrame],
+    source: str,
+    thresholds: tuple[float, float],
+    horizon: int,
+    ahead: str,
+) -> Plot:
+    """Draw the scores around some predictions, a panel each.
+
+    Args:
+        frames: what a panel shows -> ``windows`` (from the row's own, negative before it),
+            ``score`` (0-100, null where the track was not there).
+        source: ``params.source``.
+        thresholds: the lowest scores of Alta and Media.
+        horizon: the window that was predicted, and ``ahead``, the same in words.
+    """
+    title = "Los fallos más seguros"
+    unit = "puesto de la canción (0–100) antes y después; colores: Alta, Media y Baja"
+    rows = -(-len(frames) // 2)
+    with drawing():
+        figure, panels = canvas(title, unit, source, rows=rows, columns=2, height=1 + 1.5 * rows)
+        for axes, (name, frame) in zip(panels, frames.items(), strict=False):
+            for level, low, high in level_bands(thresholds):
+                axes.axhspan(low, high, color=LEVEL_COLORS[level], alpha=0.13, linewidth=0)
+            axes.plot(frame["windows"], frame["score"], color=ACCENT, marker="o", markersize=2.5)
+            axes.axvline(0, color=MUTED, linewidth=1, linestyle="--")
+            axes.axvline(horizon, color=MUTED, linewidth=1, linestyle=":")
+            axes.set_title(name, fontsize=8.5)
+            first = int(frame["windows"].min())
+            axes.set(xlim=(first - 0.5, horizon + 0.5), ylim=(-4, 104), yticks=[0, 50, 100])
+            axes.set_xticks([0, horizon], ["ahora", f"+{ahead}"])
+            axes.grid(visible=False)
+        for axes in panels[len(frames) :]:
+            axes.set_visible(False)
+    return Plot(
+        figure, title, f"{title}. " + "; ".join(name.replace("\n", ": ") for name in frames)
+    )
 
 
 def effects(panels: Mapping[str, pd.DataFrame], source: str, title: str, unit: str) -> Plot:

@@ -257,6 +257,16 @@ def label_ends(axes: Axes, labels: Sequence[tuple[str, float, str]], gap: float 
         )
 
 
+def level_bands(thresholds: tuple[float, float]) -> tuple[tuple[str, float, float], ...]:
+    """Return each level with its lowest score and where the next begins.
+
+    Args:
+        thresholds: the lowest scores of Alta and Media.
+    """
+    alta, media = thresholds
+    return ("Alta", alta, 100), ("Media", media, alta), ("Baja", 0, media)
+
+
 def themed(svg: str, prefix: str) -> str:
     """Return an SVG for a page: CSS variables for ink, muted and grid; ids made unique.
 

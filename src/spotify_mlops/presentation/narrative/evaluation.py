@@ -8,13 +8,15 @@ import pandas as pd
 import polars as pl
 
 from ...config.params import Params
+from ...domain import labels
 from ...domain.labels import LEVELS
-from ...domain.schemas import ROW_KEY
+from ...domain.schemas import PROBABILITIES, ROW_KEY
 from ...model import effects, metrics
+from ...model.dataset import thresholds
 from ...model.gate import Verdict
 from ...model.predictor import Predictor
 from ...model.training_result import TrainingResult
-from ..es import country, gate, interval, join, model_input, moment, number, percent
+from ..es import country, duration, gate, interval, join, model_input, moment, number, percent
 from ..es.names import EVENT_TYPE_NAMES
 from ..figures import model as figures
 from ..figures.style import Plot
@@ -82,6 +84,67 @@ def confusion_finding(counts: pd.DataFrame) -> Text:
         f"De cada cien errores, {number(100 * far / max(wrong, 1))} saltan de Alta a Baja o al "
         "revés; "
         f"los demás son de un nivel. Se escapa el {percent(missed, 0)} de las que fueron Alta."
+    )
+
+
+def worst_misses(result: TrainingResult, features: pl.DataFrame, most: int = 10) -> pl.DataFrame:
+    """Return the rows of the test range whose level the model thought least likely.
+
+    Args:
+        result: of the training run.
+        features: that cover its test range.
+        most: rows; of a track in a country, only its worst.
+
+    Returns:
+        Row key, ``track_name``, ``level`` (what happened), ``predicted``, ``probability`` (what the
+        model gave to what happened), the least likely first.
+    """
+    own = result.of(result.family)
+    happened = pl.coalesce(
+        pl.when(level=level).then(column)
+        for level, column in zip(LEVELS, PROBABILITIES, strict=True)
+    )
+    ranked = own.filter(pl.col("level") != pl.col("predicted")).select(
+        *ROW_KEY, "level", "predicted", happened.alias("probability")
+    )
+    ranked = ranked.sort("probability", *ROW_KEY)
+    chosen = ranked.unique(["country", "track_id"], keep="first", maintain_order=True).head(most)
+    names = features.select(*ROW_KEY, "track_name")
+    return chosen.join(names, on=ROW_KEY, how="left", maintain_order="left")
+
+
+def misses_figure(misses: pl.DataFrame, features: pl.DataFrame, params: Params) -> Plot | None:
+    """Draw what each of these tracks did before and after, where there is a miss."""
+    horizon = params.model.horizon
+    back = max(12, 2 * horizon)
+    scored = features.select(*ROW_KEY, score=labels.score_of(features.columns))
+    panels = {}
+    for row in misses.to_dicts():
+        windows = pl.DataFrame({"windows": range(-back, horizon + 1)}).with_columns(
+            window_start=row["window_start"] + params.windows.window * pl.col("windows"),
+        )
+        own = scored.filter(country=row["country"], track_id=row["track_id"])
+        name = f"{row['track_name'] or row['track_id']}, {country(row['country'])}"
+        said = f"dijo {row['predicted']}, fue {row['level']} ({percent(row['probability'], 0)})"
+        panels[f"{name}\n{said}"] = windows.join(own, on="window_start", how="left").to_pandas()
+    if not panels:
+        return None
+    ahead = duration(params.windows.window * horizon)
+    limits = thresholds(params.model)
+    return figures.misses(panels, params.sources.source, limits, horizon, ahead)
+
+
+def misses_finding(misses: pl.DataFrame) -> Text:
+    """Say in which direction the surest misses go."""
+    if misses.is_empty():
+        return Text("En la prueba no hay ningún fallo.")
+    order = {level: place for place, level in enumerate(LEVELS)}
+    rose = sum(order[row["level"]] < order[row["predicted"]] for row in misses.to_dicts())
+    worst = misses.row(0, named=True)
+    return Text(
+        f"De los {number(misses.height)} fallos más seguros, en {number(rose)} la canción acabó "
+        f"más arriba de lo dicho y en {number(misses.height - rose)}, más abajo. En el peor, el "
+        f"modelo daba un {percent(worst['probability'])} a lo que pasó."
     )
 
 
@@ -368,6 +431,13 @@ def costs_finding(values: dict[str, float], family: str) -> Text:
     )
 
 
+def effects_data(panels: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the panels of the effects as one table, with their intervals."""
+    columns = ["variable", "x", "value", "low", "high", "rows"]
+    parts = [frame.assign(variable=name)[columns] for name, frame in panels.items()]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
 def gate_table(verdict: Verdict) -> Table:
     """Return the gate's checks."""
     return listing(
@@ -399,6 +469,33 @@ def facts(result: TrainingResult, verdict: Verdict) -> Facts:
     if cost[NAMES["persistence"]]:
         values["cost_saving"] = 1 - cost[NAMES[result.family]] / cost[NAMES["persistence"]]
     return Facts(values | early.facts(result))
+
+
+def recorded(
+    result: TrainingResult, verdict: Verdict, audited: pl.DataFrame
+) -> dict[str, float | bool | None]:
+    """Return the results that the notebook records: what the model is worth, and that it is fair.
+
+    Args:
+        result: of the training run.
+        verdict: of the gate.
+        audited: of `model.leaks.audit`.
+    """
+    test = result.metrics.filter(split="test", slice="all")
+    found = {(row["model"], row["metric"]): row["value"] for row in test.iter_rows(named=True)}
+    own = result.family
+    return {
+        "rows": int(result.boundaries["test_rows"]),
+        "macro_f1": found[own, "macro_f1"],
+        "accuracy": found[own, "accuracy"],
+        "macro_f1_persistence": found["persistence", "macro_f1"],
+        "average_precision": found.get((own, "rise_ap")),
+        "average_precision_chance": found.get(("chance", "rise_ap")),
+        "calibration_error": found[own, "ece"],
+        "leak_compared": int(audited["compared"].sum()),
+        "leak_differences": int(audited["different"].sum()),
+        "approved": verdict.approved,
+    }
 
 
 def _lower(name: str) -> str:
