@@ -39,6 +39,11 @@ def start_simulator(params: Params) -> state.Record:
     return _start(params, SIMULATOR, ["ingest", "simulator", "--live"], None)
 
 
+def start_live_source(params: Params) -> state.Record | None:
+    """Start what goes on publishing by itself, where the params' source does: the simulator."""
+    return start_simulator(params) if params.sources.source == "simulator" else None
+
+
 def start_observer(params: Params) -> state.Record:
     """Start ``monitor`` in the background, to score and watch, and to change nothing."""
     every = ["--every", str(_OBSERVE_SECONDS)]
