@@ -425,3 +425,46 @@ def test_an_added_input_is_judged_by_its_interval():
 def test_what_differs_without_beam_is_a_warning():
     assert preparation.same_finding(True, 1200).markdown.startswith("Las 1.200 filas son iguales")
     assert preparation.same_finding(False, 1200).kind == "warning"
+
+
+def test_the_worst_misses_are_the_least_likely_of_each_track():
+    result, (features, _) = tiny_model.result(), tiny_model.data()
+    misses = evaluation.worst_misses(result, features, most=4)
+    own = result.of(result.family)
+    column = {"Alta": "p_alta", "Media": "p_media", "Baja": "p_baja"}
+    given = [
+        row[column[row["level"]]] for row in own.to_dicts() if row["level"] != row["predicted"]
+    ]
+    assert misses["probability"].is_sorted() and misses["probability"][0] == min(given)
+    assert misses.select("country", "track_id").is_unique().all() and misses.height == 4
+    assert (misses["level"] != misses["predicted"]).all()
+    assert misses["track_name"].to_list() == misses["track_id"].to_list()  # as it is in that world
+    settings = tiny_model.settings()
+    drawn = evaluation.misses_figure(misses, features, settings)
+    worst = misses.row(0, named=True)
+    assert f"dijo {worst['predicted']}, fue {worst['level']}" in drawn.alt
+    assert len(drawn.figure.axes) == 4 and "2 horas" in drawn.svg()
+    told = evaluation.misses_finding(misses).markdown
+    order = ["Alta", "Media", "Baja"]
+    rose = sum(order.index(r["level"]) < order.index(r["predicted"]) for r in misses.to_dicts())
+    assert told.startswith(f"De los 4 fallos más seguros, en {rose} la canción acabó más arriba")
+    assert evaluation.misses_figure(misses.clear(), features, settings) is None
+    assert "no hay ningún fallo" in evaluation.misses_finding(misses.clear()).markdown
+
+
+def test_what_is_recorded_of_an_evaluation_is_what_it_found():
+    result = tiny_model.result()
+    audited = pl.DataFrame({"compared": [5, 6], "different": [0, 2]})
+    found = evaluation.recorded(result, verdict(True, False), audited)
+    assert found["macro_f1"] == result.test_scores()["macro_f1"]
+    assert found["rows"] == result.of(result.family).height
+    assert (found["leak_compared"], found["leak_differences"]) == (11, 2)
+    assert found["approved"] is False
+    assert 0 < found["average_precision_chance"] < found["average_precision"] <= 1
+
+
+def test_effects_are_one_table_with_their_intervals():
+    panel = pd.DataFrame({"x": [1], "value": [0.2], "low": [0.1], "high": [0.3], "rows": [9]})
+    whole = evaluation.effects_data({"Hora": panel, "País": panel.assign(x="CO", code="CO")})
+    assert list(whole["variable"]) == ["Hora", "País"] and list(whole["low"]) == [0.1, 0.1]
+    assert evaluation.effects_data({}).empty
