@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,11 +12,12 @@ import time
 from pathlib import Path
 
 import nbformat
+import pages
 import psutil
 import pytest
 
 from spotify_mlops.config.errors import NotebookError, ParamsError
-from spotify_mlops.presentation import notebooks, results
+from spotify_mlops.presentation import notebooks, results, sweep
 
 PARAMETERS = 'profile = "local"\nhorizon = None'
 
@@ -139,3 +141,65 @@ def test_ctrl_c_leaves_no_kernel_and_the_next_run_resumes(checkout):
     kernel.wait(60)
     memory = json.loads((checkout / ".state" / "notebooks-local.json").read_text())
     assert memory["notebook"] == "02_eda"
+
+
+def test_a_grid_runs_a_phase_for_each_value_and_compares_them(checkout):
+    write_notebook(
+        checkout / "notebooks" / "04_modeling.ipynb",
+        "import os; from spotify_mlops.presentation.narrative import record",
+        "record(validation_macro_f1=horizon / 8); print(os.environ['SPOTIFY_MLOPS_TRAINING'])",
+    )
+    steps = []
+    grid = {"horizon": [1, 4, 8], "model_seed": [3]}
+    page = sweep.run("local", grid, only=4, jobs=2, progress=steps.append)
+    folder = checkout / "reports" / "local" / "grid" / "04_modeling"
+    assert page == folder / "index.html"
+    html = page.read_text(encoding="utf-8")
+    shown = [
+        re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall("<tr>(<td.*?)</tr>", html)
+    ]
+    assert [row[:3] for row in shown] == [
+        ["1", "3", "0,125"], ["4", "3", "0,500"], ["8", "3", "1,000"]
+    ]  # fmt: skip
+    for place, horizon in enumerate(grid["horizon"], 1):
+        point = folder / f"{place:02}"
+        copy = point / "executed" / "04_modeling.ipynb"
+        kept = results.read(copy)
+        assert kept["parameters"] == {"profile": "local", "horizon": horizon, "model_seed": 3}
+        # What is trained here is not the profile's latest run, which phase 5 would judge.
+        assert outputs(copy).strip() == str(point / "training")
+        assert f"{place:02}/04_modeling.html" in html and (point / "04_modeling.html").is_file()
+    assert {step.notebook for step in steps if step.done} == {
+        f"horizon={horizon}, model_seed=3" for horizon in grid["horizon"]
+    }
+    assert pages.faults([page]) == []
+    # Nothing is left for a later ``--resume`` of the profile.
+    assert not (checkout / ".state" / "notebooks-local.json").exists()
+
+
+def test_a_value_that_fails_does_not_take_the_others_along(checkout):
+    write_notebook(
+        checkout / "notebooks" / "02_eda.ipynb",
+        "from spotify_mlops.presentation.narrative import record",
+        "record(rows=60 // (horizon - 4))",
+    )
+    with pytest.raises(NotebookError, match=r"ZeroDivisionError(.|\n)*Comparación de los demás"):
+        sweep.run("local", {"horizon": [1, 4, 8]}, only="02")
+    html = (checkout / "reports/local/grid/02_eda/index.html").read_text(encoding="utf-8")
+    assert html.count("falló") == 1 and "\u221220" in html and ">15<" in html
+
+
+@pytest.mark.parametrize(
+    ("grid", "chosen", "message"),
+    [
+        ({"horizon": [1, 2]}, {"only": 3}, "se pisarían"),
+        ({"horizon": [1, 0]}, {"only": 4}, "horizon"),
+        ({"horizon": []}, {"only": 4}, "0 combinaciones"),
+        ({"horizon": list(range(1, 70))}, {"only": 4}, "69 combinaciones"),
+        ({"horizon": [1]}, {"only": 4, "overrides": {"horizon": 2}}, "no puede cambiar horizon"),
+    ],
+)
+def test_a_grid_that_cannot_be_runs_nothing(checkout, grid, chosen, message):
+    with pytest.raises(ParamsError, match=message):
+        sweep.run("local", grid, **chosen)
+    assert not (checkout / "reports").exists()

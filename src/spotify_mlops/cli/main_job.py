@@ -158,6 +158,28 @@ def run_notebooks(
     return folder / "index.html"
 
 
+def run_grid(
+    params_file: str,
+    overrides: Mapping[str, Any],
+    grid: Mapping[str, list[Any]],
+    *,
+    only: str,
+    jobs: int,
+) -> Path:
+    """Execute one notebook for each combination of values; return the page that compares them."""
+    from ..presentation import notebooks, sweep
+
+    try:
+        with notebooks.console_progress() as progress:
+            return sweep.run(
+                params_file, grid, only=only, jobs=jobs, overrides=overrides, progress=progress
+            )
+    finally:
+        reports = paths.root() / "reports"
+        if reports.is_dir():
+            modes.show(reports)
+
+
 class _Steps:
     def __init__(self, total: int) -> None:
         self._total = total

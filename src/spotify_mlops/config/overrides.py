@@ -1,8 +1,8 @@
-"""Parameters said as ``NAME=VALUE``: the ``--set`` of commands and of a training job."""
+"""Parameters said as ``NAME=VALUE``, by ``--set`` and, with several values, ``--param-grid``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from . import params
@@ -15,12 +15,29 @@ def overrides(pairs: Iterable[str]) -> dict[str, Any]:
     Raises:
         ParamsError: a pair is not one, names no parameter, or has a value that is not YAML.
     """
-    found = {}
+    return {
+        name: params.parse_value(f"--set {name}", text) for name, text in _named(pairs, "--set")
+    }
+
+
+def value_lists(pairs: Iterable[str]) -> dict[str, list[Any]]:
+    """Return several values by name, from ``NAME=V1,V2``.
+
+    Raises:
+        ParamsError: a pair is not one, names no parameter, or has values that are not YAML.
+    """
+    option = "--param-grid"
+    return {
+        name: list(params.parse_value(f"{option} {name}", f"[{text}]"))
+        for name, text in _named(pairs, option)
+    }
+
+
+def _named(pairs: Iterable[str], option: str) -> Iterator[tuple[str, str]]:
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:  # what is written may be a password: it is not repeated
-            raise ParamsError("«--set»: se espera NOMBRE=VALOR.")
+            raise ParamsError(f"«{option}»: se espera NOMBRE=VALOR.")
         if name not in params.names():
-            raise ParamsError(f"«--set»: {params.unknown(name)}.")
-        found[name] = params.parse_value(f"--set {name}", text)
-    return found
+            raise ParamsError(f"«{option}»: {params.unknown(name)}.")
+        yield name, text

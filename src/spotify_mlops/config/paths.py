@@ -21,6 +21,15 @@ def state_dir() -> Path:
     return Path(configured) if configured else root() / ".local"
 
 
+def training_dir() -> Path:
+    """Return the folder of training runs (``SPOTIFY_MLOPS_TRAINING`` overrides).
+
+    A run that is tried beside others is kept apart: the latest of a profile is what is evaluated.
+    """
+    configured = os.environ.get("SPOTIFY_MLOPS_TRAINING")
+    return Path(configured) if configured else state_dir() / "training"
+
+
 def cache_dir() -> Path:
     """Return the folder of built tools and resolved jars, shared by all clones of this user."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

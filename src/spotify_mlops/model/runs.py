@@ -16,7 +16,7 @@ _VERDICT = "verdict.json"
 
 def runs_folder(params: Params) -> Path:
     """Return the folder where a profile's training runs are kept."""
-    return paths.state_dir() / "training" / params.profile
+    return paths.training_dir() / params.profile
 
 
 def save_verdict(verdict: Verdict, folder: Path) -> None:

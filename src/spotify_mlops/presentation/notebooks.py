@@ -93,20 +93,35 @@ def run(
     if _TRAINS in chosen:
         content.check_training(params)
     values = params.flat()
-    injected = {name: values[name] for name in overrides} | {"profile": _name(path)}
-    folder = paths.root() / "reports" / params.profile / "executed"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"No se puede escribir en {folder}: {error.strerror}.") from error
+    injected = {name: values[name] for name in overrides} | {"profile": profile_name(path)}
+    folder = made(paths.root() / "reports" / params.profile / "executed")
     done = []
     for place, name in enumerate(chosen, 1):
         memory.write(profile, {"notebook": name, "overrides": overrides})
         done.append(
-            _execute(name, folder, injected, place, len(chosen), progress or (lambda _: None))
+            execute(name, folder, injected, place, len(chosen), progress or (lambda _: None))
         )
     memory.forget(profile)
     return done
+
+
+def made(folder: Path) -> Path:
+    """Return a folder for outputs, made if need be.
+
+    Raises:
+        UserError: it cannot be.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"No se puede escribir en {folder}: {error.strerror}.") from error
+    return folder
+
+
+def profile_name(path: Path) -> str:
+    """Return the profile's name for a file in ``params/``, else the absolute path."""
+    path = path.resolve()
+    return path.stem if path.parent == (paths.root() / "params").resolve() else str(path)
 
 
 def select(*, only: str | int | None = None, start: str | int | None = None) -> tuple[str, ...]:
@@ -164,14 +179,29 @@ def _print_done(step: Step) -> None:
         )
 
 
-def _execute(
+def execute(
     name: str,
     folder: Path,
     injected: Mapping[str, Any],
     number: int,
     count: int,
     progress: OnStep,
+    environment: Mapping[str, str] | None = None,
 ) -> Path:
+    """Execute one notebook into a folder and return the executed copy.
+
+    Args:
+        name: of `NOTEBOOKS`.
+        folder: that is there.
+        injected: values of parameters, by declared names: papermill writes them into the code.
+        number: of how many (``count``) it is, for ``progress``.
+        count: see ``number``.
+        progress: called as cells begin.
+        environment: variables of its kernel, beside those of this process.
+
+    Raises:
+        NotebookError: a cell raised; the executed copy is kept.
+    """
     # Heavy, and the rest of the command line does not need them.
     import papermill
     from jupyter_client.kernelspec import NoSuchKernel
@@ -203,7 +233,7 @@ def _execute(
             parameters=dict(injected),
             kernel_name="python3",
             language="python",
-            kernel_manager_class=_kernel_manager(),
+            kernel_manager_class=_kernel_manager(environment or {}),
             cwd=source.parent,
             progress_bar=False,
             on_cell_start=before_cell,
@@ -251,7 +281,7 @@ def _explain(name: str, cell: int | None, kind: str, message: str, copy: Path) -
     )
 
 
-def _kernel_manager() -> type:
+def _kernel_manager(environment: Mapping[str, str]) -> type:
     """Return a kernel manager that runs this interpreter, whatever kernels are installed.
 
     A kernel notices by itself only when the first process of the system adopts it, and a run that
@@ -274,7 +304,7 @@ def _kernel_manager() -> type:
                     "-f",
                     "{connection_file}",
                 ],
-                env={"MPLBACKEND": "agg"},
+                env={"MPLBACKEND": "agg", **environment},
                 display_name="Python 3",
                 language="python",
             )
@@ -288,12 +318,6 @@ def _find(name: str | int) -> str:
         if candidate == text or (text.isdigit() and int(text) == int(candidate[:2])):
             return candidate
     raise ParamsError(f"No existe el cuaderno «{name}». Hay: {', '.join(NOTEBOOKS)}.")
-
-
-def _name(path: Path) -> str:
-    """Return the profile's name for a file in ``params/``, else the absolute path."""
-    path = path.resolve()
-    return path.stem if path.parent == (paths.root() / "params").resolve() else str(path)
 
 
 def _count_code_cells(path: Path) -> int:

@@ -145,7 +145,7 @@ def test_namespace_overrides_the_file_and_none_does_not():
 
 @pytest.mark.parametrize("chosen", [{}, {"only": 4}, {"start": 2}])
 def test_nothing_runs_that_would_train_on_the_web_api(chosen, monkeypatch):
-    monkeypatch.setattr(notebooks, "_execute", lambda *given: pytest.fail("it ran"))
+    monkeypatch.setattr(notebooks, "execute", lambda *given: pytest.fail("it ran"))
     with pytest.raises(ParamsError, match=r"III\.14.*webapi_training_allowed=true"):
         notebooks.run("webapi", **chosen)
 
@@ -156,7 +156,7 @@ def test_nothing_runs_that_would_train_on_the_web_api(chosen, monkeypatch):
 )
 def test_exploring_and_predicting_need_no_permission(chosen, overrides, monkeypatch, tmp_path):
     ran = []
-    monkeypatch.setattr(notebooks, "_execute", lambda name, *given: ran.append(name))
+    monkeypatch.setattr(notebooks, "execute", lambda name, *given: ran.append(name))
     own = SimpleNamespace(root=lambda: tmp_path, state_dir=lambda: tmp_path)
     monkeypatch.setattr(notebooks, "paths", own)
     notebooks.run("webapi", overrides, **chosen)

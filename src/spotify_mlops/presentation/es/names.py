@@ -87,6 +87,21 @@ TRAINING_STEP_NAMES = {
     "onnx": "ONNX",
     "metrics": "métricas",
 }
+RESULT_NAMES = {
+    "rows": "Filas",
+    "persistence_accuracy": "Exactitud de la persistencia",
+    "persistence_macro_f1": "Macro-F1 de la persistencia",
+    "repeated_in_view": "Repetidos en la vista",
+    "events": "Eventos",
+    "late": "Tardíos",
+    "duplicates": "Repetidos",
+    "dead_letters": "Cartas muertas",
+    "inputs": "Variables",
+    "validation_macro_f1": "Macro-F1 en validación",
+    "shuffled_excess": "Ventaja con niveles barajados",
+    "onnx_largest_difference": "Diferencia con ONNX",
+}
+"""What notebooks record and are compared by."""
 INPUT_GROUP_NAMES = {
     "hour": "hora del día",
     "calendar": "calendario",

@@ -85,13 +85,7 @@ def render(params: Params, executed_dir: Path, out_dir: Path) -> list[Path]:
     for notebook in notebooks.values():
         facts |= clean.facts(notebook)
     made = max(_finished(notebook) for notebook in notebooks.values())
-    shared = {
-        "params": params,
-        "synthetic": params.sources.source == "simulator",
-        "made": made,
-        "policy": Markup(CONTENT_POLICY),
-        "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
-    }
+    shared = _shared(params, made)
     compared = history.compare(history.remember(out_dir, facts, params, made))
     card = facts.get("model_card")
     pages = {
@@ -122,7 +116,30 @@ def render(params: Params, executed_dir: Path, out_dir: Path) -> list[Path]:
         comparison=compared,
         card=bool(card),
     )
-    return _write({"index.html": index} | pages, out_dir)
+    return write({"index.html": index} | pages, out_dir)
+
+
+def page(template: str, params: Params, made: str, **values: Any) -> str:
+    """Return a page that belongs to no notebook, from its template.
+
+    Args:
+        template: of `TEMPLATES`.
+        params: profile and source.
+        made: when what it shows ended, in words.
+        values: what the template asks for.
+    """
+    return _environment().get_template(template).render(_shared(params, made), **values)
+
+
+def _shared(params: Params, made: str) -> dict[str, Any]:
+    """Return what every page needs."""
+    return {
+        "params": params,
+        "synthetic": params.sources.source == "simulator",
+        "made": made,
+        "policy": Markup(CONTENT_POLICY),
+        "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+    }
 
 
 def _phase_page(
@@ -228,7 +245,11 @@ def _links(current: str, notebooks: Mapping[str, Any], card: bool) -> list[Link]
 
 
 def _finished(notebook: nbformat.NotebookNode) -> str:
-    text = notebook.metadata.get("papermill", {}).get("end_time")
+    return finished(notebook.metadata.get("papermill", {}).get("end_time"))
+
+
+def finished(text: str | None) -> str:
+    """Write papermill's time of an end in words; nothing where there is none."""
     return moment(datetime.fromisoformat(text)) + " UTC" if text else ""
 
 
@@ -238,7 +259,12 @@ def _environment() -> Environment:
     )
 
 
-def _write(pages: Mapping[str, str], out_dir: Path) -> list[Path]:
+def write(pages: Mapping[str, str], out_dir: Path) -> list[Path]:
+    """Write pages by their names, without this machine's folders in them, and return the files.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
     written = []
     folders = [paths.state_dir(), paths.cache_dir(), paths.root(), Path.home()]
     try:
