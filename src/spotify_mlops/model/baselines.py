@@ -6,13 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from ..domain.labels import LEVELS
 from . import level_offsets
+from .candidates import Classifier
 from .dataset import level_codes, matrix
 
 Prediction = tuple[np.ndarray, np.ndarray]
@@ -49,11 +47,7 @@ def logistic(
     Its level is decided by the rule of the model that it is a baseline of (`decision`), so that
     what the trees gain over it is not the rule.
     """
-    model = make_pipeline(
-        StandardScaler(),
-        # Far more rows than inputs: Newton steps with an exact Hessian need few passes.
-        LogisticRegression(solver="newton-cholesky", C=1.0, max_iter=50),
-    )
+    model = Classifier("LogisticRegression", {"C": 1.0}).member(seed=0)  # nothing in it is drawn
     with threadpool_limits(limits=1):
         x = matrix(train, names)
         model.fit(x, level_codes(train["level"]))

@@ -12,6 +12,7 @@ from sklearn import ensemble, linear_model, tree
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils._param_validation import InvalidParameterError
 
 from ..config.errors import ParamsError, one_line
 from ..config.estimators import BOOSTING
@@ -121,7 +122,7 @@ def choose(
 
     try:
         return in_parallel(try_one, settings)
-    except ValueError as error:
+    except InvalidParameterError as error:
         raise ParamsError(
             f"scikit-learn no admite un valor de «model_grid»: {one_line(error, 200)}"
         ) from error

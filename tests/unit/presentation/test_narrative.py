@@ -16,7 +16,7 @@ from spotify_mlops.config.spanish import NO_VALUE
 from spotify_mlops.model import dataset, leaks
 from spotify_mlops.model.release import Release
 from spotify_mlops.model.table_checks import Check
-from spotify_mlops.presentation.es import interval, number, percent
+from spotify_mlops.presentation.es import interval, number, numbers, percent
 from spotify_mlops.presentation.figures import model as model_figures
 from spotify_mlops.presentation.narrative import (
     business,
@@ -409,6 +409,14 @@ def test_the_ranges_are_drawn_where_they_are():
     assert frame["label"].iloc[1] <= frame["first"].iloc[2] == split.test_start
     drawn = model_figures.ranges(frame, "simulator")
     assert f"entrenamiento, {number(split.train.height)} filas del 5 ene 2026" in drawn.alt
+
+
+def test_days_under_an_axis_have_their_year_where_it_matters():
+    near = [START, START + timedelta(days=3)]
+    assert numbers.short_days(near) == ["5 ene", "8 ene"]
+    assert numbers.short_days([*near, START + timedelta(days=400)])[::2] == [
+        "5 ene 2026", "9 feb 2027"
+    ]  # fmt: skip
 
 
 def test_an_added_input_is_judged_by_its_interval():

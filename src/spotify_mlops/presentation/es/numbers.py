@@ -6,7 +6,7 @@ What the floors below write in their errors is in `spotify_mlops.config.spanish`
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
 from ...config.spanish import number
@@ -34,6 +34,12 @@ def interval(value: float | None, low: float | None, high: float | None, decimal
 def day(value: date | datetime) -> str:
     """Write a day: ``5 ene 2026``."""
     return f"{value.day} {MONTHS[value.month - 1]} {value.year}"
+
+
+def short_days(times: Sequence[date | datetime]) -> list[str]:
+    """Write days under an axis: ``5 ene``, with their year where they span half of one."""
+    long = (max(times) - min(times)).days > 182
+    return [day(time) if long else day(time).rpartition(" ")[0] for time in times]
 
 
 def moment(value: datetime) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..es import moment, number
-from ..es.numbers import day
+from ..es.numbers import short_days
 from .style import (
     ACCENT,
     INK,
@@ -44,31 +44,12 @@ def question(
         axes.plot(known["time"], known["score"], color=ACCENT, marker="o", markersize=3)
         axes.axvline(now["time"], color=MUTED, linewidth=1, linestyle="--")
         axes.axvline(asked["time"], color=MUTED, linewidth=1, linestyle=":")
-        axes.annotate(
-            "ahora",
-            (now["time"], 103),
-            ha="center",
-            fontsize=9,
-            color=INK,
-            annotation_clip=False,
-        )
-        axes.annotate(
-            "¿?",
-            (asked["time"], 50),
-            ha="center",
-            va="center",
-            fontsize=20,
-            fontweight="bold",
-            color=INK,
-        )
-        axes.annotate(
-            f"{ahead} después",
-            (asked["time"], 103),
-            ha="center",
-            fontsize=9,
-            color=INK,
-            annotation_clip=False,
-        )
+        for time, said in ((now["time"], "ahora"), (asked["time"], f"{ahead} después")):
+            axes.annotate(
+                said, (time, 103), ha="center", fontsize=9, color=INK, annotation_clip=False
+            )
+        middle = {"ha": "center", "va": "center", "color": INK}
+        axes.annotate("¿?", (asked["time"], 50), fontsize=20, fontweight="bold", **middle)
         spanish_axis(axes.yaxis, 0)
         _dates(axes, [known["time"].iloc[0], now["time"], asked["time"]])
     alt = (
@@ -99,7 +80,7 @@ def _shade_levels(axes: Axes, thresholds: tuple[float, float]) -> None:
 
 def _dates(axes: Axes, times: Sequence[pd.Timestamp]) -> None:
     """Write the days of some times under an axis, and the hour where days alone would be equal."""
-    days = [day(time)[:-5] for time in times]
+    days = short_days(times)
     hours = [f"{time:%H} h" for time in times]
     same = len(set(days)) < len(days)
     labels = [f"{d}\n{h}" for d, h in zip(days, hours, strict=True)] if same else days

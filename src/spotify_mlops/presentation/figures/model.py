@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..es import interval, join, number, percent
-from ..es.numbers import day
+from ..es.numbers import day, short_days
 from .style import (
     ACCENT,
     GRID,
@@ -106,8 +106,8 @@ def ranges(frame: pd.DataFrame, source: str) -> Plot:
         )
         axes.set_ylim(len(frame) - 0.5, -0.5)
         axes.grid(visible=False)
-        times = [frame["first"].iloc[0], *frame["first"].iloc[1:], frame["label"].iloc[-1]]
-        axes.set_xticks(times, [day(t)[:-5] for t in times])
+        times = [*frame["first"], frame["label"].iloc[-1]]
+        axes.set_xticks(times, short_days(times))
     alt = f"{title}: " + "; ".join(
         f"{r.name}, {number(r.rows)} filas del {day(r.first)} al {day(r.last)}"
         for r in frame.itertuples()
