@@ -45,8 +45,8 @@ ORDERS = {
 """The notebooks that run, by seed."""
 SCORES = {
     "01_business": {"persistence_macro_f1": 0.532},
-    "04_modeling": {"validation_macro_f1": 0.628},
-    "05_evaluation": {"macro_f1": 0.600, "macro_f1_persistence": 0.522, "average_precision": 0.544},
+    "04_modeling": {"validation_macro_f1": 0.622},
+    "05_evaluation": {"macro_f1": 0.597, "macro_f1_persistence": 0.522, "average_precision": 0.550},
 }
 """What models of that seed's events score. The last digits are the machine's own."""
 COUNTS = {
