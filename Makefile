@@ -59,7 +59,7 @@ rehearsal: $(STAMP) ## Ensaya aquí el perfil de la nube: solo cambian las direc
 
 lab: $(STAMP) ## Abre los cuadernos en JupyterLab
 	@$(BIN)/python -m spotify_mlops up
-	@$(BIN)/jupyter lab notebooks
+	@$(BIN)/jupyter lab --config=infra/lab/config.py
 
 stop: ## Detiene todo lo que esta carpeta tiene en marcha; los datos quedan
 	@test ! -x $(BIN)/python || $(BIN)/python -m spotify_mlops down
