@@ -50,8 +50,8 @@ def part(members: Sequence[Member]) -> Part:
 
 def _boosting(members: Sequence[Member]) -> Part:
     ensemble = _TreeEnsemble([], [], [], [], [], [], [], [], [])
-    for nodes, target in _records(members):
-        ensemble.add(nodes, target, 1 / len(members))
+    for records, target in _records(members):
+        ensemble.add(records, target, 1 / len(members))
     baseline = np.mean([m._baseline_prediction.ravel() for m in members], axis=0)
     nodes = [
         ensemble.node(INPUT, "sum_of_trees"),

@@ -128,7 +128,7 @@ def _points(
 
 def _render(name: str, points: Sequence[Point], loaded: Sequence[Params]) -> Path:
     """Write a report of each and the page that compares them; return that page."""
-    found = []
+    found: list[tuple[Point, dict[str, Any] | None]] = []
     for point, params in zip(points, loaded, strict=True):
         copy = point.copy_folder / f"{name}.ipynb"
         if not results.path_of(copy).is_file():

@@ -48,8 +48,7 @@ def question(
             axes.annotate(
                 said, (time, 103), ha="center", fontsize=9, color=INK, annotation_clip=False
             )
-        middle = {"ha": "center", "va": "center", "color": INK}
-        axes.annotate("¿?", (asked["time"], 50), fontsize=20, fontweight="bold", **middle)
+        axes.text(asked["time"], 50, "¿?", ha="center", va="center", fontsize=20, fontweight="bold")
         spanish_axis(axes.yaxis, 0)
         _dates(axes, [known["time"].iloc[0], now["time"], asked["time"]])
     alt = (
