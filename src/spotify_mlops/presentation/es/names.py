@@ -98,8 +98,8 @@ RESULT_NAMES = {
     "dead_letters": "Cartas muertas",
     "inputs": "Variables",
     "validation_macro_f1": "Macro-F1 en validación",
-    "shuffled_excess": "Ventaja con niveles barajados",
-    "onnx_largest_difference": "Diferencia con ONNX",
+    "shuffled_excess": "Con niveles barajados",
+    "onnx_largest_difference": "Frente a ONNX",
 }
 """What notebooks record and are compared by."""
 INPUT_GROUP_NAMES = {
