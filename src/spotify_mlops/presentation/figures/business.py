@@ -11,7 +11,6 @@ from ..es import moment, number
 from ..es.numbers import short_days
 from .style import (
     ACCENT,
-    INK,
     LEVEL_COLORS,
     MUTED,
     Plot,
@@ -44,10 +43,12 @@ def question(
         axes.plot(known["time"], known["score"], color=ACCENT, marker="o", markersize=3)
         axes.axvline(now["time"], color=MUTED, linewidth=1, linestyle="--")
         axes.axvline(asked["time"], color=MUTED, linewidth=1, linestyle=":")
-        for time, said in ((now["time"], "ahora"), (asked["time"], f"{ahead} después")):
-            axes.annotate(
-                said, (time, 103), ha="center", fontsize=9, color=INK, annotation_clip=False
-            )
+        # To either side, as the two may be close.
+        for time, said, side in (
+            (now["time"], "ahora", "right"),
+            (asked["time"], f"{ahead} después", "left"),
+        ):
+            axes.text(time, 103, said, ha=side, fontsize=9)
         axes.text(asked["time"], 50, "¿?", ha="center", va="center", fontsize=20, fontweight="bold")
         spanish_axis(axes.yaxis, 0)
         _dates(axes, [known["time"].iloc[0], now["time"], asked["time"]])

@@ -285,7 +285,7 @@ def misses(
         horizon: the window that was predicted, and ``ahead``, the same in words.
     """
     title = "Los fallos más seguros"
-    unit = "puesto de la canción (0–100) antes y después; colores: Alta, Media y Baja"
+    unit = f"puesto (0–100), con los niveles en color; a trazos, ahora; a puntos, {ahead} después"
     rows = -(-len(frames) // 2)
     with drawing():
         figure, panels = canvas(title, unit, source, rows=rows, columns=2, height=1 + 1.5 * rows)
@@ -298,7 +298,7 @@ def misses(
             axes.set_title(name, fontsize=8.5)
             first = int(frame["windows"].min())
             axes.set(xlim=(first - 0.5, horizon + 0.5), ylim=(-4, 104), yticks=[0, 50, 100])
-            axes.set_xticks([0, horizon], ["ahora", f"+{ahead}"])
+            axes.set_xticks([])
             axes.grid(visible=False)
         for axes in panels[len(frames) :]:
             axes.set_visible(False)
