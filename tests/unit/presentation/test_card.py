@@ -40,8 +40,8 @@ def test_the_results_are_each_models_on_the_test_range() -> None:
             "majority": "Mayoría",
             "persistence": "Persistencia",
             "logistic": "Regresión logística",
-            "seed": "Árboles, caso de estudio",
-            "dynamics": "**Árboles, dinámica**",
+            "seed": "Modelo, caso de estudio",
+            "dynamics": "**Modelo, dinámica**",
         }.items()
     ]
 
@@ -58,7 +58,7 @@ def test_the_card_says_how_well_each_order_finds_what_changes() -> None:
     for model, name in (
         ("chance", "Al azar"),
         ("logistic", "Regresión logística"),
-        ("dynamics", "**Árboles, dinámica**"),
+        ("dynamics", "**Modelo, dinámica**"),
     ):
         assert f"| {name} | {' | '.join(scores[model, metric] for metric in metrics)} |" in rows
 
