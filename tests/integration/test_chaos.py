@@ -30,7 +30,6 @@ PLAN = [
 ]
 
 
-@pytest.mark.timeout(900)
 def test_whatever_is_killed_the_final_content_is_the_same(
     services: dict[str, state.Record], tmp_path: Path
 ) -> None:

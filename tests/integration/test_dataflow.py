@@ -101,7 +101,6 @@ def working(runner: campaign.Campaign) -> dataflow.Job:
     return found
 
 
-@pytest.mark.timeout(900)
 def test_it_leaves_what_prism_leaves_whatever_is_killed(runner: campaign.Campaign) -> None:
     faults = [
         Fault(0.1, 0.0, "worker"),
@@ -132,7 +131,6 @@ def streaming(settings: Params) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-@pytest.mark.timeout(300)
 def test_the_same_command_updates_what_nobody_watches(runner: campaign.Campaign) -> None:
     own = {"simulator_events": 10_000, "live_clock": 1_800, "idle_timeout": "60s"}
     settings = runner.log.params.replace(**own, **log.own_names("updated"))

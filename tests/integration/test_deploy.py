@@ -39,7 +39,6 @@ def states(told: dict[str, Any]) -> dict[str, str]:
     return {each["step"]: each["state"] for each in told["steps"]}
 
 
-@pytest.mark.timeout(900)
 def test_what_is_published_is_learnt_from_served_streamed_and_audited(settings: Params) -> None:
     _, said = deploy(settings, "--yes", status=ServiceError.exit_code)
     assert f"Paso «model»: El tema {settings.kafka.topic} está vacío" in said

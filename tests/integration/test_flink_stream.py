@@ -52,7 +52,6 @@ def runner(
         yield found
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("sources", "parallelism"), [(1, 1), (2, 2), (4, 3)])
 def test_it_leaves_what_prism_leaves(
     runner: campaign.Campaign, sources: int, parallelism: int
@@ -63,7 +62,6 @@ def test_it_leaves_what_prism_leaves(
     assert outcome.exits == [0]
 
 
-@pytest.mark.timeout(900)
 def test_whatever_is_killed_the_final_content_is_the_same(runner: campaign.Campaign) -> None:
     outcome = runner.disturbed("flink-killed", KILLS)
     assert outcome.differences == []
@@ -72,7 +70,6 @@ def test_whatever_is_killed_the_final_content_is_the_same(runner: campaign.Campa
     assert outcome.kills["worker"] == outcome.kills["task-manager"] == 1
 
 
-@pytest.mark.timeout(900)
 def test_each_start_may_cut_the_work_otherwise(runner: campaign.Campaign) -> None:
     """Another parallelism, other sources, at last Prism: each goes on where the one before died."""
     engines = (

@@ -53,13 +53,13 @@ def test_every_cell_of_the_notebooks_runs(small_log: params.Params) -> None:
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env"]
     # Apart from the configuration of these tests: its options are not for notebooks.
     apart = ["-c", os.devnull, "--rootdir", str(paths[0].parent), "-p", "no:bqemulator"]
-    timeout = ["--nbval-cell-timeout", "180", "-x", "-p", "no:cacheprovider"]
+    timeout = ["--nbval-cell-timeout", "600", "-x", "-p", "no:cacheprovider"]
     try:
         done = subprocess.run(
             [*command, *apart, *timeout, *map(str, paths)],
             capture_output=True,
             text=True,
-            timeout=540,
+            timeout=1500,
             check=False,
         )
     finally:

@@ -11,7 +11,6 @@ from chaos import soak
 from spotify_mlops.io.local import state
 
 
-@pytest.mark.timeout(600)
 def test_nothing_grows_but_the_log_and_what_is_made_of_it(
     services: dict[str, state.Record], tmp_path: Path
 ) -> None:
