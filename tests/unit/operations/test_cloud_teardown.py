@@ -226,6 +226,14 @@ def test_without_the_inventory_what_is_left_is_not_known(
     assert "API not enabled" in "\n".join(words.teardown_lines(report, dry_run=True))
 
 
+def test_a_project_that_dataflow_does_not_know_is_said(
+    project: Project, settings: Params, deployed: Deployed
+) -> None:
+    project.answers = {"/workerPools/": (404, "no"), "/v1b3/": (404, "no such project")}
+    with pytest.raises(ServiceError, match="Dataflow responde 404: .*no such project"):
+        ending.teardown(settings)
+
+
 def test_a_local_profile_has_nothing_to_take_down(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main.main(["cloud", "teardown", "--yes"])
