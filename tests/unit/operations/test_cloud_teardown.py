@@ -230,7 +230,7 @@ def test_a_project_that_dataflow_does_not_know_is_said(
     project: Project, settings: Params, deployed: Deployed
 ) -> None:
     project.answers = {"/workerPools/": (404, "no"), "/v1b3/": (404, "no such project")}
-    with pytest.raises(ServiceError, match="Dataflow responde 404: .*no such project"):
+    with pytest.raises(ServiceError, match=r"Dataflow responde 404: .*no such project"):
         ending.teardown(settings)
 
 
