@@ -202,9 +202,10 @@ write_stream=projects/*/datasets/{dataset}/tables/** bigquery.tables.updateData
 
 NO_METHOD = re.compile(
     "/|/computeMetadata/.*|/v1/projects/-/serviceAccounts/.*/allowedLocations|/batch/storage/v1"
+    "|/jobs/overview"
 )
 """Paths of no method: who one is, and where from (google-auth asks both); several methods in one
-request, each of which counts."""
+request, each of which counts; the Flink of this machine, which is asked for other jobs."""
 
 STATEMENTS = {
     "SELECT": ("bigquery.tables.getData",),

@@ -50,8 +50,6 @@ def account(words: Sequence[str], lent: str | None) -> str:
         return _OWN[module]
     if module.partition(".")[0] == "local_services":
         return GOOGLE
-    if command == "dashboard":
-        return "dashboards"
     if module != "spotify_mlops":
         return lent or TEST
     return lent or _COMMANDS.get(command, "deployer")

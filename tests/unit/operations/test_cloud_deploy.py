@@ -431,7 +431,7 @@ def test_the_pool_is_waited_for(
 ) -> None:
     world.reconciling = after
     if said:
-        with pytest.raises(ServiceError, match=f"Paso «stream»: Cloud Run: {said}"):
+        with pytest.raises(ServiceError, match=f"Paso «stream»: Cloud Run no da .*: {said}"):
             deploying.deploy(settings, never, without=["audit"], dry_run=False)
     else:
         deploying.deploy(settings, never, without=["audit"], dry_run=False)

@@ -55,7 +55,7 @@ objects.clear("gs://archive")
         ("python -m spotify_mlops cloud deploy", None, "deployer"),
         ("python -m ipykernel_launcher -f x", "deployer", "deployer"),
         ("python -m spotify_mlops archive compact", None, "monitor"),
-        ("python -m spotify_mlops dashboard", "deployer", "dashboards"),
+        ("python -c pass", "dashboards", "dashboards"),
         ("python -m spotify_mlops.serving", "deployer", "serving"),
         ("python -m spotify_mlops.cli.training_job", None, "training"),
         ("python -m local_services.flink.worker x 1", None, "stream"),

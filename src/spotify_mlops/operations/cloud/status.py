@@ -58,7 +58,7 @@ def watching(context: Context) -> Finding | None:
     facts |= {"instances": found.instances, "said": found.failure}
     if not found.is_settled:
         return Finding("watching", "unknown", "changing", facts)
-    if found.failure:
+    if found.failure is not None:
         return Finding("watching", "bad", "broken", facts)
     return Finding(
         "watching", *(("good", "watched") if found.instances else ("off", "idle")), facts

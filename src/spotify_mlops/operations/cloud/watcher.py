@@ -33,8 +33,8 @@ class Pool:
     """That it is to have."""
     is_settled: bool
     """Whether Cloud Run has done what it was last asked for."""
-    failure: str
-    """Why it could not; empty where it could."""
+    failure: str | None
+    """What it says of why it could not; None where it could."""
 
     def has(self, count: int) -> bool:
         """Tell whether Cloud Run has done with giving it so many."""
@@ -59,7 +59,7 @@ def pool(params: Params, apis: Apis) -> Pool | None:
         int(found.get("scaling", {}).get("manualInstanceCount", 0)),
         not found.get("reconciling", False)
         and found.get("observedGeneration") == found.get("generation"),
-        one_line(ready.get("message") or "no dice por qué", 200) if failed else "",
+        one_line(ready.get("message", ""), 200) if failed else None,
     )
 
 
@@ -100,8 +100,8 @@ def scale(params: Params, apis: Apis, count: int, say: Progress) -> None:
     )
     if found is None or not found.has(count):
         raise ServiceError(f"Cloud Run sigue cambiando las instancias de {pool_id(params)}.")
-    if found.failure:
-        raise ServiceError(f"Cloud Run: {found.failure}")
+    if found.failure is not None:
+        raise ServiceError(f"Cloud Run no da instancias a {pool_id(params)}: {found.failure}")
 
 
 @contextmanager
