@@ -49,6 +49,8 @@ class Call:
     path: str
     """In gRPC, the method and what routes the call."""
     body: str
+    is_beside: bool = False
+    """Whether whoever made it does as well without it."""
 
     @property
     def resource(self) -> str:
@@ -76,7 +78,8 @@ def read(file: Path) -> list[Call]:
             found.append(Call(line["who"], "", RPC, path, ""))
         elif "path" in line:
             body = bodies.get((line["pid"], line["call"]), "")
-            found.append(Call(line["who"], line["where"], line["method"], line["path"], body))
+            heard = (line["who"], line["where"], line["method"], line["path"])
+            found.append(Call(*heard, body, line["beside"]))
     return found
 
 
@@ -89,7 +92,7 @@ def needs(calls: Iterable[Call]) -> set[Need]:
     found: set[Need] = set()
     unknown: set[str] = set()
     for call in (part for each in calls for part in _parts(each) if each.is_of_an_account):
-        if tables.NO_METHOD.fullmatch(call.resource):
+        if call.is_beside or tables.NO_METHOD.fullmatch(call.resource):
             continue
         for method in tables.METHODS:
             named = method.path.fullmatch(call.resource)

@@ -293,6 +293,10 @@ ELSEWHERE: dict[tuple[str, str, str], str] = {
     },
     ("stream", "roles/monitoring.metricWriter", ""): "the agent of a Dataflow worker writes them",
     ("stream", "roles/artifactregistry.reader", ""): "a Dataflow worker pulls its image",
+    ("stream", "roles/storage.legacyBucketReader", ""): "the harness of a Dataflow worker looks at "
+    "the bucket of its graph, as roles/dataflow.worker lets it",
+    ("watcher", "roles/bigquery.readSessionUser", ""): "an answer of more than a page, such as "
+    "a thousand dead letters, comes by a session",
     ("stream", "worker", ""): "the harness of a Dataflow worker asks the service for work",
     ("scheduler", "roles/run.invoker", ""): "Cloud Scheduler starts the jobs by itself",
     ("monitor", "roles/iam.serviceAccountUser", "serving"): "a retrained model is deployed after "

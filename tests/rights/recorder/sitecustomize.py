@@ -16,6 +16,7 @@ import json
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -36,6 +37,9 @@ _COMMANDS = {"stream": "watcher", "monitor": "monitor", "audit": "monitor", "arc
 _REQUEST = re.compile(rb"([A-Z]+) (\S+) HTTP/1\.[01]\r\n")
 _TEXT = re.compile(rb"\r\ncontent-type: (application/json|multipart/mixed)", re.IGNORECASE)
 """Bodies that say what is asked for; others are content."""
+_BESIDE = "_background)"
+"""How the names of threads end in which Cloud Storage's client looks at a bucket, to name it in its
+traces; refused, it does without (``_bucket_metadata_cache.py``)."""
 
 
 def account(words: Sequence[str], lent: str | None) -> str:
@@ -88,7 +92,8 @@ class Recorder:
             said["_has_text"] = _TEXT.search(data) is not None
             method, path = (part.decode() for part in request.groups())
             where = f"{connection.host}:{connection.port}"
-            self.write(call=number, where=where, method=method, path=path)
+            beside = threading.current_thread().name.endswith(_BESIDE)
+            self.write(call=number, where=where, method=method, path=path, beside=beside)
         elif said.get("_has_text"):
             self.write(call=said["_number"], body=data.decode(errors="replace"))
 

@@ -124,5 +124,5 @@ def test_what_a_server_of_objects_was_asked_was_heard(tmp_path: Path) -> None:
     assert sorted(heard) == sorted(storage_server.asked)
     assert {need.method for need in calls.needs(found)} == {
         *("storage.objects.insert", "storage.objects.copy", "storage.objects.delete"),
-        *("storage.objects.get", "storage.objects.list", "storage.buckets.get"),
+        *("storage.objects.get", "storage.objects.list"),
     }

@@ -172,7 +172,8 @@ def test_what_a_call_needs_is_read_from_what_it_says(
 
 def test_a_body_belongs_to_the_call_before_it_in_its_process(tmp_path: Path) -> None:
     file = tmp_path / "calls"
-    head = {"who": "watcher", "where": "h:1", "method": "POST", "path": JOBS, "call": 0}
+    head = {"who": "watcher", "where": "h:1", "method": "POST", "path": JOBS, "call": 0,
+            "beside": False}  # fmt: skip
     lines = [head | {"pid": pid} for pid in (1, 2)]
     lines += [{"who": "watcher", "pid": 2, "call": 0, "body": part} for part in ('{"a"', ": 1}")]
     file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
