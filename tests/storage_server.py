@@ -22,6 +22,8 @@ from spotify_mlops.io.http import ports
 
 BUCKET = "archive"
 URL = f"gs://{BUCKET}"
+asked: list[tuple[str, str]] = []
+"""What it is asked while it runs, each a method and a path."""
 
 
 class _PreconditionError(Exception):
@@ -49,6 +51,14 @@ class _Storage(emulator.Storage):
     def get_file(self, bucket: str, name: str, show_error: bool = True) -> Any:
         self.check(bucket, name)
         return super().get_file(bucket, name, show_error)
+
+
+class _Router(emulator.Router):
+    """Remembers what is asked."""
+
+    def handle(self, method: str) -> None:
+        asked.append((method, self._request_handler.path))
+        super().handle(method)
 
 
 def _conditional(handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,10 +92,11 @@ _HANDLERS = tuple(
 def running() -> Iterator[storage.Bucket]:
     """Serve one empty bucket, in memory; every client of this process and its children finds it."""
     port = ports.free()
-    before = {name: getattr(emulator, name) for name in ("HANDLERS", "Storage")}
+    before = {name: getattr(emulator, name) for name in ("HANDLERS", "Router", "Storage")}
     environment = os.environ.get("STORAGE_EMULATOR_HOST")
     service_credentials = auth.get_service_credentials
-    emulator.HANDLERS, emulator.Storage = _HANDLERS, _Storage
+    emulator.HANDLERS, emulator.Router, emulator.Storage = _HANDLERS, _Router, _Storage
+    asked.clear()
     served = emulator.create_server(ports.HOST, port, in_memory=True, default_bucket=BUCKET)
     served.start()
     os.environ["STORAGE_EMULATOR_HOST"] = f"http://{ports.HOST}:{port}"

@@ -15,8 +15,10 @@ _OLDER_VERSIONS_DAYS = 7
 """How long what was overwritten or deleted can be had back; leases alone are written every 20 s."""
 _GRAPH_DAYS = 30
 """How long the graph of a job is kept, which nobody reads once the job runs."""
-_OBJECTS = ("roles/storage.objectUser", "roles/storage.legacyBucketReader")
-"""To read, write, list and delete objects (a lease is one), and to see the bucket's settings."""
+_OBJECTS = "roles/storage.objectUser"
+"""To read, write, list and delete objects (a lease is one)."""
+_SETTINGS = "roles/storage.legacyBucketReader"
+"""To see the bucket's settings, as who sends a graph, runs it or loads from there does."""
 
 
 def make(place: Place, accounts: Mapping[Role, Account]) -> storage.Bucket:
@@ -41,8 +43,10 @@ def make(place: Place, accounts: Mapping[Role, Account]) -> storage.Bucket:
         opts=place.holding_data(),
     )
     of_bucket = grants.bucket(bucket)
-    for role in ("stream", "watcher", "training", "monitor", "deployer"):
-        allow(place, accounts[role], of_bucket, *_OBJECTS)
+    for role in ("training", "monitor"):
+        allow(place, accounts[role], of_bucket, _OBJECTS)
+    for sender in ("stream", "watcher", "deployer"):
+        allow(place, accounts[sender], of_bucket, _OBJECTS, _SETTINGS)
     allow(place, accounts["serving"], of_bucket, "roles/storage.objectViewer")
     return bucket
 

@@ -25,7 +25,6 @@ _QUERIES = ("roles/bigquery.jobUser", "roles/bigquery.readSessionUser")
 """To run a query and to read its rows; on which data, the dataset says."""
 _OF_THE_PROJECT: dict[Role, tuple[str, ...]] = {
     "stream": (
-        *_QUERIES,
         "roles/logging.logWriter",
         "roles/monitoring.metricWriter",
         "roles/managedkafka.client",

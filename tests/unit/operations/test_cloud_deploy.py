@@ -93,13 +93,13 @@ class World:
         self.versions: dict[str, int] = {}
         self.job, self.later = "", ["PENDING", "RUNNING"]
         self.instances: int | None = None
+        self.reconciling: list[dict[str, Any]] = []
         self.fails = ""
         project.answers = {
             "/metrics$": (200, {"metrics": []}),
             "/v1b3/": self.jobs,
             "/endpoints": self.endpoints,
             "/workerPools/popularity-gcp-stream$": self.pool,
-            "/run/v2/.*/operations/9$": (200, {"done": True}),
         }
 
     def pool(self, method: str, path: str) -> tuple[int, Any]:
@@ -108,7 +108,8 @@ class World:
             return 200, {"name": f"{LOCATION}/operations/9"}
         if self.instances is None:
             return 404, "no"
-        return 200, {"scaling": {"manualInstanceCount": self.instances}}
+        changing = self.reconciling.pop(0) if self.instances and self.reconciling else {}
+        return 200, {"scaling": {"manualInstanceCount": self.instances}, **changing}
 
     def jobs(self, method: str, path: str) -> tuple[int, Any]:
         if self.instances and self.later and path.endswith("/jobs"):
@@ -415,6 +416,26 @@ def test_the_platforms_pool_sends_the_job_and_is_waited_for(
     assert [line.partition("stream: ")[2] for line in said if "stream: la" in line] == [
         "la tarea está en PENDING", "la tarea está en RUNNING",
     ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("released")
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        ([{"reconciling": True}, {"generation": "2", "observedGeneration": "1"}], ""),
+        ([{"terminalCondition": {"state": "CONDITION_FAILED", "message": "no image"}}], "no image"),
+    ],
+)
+def test_the_pool_is_waited_for(
+    after: list[dict[str, Any]], said: str, settings: Params, world: World
+) -> None:
+    world.reconciling = after
+    if said:
+        with pytest.raises(ServiceError, match=f"Paso «stream»: Cloud Run no da .*: {said}"):
+            deploying.deploy(settings, never, without=["audit"], dry_run=False)
+    else:
+        deploying.deploy(settings, never, without=["audit"], dry_run=False)
+        assert world.reconciling == []
 
 
 @pytest.mark.usefixtures("released")

@@ -55,6 +55,40 @@ def test_a_job_is_told_with_its_state(
     assert all(state in words.found(found) for state in states)
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected", "said"),
+    [
+        ((404, "no"), ("off", "none"), "no existe el grupo popularity-gcp-stream"),
+        ((200, {}), ("off", "idle"), "sin ninguna instancia"),
+        ((200, {"scaling": {"manualInstanceCount": 1}}), ("good", "watched"), "1 instancia, lista"),
+        (
+            (200, {"scaling": {"manualInstanceCount": 1}, "reconciling": True}),
+            ("unknown", "changing"),
+            "cambiando a 1",
+        ),
+        (
+            (200, {"terminalCondition": {"state": "CONDITION_FAILED", "message": "no image"}}),
+            ("bad", "broken"),
+            "no arranca: no image",
+        ),
+        ((403, "not yours"), ("unknown", "said"), "not yours"),
+    ],
+)
+def test_who_watches_the_job_is_told_with_its_instances(
+    answer: tuple[int, Any], expected: tuple[str, str], said: str, project: Project
+) -> None:
+    project.answers = {"/workerPools/": answer}
+    found = look("watching", project.params())
+    assert (found.state, found.reason) == expected
+    assert said in words.found(found)
+
+
+def test_where_this_machine_watches_there_is_no_pool_to_tell_of(project: Project) -> None:
+    settings = project.params(dataflow_endpoint="local")
+    assert status.watching(Context(settings, Apis(settings))) is None
+    assert project.asked == []
+
+
 def promoted(settings: Params, archive: Path, version: str) -> Params:
     """Return the params with an archive whose promotions say that a version is the champion."""
     file = archive / "models" / settings.model.name / "schedule.json"

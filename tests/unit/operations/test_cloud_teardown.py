@@ -28,7 +28,8 @@ class Deployed:
     def __init__(self, project: Project, settings: Params) -> None:
         self.name = dataflow.job_name(cluster.stream_name(settings))
         self.job, self.versions, self.endpoint = "RUNNING", ["1", "2"], True
-        self.tables, self.objects = ["spotify_events"], ["a", "b"]
+        self.tables = ["spotify_events_rows", "spotify_events"]
+        self.objects = ["a", "b"]
         self.left: list[dict[str, str]] = []
         self.project, self.instances = project, 0
         self.fails = ""
@@ -46,7 +47,7 @@ class Deployed:
         if method == "PATCH":
             self.instances = self.project.sent[-1]["scaling"]["manualInstanceCount"]
             self.job = "DRAINING"  # who watched it says so when it is told to end
-            return 200, {"name": "operations/9", "done": True}
+            return 200, {}
         return 200, {"scaling": {"manualInstanceCount": self.instances}}
 
     def jobs(self, method: str, path: str) -> tuple[int, Any]:
@@ -80,10 +81,8 @@ class Deployed:
 
     def dataset(self, method: str, path: str) -> tuple[int, Any]:
         if method == "DELETE":
-            self.tables = []
+            self.tables.remove(path.rpartition("/")[2])  # the dataset itself is the platform's
             return 200, {}
-        if not self.tables:
-            return 404, "no"
         return 200, {"tables": [
             {"tableReference": {"projectId": "own", "datasetId": "spotify", "tableId": name}}
             for name in self.tables]}  # fmt: skip
@@ -131,7 +130,7 @@ def test_what_runs_is_ended_in_order_and_data_stay(
 ) -> None:
     report = ending.teardown(settings, dry_run=False)
     assert (deployed.job, deployed.versions, deployed.endpoint) == ("DRAINED", [], False)
-    assert (deployed.tables, deployed.objects) == (["spotify_events"], ["a", "b"])
+    assert (len(deployed.tables), len(deployed.objects)) == (2, 2)
     verbs = [line.partition(" ")[0] for line in project.changed]
     assert verbs == ["PUT", "PATCH", "POST", "POST", "DELETE"]
     assert report.is_clean
@@ -225,6 +224,14 @@ def test_without_the_inventory_what_is_left_is_not_known(
     report = ending.teardown(settings)
     assert (report.left.state, report.left.reason) == ("unknown", "forbidden")
     assert "API not enabled" in "\n".join(words.teardown_lines(report, dry_run=True))
+
+
+def test_a_project_that_dataflow_does_not_know_is_said(
+    project: Project, settings: Params, deployed: Deployed
+) -> None:
+    project.answers = {"/workerPools/": (404, "no"), "/v1b3/": (404, "no such project")}
+    with pytest.raises(ServiceError, match=r"Dataflow responde 404: .*no such project"):
+        ending.teardown(settings)
 
 
 def test_a_local_profile_has_nothing_to_take_down(capsys: pytest.CaptureFixture[str]) -> None:

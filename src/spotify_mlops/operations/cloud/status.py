@@ -10,6 +10,7 @@ import pymongo
 from google.api_core.exceptions import NotFound
 
 from ...config.params import Params
+from ...config.references import LOCAL
 from ...io.addresses import PING_SECONDS
 from ...io.archive.location import archive_root
 from ...io.bigquery import clients as warehouse
@@ -20,6 +21,7 @@ from ...model.endpoint import Endpoint
 from ...model.promotions import PromotionHistory
 from .. import lag
 from ..engines import cluster
+from . import watcher
 from .check import places
 from .check.finding import Check, Context, Finding
 from .check.running import PATIENCE, run
@@ -42,6 +44,25 @@ def job(context: Context) -> Finding:
         return Finding("job", "off", "none", {"name": name})
     facts = dict(vars(running))
     return Finding("job", "good" if running.state == "RUNNING" else "bad", "runs", facts)
+
+
+def watching(context: Context) -> Finding | None:
+    """Tell of the pool in which the job is watched, where that is not this machine."""
+    params = context.params
+    if params.engine.runner != "dataflow" or params.dataflow.endpoint == LOCAL:
+        return None
+    found = watcher.pool(params, context.apis)
+    facts: dict[str, Any] = {"pool": watcher.pool_id(params)}
+    if found is None:
+        return Finding("watching", "off", "none", facts)
+    facts |= {"instances": found.instances, "said": found.failure}
+    if not found.is_settled:
+        return Finding("watching", "unknown", "changing", facts)
+    if found.failure is not None:
+        return Finding("watching", "bad", "broken", facts)
+    return Finding(
+        "watching", *(("good", "watched") if found.instances else ("off", "idle")), facts
+    )
 
 
 def endpoint(context: Context) -> Finding:
@@ -117,6 +138,7 @@ def documents(context: Context) -> Finding:
 
 PARTS: dict[str, Check] = {
     "job": job,
+    "watching": watching,
     "log": log,
     "tables": tables,
     "endpoint": endpoint,

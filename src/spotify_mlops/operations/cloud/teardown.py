@@ -155,10 +155,10 @@ def _tables(params: Params) -> list[str]:
 
 
 def _drop_tables(params: Params, say: Progress) -> None:
-    name = f"{params.cloud.project}.{params.bigquery.dataset}"
-    say(f"BigQuery: se borra {name}")
+    say(f"BigQuery: se borran las tablas de {params.bigquery.dataset}")
     try:
-        warehouse.client(params).delete_dataset(name, delete_contents=True, not_found_ok=True)
+        for name in _tables(params):
+            warehouse.client(params).delete_table(name, not_found_ok=True)
     except (GoogleAPICallError, GoogleAuthError) as error:
         raise _failed("BigQuery", error) from error
 

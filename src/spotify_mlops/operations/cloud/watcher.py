@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
 
 from google.auth.exceptions import GoogleAuthError
 
@@ -25,8 +25,24 @@ def pool_id(params: Params) -> str:
     return f"{model_id(params)}-stream"
 
 
-def instances(params: Params, apis: Apis) -> int | None:
-    """Return how many instances the pool is to have; None where there is no pool.
+@dataclass(frozen=True)
+class Pool:
+    """The pool, as Cloud Run tells of it."""
+
+    instances: int
+    """That it is to have."""
+    is_settled: bool
+    """Whether Cloud Run has done what it was last asked for."""
+    failure: str | None
+    """What it says of why it could not; None where it could."""
+
+    def has(self, count: int) -> bool:
+        """Tell whether Cloud Run has done with giving it so many."""
+        return self.is_settled and self.instances == count
+
+
+def pool(params: Params, apis: Apis) -> Pool | None:
+    """Return the pool; None where there is none.
 
     Raises:
         ServiceError: Cloud Run does not say it.
@@ -35,11 +51,33 @@ def instances(params: Params, apis: Apis) -> int | None:
         return None
     with _asked():
         found = apis.find("run", f"v2/{_name(params)}")
-    return None if found is None else int(found.get("scaling", {}).get("manualInstanceCount", 0))
+    if found is None:
+        return None
+    ready = found.get("terminalCondition", {})
+    failed = ready.get("state") == "CONDITION_FAILED"
+    return Pool(
+        int(found.get("scaling", {}).get("manualInstanceCount", 0)),
+        not found.get("reconciling", False)
+        and found.get("observedGeneration") == found.get("generation"),
+        one_line(ready.get("message", ""), 200) if failed else None,
+    )
+
+
+def instances(params: Params, apis: Apis) -> int | None:
+    """Return how many instances the pool is to have; None where there is no pool.
+
+    Raises:
+        ServiceError: Cloud Run does not say it.
+    """
+    found = pool(params, apis)
+    return None if found is None else found.instances
 
 
 def scale(params: Params, apis: Apis, count: int, say: Progress) -> None:
     """Give the pool so many instances, and wait until Cloud Run has done it.
+
+    The pool itself is asked whether that is so: its operation is of the project, in which whoever
+    deploys has no right to look.
 
     Raises:
         ServiceError: there is no pool to have one, or Cloud Run does not do it.
@@ -55,19 +93,15 @@ def scale(params: Params, apis: Apis, count: int, say: Progress) -> None:
     say(f"Cloud Run: {pool_id(params)} pasa de {there} a {count} instancias")
     wanted = {"scaling": {"manualInstanceCount": count}}
     with _asked():
-        begun = apis.ask(
-            "run", f"v2/{_name(params)}", {"updateMask": "scaling"}, wanted, method="PATCH"
-        )
-
-        def look() -> dict[str, Any]:
-            return begun if begun.get("done") else apis.ask("run", f"v2/{begun['name']}")
-
-        patience = params.cloud.deploy_timeout.total_seconds()
-        ended = retry.until(look, lambda operation: bool(operation.get("done")), patience)
-    if "error" in ended:
-        raise ServiceError(f"Cloud Run: {one_line(ended['error'].get('message', ''), 200)}")
-    if not ended.get("done"):
+        apis.ask("run", f"v2/{_name(params)}", {"updateMask": "scaling"}, wanted, method="PATCH")
+    patience = params.cloud.deploy_timeout.total_seconds()
+    found = retry.until(
+        lambda: pool(params, apis), lambda each: each is None or each.has(count), patience
+    )
+    if found is None or not found.has(count):
         raise ServiceError(f"Cloud Run sigue cambiando las instancias de {pool_id(params)}.")
+    if found.failure is not None:
+        raise ServiceError(f"Cloud Run no da instancias a {pool_id(params)}: {found.failure}")
 
 
 @contextmanager

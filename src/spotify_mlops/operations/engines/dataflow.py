@@ -376,14 +376,12 @@ def _job(found: Any) -> Job:
 @contextmanager
 def _reached(params: Params) -> Iterator[None]:
     """Say in the user's words what the API answers in Google's."""
-    from google.api_core.exceptions import GoogleAPICallError, NotFound, RetryError
+    from google.api_core.exceptions import GoogleAPICallError, RetryError
     from google.auth.exceptions import GoogleAuthError
     from requests.exceptions import ConnectionError as NoConnection
 
     try:
         yield
-    except NotFound:
-        raise
     except GoogleAPICallError as error:
         raise ServiceError(f"Dataflow responde {error.code}: {one_line(error.message)}") from error
     except (GoogleAuthError, RetryError, NoConnection) as error:

@@ -23,10 +23,10 @@ PERMISSIONS = (
     *("dataflow.jobs.create", "dataflow.jobs.list", "dataflow.jobs.cancel", "dataflow.jobs.get"),
     *("aiplatform.models.upload", "aiplatform.endpoints.create", "aiplatform.endpoints.deploy"),
     *("aiplatform.endpoints.predict", "aiplatform.customJobs.create", "bigquery.jobs.create"),
-    *("artifactregistry.dockerimages.get", "compute.regions.get", "compute.subnetworks.get"),
-    "secretmanager.versions.access",
+    *("compute.regions.get", "compute.subnetworks.get"),
 )
-"""In the project, of who deploys and watches."""
+"""In the project, of who deploys and watches: what is on a bucket, a secret or a repository alone
+is not asked of the project, which does not give it."""
 OBJECT_PERMISSIONS = tuple(f"storage.objects.{do}" for do in ("create", "delete", "get", "list"))
 ACCOUNTS = ("dataflow_service_account", "serving_service_account", "training_service_account")
 ACT_AS = "iam.serviceAccounts.actAs"
