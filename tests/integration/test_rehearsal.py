@@ -193,7 +193,6 @@ def _is_recorded(found: list[calls.Call]) -> None:
     assert Counter(storage_server.asked) - heard == Counter()
 
 
-@pytest.mark.timeout(900)
 def test_what_the_cloud_would_leave_is_what_a_laptop_leaves(
     settings: Params, recorded: Path, tmp_path: Path
 ) -> None:
