@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-
 from chaos import soak
 from spotify_mlops.io.local import state
 
