@@ -67,10 +67,11 @@ RETRAIN = ("--set", "retrain_min_accuracy=1", "--set", "monitor_windows=1")
 PANELS = """
 import sys
 from spotify_mlops.config import params
+from spotify_mlops.io import retry
 from spotify_mlops.presentation.dashboard.watch import Choice, Watch
 watch = Watch(params.load(sys.argv[1])).start()
 for board in ("business", "operations"):
-    assert watch.look(Choice(board), 60).complete
+    assert retry.until(lambda: watch.look(Choice(board), 60).complete, bool, 300)
 watch.close()
 """
 
@@ -251,7 +252,7 @@ def _ask_for_the_panels(settings: Params) -> None:
     """Have the boards' queries asked by Grafana's account, which has the same ones."""
     words = [sys.executable, "-c", PANELS, str(apps.params_file(settings))]
     lent = os.environ | {recorder.LENT: "dashboards"}
-    subprocess.run(words, env=lent, check=True, timeout=120)
+    subprocess.run(words, env=lent, check=True, timeout=900)
 
 
 @pytest.mark.skipif(not os.environ.get("REHEARSAL"), reason="the whole one: make rehearsal")
