@@ -44,7 +44,7 @@ test: $(PLATFORM) ## Revisa el código y pasa todas las pruebas
 	$(BIN)/python -m pytest tests/integration -n 3 --dist loadfile --no-loadscope-reorder
 
 bench: $(STAMP) ## Mide el rendimiento, con sus referencias en la misma ejecución
-	@for figure in pipeline freshness endpoint sinks growth backlog sources engines dashboard; do \
+	@for figure in pipeline freshness endpoint sinks growth backlog sources engines recovery dashboard; do \
 		$(BIN)/python -m spotify_mlops bench $$figure --params $(PARAMS) || exit $$?; done
 
 chaos: $(STAMP) ## Mata procesos a mitad y compara el resultado (ENGINE=, SEED=, EVENTS=, RUNS=, KILLS=, NOTEBOOKS=, OUTAGE=)

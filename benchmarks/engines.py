@@ -1,8 +1,8 @@
 """``bench engines``: the live job on Prism and on a Flink cluster, one after the other.
 
-Each works off the same log with all sinks on, and then keeps up with a stream of 1-second windows;
-on Flink, processes of the cluster are killed meanwhile. Start-up is left out of the rates: they are
-of what was written between the first window and the last.
+Each works off the same log with all sinks on, and then keeps up with a stream of 1-second windows.
+Start-up is left out of the rates: they are of what was written between the first window and the
+last.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 
 import freshness
 import psutil
-import recovery
 import workload
 from workload import figure
 
@@ -97,7 +96,7 @@ def run(
     for name in ("prism", LIVE):
         live = freshness.run(params.replace(**cases[name]), say, rate, seconds)
         figures += [each | {"name": f"{name}_{each['name']}"} for each in live]
-    return figures + recovery.run(params.replace(**cases[LIVE]), say, rate)
+    return figures
 
 
 def _work_off(params: Params) -> Run:

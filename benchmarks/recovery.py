@@ -1,4 +1,4 @@
-"""How long the live job on Flink gives no window after one of the cluster's processes is killed.
+"""``bench recovery``: how long the live job on Flink gives no window after a process is killed.
 
 Windows last one second, as in ``bench freshness``. What was killed is started again by ``up``, as
 whoever looks after a cluster does; the job itself is left alone.
@@ -31,17 +31,13 @@ PATIENCE = 300.0
 """Seconds in which windows have to come, before the kill and after it."""
 
 
-def run(params: Params, say: Progress, rate: float) -> list[dict[str, Any]]:
-    """Kill one after the other and wait for windows; there is no baseline.
-
-    Args:
-        params: of a job on Flink.
-        say: told of each kill.
-        rate: events a second.
+def run(params: Params, say: Progress, rate: float = 2_000.0) -> list[dict[str, Any]]:
+    """Kill one process of the cluster after the other; the baseline is none.
 
     Raises:
         ServiceError: no window came in ``PATIENCE``.
     """
+    params = params.replace(engine_runner="flink", engine_sources=1, parallelism=1)
     bundle = workload.model(params, say)
     figures = []
     for name, victim in VICTIMS.items():

@@ -21,7 +21,7 @@ _ENDPOINTS = ("kafka_bootstrap", "bigquery_rest", "bigquery_grpc", "mongo_uri", 
     type=click.Choice(
         [
             *("pipeline", "freshness", "endpoint", "sinks", "growth", "backlog", "sources"),
-            *("engines", "dashboard"),
+            *("engines", "recovery", "dashboard"),
         ]
     ),
 )
@@ -36,7 +36,8 @@ _ENDPOINTS = ("kafka_bootstrap", "bigquery_rest", "bigquery_grpc", "mongo_uri", 
     "--rate",
     metavar="N",
     type=float,
-    help="Eventos por segundo (freshness, engines); sin ella, freshness mide cuatro casos.",
+    help="Eventos por segundo (freshness, engines, recovery); sin ella, freshness mide cuatro "
+    "casos.",
 )
 @click.option(
     "--seconds",
