@@ -112,7 +112,7 @@ def _listen(visit: Visit) -> None:
     )
 
 
-def wait_for(page: Page, expression: str, argument: Any = None, patience: float = 60.0) -> None:
+def wait_for(page: Page, expression: str, argument: Any = None, patience: float = 180.0) -> None:
     """Wait until an expression of the page is true.
 
     Playwright's own way evaluates text in the page, which a strict Content-Security-Policy refuses.

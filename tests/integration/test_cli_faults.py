@@ -31,7 +31,7 @@ PROGRAM = [sys.executable, "-m", "spotify_mlops"]
 
 
 def spotify_mlops(
-    *arguments: str | Path, timeout: float = 120, **environment: str | Path
+    *arguments: str | Path, timeout: float = 600, **environment: str | Path
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*PROGRAM, *map(str, arguments)],

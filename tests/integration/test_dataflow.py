@@ -37,7 +37,7 @@ from spotify_mlops.pipeline.position import Position
 from spotify_mlops.pipeline.sinks import positions
 
 NOBODY = 65534
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 @pytest.fixture(scope="module")

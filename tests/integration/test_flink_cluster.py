@@ -24,7 +24,7 @@ from spotify_mlops.io.local import processes, state
 from spotify_mlops.operations.engines import flink
 
 SOURCES, NUMBERS = 4, 200
-PATIENCE = 120
+PATIENCE = 300.0
 NAMES = {"flink", "flink-jobs", "flink-workers", "flink-task-1", "flink-task-2"}
 
 

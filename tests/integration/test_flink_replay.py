@@ -23,7 +23,7 @@ from spotify_mlops.io.local import processes, state
 from spotify_mlops.operations import apps, bounded, compare
 
 pytestmark = pytest.mark.usefixtures("cluster")
-PATIENCE = 120
+PATIENCE = 300.0
 
 
 @pytest.fixture(scope="module")

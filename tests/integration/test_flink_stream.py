@@ -28,7 +28,7 @@ from spotify_mlops.operations.engines.attempt import Order
 from spotify_mlops.operations.engines.on_workers import WorkersAttempt
 from spotify_mlops.pipeline.position import start_of_log
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 KILLS = [
     Fault(0.1, 0.0, "worker"),
     Fault(0.2, 0.0, "task-manager"),

@@ -26,7 +26,7 @@ from spotify_mlops.operations import apps, lag
 SIZE = "500m"
 """Kafka gives each index 10 MB of address space, of which little is ever written."""
 STORES = ("kafka", "bigquery", "mongo")
-SECONDS = 300
+SECONDS = 300.0
 
 
 class Disk:

@@ -39,7 +39,7 @@ def halted(service: str) -> Iterator[None]:
 
 
 def wait_until(settings: Params, wanted: Callable[[lag.Lag], bool]) -> lag.Lag:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     while not wanted(found := lag.measure(settings)):
         assert time.monotonic() < deadline, found
         time.sleep(0.1)

@@ -62,7 +62,7 @@ def make(**overrides: Any) -> Params:
 
 
 def command(
-    settings: Params, *arguments: str, timeout: float = 120
+    settings: Params, *arguments: str, timeout: float = 600
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line with these params."""
     file = str(apps.params_file(settings))
