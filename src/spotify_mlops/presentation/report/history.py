@@ -13,7 +13,7 @@ from ..es import interval, number, percent
 
 FILE = "history.jsonl"
 KEPT = 20
-_FACTS = ("macro_f1", "accuracy", "macro_f1_persistence", "accuracy_persistence",
+_FACTS = ("macro_f1", "accuracy", "macro_f1_persistence", "accuracy_persistence", "rises",
           "cost_saving", "approved", "audit_holds", "audit_records")  # fmt: skip
 
 
