@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from .options import answer, json_option, require, say, with_params
 
 if TYPE_CHECKING:
     from ..operations.monitor.loop import StepReport
+    from ..operations.monitor.policy import Evidence
 
 _STAGES = {
     "steady": "estable",
@@ -98,16 +100,20 @@ def _lines(report: StepReport) -> list[str]:
     evidence = report.evidence
     if evidence is None:
         lines.append("Aún no se conoce ninguna etiqueta posterior a su entrenamiento.")
-    elif evidence.quality is not None:
+    else:
+        lines += _known(evidence, champion)
+    return lines + [line(decision) for decision in report.decisions]
+
+
+def _known(evidence: Evidence, champion: str) -> Iterator[str]:
+    """Say how the champion does."""
+    if evidence.quality is not None:
         quality = evidence.quality
         shown = f"{number(quality.accuracy, 3)} (mínimo {number(quality.floor, 3)})"
-        lines.append(f"Exactitud de las últimas {number(quality.windows)} ventanas: {shown}.")
-    if evidence is not None and evidence.baseline == champion:
-        lines.append("Sirve la persistencia: ningún modelo acierta más que ella.")
-    elif evidence is not None and evidence.fallback is not None:
+        yield f"Exactitud de las últimas {number(quality.windows)} ventanas: {shown}."
+    if evidence.baseline == champion:
+        yield "Sirve la persistencia: ningún modelo acierta más que ella."
+    elif evidence.fallback is not None:
         found = evidence.fallback
         shown = interval(-found.difference, -found.high, -found.low)
-        lines.append(
-            f"Frente a la persistencia, en {number(found.windows)} ventanas: {shown} de macro-F1."
-        )
-    return lines + [line(decision) for decision in report.decisions]
+        yield f"Frente a la persistencia, en {number(found.windows)} ventanas: {shown} de macro-F1."

@@ -15,9 +15,6 @@ import polars as pl
 
 from ..config.errors import IntegrityError
 from ..config.params import Params
-from ..domain.features import ROW_KEY
-from ..domain.labels import LEVELS
-from ..domain.schemas import PROBABILITIES
 from . import baselines, bundle, dataset, export, metrics, runtime
 from .bundle import Bundle
 
@@ -55,12 +52,7 @@ def write_bundle(
     expected, likely = baselines.persistence(rows, rows)
     if not np.array_equal(level, expected) or np.abs(p - likely).max() > export.TOLERANCE:
         raise IntegrityError("La persistencia exportada a ONNX no es la línea de base.")
-    said = rows.select(
-        *ROW_KEY,
-        "level",
-        pl.Series("predicted", np.array(LEVELS)[level]),
-        *(pl.Series(name, p[:, i]) for i, name in enumerate(PROBABILITIES)),
-    )
+    said = metrics.predicted(rows, p, level)
     scored = metrics.score(said, params).with_columns(model=pl.lit(FAMILY), family=pl.lit(FAMILY))
     description = bundle.describe(
         params,

@@ -93,8 +93,10 @@ class Registry:
         self.align()
 
     def mark(self, version: str, alias: str) -> None:
-        """Let an alias mean a version, and no other."""
-        self._merge(version, alias)
+        """Let an alias mean a version, and no other; with ``-`` before it, that one no more."""
+        self._client().merge_version_aliases(
+            name=f"{self._name}@{version}", version_aliases=[alias]
+        )
 
     def align(self) -> None:
         """Make the aliases say what the promotions say; they are what counts."""
@@ -107,9 +109,9 @@ class Registry:
         found = self.aliases()
         for alias, version in wanted.items():
             if found.get(alias) != version:
-                self._merge(version, alias)
+                self.mark(version, alias)
         if CHALLENGER in found.keys() - wanted.keys():
-            self._merge(found[CHALLENGER], f"-{CHALLENGER}")
+            self.mark(found[CHALLENGER], f"-{CHALLENGER}")
 
     def champion(self) -> str | None:
         """Return the version that serves the latest windows, if one was promoted."""
@@ -167,11 +169,6 @@ class Registry:
         model = self._client().get_model(name=f"{self._name}@{version}")
         model.labels = dict(labels)
         self._client().update_model(model=model, update_mask={"paths": ["labels"]})
-
-    def _merge(self, version: str, alias: str) -> None:
-        self._client().merge_version_aliases(
-            name=f"{self._name}@{version}", version_aliases=[alias]
-        )
 
 
 def model_id(params: Params) -> str:

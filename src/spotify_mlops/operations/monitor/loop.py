@@ -7,7 +7,7 @@ written down. Only one process of a checkout takes steps at a time.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from ...io import bigquery
 from ...io.bigquery import appending, tables, warehouse
 from ...io.local import state as local_state
 from ...model import dataset, evaluate, gate, metrics, persistence
+from ...model.bundle import Bundle
 from ...model.endpoint import Endpoint
 from ...model.predictor import Predictor
 from ...model.promotions import Canary, PromotionHistory
@@ -172,6 +173,11 @@ class _Step:
         """Return the features that a model learns from which is trained at ``until``."""
         return self._features(self._since(until), until)
 
+    def _learnable(self, until: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the features and the labels that a model learns from which is made then."""
+        known = dataset.read_labels(self._params, self._since(until), until)
+        return self._history(until), known
+
     def _since(self, until: datetime) -> datetime:
         reach = self._params.monitor.retrain_history
         return EPOCH if reach is None else until - reach
@@ -198,12 +204,12 @@ class _Step:
             return version
         if not self._acts:
             return None
-        known = dataset.read_labels(self._params, self._since(closed), closed)
-        with tempfile.TemporaryDirectory(prefix="spotify-mlops-") as folder:
-            made = persistence.write_bundle(
-                self._params, self._history(closed), known, self._write_card, Path(folder) / "model"
+        features, known = self._learnable(closed)
+        version = self._register(
+            lambda folder: persistence.write_bundle(
+                self._params, features, known, self._write_card, folder
             )
-            version = self._registry.register(made.path)
+        )
         self._registry.mark(version, BASELINE)
         return version
 
@@ -337,17 +343,14 @@ class _Step:
         """Train a challenger and register it with the gate's verdict."""
         params = self._params
         try:
-            features = self._history(closed)
-            known = dataset.read_labels(params, self._since(closed), closed)
+            features, known = self._learnable(closed)
             result = retraining.retrain(params, features, known)
         except UserError as error:
             failed = replace(asked, step="refused", reason="training_failed",
                              facts=Facts(error=str(error)))  # fmt: skip
             return [asked, failed]
         verdict = evaluate.evaluate(params, result, features)
-        with tempfile.TemporaryDirectory(prefix="spotify-mlops-") as folder:
-            result.write_bundle(Path(folder) / "bundle")
-            version = self._registry.register(Path(folder) / "bundle", gate.labels(verdict))
+        version = self._register(result.write_bundle, gate.labels(verdict))
         evaluate.record(params, result, verdict)
         outcome = Decision(
             "shadow" if verdict.approved else "refused",
@@ -359,6 +362,12 @@ class _Step:
             facts=Facts(checks=verdict.failed),
         )
         return [asked, outcome]
+
+    def _register(
+        self, write: Callable[[Path], Bundle], labels: Mapping[str, str] | None = None
+    ) -> str:
+        with tempfile.TemporaryDirectory(prefix="spotify-mlops-") as folder:
+            return self._registry.register(write(Path(folder) / "bundle").path, labels)
 
     def _champion(self) -> str:
         champion = self._promotions.champion()
