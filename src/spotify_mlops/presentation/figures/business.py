@@ -16,7 +16,7 @@ from .style import (
     Plot,
     canvas,
     drawing,
-    level_bands,
+    shade_levels,
     spanish_axis,
 )
 
@@ -39,7 +39,7 @@ def question(
     title = "La pregunta, en una canción"
     with drawing():
         figure, (axes,) = canvas(title, f"puesto de {track}, de 0 a 100", source)
-        _shade_levels(axes, thresholds)
+        _name_levels(axes, thresholds)
         axes.plot(known["time"], known["score"], color=ACCENT, marker="o", markersize=3)
         axes.axvline(now["time"], color=MUTED, linewidth=1, linestyle="--")
         axes.axvline(asked["time"], color=MUTED, linewidth=1, linestyle=":")
@@ -59,17 +59,15 @@ def question(
     return Plot(figure, title, alt)
 
 
-def _shade_levels(axes: Axes, thresholds: tuple[float, float]) -> None:
+def _name_levels(axes: Axes, thresholds: tuple[float, float]) -> None:
     """Shade the scores of each level, and name them at the right edge."""
-    for level, low, high in level_bands(thresholds):
-        color = LEVEL_COLORS[level]
-        axes.axhspan(low, high, color=color, alpha=0.13, linewidth=0)
+    for level, low, high in shade_levels(axes, thresholds):
         axes.text(
             1.012,
             (low + high) / 200,
             level,
             transform=axes.transAxes,
-            color=color,
+            color=LEVEL_COLORS[level],
             fontsize=9,
             fontweight="bold",
             va="center",

@@ -23,7 +23,7 @@ from .style import (
     country_colors,
     drawing,
     label_ends,
-    level_bands,
+    shade_levels,
     spanish_axis,
 )
 
@@ -290,8 +290,7 @@ def misses(
     with drawing():
         figure, panels = canvas(title, unit, source, rows=rows, columns=2, height=1 + 1.5 * rows)
         for axes, (name, frame) in zip(panels, frames.items(), strict=False):
-            for level, low, high in level_bands(thresholds):
-                axes.axhspan(low, high, color=LEVEL_COLORS[level], alpha=0.13, linewidth=0)
+            shade_levels(axes, thresholds)
             axes.plot(frame["windows"], frame["score"], color=ACCENT, marker="o", markersize=2.5)
             axes.axvline(0, color=MUTED, linewidth=1, linestyle="--")
             axes.axvline(horizon, color=MUTED, linewidth=1, linestyle=":")

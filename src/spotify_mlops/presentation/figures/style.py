@@ -257,14 +257,20 @@ def label_ends(axes: Axes, labels: Sequence[tuple[str, float, str]], gap: float 
         )
 
 
-def level_bands(thresholds: tuple[float, float]) -> tuple[tuple[str, float, float], ...]:
-    """Return each level with its lowest score and where the next begins.
+def shade_levels(
+    axes: Axes, thresholds: tuple[float, float]
+) -> tuple[tuple[str, float, float], ...]:
+    """Shade the scores of each level; return each with its lowest score and where the next begins.
 
     Args:
+        axes: whose y axis has scores (0-100).
         thresholds: the lowest scores of Alta and Media.
     """
     alta, media = thresholds
-    return ("Alta", alta, 100), ("Media", media, alta), ("Baja", 0, media)
+    bands = ("Alta", alta, 100), ("Media", media, alta), ("Baja", 0, media)
+    for level, low, high in bands:
+        axes.axhspan(low, high, color=LEVEL_COLORS[level], alpha=0.13, linewidth=0)
+    return bands
 
 
 def themed(svg: str, prefix: str) -> str:
@@ -278,6 +284,11 @@ def themed(svg: str, prefix: str) -> str:
     # A style element would hold for the whole page.
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", svg)
-    svg = re.sub(r'\bid="', f'id="{prefix}', svg)
-    svg = re.sub(r'href="#', f'href="#{prefix}', svg)
-    return re.sub(r"url\(#", f"url(#{prefix}", svg)
+    return with_ids(svg, prefix)
+
+
+def with_ids(markup: str, prefix: str) -> str:
+    """Put a prefix before each id of SVG or HTML, and where it is referred to in it."""
+    markup = re.sub(r'\bid="', f'id="{prefix}', markup)
+    markup = re.sub(r'href="#', f'href="#{prefix}', markup)
+    return re.sub(r"url\(#", f"url(#{prefix}", markup)

@@ -39,14 +39,18 @@ def results(notebook: NotebookNode) -> list[dict[str, Any]]:
     """
     shown: list[dict[str, Any]] = []
     for cell in notebook.cells:
-        tags = cell.metadata.get("tags", [])
-        if "papermill-error-cell-tag" in tags or NOTEBOOK_ONLY in tags:
+        if not is_shown(cell):
             continue
         if cell.cell_type == "markdown":
             shown.append({"type": "text/markdown", "content": cell.source, "kind": "prose"})
         elif cell.cell_type == "code":
             shown.extend(_outputs(cell))
     return shown
+
+
+def is_shown(cell: NotebookNode) -> bool:
+    """Tell whether a cell is for who reads the report."""
+    return not {"papermill-error-cell-tag", NOTEBOOK_ONLY} & set(cell.metadata.get("tags", []))
 
 
 def facts(notebook: NotebookNode) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ...config.errors import UserError, one_line
 from ...config.spanish import exact
+from ..figures.style import with_ids
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _PATIENCE = 180.0
@@ -31,19 +32,13 @@ def combined(pages: Mapping[str, str]) -> str:
     for file, html in pages.items():
         (content,) = _MAIN.findall(html)
         name = Path(file).stem
-        parts.append(f'<section class="part" id="{name}">{_moved(content, name)}</section>')
+        moved = with_ids(content, f"{name}-")
+        parts.append(f'<section class="part" id="{name}">{moved}</section>')
     cover = next(iter(pages.values()))
     main = f'<main id="contenido">{"".join(parts)}</main>'
     whole = _MAIN.sub(lambda _: main, cover)
     whole = re.sub(r'href="(\w+)\.html"', r'href="#\1"', whole)
     return re.sub(r'href="(\w+)\.html#', r'href="#\1-', whole)
-
-
-def _moved(content: str, name: str) -> str:
-    """Let the ids of a page, and what refers to them there, be of its part of the document."""
-    content = re.sub(r'\bid="', f'id="{name}-', content)
-    content = re.sub(r'href="#', f'href="#{name}-', content)
-    return re.sub(r"url\(#", f"url(#{name}-", content)
 
 
 def write_pdf(written: Sequence[Path], path: Path) -> Path:

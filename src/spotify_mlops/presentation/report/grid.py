@@ -56,6 +56,7 @@ def render_grid(
         "grid.html.j2",
         params,
         max((pages.finished(s["finished"]) for s in ended), default=""),
+        links=(),
         phase=pages.PHASES[name],
         parameters=list(found[0][0].values),
         results=[RESULT_NAMES.get(key, key) for key in recorded],

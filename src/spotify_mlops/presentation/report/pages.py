@@ -214,9 +214,7 @@ def _anchor(heading: str) -> str:
 def _contents(notebook: nbformat.NotebookNode) -> list[tuple[str, str]]:
     headings: list[tuple[str, str]] = []
     for cell in notebook.cells:
-        if cell.cell_type == "markdown" and clean.NOTEBOOK_ONLY not in cell.metadata.get(
-            "tags", []
-        ):
+        if cell.cell_type == "markdown" and clean.is_shown(cell):
             for text in re.findall(r"^## (.+)$", cell.source, re.MULTILINE):
                 html = _markdown.renderInline(text)
                 headings.append((_anchor(html), Markup(html)))
