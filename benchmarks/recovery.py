@@ -22,6 +22,7 @@ from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.config.params import Params
 from spotify_mlops.config.progress import Progress
 from spotify_mlops.domain.windows import EPOCH
+from spotify_mlops.io import retry
 from spotify_mlops.io.flink import JOB_MANAGER
 from spotify_mlops.io.local import processes, state
 from spotify_mlops.operations import apps
@@ -69,11 +70,18 @@ def _recovery(params: Params, rate: float, victim: str) -> float:
 
 def _until(params: Params, publisher: subprocess.Popen[bytes], windows: int, after: float) -> float:
     """Return when so many windows that could close only after a moment were seen."""
-    limit = time.monotonic() + PATIENCE
-    while time.monotonic() < limit and publisher.poll() is None:
+
+    def look() -> float | None:
         found = freshness.readable(params, EPOCH)["window_start"]
         now = time.time()
-        if sum(freshness.closable(window) > after for window in found) >= windows:
-            return now
-        time.sleep(freshness.POLL_SECONDS)
+        return now if sum(freshness.closable(each) > after for each in found) >= windows else None
+
+    seen = retry.until(
+        look,
+        lambda when: when is not None or publisher.poll() is not None,
+        PATIENCE,
+        freshness.POLL_SECONDS,
+    )
+    if seen is not None:
+        return seen
     raise ServiceError("No hubo ventanas; mira «spotify-mlops logs stream».")

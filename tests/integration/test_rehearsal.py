@@ -300,7 +300,7 @@ def test_a_project_from_its_first_record_to_its_last(settings: Params, recorded:
     worlds.command(settings, "cloud", "check", *elsewhere)  # of a project that is nobody's: red
     told = json.loads(worlds.command(settings, "cloud", "status", "--json", *elsewhere).stdout)
     states = {each["check"]: each["state"] for each in told["checks"]}
-    assert (states["job"], states["watching"]) == ("off", "good")
+    assert (states["job"], states["watching"]) == ("off", "good"), told["checks"]
     unprotected = ("--set", "platform_deletion_protection=false")
     _done(settings, "cloud", "teardown", "--yes", "--data", *unprotected, *elsewhere)
     told = json.loads(_done(settings, "cloud", "teardown", "--json", *elsewhere))

@@ -144,7 +144,7 @@ def run_notebooks(
 
     reports = paths.root() / "reports"
     _say_before(parameters.load(params_file, **overrides))
-    try:
+    with modes.shown(reports):
         with notebooks.console_progress() as progress:
             notebooks.run(
                 params_file, overrides, only=only, start=start, resume=resume, progress=progress
@@ -152,9 +152,6 @@ def run_notebooks(
         params = parameters.load(params_file, **overrides)
         folder = reports / params.profile
         report.render(params, folder / "executed", folder)
-    finally:
-        if reports.is_dir():
-            modes.show(reports)
     return folder / "index.html"
 
 
@@ -169,15 +166,10 @@ def run_grid(
     """Execute one notebook for each combination of values; return the page that compares them."""
     from ..presentation import notebooks, sweep
 
-    try:
-        with notebooks.console_progress() as progress:
-            return sweep.run(
-                params_file, grid, only=only, jobs=jobs, overrides=overrides, progress=progress
-            )
-    finally:
-        reports = paths.root() / "reports"
-        if reports.is_dir():
-            modes.show(reports)
+    with modes.shown(paths.root() / "reports"), notebooks.console_progress() as progress:
+        return sweep.run(
+            params_file, grid, only=only, jobs=jobs, overrides=overrides, progress=progress
+        )
 
 
 class _Steps:

@@ -23,12 +23,9 @@ def report(as_pdf: bool, opens: bool, params: Params, as_json: bool) -> None:
 
     reports = paths.root() / "reports"
     folder = reports / params.profile
-    try:
+    with modes.shown(reports):
         written = pages.render(params, folder / "executed", folder)
         shown = document.write_pdf(written, folder / "informe.pdf") if as_pdf else written[0]
-    finally:
-        if reports.is_dir():
-            modes.show(reports)
     answer(as_json, {"report": str(shown)}, [f"Informe: {shown}"])
     if opens and click.launch(shown.as_uri()) != 0:
         raise UserError(f"Aquí no hay con qué abrirlo: abre {shown} en un navegador.")

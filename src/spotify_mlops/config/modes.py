@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PRIVATE = 0o077
@@ -19,6 +21,16 @@ def keep_private() -> None:
     before = os.umask(PRIVATE)
     if before != PRIVATE:
         _users = before
+
+
+@contextmanager
+def shown(folder: Path) -> Iterator[None]:
+    """Show a folder at the end of what writes into it, however that ends."""
+    try:
+        yield
+    finally:
+        if folder.is_dir():
+            show(folder)
 
 
 def show(folder: Path) -> None:
