@@ -149,9 +149,16 @@ def test_a_grid_runs_a_phase_for_each_value_and_compares_them(checkout):
         "import os; from spotify_mlops.presentation.narrative import record",
         "record(validation_macro_f1=horizon / 8); print(os.environ['SPOTIFY_MLOPS_TRAINING'])",
     )
-    steps = []
+    steps, folders = [], set()
+
+    def note(step):
+        steps.append(step)
+        folders.add(Path.cwd())
+
     grid = {"horizon": [1, 4, 8], "model_seed": [3]}
-    page = sweep.run("local", grid, only=4, jobs=2, progress=steps.append)
+    here = Path.cwd()
+    page = sweep.run("local", grid, only=4, jobs=2, progress=note)
+    assert folders == {here}  # only a kernel goes to the notebooks' folder
     folder = checkout / "reports" / "local" / "grid" / "04_modeling"
     assert page == folder / "index.html"
     html = page.read_text(encoding="utf-8")
@@ -184,7 +191,7 @@ def test_a_value_that_fails_does_not_take_the_others_along(checkout):
         "record(rows=60 // (horizon - 4))",
     )
     with pytest.raises(NotebookError, match=r"ZeroDivisionError(.|\n)*Comparación de los demás"):
-        sweep.run("local", {"horizon": [1, 4, 8]}, only="02")
+        sweep.run("local", {"horizon": [1, 4, 8]}, only="02", jobs=3)
     html = (checkout / "reports/local/grid/02_eda/index.html").read_text(encoding="utf-8")
     assert html.count("falló") == 1 and "\u221220" in html and ">15<" in html
 

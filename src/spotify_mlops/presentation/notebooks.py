@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -233,8 +234,7 @@ def execute(
             parameters=dict(injected),
             kernel_name="python3",
             language="python",
-            kernel_manager_class=_kernel_manager(environment or {}),
-            cwd=source.parent,
+            kernel_manager_class=_kernel_manager(source.parent, environment or {}),
             progress_bar=False,
             on_cell_start=before_cell,
         )
@@ -281,11 +281,13 @@ def _explain(name: str, cell: int | None, kind: str, message: str, copy: Path) -
     )
 
 
-def _kernel_manager(environment: Mapping[str, str]) -> type:
+def _kernel_manager(folder: Path, environment: Mapping[str, str]) -> type:
     """Return a kernel manager that runs this interpreter, whatever kernels are installed.
 
-    A kernel notices by itself only when the first process of the system adopts it, and a run that
-    was killed must not go on beside the one that resumes it.
+    It begins in ``folder``: papermill would take this whole process there, and several at once
+    would end wherever the last one had found it. A kernel notices by itself only when the first
+    process of the system adopts it, and a run that was killed must not go on beside the one that
+    resumes it.
     """
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
@@ -308,6 +310,8 @@ def _kernel_manager(environment: Mapping[str, str]) -> type:
                 display_name="Python 3",
                 language="python",
             )
+
+        start_kernel = partialmethod(AsyncKernelManager.start_kernel, cwd=str(folder))
 
     return ThisInterpreter
 
