@@ -1,10 +1,10 @@
-"""The command line, each time in a process of its own that has its imports already.
+"""The command line, each time in a process of its own that has the heaviest imports already.
 
-What a command imports takes longer than most commands do. A server that has imported it, and done
-nothing else, forks a process for each command (`multiprocessing`'s fork server; one a worker of
-pytest, which ends with that). From there on all is as in ``python -m spotify_mlops``: arguments,
-environment, folder, output, exit code. Under ``PYTHONPATH``, which Python reads as it starts (the
-recorder of `rights` comes by it), the process is one that begins anew.
+What a command imports takes longer than most commands do. A server that has imported most of it,
+and done nothing else, forks a process for each command (`multiprocessing`'s fork server; one a
+worker of pytest, which ends with that). From there on all is as in ``python -m spotify_mlops``:
+arguments, environment, folder, output, exit code. Under ``PYTHONPATH``, which Python reads as it
+starts (the recorder of `rights` comes by it), the process is one that begins anew.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pathlib import Path
 from unittest import mock
 
 _IMPORTED = (
-    "spotify_mlops.cli.main",
-    "spotify_mlops.operations.stream",
-    "spotify_mlops.operations.audit",
+    *("apache_beam", "confluent_kafka", "pydantic", "pymongo"),
+    *("google.cloud.bigquery", "google.cloud.bigquery_storage"),
 )
+"""Heavy, and able to go on in a process that is forked; polars, whose threads end there, is not."""
 
 
 def run(
