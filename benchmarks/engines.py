@@ -103,7 +103,10 @@ def _work_off(params: Params) -> Run:
     command = [sys.executable, "-m", "spotify_mlops", "stream", "--until-caught-up"]
     seen = Run()
     used: dict[int, float] = {}
-    with subprocess.Popen([*command, "--params", str(apps.params_file(params))]) as job:
+    # What it tells goes where progress goes: the answer of a benchmark may be JSON.
+    with subprocess.Popen(
+        [*command, "--params", str(apps.params_file(params))], stdout=sys.stderr
+    ) as job:
         while job.poll() is None:
             now = {process.pid: _cpu(process) for process in _processes(job)}
             used |= {pid: max(cpu, used.get(pid, 0.0)) for pid, cpu in now.items()}

@@ -42,6 +42,8 @@ Extents = Mapping[int, tuple[int, int]]
 """Per partition, the first record and the end of what is read."""
 MODEL_EVENTS = 400_000
 """In the log that the model is trained on, whatever the log that it then predicts."""
+_MODEL_SHARE = 20
+"""At most this many times what is predicted: a small run, which tries a benchmark, is short."""
 
 
 def prepare(params: Params, name: str, say: Progress, **changes: Any) -> Params:
@@ -52,7 +54,8 @@ def prepare(params: Params, name: str, say: Progress, **changes: Any) -> Params:
     """
     params = _publish(params, name, say, **changes)
     if PromotionHistory(params).champion() is None:
-        serve(params, model(params, say))
+        few = min(MODEL_EVENTS, _MODEL_SHARE * params.simulator.events)
+        serve(params, model(params, say, few))
     return params
 
 
@@ -98,9 +101,9 @@ def _publish(params: Params, name: str, say: Progress, **changes: Any) -> Params
     return params
 
 
-def model(params: Params, say: Progress) -> Path:
+def model(params: Params, say: Progress, events: int = MODEL_EVENTS) -> Path:
     """Train as notebook 04 does on a log of its own, once; return the bundle."""
-    params = _publish(params, "model", say, simulator_events=MODEL_EVENTS)
+    params = _publish(params, "model", say, simulator_events=events)
     folder = Path(params.cloud.archive) / "bundle"
     if not (folder.exists() and _fitted(folder).exists()):
         say("Entrenando un modelo")

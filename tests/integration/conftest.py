@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import worlds
@@ -12,6 +13,13 @@ import worlds
 from local_services import services as local_services
 from spotify_mlops.config import params
 from spotify_mlops.io.local import state
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quickly_compiled_java() -> Iterator[None]:
+    """Java compiles once what it runs, and not again to run it faster: tests are short."""
+    with mock.patch.dict(os.environ, JDK_JAVA_OPTIONS="-XX:TieredStopAtLevel=1"):
+        yield
 
 
 @pytest.fixture(scope="session")

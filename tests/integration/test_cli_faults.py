@@ -19,6 +19,7 @@ import nbformat
 import psutil
 import pytest
 
+import commands
 from local_services import services as local_services
 from spotify_mlops.config import params
 from spotify_mlops.io.local import processes
@@ -33,14 +34,8 @@ PROGRAM = [sys.executable, "-m", "spotify_mlops"]
 def spotify_mlops(
     *arguments: str | Path, timeout: float = 600, **environment: str | Path
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*PROGRAM, *map(str, arguments)],
-        env=os.environ | {name: str(value) for name, value in environment.items()},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    variables = os.environ | {name: str(value) for name, value in environment.items()}
+    return commands.run(arguments, timeout=timeout, environment=variables)
 
 
 def assert_explains(failed: subprocess.CompletedProcess[str], status: int, message: str) -> None:

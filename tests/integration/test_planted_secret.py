@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ import pytest
 import worlds
 import yaml
 
+import commands
 from spotify_mlops.config import params, paths
 from spotify_mlops.config.params import Params
 from spotify_mlops.io.kafka import clients as kafka
@@ -43,13 +43,8 @@ class Given:
     file: Path
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "spotify_mlops", *arguments, "--params", str(self.file)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-            env=os.environ | environment,
+        return commands.run(
+            [*arguments, "--params", self.file], environment=os.environ | environment
         )
 
     @property

@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+import commands
 from hostile import changed
 from spotify_mlops import sources
 from spotify_mlops.config import params
@@ -65,14 +66,7 @@ def command(
     settings: Params, *arguments: str, timeout: float = 600
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line with these params."""
-    file = str(apps.params_file(settings))
-    return subprocess.run(
-        [sys.executable, "-m", "spotify_mlops", *arguments, "--params", file],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    return commands.run([*arguments, "--params", apps.params_file(settings)], timeout=timeout)
 
 
 def catch_up(settings: Params) -> dict[str, Any]:
