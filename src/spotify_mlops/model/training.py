@@ -25,6 +25,7 @@ from . import (
     early_scores,
     export,
     level_offsets,
+    looks,
     metrics,
     weaknesses,
 )
@@ -32,6 +33,7 @@ from .baselines import Prediction
 from .calibration import Calibration
 from .dataset import Split, level_codes, matrix
 from .learner import Hyperparameters, LevelModel, Member, fit
+from .runs import runs_folder
 from .training_result import TrainingResult
 
 CANDIDATE_ROWS = 50_000
@@ -118,9 +120,10 @@ class _Run:
         with self._step("metrics"):
             predictions = pl.concat(self._predictions)
             scored = _score(predictions, ranges, params)
-        boundaries = _boundaries(ranges)
+        boundaries, written = _boundaries(ranges), graph.SerializeToString()
         training = {
             "boundaries": boundaries,
+            "earlier_looks": looks.earlier(runs_folder(params), boundaries, written),
             "hyperparameters": tried[family]
             .filter("chosen")
             .drop("chosen", "family")
@@ -152,7 +155,7 @@ class _Run:
             timings=self._timings,
             description=description,
             card=self._write_card(params, description, scored),
-            graph=graph.SerializeToString(),
+            graph=written,
             model=model,
         )
 

@@ -20,7 +20,7 @@ from .learner import LevelModel
 
 _FRAMES = ("candidates", "predictions", "metrics")
 _VALUES = ("run_id", "family", "horizon", "boundaries", "timings")
-_RUN, _BUNDLE, _DIGESTS = "run.json", "bundle", "digests"
+_RUN, BUNDLE, _DIGESTS = "run.json", "bundle", "digests"
 _KIND = "training run"
 
 
@@ -71,7 +71,7 @@ class TrainingResult:
         """
         folder = Path(directory) / self.run_id
         folder.mkdir(parents=True, exist_ok=True)
-        digests = {_BUNDLE: self.write_bundle(folder / _BUNDLE).digest}
+        digests = {BUNDLE: self.write_bundle(folder / BUNDLE).digest}
         for name in _FRAMES:
             path = folder / f"{name}.parquet"
             getattr(self, name).write_parquet(path)
@@ -95,17 +95,16 @@ class TrainingResult:
             InputError: there is none.
             IntegrityError: it is not what was saved with this state's secret.
         """
-        runs = sorted(Path(directory).glob(f"*/{_RUN}"))
-        runs = [path for path in runs if run_id in (None, path.parent.name)]
+        runs = [run for run in saved(Path(directory)) if run_id in (None, run.name)]
         if not runs:
             raise InputError(
                 "No hay ningún entrenamiento guardado: ejecuta antes el cuaderno 04 (modelado)."
             )
-        folder = runs[-1].parent
+        folder = runs[-1]
         stored = _read_run(folder, sealed)
         digests = stored.pop(_DIGESTS)
-        loaded = bundle.load(folder / _BUNDLE)
-        if loaded.digest != digests[_BUNDLE]:
+        loaded = bundle.load(folder / BUNDLE)
+        if loaded.digest != digests[BUNDLE]:
             raise IntegrityError(_refusal(folder))
         described = {
             name: value
@@ -114,6 +113,11 @@ class TrainingResult:
         }
         stored |= {name: _read_frame(folder, name, digests[name]) for name in _FRAMES}
         return cls(**stored, description=described, card=loaded.card(), graph=loaded.graph())
+
+
+def saved(directory: Path) -> list[Path]:
+    """Return the folders of the runs that were saved whole, the earliest first."""
+    return sorted(path.parent for path in directory.glob(f"*/{_RUN}"))
 
 
 def _read_run(folder: Path, sealed: bool) -> dict[str, Any]:
@@ -130,7 +134,7 @@ def _read_run(folder: Path, sealed: bool) -> dict[str, Any]:
     if (
         stored.keys() != {*_VALUES, _DIGESTS}
         or not isinstance(digests, dict)
-        or (digests.keys() != {*_FRAMES, _BUNDLE})
+        or (digests.keys() != {*_FRAMES, BUNDLE})
     ):
         raise IntegrityError(_refusal(folder))
     return cast(dict[str, Any], stored)

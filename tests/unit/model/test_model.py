@@ -27,6 +27,7 @@ from spotify_mlops.model import (
     diagnostics,
     effects,
     export,
+    looks,
     metrics,
     runtime,
     weaknesses,
@@ -98,6 +99,28 @@ def test_nothing_of_the_test_range_reaches_the_model() -> None:
     changed = labels.with_columns(level=pl.when(later).then(turned).otherwise("level"))
     assert not changed.equals(labels)
     assert train(PARAMS, features, changed, card.write).graph == tiny_model.result().graph
+
+
+def test_the_card_counts_the_other_models_that_were_measured_on_the_test_range(
+    tmp_path: Path,
+) -> None:
+    result = tiny_model.result()
+    assert result.description["training"]["earlier_looks"] == 0
+    assert "ningún otro modelo" in result.card
+    result.save(tmp_path)
+    replace(result, run_id="again").save(tmp_path)  # the same model
+    assert looks.earlier(tmp_path, result.boundaries, result.graph) == 0
+    assert looks.earlier(tmp_path, result.boundaries, b"another") == 1
+    later = result.boundaries | {
+        "test_start": result.boundaries["test_end"],
+        "test_end": "2030-01-01T00:00:00+00:00",
+    }
+    assert looks.earlier(tmp_path, later, b"another") == 0
+    (tmp_path / "killed" / "bundle").mkdir(parents=True)  # while it was saved
+    assert looks.earlier(tmp_path, result.boundaries, b"another") == 1
+    training = result.description["training"] | {"earlier_looks": 2}
+    written = card.write(PARAMS, result.description | {"training": training}, result.metrics)
+    assert "Con ella ya se habían medido otros 2 modelos aquí" in written
 
 
 def test_a_run_is_saved_and_read_whole(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from spotify_mlops.config.errors import UserError
 from spotify_mlops.presentation import report
 from spotify_mlops.presentation.figures import eda, shares
 from spotify_mlops.presentation.narrative.show import Facts, Text, table
-from spotify_mlops.presentation.report import document, history
+from spotify_mlops.presentation.report import document, glossary, history
 
 SECRET = "texto_que_nadie_debe_leer"
 
@@ -226,6 +226,31 @@ def test_index_opens_with_the_numbers_of_the_run(tmp_path):
     assert "<th>a</th>" in pages["model_card.html"]
     other = render(tmp_path, [cell(shown(Facts(facts | {"audit_holds": False})))])["index.html"]
     assert "no cuadra" in other
+
+
+def test_the_first_use_of_a_word_on_a_page_leads_to_the_glossary(tmp_path):
+    prose = [
+        "## El nivel de antes",
+        "Cada **nivel** es de una ventana; `nivel`, [un nivel](index.html).",
+        "| nivel |\n|---|\n| horizonte |",
+        "El macro-F1 no es el F1-beta, y los niveles ya están. Persistencia: nivelar, la MEDIA.",
+        "Una carta muerta, y otras cartas muertas <nivel>",
+    ]
+    pages = render(tmp_path, [new_markdown_cell(text) for text in prose])
+    page = pages["05_evaluation.html"]
+    links = re.findall(r'<a href="glossary\.html#([^"]+)" class="word">(.*?)</a>', page)
+    assert links == [
+        ("nivel", "nivel"),
+        ("ventana", "ventana"),
+        ("macro-f1", "macro-F1"),
+        ("persistencia", "Persistencia"),
+        ("carta-muerta", "carta muerta"),
+    ]
+    assert '<strong><a href="glossary.html#nivel"' in page
+    assert ">El nivel de antes</h2>" in page and "&lt;nivel&gt;" in page
+    entries = pages["glossary.html"].count("<dt")
+    found = re.findall(r'<dt id="([^"]+)">', pages["glossary.html"])
+    assert set(found) == set(glossary.WORDS) and len(found) == entries == len(glossary.WORDS)
 
 
 def test_index_says_what_has_not_been_executed(tmp_path):

@@ -111,6 +111,17 @@ _ORIGINS = {
 }
 
 
+def _looks(earlier: int) -> str:
+    if not earlier:
+        return "Se miró una vez, al final: ningún otro modelo se había medido con ella aquí."
+    others = (
+        "ya se había medido otro modelo"
+        if earlier == 1
+        else f"ya se habían medido otros {number(earlier)} modelos"
+    )
+    return f"Con ella {others} aquí, y el mejor de varios parece mejor de lo que es."
+
+
 def _data(params: Params, boundaries: dict[str, str], training: dict[str, Any]) -> str:
     origin = _ORIGINS[params.sources.source]
 
@@ -124,7 +135,7 @@ def _data(params: Params, boundaries: dict[str, str], training: dict[str, Any]) 
 
 - Entrenamiento: {range_of("train_start", "validation_start", "train_rows")}.
 - Validación: {range_of("validation_start", "test_start", "validation_rows")}. Aquí se eligió todo.
-- Prueba: {range_of("test_start", "test_end", "test_rows")}. Se miró una vez, al final.
+- Prueba: {range_of("test_start", "test_end", "test_rows")}. {_looks(training["earlier_looks"])}
 
 Ninguna fila aprende de una etiqueta posterior al comienzo del rango siguiente: entre rangos queda
 un hueco de {params.model.horizon} ventanas. El modelo final aprendió de {

@@ -19,12 +19,15 @@ from .style import (
     Plot,
     canvas,
     drawing,
+    label_tops,
     spanish_axis,
     write_cells,
 )
 
 _LIGHT = {LEVEL_COLORS["Media"], EVENT_TYPE_COLORS["search_result"]}
 """Fills that need dark text."""
+_BAR = 0.66
+"""Height of a stacked bar, of the 1 that each has."""
 
 
 def levels(frame: pd.DataFrame, source: str, title: str, unit: str) -> Plot:
@@ -123,9 +126,7 @@ def _stacked(
         places = [country(str(code)) for code in wide.index]
         for name in wide.columns:
             values = wide[name].to_numpy(float)
-            axes.barh(
-                places, values, left=start, height=0.66, color=colors[name], label=names[name]
-            )
+            axes.barh(places, values, left=start, height=_BAR, color=colors[name])
             ink = "#1a1a1a" if colors[name] in _LIGHT else "white"
             for y, (value, left) in enumerate(zip(values, start, strict=True)):
                 if value >= 0.06:
@@ -140,10 +141,13 @@ def _stacked(
                     )
             start = start + values
         axes.set_xlim(0, 1)
+        axes.set_ylim(len(wide) - 0.5, -0.5)
         axes.grid(visible=False)
-        axes.invert_yaxis()
         spanish_axis(axes.xaxis, percent=True)
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(wide.columns), fontsize=8.5)
+        first = wide.iloc[0].to_numpy(float)
+        middles = np.cumsum(first) - first / 2
+        parts = zip(wide.columns, middles, strict=True)
+        label_tops(axes, [(names[n], x, colors[n]) for n, x in parts], -_BAR / 2)
     alt = f"{title}. " + "; ".join(
         f"{country(str(code))}: " + join(f"{names[n]} {percent(row[n], 0)}" for n in wide.columns)
         for code, row in wide.iterrows()

@@ -61,6 +61,8 @@ SOURCE_LINES = {
     "prices": "Fuente: precios de lista y cifras medidas del proyecto",
 }
 SYNTHETIC_LABEL = "DATOS SINTÉTICOS"
+_CHARACTER = 0.0098
+"""Width of a letter at 8.5 points, as a share of the axes of a whole figure."""
 
 _RC: Any = {
     "axes.edgecolor": GRID,
@@ -255,6 +257,31 @@ def label_ends(axes: Axes, labels: Sequence[tuple[str, float, str]], gap: float 
             va="center",
             clip_on=False,
         )
+
+
+def label_tops(axes: Axes, labels: Sequence[tuple[str, float, str]], below: float) -> None:
+    """Write the names of a bar's parts above it, moved apart where they would overlap.
+
+    A line in the part's colour leads from each name to its part.
+
+    Args:
+        axes: of the width of a figure, 0 to 1 from left to right.
+        labels: name, middle (data units) and colour of each part, from left to right.
+        below: where the lines end, in data units: the upper edge of the bar.
+    """
+    half = [len(name) * _CHARACTER / 2 for name, _, _ in labels]
+    places = [max(x, width) for (_, x, _), width in zip(labels, half, strict=True)]
+    for i in range(1, len(places)):
+        places[i] = max(places[i], places[i - 1] + half[i - 1] + half[i] + 2 * _CHARACTER)
+    limit = 1.0
+    for i in reversed(range(len(places))):
+        places[i] = min(places[i], limit - half[i])
+        limit = places[i] - half[i] - 2 * _CHARACTER
+    top = axes.get_xaxis_transform()
+    edge = axes.transLimits.transform((0, below))[1]
+    for (name, x, color), place in zip(labels, places, strict=True):
+        axes.plot([x, place], [edge, 1.06], transform=top, color=color, lw=1.6, clip_on=False)
+        axes.text(place, 1.08, name, transform=top, fontsize=8.5, color=INK, ha="center")
 
 
 def shade_levels(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ...config.params import Params
 from ..es import moment
 from ..figures.style import themed
 from ..notebooks import NOTEBOOKS
-from . import clean, history
+from . import clean, glossary, history
 from .headline import headline
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -39,6 +40,7 @@ CONTENT_POLICY = (
 )
 """What a browser lets a page do, whatever got into it: be read. It runs nothing and asks nobody."""
 _markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+_markdown.use(glossary.link_words)
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,9 @@ def render(params: Params, executed_dir: Path, out_dir: Path) -> list[Path]:
     environment = _environment()
     if card:
         pages["model_card.html"] = environment.get_template("card.html.j2").render(
-            shared, links=_links("model_card", notebooks, True), content=_to_html(card)
+            shared,
+            links=_links("model_card", notebooks, True),
+            content=_to_html(card, glossary.first_uses()),
         )
     for name in ("glossary", "comparison"):
         pages[f"{name}.html"] = environment.get_template(f"{name}.html.j2").render(
@@ -157,7 +161,7 @@ def _phase_page(
     )
     exporter.file_extension = ".html"
     exporter.exclude_input = True
-    exporter.register_filter("result", _result)
+    exporter.register_filter("result", partial(_result, words=glossary.first_uses()))
     exporter.environment.autoescape = True
     order = list(notebooks)
     place = order.index(name)
@@ -179,8 +183,8 @@ def _phase_page(
     return html
 
 
-def _result(item: Mapping[str, Any], index: int) -> Markup:
-    """Return one shown item as HTML."""
+def _result(item: Mapping[str, Any], index: int, words: dict[str, set[str]]) -> Markup:
+    """Return one shown item as HTML, with its page's first uses of the glossary's words linked."""
     content, kind = item["content"], item["kind"]
     match item["type"]:
         case "image/svg+xml":
@@ -196,11 +200,11 @@ def _result(item: Mapping[str, Any], index: int) -> Markup:
         case "text/html":
             return Markup(f'<div class="table" tabindex="0">{content}</div>')
         case _:
-            return Markup(f'<div class="{kind}">{_to_html(content)}</div>')
+            return Markup(f'<div class="{kind}">{_to_html(content, words)}</div>')
 
 
-def _to_html(markdown: str) -> Markup:
-    html = _markdown.render(markdown)
+def _to_html(markdown: str, words: dict[str, set[str]] | None = None) -> Markup:
+    html = _markdown.render(markdown, words)
     html = re.sub(r"<h2>(.*?)</h2>", lambda m: f'<h2 id="{_anchor(m[1])}">{m[1]}</h2>', html)
     html = html.replace("<table>", '<div class="table" tabindex="0"><table>')
     return Markup(html.replace("</table>", "</table></div>"))
