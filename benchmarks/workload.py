@@ -102,8 +102,8 @@ def _publish(params: Params, name: str, say: Progress, **changes: Any) -> Params
 
 
 def model(params: Params, say: Progress, events: int = MODEL_EVENTS) -> Path:
-    """Train as notebook 04 does on a log of its own, once; return the bundle."""
-    params = _publish(params, "model", say, simulator_events=events)
+    """Train as notebook 04 does on a log of that many events, once; return the bundle."""
+    params = _publish(params, f"model-{events}", say, simulator_events=events)
     folder = Path(params.cloud.archive) / "bundle"
     if not (folder.exists() and _fitted(folder).exists()):
         say("Entrenando un modelo")
