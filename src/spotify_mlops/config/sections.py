@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from . import estimators
 from .durations import Duration, PositiveDuration
+from .histories import History
 from .references import LOCAL, FileOrReference, MongoURI, SecretReference
 from .web_addresses import (
     Bootstrap,
@@ -42,6 +43,7 @@ def _without_repeats(value: list[str]) -> list[str]:
 CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 Countries = Annotated[list[CountryCode], AfterValidator(_without_repeats)]
 Lags = Annotated[list[Annotated[int, Field(strict=True)]], AfterValidator(_sorted_unique)]
+Histories = Annotated[tuple[History, ...], Field(min_length=1)]
 Candidates = Annotated[list[float | int | str | None], Field(min_length=1)]
 
 
@@ -340,6 +342,7 @@ class Model(Section):
 
     needs_section = frozenset(
         {"name", "seed", "members", "iterations", "learning_rate", "estimator", "grid"}
+        | {"histories"}
     )
 
     name: str = Field(default="popularity", pattern=r"^[a-z][a-z0-9_-]*$")
@@ -364,6 +367,9 @@ class Model(Section):
     grid: dict[str, Candidates] = {}
     """Hyper-parameters of it -> values: all their combinations are candidates. Without it, few
     that are known to do."""
+    histories: Histories = ("all",)
+    """What of the past it may learn from: of several, what does best on the newest windows of
+    validation."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -416,6 +422,8 @@ class Monitor(Section):
     retrain_cooldown: int = Field(default=48, ge=0)
     retrain_history: PositiveDuration | None = None
     """A retraining learns from this much of the past; from all of it without."""
+    retrain_histories: Histories = ("all", "half", "quarter", "fading")
+    """What of that a retraining tries to learn from (``model_histories``)."""
     fallback_windows: int = Field(default=48, ge=8)
     """Where it is surely worse than persistence over this many windows, that serves."""
     drift_windows: int = Field(default=24, ge=1)

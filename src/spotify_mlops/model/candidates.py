@@ -18,7 +18,8 @@ from ..config.errors import ParamsError, one_line
 from ..config.estimators import BOOSTING
 from ..config.sections import Model
 from . import metrics
-from .learner import Hyperparameters, Member, Settings, in_parallel, scores_of
+from .histories import Learned
+from .learner import Hyperparameters, Member, Settings, fit_member, in_parallel, scores_of
 
 STAGE_ROWS = 30_000
 """Most validation rows on which candidates are compared, and the number of trees is chosen."""
@@ -95,14 +96,14 @@ def grid(family: str, rows: int, model: Model) -> list[Settings]:
 
 
 def choose(
-    settings: Sequence[Settings], train: Data, validation: Data, seed: int
+    settings: Sequence[Settings], train: Learned, validation: Data, seed: int
 ) -> list[Candidate]:
     """Fit one member of each candidate; boosted trees until their validation loss falls no more.
 
     Raises:
         ParamsError: scikit-learn refuses a value of ``model_grid``.
     """
-    x, y = train
+    x, y, weights = train
     x_valid, y_valid = validation
     stride = max(1, -(-len(y_valid) // STAGE_ROWS))
     x_stage, y_stage = x_valid[::stride], y_valid[::stride]
@@ -110,11 +111,11 @@ def choose(
     def try_one(tried: Settings) -> Candidate:
         if isinstance(tried, Hyperparameters):
             member = tried.member(seed, stopping=True)
-            member.fit(x, y, X_val=x_stage, y_val=y_stage)
+            member.fit(x, y, weights, X_val=x_stage, y_val=y_stage)
             loss = -float(member.validation_score_[-1])
             tried = replace(tried, max_iter=member.n_iter_)
         else:
-            member = tried.member(seed).fit(x, y)
+            member = fit_member(tried.member(seed), x, y, weights)
             log_p = log_softmax(scores_of(member, x_stage), axis=1)
             loss = -float(log_p[np.arange(len(y_stage)), y_stage].mean())
         f1 = metrics.macro_f1_of(y_valid, scores_of(member, x_valid).argmax(axis=1))

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from scipy.special import softmax
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from ..config.estimators import BOOSTING
@@ -124,7 +125,23 @@ class LevelModel:
         return self.decide(self.calibrated(x))
 
 
-def fit(x: np.ndarray, y: np.ndarray, settings: Settings, seed: int) -> LevelModel:
+def fit_member(
+    member: Member, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None
+) -> Member:
+    """Fit a classifier, with a weight a row when there are any, and return it."""
+    if weights is None:
+        return member.fit(x, y)
+    last = f"{member.steps[-1][0]}__" if isinstance(member, Pipeline) else ""
+    return member.fit(x, y, **{f"{last}sample_weight": weights})
+
+
+def fit(
+    x: np.ndarray,
+    y: np.ndarray,
+    settings: Settings,
+    seed: int,
+    weights: np.ndarray | None = None,
+) -> LevelModel:
     """Fit an uncalibrated model.
 
     Args:
@@ -132,10 +149,11 @@ def fit(x: np.ndarray, y: np.ndarray, settings: Settings, seed: int) -> LevelMod
         y: indices into `LEVELS` (rows,); all levels must occur.
         settings: of every member.
         seed: member i uses ``seed + i``.
+        weights: of the rows (rows,); without them all weigh the same.
     """
     assert len(np.unique(y)) == len(LEVELS)
     members = [settings.member(seed + i) for i in range(settings.members)]
-    return LevelModel(tuple(in_parallel(lambda member: member.fit(x, y), members)))
+    return LevelModel(tuple(in_parallel(lambda member: fit_member(member, x, y, weights), members)))
 
 
 def in_parallel(task: Callable[[T], R], items: Sequence[T]) -> list[R]:

@@ -24,6 +24,7 @@ from . import (
     dataset,
     early_scores,
     export,
+    histories,
     level_offsets,
     looks,
     metrics,
@@ -32,6 +33,7 @@ from . import (
 from .baselines import Prediction
 from .calibration import Calibration
 from .dataset import Split, level_codes, matrix
+from .histories import Tried
 from .learner import Hyperparameters, LevelModel, Member, fit
 from .runs import runs_folder
 from .training_result import TrainingResult
@@ -109,9 +111,11 @@ class _Run:
             }
         with self._step("baselines"):
             self._baselines(ranges, names["dynamics"])
-        models, tried = {}, {}
+        models, tried, compared = {}, {}, {}
         for family in ("seed", "dynamics"):
-            models[family], tried[family] = self._family(family, ranges, names[family])
+            models[family], tried[family], compared[family] = self._family(
+                family, ranges, names[family]
+            )
         family = params.model.family
         with self._step("onnx"):
             model, inputs = models[family], names[family]
@@ -129,6 +133,7 @@ class _Run:
             .drop("chosen", "family")
             .row(0, named=True),
             "rows_learned_from": min(ranges.development.height, FINAL_ROWS),
+            "histories": [history.named() for history in compared[family]],
             "calibration": asdict(model.calibration),
             "decision_offsets": model.offsets,
             "onnx_largest_difference": worst,
@@ -184,26 +189,38 @@ class _Run:
 
     def _family(
         self, family: str, ranges: Split, names: list[str]
-    ) -> tuple[LevelModel, pl.DataFrame]:
-        """Choose, calibrate and refit a family's model; keep what it predicts."""
+    ) -> tuple[LevelModel, pl.DataFrame, list[Tried]]:
+        """Choose, calibrate and refit a family's model; keep what it predicts.
+
+        Returns:
+            The model, the candidates, and the histories where there were several; the best first.
+        """
         seed = self._params.model.seed
+        # Of the other family only the score is shown, and on the history that is told first.
+        wanted = self._params.model.histories
+        wanted = wanted if family == self._params.model.family else wanted[:1]
         with self._step(f"{family}_candidates"):
-            learned = dataset.sample(ranges.train, CANDIDATE_ROWS, seed)
-            x, y = matrix(learned, names), level_codes(learned["level"])
+            learned = histories.learned(ranges.train, wanted[0], names, CANDIDATE_ROWS, seed)
             x_valid, y_valid = (
                 matrix(ranges.validation, names),
                 level_codes(ranges.validation["level"]),
             )
-            grid = candidates.grid(family, len(y), self._params.model)
-            found = candidates.choose(grid, (x, y), (x_valid, y_valid), seed)
+            grid = candidates.grid(family, len(learned.y), self._params.model)
+            found = candidates.choose(grid, learned, (x_valid, y_valid), seed)
             best = min(found, key=lambda candidate: candidate.loss)
-            chosen = best.settings
+            chosen, first, history = best.settings, best.member, wanted[0]
+            compared: list[Tried] = []
+            if wanted[1:]:
+                compared = histories.choose(wanted, ranges, names, chosen, CANDIDATE_ROWS, seed)
+                first, history = compared[0].member, compared[0].history
+                learned = histories.learned(ranges.train, history, names, CANDIDATE_ROWS, seed)
             others: tuple[Member, ...] = ()
             if family == "dynamics" and isinstance(chosen, Hyperparameters):
                 chosen = replace(chosen, members=self._params.model.members)
                 rest = replace(chosen, members=chosen.members - 1)
-                others = fit(x, y, rest, seed + 1).members if rest.members else ()
-            trial = LevelModel((best.member, *others))
+                if rest.members:
+                    others = fit(learned.x, learned.y, rest, seed + 1, learned.weights).members
+            trial = LevelModel((first, *others))
         with self._step(f"{family}_calibration"):
             scores = trial.log_odds(x_valid)
             calibration = Calibration.fit(scores, y_valid)
@@ -211,8 +228,8 @@ class _Run:
             trial = LevelModel(trial.members, calibration, offsets)
             self._keep(family, "validation", ranges.validation, _predict(trial, x_valid))
         with self._step(f"{family}_final"):
-            learned = dataset.sample(ranges.development, FINAL_ROWS, seed)
-            final = fit(matrix(learned, names), level_codes(learned["level"]), chosen, seed)
+            learned = histories.learned(ranges.development, history, names, FINAL_ROWS, seed)
+            final = fit(learned.x, learned.y, chosen, seed, learned.weights)
             final = replace(trial, members=final.members)
             prediction = _predict(final, matrix(ranges.test, names))
             self._keep(family, "test", ranges.test, prediction)
@@ -226,7 +243,7 @@ class _Run:
                 for candidate in found
             ]
         )
-        return final, tried
+        return final, tried, compared
 
 
 def _predict(model: LevelModel, x: np.ndarray) -> Prediction:

@@ -46,10 +46,21 @@ def test_what_an_earlier_release_wrote_is_shown_as_it_is() -> None:
     assert decisions.line(old) == "2026-02-01 14:00  versión 2: se reentrena. Acierta más."
 
 
+def test_a_retrained_model_is_told_with_what_it_learned_from() -> None:
+    known = decided("gate_approved")
+    learned = replace(known, facts=replace(known.facts, history="quarter"))
+    assert decisions.sentence(learned) == (
+        f"{SENTENCES['gate_approved']} Aprendió del último cuarto de lo anterior."
+    )
+
+
 def test_a_sentence_in_sql_is_a_text_of_literals_and_columns() -> None:
     sql = decisions.sentence_sql(["score_lag_2"])
-    assert sql.startswith("CASE reason WHEN 'low_accuracy' THEN CONCAT('La exactitud de las ")
-    assert sql.endswith("ELSE reason END")
+    assert sql.startswith(
+        "CONCAT(CASE reason WHEN 'low_accuracy' THEN CONCAT('La exactitud de las "
+    )
+    assert "ELSE reason END, IF(JSON_VALUE(facts, '$.history') IS NULL, '', CONCAT(" in sql
+    assert "WHEN 'half' THEN 'de la última mitad de lo anterior'" in sql
     assert "WHEN 'score_lag_2' THEN 'puesto hace 2 ventanas'" in sql
     assert not [text for text in decisions.REASONS.values() if "'" in text]
     assert not set("{}") & set(sql)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from ...config.histories import History
 from ...config.params import Params
 from ...io import bigquery
 from ...io.bigquery import appending, frames, tables
@@ -56,6 +57,10 @@ class Facts:
     """That failed."""
     error: str | None = None
     """Why the training did not end, as the service says it."""
+    history: History | None = None
+    """That a retrained model learned from."""
+    histories: tuple[dict[str, Any], ...] = ()
+    """Those that were tried, the best first: ``history``, ``log_loss``, ``macro_f1``."""
 
 
 @dataclass(frozen=True)

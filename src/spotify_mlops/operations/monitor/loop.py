@@ -352,6 +352,7 @@ class _Step:
         verdict = evaluate.evaluate(params, result, features)
         version = self._register(result.write_bundle, gate.labels(verdict))
         evaluate.record(params, result, verdict)
+        tried = tuple(result.description["training"]["histories"])
         outcome = Decision(
             "shadow" if verdict.approved else "refused",
             asked.window_start,
@@ -359,7 +360,11 @@ class _Step:
             self._champion(),
             "gate_approved" if verdict.approved else "gate_refused",
             effective_from=closed,
-            facts=Facts(checks=verdict.failed),
+            facts=Facts(
+                checks=verdict.failed,
+                history=tried[0]["history"] if tried else None,
+                histories=tried,
+            ),
         )
         return [asked, outcome]
 

@@ -26,7 +26,7 @@ _ENDED = {
 
 
 def retrain(params: Params, features: pl.DataFrame, labels: pl.DataFrame) -> TrainingResult:
-    """Train on the features of closed windows and return the run.
+    """Train on the features of closed windows, on the history that does best; return the run.
 
     Args:
         params: of the model.
@@ -38,6 +38,7 @@ def retrain(params: Params, features: pl.DataFrame, labels: pl.DataFrame) -> Tra
         ServiceError: the job failed; the message has the end of its log.
     """
     dataset.check_content(params)
+    params = params.replace(model_histories=params.monitor.retrain_histories)
     data = training_set.export(params, features, labels)
     run_dir = f"{archive_root(params)}/{training_set.FOLDER}/runs/{Path(data).name}"
     _run_job(params, data, run_dir)

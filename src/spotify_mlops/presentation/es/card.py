@@ -11,7 +11,14 @@ from ...config.estimators import BOOSTING
 from ...config.params import Params
 from ...config.spanish import duration, number
 from ...model.early_detection import SHOWN
-from .names import ESTIMATOR_NAMES, MODEL_NAMES, ORDER_NAMES, country, hyperparameter
+from .names import (
+    ESTIMATOR_NAMES,
+    HISTORY_NAMES,
+    MODEL_NAMES,
+    ORDER_NAMES,
+    country,
+    hyperparameter,
+)
 from .numbers import interval, join, moment
 
 
@@ -216,11 +223,12 @@ def _how(description: dict[str, Any]) -> str:
         f"{level} {number(offset, 3)}"
         for level, offset in zip(description["levels"], training["decision_offsets"], strict=True)
     )
+    history = _histories(training["histories"])
     return f"""## Cómo está hecho
 
 {kind} ({chosen}). Se eligió por su pérdida logarítmica en validación entre unos pocos
-candidatos. Las probabilidades se calibran con una pendiente y un término por
-nivel, ajustados en validación. El nivel anunciado no es siempre el más probable: a cada logaritmo
+candidatos.{history} Las probabilidades se calibran con una pendiente y un término por nivel,
+ajustados en validación. El nivel anunciado no es siempre el más probable: a cada logaritmo
 de probabilidad se le suma un término ({offsets}) con el que el macro-F1 esperado es mayor.
 
 Se sirve como grafo ONNX en doble precisión. Comparado con scikit-learn en las {
@@ -228,6 +236,14 @@ Se sirve como grafo ONNX en doble precisión. Comparado con scikit-learn en las 
     } filas de prueba: los mismos niveles, y probabilidades a {
         number(training["onnx_largest_difference"], 7)
     } como mucho (se redondean a seis decimales)."""
+
+
+def _histories(tried: list[dict[str, Any]]) -> str:
+    if not tried:
+        return ""
+    best, *others = (f"{HISTORY_NAMES[h['history']]} ({number(h['log_loss'], 3)})" for h in tried)
+    rest = f"; las demás: {join(others)}" if others else ""
+    return f" Aprendió {best}: su pérdida en lo más nuevo de validación es la menor{rest}."
 
 
 def _cannot(params: Params, metrics: pl.DataFrame, family: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from ...config.spanish import DECIMALS, MINUS, number
 from ...operations.monitor.decisions import Decision, Reason
 from . import gate
-from .names import DECISION_NAMES, model_input, named_sql
+from .names import DECISION_NAMES, HISTORY_NAMES, model_input, named_sql
 from .numbers import moment
 
 _DIFFERENCE = "{value:3} [{low:3}; {high:3}] de macro-F1 frente"
@@ -51,10 +51,12 @@ def sentence(decision: Decision) -> str:
     if template is None:
         return decision.reason
     known = vars(decision) | vars(decision.facts)
-    return "".join(
+    told = "".join(
         literal + ("" if name is None else _text(name, known[name], factor, decimals))
         for literal, name, factor, decimals in _parts(template)
     )
+    history = decision.facts.history
+    return told if history is None else f"{told} Aprendió {HISTORY_NAMES[history]}."
 
 
 def line(decision: Decision) -> str:
@@ -79,7 +81,12 @@ def sentence_sql(inputs: Iterable[str]) -> str:
         f"WHEN '{code}' THEN CONCAT({', '.join(_expressions(template, special))})"
         for code, template in REASONS.items()
     ]
-    return f"CASE reason {' '.join(cases)} ELSE reason END"
+    history = _fact("history")
+    learned = f"CONCAT(' Aprendió ', {named_sql(history, HISTORY_NAMES)}, '.')"
+    return (
+        f"CONCAT(CASE reason {' '.join(cases)} ELSE reason END, "
+        f"IF({history} IS NULL, '', {learned}))"
+    )
 
 
 def _parts(template: str) -> Iterator[tuple[str, str | None, str, str]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from ...config.histories import History
 from .countries import COUNTRY_NAMES
 from .numbers import number, plural
 
@@ -74,6 +76,12 @@ DECISION_NAMES = {
     "promoted": "nuevo campeón",
     "rolled_back": "se vuelve atrás",
     "confirmed": "campeón confirmado",
+}
+HISTORY_NAMES: dict[History, str] = {
+    "all": "de todo lo anterior",
+    "half": "de la última mitad de lo anterior",
+    "quarter": "del último cuarto de lo anterior",
+    "fading": "de todo lo anterior, que pesa menos cuanto más viejo",
 }
 TRAINING_STEP_NAMES = {
     "data": "datos",
@@ -186,7 +194,7 @@ def model_input(name: str) -> str:
     )
 
 
-def named_sql(column: str, names: Mapping[str, str]) -> str:
+def named_sql(column: str, names: Mapping[Any, str]) -> str:
     """Return an SQL expression that gives a code's name, or the code where it has none."""
     cases = " ".join(f"WHEN '{code}' THEN '{name}'" for code, name in names.items())
     return f"CASE {column} {cases} ELSE {column} END"
