@@ -41,7 +41,7 @@ test: $(PLATFORM) ## Revisa el código y pasa todas las pruebas
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/unit -n auto
-	$(BIN)/python -m pytest tests/integration -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest tests/integration -n 3 --dist loadfile --no-loadscope-reorder
 
 bench: $(STAMP) ## Mide el rendimiento, con sus referencias en la misma ejecución
 	@for figure in pipeline freshness endpoint sinks growth backlog sources engines recovery dashboard; do \

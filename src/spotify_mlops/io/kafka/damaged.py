@@ -167,12 +167,17 @@ class _Reader:
         was not asked for: so the batch ends at the first record from which reading begins well.
         """
         _, high = self._consumer.get_watermark_offsets(self._place(), timeout=self._patience)
-        first = next(self._from(offset))
+
+        def found_at(at: int) -> Message | _Damage | None:
+            """Return what comes first: an end that is told before the end is none."""
+            return next(found for found in self._from(at) if found is not None or at >= high)
+
+        first = found_at(offset)
         if not isinstance(first, _Damage):
             return offset  # it was no damage, or is none any more
 
         def inside(at: int) -> bool:
-            found = next(self._from(at))
+            found = found_at(at)
             return isinstance(found, _Damage) and found.first <= offset
 
         step = 1
