@@ -148,6 +148,11 @@ def test_quality_falls_retraining_fires_and_quality_returns(market: Market, tmp_
     regime = market.start + timedelta(days=REGIME_DAY)
     assert taken[0].step == "retrain"
     assert taken[0].window_start >= regime - timedelta(hours=params.model.horizon)
+    # What was learned from is what lost least of all that was tried, and the log says so.
+    for told in (decision.facts for decision in taken if decision.step in ("shadow", "refused")):
+        losses = [tried["log_loss"] for tried in told.histories]
+        assert losses == sorted(losses) and len(losses) > 1
+        assert told.history == told.histories[0]["history"]
     new = taken[-1].model
     assert (PromotionHistory(params).champion(), Registry(params).aliases()[CHAMPION]) == (new, new)
     assert Endpoint(params).traffic() == {new: 100}
