@@ -11,7 +11,7 @@ from spotify_mlops.config import paths
 from spotify_mlops.io.local import processes, state
 
 SMALL = [
-    *("simulator_days=5", "simulator_tracks=50", "lags=[1]", "horizon=2"),
+    *("simulator_days=3", "simulator_tracks=50", "lags=[1]", "horizon=2"),
     *("model_iterations=10", "model_members=1"),
 ]
 
