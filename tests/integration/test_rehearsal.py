@@ -162,10 +162,10 @@ def _done(settings: Params, *arguments: str) -> str:
     return found.stdout
 
 
-def _states(settings: Params, *options: str) -> dict[str, str]:
-    """Return the state of each part that ``cloud status`` tells of."""
+def _parts(settings: Params, *options: str) -> dict[str, dict[str, Any]]:
+    """Return what ``cloud status`` tells of each part."""
     told = json.loads(worlds.command(settings, "cloud", "status", "--json", *options).stdout)
-    return {each["check"]: each["state"] for each in told["checks"]}
+    return {each["check"]: each for each in told["checks"]}
 
 
 def _is_as_on_a_laptop(settings: Params, champions: PromotionHistory) -> None:
@@ -305,18 +305,20 @@ def test_a_project_from_its_first_record_to_its_last(settings: Params, recorded:
     elsewhere = ("--set", f"dataflow_endpoint={state.read()['dataflow'].addresses['url']}")
     worlds.command(settings, "cloud", "check", *elsewhere)  # of a project that is nobody's: red
     # What does not answer within its seconds, as on a busy machine, is not known: asked again.
-    states = retry.until(
-        lambda: _states(settings, *elsewhere), lambda found: "unknown" not in found.values(), 120
+    found = retry.until(
+        lambda: _parts(settings, *elsewhere),
+        lambda parts: all(part["state"] != "unknown" for part in parts.values()),
+        120,
     )
-    assert (states["job"], states["watching"]) == ("off", "good"), states
+    assert (found["job"]["state"], found["watching"]["state"]) == ("off", "good"), found
     unprotected = ("--set", "platform_deletion_protection=false")
     _done(settings, "cloud", "teardown", "--yes", "--data", *unprotected, *elsewhere)
     told = json.loads(_done(settings, "cloud", "teardown", "--json", *elsewhere))
     assert {each["state"] for each in told["removals"]} == {"nothing"}
     assert told["left"]["state"] == "good"
     assert _kept(settings) == set()
-    found = calls.read(recorded)
-    _is_recorded(found)
-    needs = calls.needs(found)
+    asked = calls.read(recorded)
+    _is_recorded(asked)
+    needs = calls.needs(asked)
     assert comparison.missing(needs, comparison.written()) == []
     assert comparison.unused(needs, comparison.written()) == []
