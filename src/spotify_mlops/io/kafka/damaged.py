@@ -138,6 +138,12 @@ class _Reader:
     def _place(self, offset: int = -1) -> TopicPartition:
         return TopicPartition(self._params.kafka.topic, self._partition, offset)
 
+    def _extent(self) -> tuple[int, int]:
+        """Return the first record that there is, and the end."""
+        found = self._consumer.get_watermark_offsets(self._place(), timeout=self._patience)
+        assert found is not None  # it raises where nobody answers
+        return found
+
     def _from(self, offset: int) -> Iterator[Message | _Damage | None]:
         """Yield what there is from an offset on: records, damage, and None at the end."""
         self._consumer.assign([self._place(offset)])
@@ -155,7 +161,9 @@ class _Reader:
             if error is None:
                 yield message
             elif error.code() == KafkaError._PARTITION_EOF:
-                yield None
+                _, high = self._extent()
+                if (message.offset() or 0) >= high:  # told before the end, it is none
+                    yield None
             else:
                 first = message.offset()
                 yield _Damage(offset if first is None else first, error.str())
@@ -166,18 +174,13 @@ class _Reader:
         Whoever asks for any record of a batch is given all of it, and the client drops what it
         was not asked for: so the batch ends at the first record from which reading begins well.
         """
-        _, high = self._consumer.get_watermark_offsets(self._place(), timeout=self._patience)
-
-        def found_at(at: int) -> Message | _Damage | None:
-            """Return what comes first: an end that is told before the end is none."""
-            return next(found for found in self._from(at) if found is not None or at >= high)
-
-        first = found_at(offset)
+        _, high = self._extent()
+        first = next(self._from(offset))
         if not isinstance(first, _Damage):
             return offset  # it was no damage, or is none any more
 
         def inside(at: int) -> bool:
-            found = found_at(at)
+            found = next(self._from(at))
             return isinstance(found, _Damage) and found.first <= offset
 
         step = 1
@@ -214,7 +217,7 @@ class _Reader:
         self, offset: int, end: int, reason: str
     ) -> list[tuple[int, int, datetime, bytes | None]]:
         """Return notes for records that nobody can read, with the time of the last one before."""
-        low, _ = self._consumer.get_watermark_offsets(self._place(), timeout=self._patience)
+        low, _ = self._extent()
         time, before = _EPOCH, offset - 1
         while before >= low:
             found = next(self._from(before))
