@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import log_softmax
 from sklearn import ensemble, linear_model, tree
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import make_pipeline
@@ -18,8 +17,7 @@ from ..config.errors import ParamsError, one_line
 from ..config.estimators import BOOSTING
 from ..config.sections import Model
 from . import metrics
-from .histories import Learned
-from .learner import Hyperparameters, Member, Settings, fit_member, in_parallel, scores_of
+from .learner import Hyperparameters, Learned, Member, Settings, fit_member, in_parallel, scores_of
 
 STAGE_ROWS = 30_000
 """Most validation rows on which candidates are compared, and the number of trees is chosen."""
@@ -116,8 +114,7 @@ def choose(
             tried = replace(tried, max_iter=member.n_iter_)
         else:
             member = fit_member(tried.member(seed), x, y, weights)
-            log_p = log_softmax(scores_of(member, x_stage), axis=1)
-            loss = -float(log_p[np.arange(len(y_stage)), y_stage].mean())
+            loss = metrics.log_loss_of(y_stage, scores_of(member, x_stage))
         f1 = metrics.macro_f1_of(y_valid, scores_of(member, x_valid).argmax(axis=1))
         return Candidate(tried, loss, member, f1)
 

@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from scipy.special import log_softmax
 
 from ..config.histories import History
 from ..domain.labels import LEVELS
 from . import dataset, metrics
 from .dataset import level_codes, matrix
-from .learner import Member, Settings, fit_member, in_parallel, scores_of
+from .learner import Learned, Member, Settings, fit_member, in_parallel, scores_of
 
 _SHARES: dict[History, float] = {"half": 1 / 2, "quarter": 1 / 4}
 """Of the range's time, the last part that is learned from."""
@@ -23,21 +22,12 @@ NEWEST = 1 / 3
 """Of the validation range's time, the last part on which histories are compared."""
 
 
-class Learned(NamedTuple):
-    """What a classifier learns from."""
-
-    x: np.ndarray
-    """Inputs (rows, features)."""
-    y: np.ndarray
-    """Indices into `LEVELS` (rows,)."""
-    weights: np.ndarray | None
-    """Of each row, 1 on average (rows,); None when all weigh the same."""
-
-
 class Tried(NamedTuple):
     """One history that was tried."""
 
     history: History
+    learned: Learned
+    """What there is of it in the training range."""
     loss: float
     """Log loss on the newest validation rows."""
     macro_f1: float
@@ -104,8 +94,8 @@ def choose(
             return None
         member = fit_member(settings.member(seed), *known)
         scores = scores_of(member, x)
-        loss = -float(log_softmax(scores, axis=1)[np.arange(len(y)), y].mean())
-        return Tried(history, loss, metrics.macro_f1_of(y, scores.argmax(axis=1)), member)
+        f1 = metrics.macro_f1_of(y, scores.argmax(axis=1))
+        return Tried(history, known, metrics.log_loss_of(y, scores), f1, member)
 
     found = [tried for tried in in_parallel(try_one, histories) if tried is not None]
     return sorted(found, key=lambda tried: tried.loss)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from scipy.special import softmax
@@ -77,6 +77,17 @@ class Hyperparameters:
     def named(self) -> dict[str, Any]:
         """Return the estimator and its values by name."""
         return {"estimator": BOOSTING, **asdict(self)}
+
+
+class Learned(NamedTuple):
+    """What a classifier learns from."""
+
+    x: np.ndarray
+    """Inputs (rows, features)."""
+    y: np.ndarray
+    """Indices into `LEVELS` (rows,)."""
+    weights: np.ndarray | None
+    """Of each row, 1 on average (rows,); None when all weigh the same."""
 
 
 def scores_of(member: Member, x: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import numpy as np
 import polars as pl
+from scipy.special import log_softmax
 
 from ..config.params import Params
 from ..config.sections import Cost, Model
@@ -114,6 +115,16 @@ def recall_by_level(counts: Counts) -> np.ndarray:
 def macro_f1(counts: Counts) -> np.ndarray:
     """Return the mean of the three levels' F1."""
     return np.asarray(f1_by_level(counts).mean(axis=-1))
+
+
+def log_loss_of(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Return the log loss of scores (rows, 3), whose softmax is the probabilities.
+
+    Args:
+        truth: indices into `LEVELS` (rows,).
+        scores: in the order of `LEVELS`.
+    """
+    return -float(log_softmax(scores, axis=1)[np.arange(len(truth)), truth].mean())
 
 
 def macro_f1_of(truth: np.ndarray, predicted: np.ndarray) -> float:

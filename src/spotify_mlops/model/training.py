@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -85,6 +85,17 @@ def train(
     return _Run(params, write_card, progress).result(features, labels)
 
 
+class _Family(NamedTuple):
+    """What became of a family of inputs."""
+
+    model: LevelModel
+    candidates: pl.DataFrame
+    histories: list[Tried]
+    """Where several were tried, the best first."""
+    rows: int
+    """That the final model learned from."""
+
+
 class _Run:
     def __init__(self, params: Params, write_card: WriteCard, progress: Progress) -> None:
         self._params = params
@@ -111,14 +122,11 @@ class _Run:
             }
         with self._step("baselines"):
             self._baselines(ranges, names["dynamics"])
-        models, tried, compared = {}, {}, {}
-        for family in ("seed", "dynamics"):
-            models[family], tried[family], compared[family] = self._family(
-                family, ranges, names[family]
-            )
+        families = {family: self._family(family, ranges, names[family]) for family in names}
         family = params.model.family
+        own = families[family]
         with self._step("onnx"):
-            model, inputs = models[family], names[family]
+            model, inputs = own.model, names[family]
             graph = export.to_onnx(model, len(inputs))
             worst = export.check(model, graph, matrix(ranges.test, inputs))
         with self._step("metrics"):
@@ -128,12 +136,11 @@ class _Run:
         training = {
             "boundaries": boundaries,
             "earlier_looks": looks.earlier(runs_folder(params), boundaries, written),
-            "hyperparameters": tried[family]
-            .filter("chosen")
+            "hyperparameters": own.candidates.filter("chosen")
             .drop("chosen", "family")
             .row(0, named=True),
-            "rows_learned_from": min(ranges.development.height, FINAL_ROWS),
-            "histories": [history.named() for history in compared[family]],
+            "rows_learned_from": own.rows,
+            "histories": [tried.named() for tried in own.histories],
             "calibration": asdict(model.calibration),
             "decision_offsets": model.offsets,
             "onnx_largest_difference": worst,
@@ -154,7 +161,9 @@ class _Run:
             family=family,
             horizon=params.model.horizon,
             boundaries=boundaries,
-            candidates=pl.concat(tried.values(), how="diagonal_relaxed"),
+            candidates=pl.concat(
+                [each.candidates for each in families.values()], how="diagonal_relaxed"
+            ),
             predictions=predictions,
             metrics=scored,
             timings=self._timings,
@@ -187,14 +196,8 @@ class _Run:
             learned = dataset.sample(known, LOGISTIC_ROWS, seed)
             self._keep("logistic", split, rows, *baselines.logistic(learned, [rows], names))
 
-    def _family(
-        self, family: str, ranges: Split, names: list[str]
-    ) -> tuple[LevelModel, pl.DataFrame, list[Tried]]:
-        """Choose, calibrate and refit a family's model; keep what it predicts.
-
-        Returns:
-            The model, the candidates, and the histories where there were several; the best first.
-        """
+    def _family(self, family: str, ranges: Split, names: list[str]) -> _Family:
+        """Choose, calibrate and refit a family's model; keep what it predicts."""
         seed = self._params.model.seed
         # Of the other family only the score is shown, and on the history that is told first.
         wanted = self._params.model.histories
@@ -212,8 +215,8 @@ class _Run:
             compared: list[Tried] = []
             if wanted[1:]:
                 compared = histories.choose(wanted, ranges, names, chosen, CANDIDATE_ROWS, seed)
-                first, history = compared[0].member, compared[0].history
-                learned = histories.learned(ranges.train, history, names, CANDIDATE_ROWS, seed)
+                best_of = compared[0]
+                history, learned, first = best_of.history, best_of.learned, best_of.member
             others: tuple[Member, ...] = ()
             if family == "dynamics" and isinstance(chosen, Hyperparameters):
                 chosen = replace(chosen, members=self._params.model.members)
@@ -243,7 +246,7 @@ class _Run:
                 for candidate in found
             ]
         )
-        return final, tried, compared
+        return _Family(final, tried, compared, len(learned.y))
 
 
 def _predict(model: LevelModel, x: np.ndarray) -> Prediction:

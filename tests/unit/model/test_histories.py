@@ -128,3 +128,10 @@ def test_a_training_that_tries_several_says_what_each_gave(tmp_path: Path) -> No
     assert again.graph == result.graph
     Predictor.load(result.write_bundle(tmp_path / "bundle").path)
     assert tiny_model.result().description["training"]["histories"] == []
+
+
+def test_the_rows_that_are_told_are_those_of_the_history() -> None:
+    settings = tiny_model.settings().replace(model_histories=["quarter"])
+    result = train(settings, *tiny_model.data(), card.write)
+    rows = result.description["training"]["rows_learned_from"]
+    assert 0 < rows < int(result.boundaries["development_rows"]) / 2
