@@ -41,7 +41,7 @@ from spotify_mlops.presentation.es import card
 Extents = Mapping[int, tuple[int, int]]
 """Per partition, the first record and the end of what is read."""
 MODEL_EVENTS = 400_000
-"""In the log that the model is trained on, whatever the log that it then predicts."""
+"""In the log that the model is trained on, unless what it then predicts is small."""
 _MODEL_SHARE = 20
 """At most this many times what is predicted: a small run, which tries a benchmark, is short."""
 

@@ -44,7 +44,7 @@ class Given:
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return commands.run(
-            [*arguments, "--params", self.file], environment=os.environ | environment
+            [*arguments, "--params", self.file], timeout=300, environment=os.environ | environment
         )
 
     @property

@@ -17,6 +17,7 @@ import pytest
 from test_topic import read
 from worlds import command, content
 
+import commands
 from hands import Hands
 from spotify_mlops.config.errors import ParamsError
 from spotify_mlops.config.params import Params
@@ -156,10 +157,7 @@ def test_one_poll_by_command(api: WebApi, local_params: Callable[..., Params]) -
     plain = command(settings, "ingest", "webapi", "--close")
     assert plain.stdout.startswith("2 eventos, 4 sin canción, 2 repetidas: 0 publicados, 2 ya esta")
     without = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
-    refused = subprocess.run(
-        [sys.executable, "-m", "spotify_mlops", "ingest", "webapi", "--params",
-         str(apps.params_file(settings))],
-        capture_output=True, text=True, env=without, check=False,
-    )  # fmt: skip
+    words = ["ingest", "webapi", "--params", apps.params_file(settings)]
+    refused = commands.run(words, environment=without)
     assert refused.returncode == 2
     assert "SPOTIFY_CLIENT_ID" in refused.stderr

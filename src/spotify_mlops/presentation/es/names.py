@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from ...config.histories import History
 from .countries import COUNTRY_NAMES
 from .numbers import number, plural
 
@@ -77,7 +75,7 @@ DECISION_NAMES = {
     "rolled_back": "se vuelve atrás",
     "confirmed": "campeón confirmado",
 }
-HISTORY_NAMES: dict[History, str] = {
+HISTORY_NAMES = {
     "all": "de todo lo anterior",
     "half": "de la última mitad de lo anterior",
     "quarter": "del último cuarto de lo anterior",
@@ -194,7 +192,7 @@ def model_input(name: str) -> str:
     )
 
 
-def named_sql(column: str, names: Mapping[Any, str]) -> str:
+def named_sql(column: str, names: Mapping[str, str]) -> str:
     """Return an SQL expression that gives a code's name, or the code where it has none."""
     cases = " ".join(f"WHEN '{code}' THEN '{name}'" for code, name in names.items())
     return f"CASE {column} {cases} ELSE {column} END"

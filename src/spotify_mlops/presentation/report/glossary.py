@@ -84,14 +84,10 @@ def _split(token: Token, linked: set[str]) -> Iterator[Token]:
         if anchor in linked:
             continue
         linked.add(anchor)
-        yield _text(token, token.content[done : found.start()])
-        link = {"href": f"{PAGE}#{anchor}", "class": "word"}
-        yield Token("link_open", "a", 1, attrs=dict(link), level=token.level)
-        yield _text(token, found[0])
+        yield token.copy(content=token.content[done : found.start()])
+        link: dict[str, str | int | float] = {"href": f"{PAGE}#{anchor}", "class": "word"}
+        yield Token("link_open", "a", 1, attrs=link, level=token.level)
+        yield token.copy(content=found[0])
         yield Token("link_close", "a", -1, level=token.level)
         done = found.end()
-    yield _text(token, token.content[done:])
-
-
-def _text(token: Token, content: str) -> Token:
-    return token.copy(content=content)
+    yield token.copy(content=token.content[done:])
