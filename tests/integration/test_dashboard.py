@@ -14,7 +14,7 @@ import polars as pl
 import psutil
 import pytest
 import worlds
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from spotify_mlops.config.params import Params
 from spotify_mlops.config.spanish import number
@@ -129,6 +129,21 @@ def test_nothing_is_wrong_at_any_width(live: Live, chromium, board, width, schem
         visit.check()
         assert browser.accessibility_faults(visit.page) == []
         assert visit.page.locator("html").get_attribute("lang") == "es"
+
+
+def test_it_says_in_spanish_that_it_is_coming(live: Live, chromium) -> None:
+    with browser.opened(chromium, live.url) as visit:
+        held: list[Route] = []
+        visit.page.route("**/_dash-layout", lambda route: held.append(route))
+        visit.page.reload()
+        expect(visit.page.locator("._dash-loading")).to_be_attached(timeout=PATIENCE)
+        shown = visit.page.evaluate(
+            "['', '::before'].map(part => getComputedStyle("
+            "document.querySelector('._dash-loading'), part)).map(s => [s.fontSize, s.content])"
+        )
+        assert shown == [["0px", "normal"], ["16px", '"Cargando el panel…"']]
+        held[0].continue_()
+        settled(visit.page)
 
 
 def test_the_numbers_are_those_of_the_sql(live: Live, chromium) -> None:
