@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+import pools
 from spotify_mlops.io.local import processes, state
 
 STORES = ("kafka", "bigquery", "mongo")
@@ -111,7 +112,7 @@ def kill(what: str, stream: subprocess.Popen[bytes] | None) -> bool:
     if what == "worker":
         pool = state.get("flink-workers")
         alive = pool is not None and processes.is_alive(pool)
-        workers = psutil.Process(pool.pid).children(recursive=True) if alive else []
+        workers = pools.workers(pool.pid) if alive else []
         for worker in workers[:1]:
             worker.kill()
         return bool(workers)

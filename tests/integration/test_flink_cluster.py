@@ -16,6 +16,7 @@ import psutil
 import pytest
 from stored import kill
 
+import pools
 from local_services import services
 from spotify_mlops.config import params
 from spotify_mlops.config.errors import ServiceError
@@ -83,10 +84,6 @@ def await_counts(folder: Path, numbers: int) -> None:
     assert {name: found[name] for name in wanted} == wanted
 
 
-def workers(records: dict[str, state.Record]) -> list[psutil.Process]:
-    return psutil.Process(records["flink-workers"].pid).children()
-
-
 def test_a_job_is_exact_when_its_processes_are_killed(
     records: dict[str, state.Record],
     up_again: Callable[[], dict[str, state.Record]],
@@ -98,7 +95,8 @@ def test_a_job_is_exact_when_its_processes_are_killed(
     build = partial(flink_steps.build, folder=tmp_path, sources=SOURCES, numbers=NUMBERS)
     job = flink.submit(settings, "counts", build)
     await_counts(tmp_path, 40)
-    pids = {worker.pid for worker in workers(records)}
+    pool = records["flink-workers"].pid
+    pids = {worker.pid for worker in pools.workers(pool)}
     assert len(pids) >= 2  # one a TaskManager at least
     assert {int(f.name) for f in (tmp_path / "workers").iterdir()} <= pids
 
@@ -111,10 +109,10 @@ def test_a_job_is_exact_when_its_processes_are_killed(
     await_counts(tmp_path, 80)
 
     let(tmp_path, 120)
-    known = {worker.pid for worker in workers(records)}
+    known = {worker.pid for worker in pools.workers(pool)}
     last = max((tmp_path / "workers").iterdir(), key=lambda file: file.stat().st_mtime_ns)
     psutil.Process(int(last.name)).kill()
-    await_(lambda: {w.pid for w in workers(records)} - known, "another worker")
+    await_(lambda: {w.pid for w in pools.workers(pool)} - known, "another worker")
     await_counts(tmp_path, 120)
 
     let(tmp_path, 160)

@@ -21,7 +21,6 @@ from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import tls_broker
 import worlds
@@ -29,6 +28,7 @@ from google.cloud import storage
 
 import google_project
 import lenient
+import pools
 import storage_server
 import vault
 from google_project import Project
@@ -240,9 +240,7 @@ def _is_updated(settings: Params, before: cluster.RunningJob) -> bool:
 
 def _kill_a_worker() -> None:
     """Kill a process that runs steps of the job; Flink asks for another."""
-    pool = psutil.Process(state.read()[WORKERS].pid)
-    workers = [each for each in pool.children() if "local_services.flink.worker" in each.cmdline()]
-    workers[0].kill()
+    pools.workers(state.read()[WORKERS].pid)[0].kill()
 
 
 def _ask_the_endpoint(settings: Params) -> None:

@@ -1,28 +1,39 @@
 """The pool of Python workers: ``python -m local_services.flink.pool PORT``.
 
-A TaskManager asks it for workers, and each is a process of its own, with its own log. Beam's pool
-knows a worker by its id alone, and each TaskManager counts its workers from 1.
+A TaskManager asks it for workers, and each is a process of its own, with its own log: forked from
+one that has loaded what takes long and done nothing else (`multiprocessing`'s fork server). Beam's
+pool knows a worker by its id alone, and each TaskManager counts its workers from 1.
 """
 
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 import grpc
 import psutil
 from apache_beam.portability.api import beam_fn_api_pb2
-from apache_beam.runners.worker.worker_pool_main import kill_process_gracefully
 
 from spotify_mlops.io import logs
 from spotify_mlops.io.workers import OwnersWorkers, caller
 
+from . import worker as one
+
+_LOADED = (
+    one.__name__,
+    *("confluent_kafka", "google.cloud.bigquery", "google.cloud.bigquery_storage", "pymongo"),
+)
+"""What workers of this project's jobs need at once; not polars, whose threads end in a fork."""
+_TO_END = 10.0
+"""Seconds that a worker has to end when it is told to."""
 _TURN = 1.0
 """Seconds between two looks at who has ended."""
 _log = logging.getLogger(__name__)
@@ -34,7 +45,7 @@ class _Worker:
     slot: int
     """The number of its log: the first that no other had."""
     task_manager: psutil.Process | None
-    process: subprocess.Popen[bytes]
+    process: ForkServerProcess
 
     def is_abandoned(self) -> bool:
         return self.task_manager is not None and not self.task_manager.is_running()
@@ -48,6 +59,7 @@ class Workers(OwnersWorkers):
         self._log = log
         self._lock = threading.Lock()
         self._workers: list[_Worker] = []
+        self._context = _fork_server()
 
     def StartWorker(  # noqa: N802 -- the service's own name
         self, request: beam_fn_api_pb2.StartWorkerRequest, context: grpc.ServicerContext
@@ -75,15 +87,15 @@ class Workers(OwnersWorkers):
         for worker in self._taken(
             lambda w: w.id == request.worker_id and w.task_manager in (who, None)
         ):
-            kill_process_gracefully(worker.process)
+            _end(worker.process)
         return beam_fn_api_pb2.StopWorkerResponse()
 
     def tidy(self) -> None:
         """End the workers whose TaskManager has ended, and forget those that have ended."""
-        for worker in self._taken(lambda w: w.process.poll() is not None or w.is_abandoned()):
-            status = worker.process.poll()
+        for worker in self._taken(lambda w: w.process.exitcode is not None or w.is_abandoned()):
+            status = worker.process.exitcode
             if status is None:
-                kill_process_gracefully(worker.process)
+                _end(worker.process)
                 _log.warning("Trabajador %d: su TaskManager ya no está", worker.slot)
             else:
                 _log.warning("Trabajador %d: terminó (código %d)", worker.slot, status)
@@ -94,22 +106,29 @@ class Workers(OwnersWorkers):
             self._workers = [worker for worker in self._workers if worker not in taken]
         return taken
 
-    def _start(
-        self, request: beam_fn_api_pb2.StartWorkerRequest, slot: int
-    ) -> subprocess.Popen[bytes]:
+    def _start(self, request: beam_fn_api_pb2.StartWorkerRequest, slot: int) -> ForkServerProcess:
         log = self._log.with_name(f"flink-worker-{slot}.log")
         logs.put_aside_when_full(log)
-        with log.open("ab") as output:
-            return subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "local_services.flink.worker"),
-                    *(request.control_endpoint.url, request.worker_id),
-                ],
-                stdin=subprocess.PIPE,  # it ends when this end of it closes
-                stdout=output,
-                stderr=output,
-                env={**os.environ, logs.LOG: str(log)},
-            )
+        what = (request.control_endpoint.url, request.worker_id, log)
+        process = self._context.Process(target=one.main, args=what)
+        process.start()
+        return process
+
+
+def _fork_server() -> ForkServerContext:
+    """Start it, so that it is ready when the first worker is asked for."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*_LOADED])
+    forkserver.ensure_running()
+    return context
+
+
+def _end(process: ForkServerProcess) -> None:
+    process.terminate()
+    process.join(_TO_END)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
 
 
 def _process(context: grpc.ServicerContext) -> psutil.Process | None:

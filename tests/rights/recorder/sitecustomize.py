@@ -26,8 +26,10 @@ LENT = "PYTHON_GOOGLE_ACCOUNT"
 """Variable with the account of whoever started this process, and lends it."""
 TEST, GOOGLE = "test", "google"
 """Not accounts of the platform: who plays its users, and what stands in for Google."""
+_FORKED = "local_services.flink.worker"
+"""Its processes are forked by one whose command names what it has loaded for them."""
 _OWN = {
-    "local_services.flink.worker": "stream",
+    _FORKED: "stream",
     "spotify_mlops.cli.training_job": "training",
     "spotify_mlops.serving": "serving",
 }
@@ -48,6 +50,8 @@ def account(words: Sequence[str], lent: str | None) -> str:
     >>> account(["python", "-m", "spotify_mlops", "stream"], None)
     'watcher'
     """
+    if len(words) > 1 and words[-2] == "-c" and _FORKED in words[-1]:
+        return _OWN[_FORKED]
     module = words[words.index("-m") + 1] if "-m" in words[:-1] else ""
     command = words[words.index("-m") + 2] if "-m" in words[:-2] else ""
     if module in _OWN:

@@ -58,7 +58,7 @@ objects.clear("gs://archive")
         ("python -c pass", "dashboards", "dashboards"),
         ("python -m spotify_mlops.serving", "deployer", "serving"),
         ("python -m spotify_mlops.cli.training_job", None, "training"),
-        ("python -m local_services.flink.worker x 1", None, "stream"),
+        ("python -c main(['local_services.flink.worker'])", None, "stream"),
         ("python -m local_services.vertex", "deployer", recorder.GOOGLE),
         ("python -c pass", None, recorder.TEST),
     ],
