@@ -24,6 +24,7 @@ import workload
 from google.cloud.bigquery_storage_v1 import types
 from workload import figure
 
+from local_services import services
 from spotify_mlops.config import paths
 from spotify_mlops.config.errors import ServiceError, UserError
 from spotify_mlops.config.params import Params
@@ -66,9 +67,12 @@ def run(
     client, until a reader finds them.
 
     Raises:
-        ServiceError: a window was not complete when later ones had been for ``LOOK_BACK``.
+        ServiceError: the job ended, or a window was not complete when later ones had been for
+            ``LOOK_BACK``.
         UserError: too few windows were seen.
     """
+    if params.engine.runner == "flink":
+        services.up(say, task_managers=params.engine.parallelism)
     bundle = workload.model(params, say)
     figures = []
     for each, everything in CASES if rate is None else ((rate, all_sinks),):
@@ -106,6 +110,8 @@ def _case(
     job = apps.start_stream(params) if all_sinks else _start_predictions_only(params)
     try:
         seen = _watch(params, rate, seconds)
+        if not processes.is_alive(job):
+            raise ServiceError(f"La tarea acabó antes de tiempo:\n{processes.tail(job.log)}")
     finally:
         processes.stop(job)
     windows = seen.measured()
