@@ -1,5 +1,7 @@
 # make run | test | bench | chaos | soak | rehearsal | lab | stop | lock            (PARAMS=params/charts.yaml for another)
 PARAMS ?= params/local.yaml
+# What JupyterLab is told besides: make lab LAB_OPTIONS="--no-browser --port=9000"
+LAB_OPTIONS ?=
 PYTHON ?= python3.11
 VENV := .venv
 STAMP := $(VENV)/.locks
@@ -57,9 +59,9 @@ soak: $(STAMP) ## Un mes simulado de todo en marcha: mide lo que crece por día 
 rehearsal: $(STAMP) ## Ensaya aquí el perfil de la nube: solo cambian las direcciones (docs/nube.md)
 	REHEARSAL=whole $(BIN)/python -m pytest tests/integration/test_rehearsal.py
 
-lab: $(STAMP) ## Abre los cuadernos en JupyterLab
+lab: $(STAMP) ## Abre los cuadernos en JupyterLab (LAB_OPTIONS="--no-browser --port=9000", por ejemplo)
 	@$(BIN)/python -m spotify_mlops up
-	@$(BIN)/jupyter lab --config=infra/lab/config.py
+	@$(BIN)/jupyter lab --config=infra/lab/config.py $(LAB_OPTIONS)
 
 stop: ## Detiene todo lo que esta carpeta tiene en marcha; los datos quedan
 	@test ! -x $(BIN)/python || $(BIN)/python -m spotify_mlops down

@@ -44,6 +44,18 @@ def test_nothing_is_cut_off_or_asked_for(chromium, width, scheme):
     assert faults == {}
 
 
+@pytest.mark.parametrize("width", [360, browser.PHONE, 720, 721, browser.LAPTOP])
+def test_figures_are_read_without_scrolling_sideways(chromium, width):
+    """A small phone, another, and both sides of where a figure changes its form."""
+    faults = {}
+    for path in PAGES:
+        with browser.opened(chromium, path.as_uri(), width) as visit:
+            if found := browser.figure_faults(visit.page):
+                faults[path.name] = found
+            assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert faults == {}
+
+
 @pytest.mark.parametrize("scheme", browser.SCHEMES)
 def test_pages_are_accessible(chromium, scheme):
     faults = {}
@@ -62,7 +74,9 @@ def test_figures_have_words_and_fit_a_printed_page(chromium):
                 box = figure.bounding_box()
                 assert box is not None and box["height"] < A4_CONTENT, path.name
                 assert figure.evaluate("e => getComputedStyle(e).breakInside") == "avoid"
-                assert figure.locator("svg[role=img]").first.get_attribute("aria-label")
+                for svg in figure.locator("svg[role=img]").all():
+                    assert svg.get_attribute("aria-label")
+                    assert svg.is_visible() is ("narrow" not in str(svg.get_attribute("class")))
             assert visit.page.locator("nav.phases").is_hidden()
             assert visit.page.pdf(format="A4").startswith(b"%PDF")
 

@@ -136,6 +136,7 @@ def test_pages_of_a_fresh_run_are_whole_in_a_browser(runs: dict[int, Run]) -> No
             for width, scheme in ((browser.PHONE, "dark"), (browser.LAPTOP, "light")):
                 with browser.opened(chromium, path.as_uri(), width, scheme) as visit:
                     visit.check()
+                    assert browser.figure_faults(visit.page) == [], path.name
                     if width == browser.PHONE:
                         assert browser.accessibility_faults(visit.page) == [], path.name
 

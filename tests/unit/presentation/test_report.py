@@ -190,8 +190,9 @@ def test_pages_load_nothing_from_elsewhere(tmp_path, figure):
 
 def test_figures_are_accessible_and_follow_the_theme(tmp_path, figure):
     page = render(tmp_path, [cell(shown(figure)), cell(shown(figure))])["05_evaluation.html"]
-    assert page.count('role="img"') == 2
-    assert page.count(f"<title>{figure.alt}</title>") == 2
+    assert page.count('role="img"') == 4  # each for a page and for a phone, of which one is seen
+    assert page.count(f"<title>{figure.alt}</title>") == 4
+    assert [page.count(f'<svg class="{form}"') for form in ("wide", "narrow")] == [2, 2]
     assert "fill: var(--ink)" in page
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))

@@ -16,11 +16,13 @@ from .style import (
     Plot,
     canvas,
     drawing,
+    in_two_forms,
     shade_levels,
     spanish_axis,
 )
 
 
+@in_two_forms
 def question(
     frame: pd.DataFrame, source: str, track: str, thresholds: tuple[float, float], ahead: str
 ) -> Plot:

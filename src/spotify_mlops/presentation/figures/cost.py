@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..es import compact, join, number
-from .style import INK, Plot, canvas, drawing, label_ends, spanish_axis
+from .style import (
+    INK,
+    Plot,
+    canvas,
+    drawing,
+    in_two_forms,
+    label_ends,
+    spanish_axis,
+)
 
 _COLORS = ("#0072b2", "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#6b4c9a", "#8a8f98")
 """Okabe and Ito's, one a service."""
 
 
+@in_two_forms
 def by_rate(rates: Sequence[float], layers: Mapping[str, Sequence[float]], limit: float) -> Plot:
     """Draw what each service costs, one on top of the other, and the limit.
 

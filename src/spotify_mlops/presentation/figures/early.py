@@ -5,12 +5,22 @@ from __future__ import annotations
 import pandas as pd
 
 from ..es import join, percent
-from .style import ACCENT, OTHER, Plot, canvas, drawing, label_ends, spanish_axis
+from .style import (
+    ACCENT,
+    OTHER,
+    Plot,
+    canvas,
+    drawing,
+    in_two_forms,
+    label_ends,
+    spanish_axis,
+)
 
 _PANELS = {"precision": "De la lista, aciertan", "recall": "De todas, están en ella"}
 _COLORS = (ACCENT, "#d55e00", "#009e73", OTHER)
 
 
+@in_two_forms
 def lists(frame: pd.DataFrame, source: str, title: str, unit: str) -> Plot:
     """Draw precision and recall by length of the list, one line an order.
 
@@ -20,7 +30,9 @@ def lists(frame: pd.DataFrame, source: str, title: str, unit: str) -> Plot:
     """
     said = []
     with drawing():
-        figure, panels = canvas(title, unit, source, columns=len(_PANELS), height=3.9)
+        figure, panels = canvas(
+            title, unit, source, panels=len(_PANELS), columns=len(_PANELS), height=3.9
+        )
         for axes, (measure, name) in zip(panels, _PANELS.items(), strict=True):
             part = frame[frame["measure"] == measure]
             ends = []

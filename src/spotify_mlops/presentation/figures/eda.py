@@ -21,15 +21,20 @@ from .style import (
     canvas,
     country_colors,
     drawing,
+    has_room,
+    in_two_forms,
+    is_narrow,
     label_ends,
+    place_of,
     spanish_axis,
     write_cells,
 )
 
-_MOST_LEVEL_NAMES = 7
-"""Names of countries that have room side by side."""
+_LEVEL_NAME = 14
+"""Letters that the name of a country has room for, side by side with others."""
 
 
+@in_two_forms
 def volume(frame: pd.DataFrame, source: str, unit: str) -> Plot:
     """Draw the volume over time, one line a country.
 
@@ -63,6 +68,7 @@ def volume(frame: pd.DataFrame, source: str, unit: str) -> Plot:
     return Plot(figure, title, alt)
 
 
+@in_two_forms
 def rhythm(frame: pd.DataFrame, source: str) -> Plot:
     """Draw the week as a heat map, one panel a country: local hour by weekday.
 
@@ -72,18 +78,17 @@ def rhythm(frame: pd.DataFrame, source: str) -> Plot:
     countries = list(dict.fromkeys(frame["country"]))
     means = frame.groupby("country")["value"].mean()
     highest = float((frame["value"] / frame["country"].map(means)).quantile(0.99))
-    rows = (len(countries) + 1) // 2
     peaks = []
     with drawing():
         figure, panels = canvas(
             "El ritmo de la semana",
             "reproducciones por hora local; 1 = la media del país",
             source,
-            rows=rows,
+            panels=len(countries),
             columns=2,
-            height=1.0 + 1.75 * rows,
+            height=1.0 + 1.75 * ((len(countries) + 1) // 2),
         )
-        for axes, code in zip(panels, countries, strict=False):
+        for axes, code in zip(panels, countries, strict=True):
             part = frame[frame["country"] == code]
             wide = part.pivot_table(index="weekday", columns="hour", values="value", aggfunc="mean")
             wide = wide.reindex(index=range(7), columns=range(24))
@@ -94,7 +99,7 @@ def rhythm(frame: pd.DataFrame, source: str) -> Plot:
                 cmap="cividis",
                 vmin=0,
                 vmax=highest,
-                cbar=axes in panels[1::2],
+                cbar=place_of(axes).is_last_col(),
                 cbar_kws={"format": FuncFormatter(lambda v, _: number(v, 1))},
                 yticklabels=WEEKDAYS,
                 xticklabels=False,
@@ -105,12 +110,11 @@ def rhythm(frame: pd.DataFrame, source: str) -> Plot:
             axes.tick_params(axis="y", rotation=0)
             peak_day, peak_hour = relative.stack().idxmax()
             peaks.append(f"{country(code)}, {WEEKDAYS[int(peak_day)]} a las {int(peak_hour)} h")
-        for axes in panels[len(countries) :]:
-            axes.set_visible(False)
     alt = "Mapas de calor de día de la semana por hora local. Máximo: " + "; ".join(peaks) + "."
     return Plot(figure, "El ritmo de la semana", alt)
 
 
+@in_two_forms
 def season(frame: pd.DataFrame, source: str) -> Plot:
     """Draw the year as a heat map: mean weekly plays of each month and year, all countries.
 
@@ -121,37 +125,40 @@ def season(frame: pd.DataFrame, source: str) -> Plot:
     weekly = frame["value"].groupby(times).sum()
     index = pd.DatetimeIndex(weekly.index)
     wide = weekly.groupby([index.year, index.month]).mean().unstack()
-    wide = wide.reindex(columns=range(1, 13)) / 1e6
+    wide = wide.reindex(columns=range(1, 13)).set_axis(MONTHS, axis="columns") / 1e6
+    shown = wide.T if is_narrow() else wide
     with drawing():
         figure, (axes,) = canvas(
             "El ritmo del año",
             "millones de reproducciones por semana, media de cada mes",
             source,
-            height=1.3 + 0.42 * len(wide),
+            height=1.3 + 0.42 * len(shown),
         )
         sns.heatmap(
-            wide,
+            shown,
             ax=axes,
             cmap=SHARES,
             linewidths=1,
             cbar=False,
-            xticklabels=MONTHS,
+            xticklabels=True,
+            yticklabels=True,
         )
-        values = wide.to_numpy(float)
+        values = shown.to_numpy(float)
         shares = (values - np.nanmin(values)) / max(np.nanmax(values) - np.nanmin(values), 1e-9)
-        write_cells(axes, shares, wide.map(number).to_numpy())
+        write_cells(axes, shares, shown.map(number).to_numpy())
         axes.set(xlabel="", ylabel="")
         axes.grid(visible=False)
         axes.tick_params(axis="y", rotation=0)
     top_year, top_month = wide.stack().idxmax()
     alt = (
         f"Mapa de calor de año por mes. El mes con más reproducciones por semana es "
-        f"{MONTHS[int(top_month) - 1]} de {int(top_year)}, con "
+        f"{top_month} de {int(top_year)}, con "
         f"{number(wide.loc[top_year, top_month])} millones."
     )
     return Plot(figure, "El ritmo del año", alt)
 
 
+@in_two_forms
 def tail(frame: pd.DataFrame, source: str) -> Plot:
     """Draw how concentrated listening is: plays by rank, and the cumulative share.
 
@@ -165,6 +172,7 @@ def tail(frame: pd.DataFrame, source: str) -> Plot:
             "La cola larga",
             "cada punto es una canción en un país, de la más a la menos oída",
             source,
+            panels=2,
             columns=2,
             height=max(3.5, 1 + 0.25 * len(colors)),
         )
@@ -201,6 +209,7 @@ def tail(frame: pd.DataFrame, source: str) -> Plot:
     return Plot(figure, "La cola larga", alt + ".")
 
 
+@in_two_forms
 def overlap(shared: pd.DataFrame, source: str) -> Plot:
     """Draw how many of a country's listened tracks are listened elsewhere too.
 
@@ -218,6 +227,7 @@ def overlap(shared: pd.DataFrame, source: str) -> Plot:
         )
         values = shared.to_numpy(float).copy()
         np.fill_diagonal(values, np.nan)
+        numbers = has_room(len(names), 5)
         sns.heatmap(
             pd.DataFrame(values, names, names),
             ax=axes,
@@ -225,12 +235,14 @@ def overlap(shared: pd.DataFrame, source: str) -> Plot:
             vmin=0,
             vmax=1,
             linewidths=1,
-            cbar=False,
+            cbar=not numbers,
+            cbar_kws={"format": FuncFormatter(lambda v, _: percent(v, 0))},
         )
-        write_cells(axes, values, shared.map(lambda v: percent(v, 0)).to_numpy())
+        if numbers:
+            write_cells(axes, values, shared.map(lambda v: percent(v, 0)).to_numpy())
         axes.grid(visible=False)
         axes.tick_params(axis="both", rotation=0)
-        if len(names) > _MOST_LEVEL_NAMES:
+        if not has_room(len(names), _LEVEL_NAME):
             axes.tick_params(axis="x", rotation=90)
     stacked = pd.DataFrame(values, names, names).stack()
     (row, column), best = stacked.idxmax(), float(stacked.max())
@@ -242,6 +254,7 @@ def overlap(shared: pd.DataFrame, source: str) -> Plot:
     return Plot(figure, "Lo que los países comparten", alt)
 
 
+@in_two_forms
 def lead(frame: pd.DataFrame, source: str, unit: str) -> Plot:
     """Draw how what happens now goes with the change of plays later.
 
@@ -274,6 +287,7 @@ def lead(frame: pd.DataFrame, source: str, unit: str) -> Plot:
     return Plot(figure, "Qué se adelanta a las reproducciones", alt)
 
 
+@in_two_forms
 def life(frame: pd.DataFrame, source: str, unit: str) -> Plot:
     """Draw the typical life of a track since its first plays: median and middle half.
 
@@ -318,5 +332,6 @@ def _spanish_dates(axes: Axes) -> None:
             else (f"{time.day} {MONTHS[time.month - 1]}")
         )
 
-    axes.xaxis.set_major_locator(AutoDateLocator(minticks=4, maxticks=8))
+    most = 4 if is_narrow() else 8
+    axes.xaxis.set_major_locator(AutoDateLocator(minticks=most // 2, maxticks=most))
     axes.xaxis.set_major_formatter(FuncFormatter(write))

@@ -22,12 +22,16 @@ from .style import (
     canvas,
     country_colors,
     drawing,
+    folded,
+    in_two_forms,
+    is_narrow,
     label_ends,
     shade_levels,
     spanish_axis,
 )
 
 
+@in_two_forms
 def scores(
     frame: pd.DataFrame,
     source: str,
@@ -72,7 +76,7 @@ def scores(
                 color=MUTED,
                 va="top",
             )
-        axes.set_yticks(range(len(frame)), list(frame["name"]), fontsize=9, color=INK)
+        axes.set_yticks(range(len(frame)), folded(frame["name"]), fontsize=9, color=INK)
         axes.set_ylim(len(frame) - 0.5, -0.75)
         axes.grid(axis="y", visible=False)
         axes.margins(x=0.08)
@@ -83,6 +87,7 @@ def scores(
     return Plot(figure, title, alt + ".")
 
 
+@in_two_forms
 def ranges(frame: pd.DataFrame, source: str) -> Plot:
     """Draw the ranges on a time axis: a bar for their windows, a line on to their last label.
 
@@ -107,7 +112,7 @@ def ranges(frame: pd.DataFrame, source: str) -> Plot:
         axes.set_ylim(len(frame) - 0.5, -0.5)
         axes.grid(visible=False)
         times = [*frame["first"], frame["label"].iloc[-1]]
-        axes.set_xticks(times, short_days(times))
+        axes.set_xticks(times, short_days(times), rotation=45 if is_narrow() else 0)
     alt = f"{title}: " + "; ".join(
         f"{r.name}, {number(r.rows)} filas del {day(r.first)} al {day(r.last)}"
         for r in frame.itertuples()
@@ -115,6 +120,7 @@ def ranges(frame: pd.DataFrame, source: str) -> Plot:
     return Plot(figure, title, alt + ".")
 
 
+@in_two_forms
 def learning_curve(frame: pd.DataFrame, source: str) -> Plot:
     """Draw validation macro-F1 against the rows of training, one line a family.
 
@@ -149,6 +155,7 @@ def learning_curve(frame: pd.DataFrame, source: str) -> Plot:
     return Plot(figure, "Curva de aprendizaje", alt + ".")
 
 
+@in_two_forms
 def calibration(frame: pd.DataFrame, source: str) -> Plot:
     """Draw announced probability against observed frequency, one panel a level.
 
@@ -162,6 +169,7 @@ def calibration(frame: pd.DataFrame, source: str) -> Plot:
             "Calibración",
             "frecuencia observada según la probabilidad anunciada; en la diagonal, ambas coinciden",
             source,
+            panels=3,
             columns=3,
             height=3.5,
             share=True,
@@ -185,6 +193,7 @@ def calibration(frame: pd.DataFrame, source: str) -> Plot:
     return Plot(figure, "Calibración", alt + ".")
 
 
+@in_two_forms
 def importance(frame: pd.DataFrame, source: str) -> Plot:
     """Draw what the model loses when one variable is shuffled, the largest loss first.
 
@@ -197,12 +206,12 @@ def importance(frame: pd.DataFrame, source: str) -> Plot:
             "Qué variables pesan",
             "caída del macro-F1 al barajar cada variable (intervalo)",
             source,
-            height=1.2 + 0.27 * len(shown),
+            height=1.2 + (0.4 if is_narrow() else 0.27) * len(shown),
         )
         y = np.arange(len(shown))
         axes.barh(y, shown["value"], color=ACCENT, height=0.62)
         axes.hlines(y, shown["low"], shown["high"], color=INK, linewidth=1.1)
-        axes.set_yticks(y, list(shown["name"]))
+        axes.set_yticks(y, folded(shown["name"], 26))
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         spanish_axis(axes.xaxis, 2)
@@ -212,6 +221,7 @@ def importance(frame: pd.DataFrame, source: str) -> Plot:
     return Plot(figure, "Qué variables pesan", alt + ".")
 
 
+@in_two_forms
 def confusion(matrices: Mapping[str, pd.DataFrame], source: str) -> Plot:
     """Draw confusion matrices side by side: row shares, with the counts under them.
 
@@ -224,6 +234,7 @@ def confusion(matrices: Mapping[str, pd.DataFrame], source: str) -> Plot:
             "Dónde acierta y dónde se equivoca",
             "filas: nivel real; columnas: nivel predicho; parte de cada fila y número de casos",
             source,
+            panels=len(matrices),
             columns=len(matrices),
             height=3.7,
         )
@@ -268,6 +279,7 @@ def confusion(matrices: Mapping[str, pd.DataFrame], source: str) -> Plot:
     return Plot(figure, "Matrices de confusión", "Matrices de confusión. " + "; ".join(said) + ".")
 
 
+@in_two_forms
 def misses(
     frames: Mapping[str, pd.DataFrame],
     source: str,
@@ -286,10 +298,10 @@ def misses(
     """
     title = "Los fallos más seguros"
     unit = f"puesto (0–100), con los niveles en color; a trazos, ahora; a puntos, {ahead} después"
-    rows = -(-len(frames) // 2)
+    height = 1 + 1.5 * -(-len(frames) // 2)
     with drawing():
-        figure, panels = canvas(title, unit, source, rows=rows, columns=2, height=1 + 1.5 * rows)
-        for axes, (name, frame) in zip(panels, frames.items(), strict=False):
+        figure, panels = canvas(title, unit, source, panels=len(frames), columns=2, height=height)
+        for axes, (name, frame) in zip(panels, frames.items(), strict=True):
             shade_levels(axes, thresholds)
             axes.plot(frame["windows"], frame["score"], color=ACCENT, marker="o", markersize=2.5)
             axes.axvline(0, color=MUTED, linewidth=1, linestyle="--")
@@ -299,13 +311,12 @@ def misses(
             axes.set(xlim=(first - 0.5, horizon + 0.5), ylim=(-4, 104), yticks=[0, 50, 100])
             axes.set_xticks([])
             axes.grid(visible=False)
-        for axes in panels[len(frames) :]:
-            axes.set_visible(False)
     return Plot(
         figure, title, f"{title}. " + "; ".join(name.replace("\n", ": ") for name in frames)
     )
 
 
+@in_two_forms
 def effects(panels: Mapping[str, pd.DataFrame], source: str, title: str, unit: str) -> Plot:
     """Draw how the probability of Alta moves with one variable, others left as they are.
 
@@ -316,7 +327,9 @@ def effects(panels: Mapping[str, pd.DataFrame], source: str, title: str, unit: s
     """
     said = []
     with drawing():
-        figure, axes_list = canvas(title, unit, source, columns=len(panels), height=3.7)
+        figure, axes_list = canvas(
+            title, unit, source, panels=len(panels), columns=len(panels), height=3.7
+        )
         for axes, (name, frame) in zip(axes_list, panels.items(), strict=True):
             if frame["x"].dtype == object:
                 _draw_categories(axes, frame)
@@ -341,6 +354,7 @@ def effects(panels: Mapping[str, pd.DataFrame], source: str, title: str, unit: s
     return Plot(figure, title, f"{title}: {unit}. " + "; ".join(said) + ".")
 
 
+@in_two_forms
 def over_time(frame: pd.DataFrame, source: str, unit: str) -> Plot:
     """Draw macro-F1 by block of the test range, one line a model.
 
@@ -363,7 +377,7 @@ def over_time(frame: pd.DataFrame, source: str, unit: str) -> Plot:
         axes.margins(x=0)
         axes.grid(axis="x", visible=False)
         times = pd.DatetimeIndex(sorted(set(frame["time"])))
-        shown = times[:: max(1, -(-len(times) // 7))]
+        shown = times[:: max(1, -(-len(times) // (4 if is_narrow() else 7)))]
         axes.set_xticks(list(shown), [day(t)[:-5] for t in shown])
         spanish_axis(axes.yaxis, 2)
         label_ends(axes, ends)
@@ -371,6 +385,7 @@ def over_time(frame: pd.DataFrame, source: str, unit: str) -> Plot:
     return Plot(figure, "¿Aguanta con el tiempo?", alt + ".")
 
 
+@in_two_forms
 def costs(values: Mapping[str, float], source: str, unit: str, highlight: str) -> Plot:
     """Draw the cost of following each model as bars, the cheapest first."""
     ordered = sorted(values.items(), key=lambda item: item[1])
@@ -379,7 +394,7 @@ def costs(values: Mapping[str, float], source: str, unit: str, highlight: str) -
             "Lo que cuesta equivocarse", unit, source, height=1.2 + 0.36 * max(len(ordered), 2)
         )
         drawn = axes.barh(
-            [n for n, _ in ordered],
+            folded(n for n, _ in ordered),
             [v for _, v in ordered],
             height=0.64,
             color=[ACCENT if n == highlight else OTHER for n, _ in ordered],

@@ -19,6 +19,8 @@ from .style import (
     Plot,
     canvas,
     drawing,
+    folded,
+    in_two_forms,
     label_tops,
     spanish_axis,
     write_cells,
@@ -30,6 +32,7 @@ _BAR = 0.66
 """Height of a stacked bar, of the 1 that each has."""
 
 
+@in_two_forms
 def levels(frame: pd.DataFrame, source: str, title: str, unit: str) -> Plot:
     """Draw the share of each level per country as stacked bars.
 
@@ -40,6 +43,7 @@ def levels(frame: pd.DataFrame, source: str, title: str, unit: str) -> Plot:
     return _stacked(wide, LEVEL_COLORS, {n: n for n in LEVEL_COLORS}, source, title, unit)
 
 
+@in_two_forms
 def mix(frame: pd.DataFrame, source: str) -> Plot:
     """Draw the mix of event types per country as stacked bars.
 
@@ -57,6 +61,7 @@ def mix(frame: pd.DataFrame, source: str) -> Plot:
     )
 
 
+@in_two_forms
 def transitions(matrix: pd.DataFrame, source: str, horizon: str) -> Plot:
     """Draw where each level goes within the horizon, as a heat map of row shares.
 
@@ -91,12 +96,13 @@ def transitions(matrix: pd.DataFrame, source: str, horizon: str) -> Plot:
     return Plot(figure, "De un nivel a otro", alt + ".")
 
 
+@in_two_forms
 def bars(
     values: Mapping[str, float], source: str, title: str, unit: str, color: str = ACCENT
 ) -> Plot:
     """Draw counts as horizontal bars with their numbers, the largest first."""
     ordered = sorted(values.items(), key=lambda item: -item[1])
-    names, sizes = [n for n, _ in ordered], [v for _, v in ordered]
+    names, sizes = folded(n for n, _ in ordered), [v for _, v in ordered]
     with drawing():
         figure, (axes,) = canvas(title, unit, source, height=1.15 + 0.32 * max(len(names), 2))
         drawn = axes.barh(names, sizes, color=color, height=0.66)

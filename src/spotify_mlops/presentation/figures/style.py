@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import re
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from html import escape
 from itertools import cycle, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
@@ -19,6 +22,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ..es import compact, number
@@ -61,8 +66,14 @@ SOURCE_LINES = {
     "prices": "Fuente: precios de lista y cifras medidas del proyecto",
 }
 SYNTHETIC_LABEL = "DATOS SINTÉTICOS"
-_CHARACTER = 0.0098
-"""Width of a letter at 8.5 points, as a share of the axes of a whole figure."""
+NARROW_MIME = "application/vnd.spotify-mlops.narrow+svg"
+"""Output type of a figure's form for a phone: JupyterLab shows the other, the report has both."""
+_LETTER = 5.2
+"""Width of a letter at 8.5 points, in points."""
+_BESIDE = 75
+"""Points of a figure's width that are not its axes': the names at their left."""
+_HEAD, _FOOT = 0.58, 0.30
+"""Inches above the axes, with one line of title and one of units, and below them."""
 
 _RC: Any = {
     "axes.edgecolor": GRID,
@@ -96,6 +107,23 @@ _RC: Any = {
 
 
 @dataclass(frozen=True)
+class _Form:
+    """How wide a figure is (inches), how many letters a line of its heads has, and its panels."""
+
+    width: float
+    title: int
+    units: int
+    stacked: bool = False
+    """Whether its panels stand one below the other."""
+
+
+_WIDE = _Form(8.4, 80, 120)
+_NARROW = _Form(3.9, 32, 50, stacked=True)
+"""Of a phone's width, where a letter of 8 points is read without enlarging."""
+_form: ContextVar[_Form] = ContextVar("form", default=_WIDE)
+
+
+@dataclass(frozen=True)
 class Plot:
     """A figure with the sentence that says the same to someone who cannot see it.
 
@@ -105,6 +133,8 @@ class Plot:
     figure: Figure
     title: str
     alt: str
+    narrow: Plot | None = None
+    """The same for a phone."""
 
     def svg(self) -> str:
         """Return the figure as an SVG element with ``role="img"`` and a ``<title>``."""
@@ -130,7 +160,46 @@ class Plot:
         self, include: Any = None, exclude: Any = None
     ) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
         data = {"image/svg+xml": self.svg(), "text/plain": self.alt}
+        if self.narrow is not None:
+            data[NARROW_MIME] = self.narrow.svg()
         return data, {"image/svg+xml": {"alt": self.alt}}
+
+
+_Given = ParamSpec("_Given")
+
+
+def in_two_forms(draw: Callable[_Given, Plot]) -> Callable[_Given, Plot]:
+    """Make a function draw its figure twice: as wide as a page, and for a phone."""
+
+    @functools.wraps(draw)
+    def drawn(*args: _Given.args, **kwargs: _Given.kwargs) -> Plot:
+        before = _form.set(_NARROW)
+        try:
+            narrow = draw(*args, **kwargs)
+        finally:
+            _form.reset(before)
+        return replace(draw(*args, **kwargs), narrow=narrow)
+
+    return drawn
+
+
+def is_narrow() -> bool:
+    """Tell whether what is drawn now is for a phone."""
+    return _form.get() is _NARROW
+
+
+def has_room(texts: int, letters: int) -> bool:
+    """Tell whether so many texts of so many letters fit side by side in a figure's axes."""
+    return texts * letters * _LETTER <= _axes_width()
+
+
+def _axes_width() -> float:
+    return 72 * _form.get().width - _BESIDE
+
+
+def folded(names: Iterable[str], letters: int = 20) -> list[str]:
+    """Return names of rows; for a phone, in lines of so many letters at most."""
+    return [textwrap.fill(name, letters) if is_narrow() else name for name in names]
 
 
 @contextmanager
@@ -145,10 +214,9 @@ def canvas(
     subtitle: str,
     source: str,
     *,
-    rows: int = 1,
+    panels: int = 1,
     columns: int = 1,
     height: float = 3.6,
-    width: float = 8.4,
     share: bool = False,
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with its title, its units line and its source line, and the empty axes.
@@ -157,24 +225,55 @@ def canvas(
         title: what the figure says, in a few words.
         subtitle: quantity and unit.
         source: ``params.source``; the simulator's figures are labelled as synthetic.
+        panels: how many axes.
+        columns: how many of them stand side by side, where the page is wide.
+        height: of the wide form, in inches.
         share: the axes share both scales.
     """
-    figure = Figure(figsize=(width, height))
+    form = _form.get()
+    titles, units = (
+        textwrap.wrap(text, letters)
+        for text, letters in ((title, form.title), (subtitle, form.units))
+    )
+    rows = -(-panels // columns)
+    head = _HEAD + 0.20 * (len(titles) - 1) + 0.15 * (len(units) - 1)
+    body = height - _HEAD - _FOOT
+    if form.stacked:
+        body *= panels / rows * (0.85 if columns > 1 else 1)
+        rows, columns = panels, 1
+    height = head + body + _FOOT
+    figure = Figure(figsize=(form.width, height))
     # In inches from the edges, so that titles and source lines sit alike in every figure.
-    bottom = 0.30 / height
+    bottom = _FOOT / height
     figure.set_layout_engine(
         "constrained",
-        rect=(0.005, bottom, 0.985, 1 - 0.58 / height - bottom),
+        rect=(0.005, bottom, 0.985, 1 - head / height - bottom),
         h_pad=0.06,
         w_pad=0.06,
     )
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
-    figure.text(0.012, 1 - 0.10 / height, title, fontsize=12, fontweight="bold", va="top")
-    figure.text(0.012, 1 - 0.34 / height, subtitle, fontsize=9, color=MUTED, va="top")
-    figure.text(0.012, 0.07 / height, SOURCE_LINES[source], fontsize=8, color=MUTED, va="bottom")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share).flat
+    axes = list(grid)
+    for spare in axes[panels:]:
+        spare.set_visible(False)
+    left, right = 0.1 / form.width, 1 - 0.1 / form.width
+    below = 0.34 + 0.20 * (len(titles) - 1)
+    for lines, top, size, weight, color in (
+        (titles, 0.10, 12, "bold", INK),
+        (units, below, 9, "normal", MUTED),
+    ):
+        figure.text(
+            left,
+            1 - top / height,
+            "\n".join(lines),
+            fontsize=size,
+            fontweight=weight,
+            color=color,
+            va="top",
+        )
+    figure.text(left, 0.07 / height, SOURCE_LINES[source], fontsize=8, color=MUTED, va="bottom")
     if source == "simulator":
         figure.text(
-            0.988,
+            right,
             0.07 / height,
             SYNTHETIC_LABEL,
             fontsize=8,
@@ -183,7 +282,7 @@ def canvas(
             va="bottom",
             ha="right",
         )
-    return figure, list(axes.flat)
+    return figure, axes[:panels]
 
 
 def country_colors(codes: Iterable[str]) -> dict[str, str]:
@@ -195,6 +294,13 @@ def country_colors(codes: Iterable[str]) -> dict[str, str]:
     left = [c for code, c in COUNTRY_COLORS.items() if code not in shown]
     again = cycle(left or COUNTRY_COLORS.values())
     return {code: COUNTRY_COLORS.get(code) or next(again) for code in shown}
+
+
+def place_of(axes: Axes) -> SubplotSpec:
+    """Return where axes of a `canvas` stand among its others."""
+    found = axes.get_subplotspec()
+    assert found is not None
+    return found
 
 
 def spanish_axis(axis: Any, decimals: int | None = None, *, percent: bool = False) -> None:
@@ -262,21 +368,34 @@ def label_ends(axes: Axes, labels: Sequence[tuple[str, float, str]], gap: float 
 def label_tops(axes: Axes, labels: Sequence[tuple[str, float, str]], below: float) -> None:
     """Write the names of a bar's parts above it, moved apart where they would overlap.
 
-    A line in the part's colour leads from each name to its part.
+    A line in the part's colour leads from each name to its part. Where the names have no room side
+    by side, they are a legend.
 
     Args:
         axes: of the width of a figure, 0 to 1 from left to right.
         labels: name, middle (data units) and colour of each part, from left to right.
         below: where the lines end, in data units: the upper edge of the bar.
     """
-    half = [len(name) * _CHARACTER / 2 for name, _, _ in labels]
+    letter = _LETTER / _axes_width()
+    half = [len(name) * letter / 2 for name, _, _ in labels]
+    if 2 * sum(half) + 2 * letter * (len(labels) - 1) > 1:
+        axes.legend(
+            [Patch(color=color) for _, _, color in labels],
+            [name for name, _, _ in labels],
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=2,
+            fontsize=8.5,
+            handlelength=1,
+        )
+        return
     places = [max(x, width) for (_, x, _), width in zip(labels, half, strict=True)]
     for i in range(1, len(places)):
-        places[i] = max(places[i], places[i - 1] + half[i - 1] + half[i] + 2 * _CHARACTER)
+        places[i] = max(places[i], places[i - 1] + half[i - 1] + half[i] + 2 * letter)
     limit = 1.0
     for i in reversed(range(len(places))):
         places[i] = min(places[i], limit - half[i])
-        limit = places[i] - half[i] - 2 * _CHARACTER
+        limit = places[i] - half[i] - 2 * letter
     top = axes.get_xaxis_transform()
     edge = axes.transLimits.transform((0, below))[1]
     for (name, x, color), place in zip(labels, places, strict=True):

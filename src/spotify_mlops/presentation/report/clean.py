@@ -10,6 +10,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from ..figures.style import NARROW_MIME
 from ..narrative.show import FACTS_MIME
 
 # In order of preference; what is not here (plain text, widgets, JavaScript) is left out.
@@ -35,7 +36,8 @@ def results(notebook: NotebookNode) -> list[dict[str, Any]]:
     errors and anything that would load a script (interactive Beam's widgets) do not.
 
     Returns:
-        Dicts with ``type`` (one of `SHOWN`), ``content``, and ``kind`` or ``alt`` where known.
+        Dicts with ``type`` (one of `SHOWN`), ``content``, and ``kind``, ``alt`` or ``narrow`` (of a
+        figure, its form for a phone) where known.
     """
     shown: list[dict[str, Any]] = []
     for cell in notebook.cells:
@@ -98,10 +100,9 @@ def _outputs(cell: NotebookNode) -> Iterator[dict[str, Any]]:
         if output.output_type not in ("display_data", "execute_result"):
             continue
         for mime in SHOWN:
-            content = output.data.get(mime)
+            content = _text(output, mime)
             if content is None:
                 continue
-            content = "".join(content) if isinstance(content, list) else content
             if mime == "text/html" and not _is_table(content):
                 break
             if mime == "text/html":
@@ -112,5 +113,11 @@ def _outputs(cell: NotebookNode) -> Iterator[dict[str, Any]]:
                 "content": content,
                 "kind": about.get("kind", "result"),
                 "alt": about.get("alt", ""),
+                "narrow": _text(output, NARROW_MIME),
             }
             break
+
+
+def _text(output: NotebookNode, mime: str) -> str | None:
+    found = output.data.get(mime)
+    return "".join(found) if isinstance(found, list) else found

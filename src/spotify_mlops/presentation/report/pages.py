@@ -188,13 +188,16 @@ def _result(item: Mapping[str, Any], index: int, words: dict[str, set[str]]) -> 
     content, kind = item["content"], item["kind"]
     match item["type"]:
         case "image/svg+xml":
-            return Markup(
-                f'<figure class="plot" tabindex="0">{themed(content, f"f{index}-")}</figure>'
+            forms = {"wide": content, "narrow": item["narrow"]} if item["narrow"] else {"": content}
+            drawn = (
+                themed(svg, f"f{index}{form}-").replace("<svg ", f'<svg class="{form}" ', 1)
+                for form, svg in forms.items()
             )
+            return Markup(f'<figure class="plot">{"".join(drawn)}</figure>')
         case "image/png":
             alt = Markup.escape(item["alt"])
             return Markup(
-                f'<figure class="plot" tabindex="0"><img alt="{alt}" src="data:image/png;base64,'
+                f'<figure class="plot"><img alt="{alt}" src="data:image/png;base64,'
                 f'{"".join(content.split())}"></figure>'
             )
         case "text/html":
