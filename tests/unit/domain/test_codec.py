@@ -281,7 +281,8 @@ def test_the_mask_refuses_what_the_rules_have_a_fault_against(values: list[bytes
         for row, value in enumerate(values)
         if isinstance(found := examine(value, APPENDED, AHEAD), dict)
     }
-    columns = contract.columns([contract.leniently(found) for found in members.values()])
+    written = contract.written([contract.leniently(found) for found in members.values()])
+    columns = contract.columns(written)
     frame = pl.DataFrame(columns).with_columns(pl.lit(APPENDED + AHEAD.event).alias(LATEST))
     faults = {
         row: contract.broken(found, flags)

@@ -1,8 +1,8 @@
 """Records of the log to columns.
 
-The fast path decodes each record into a typed struct, then validates whole columns. Only a
-record that fails there is looked at again, to say what it is. Should the code itself raise, the
-batch is halved until the record at fault is alone.
+Records that are written alike are read by columns (`shapes`), each of the others into a typed
+struct; then whole columns are validated. Only a record that fails there is looked at again, to say
+what it is. Should the code itself raise, the batch is halved until the record at fault is alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 import polars as pl
 
 from ...config.errors import one_line
-from . import contract
+from . import contract, shapes
 from .contract import EVENT_COLUMNS, UNREAD, Record
 from .refusals import Ahead, Verdict, dead, examine, opened, too_deep
 from .schema import (
@@ -25,11 +25,15 @@ from .schema import (
     Kind,
     Reason,
 )
+from .shapes import ROW
 from .values import LATEST, Fault
 
 _decode_record = msgspec.json.Decoder(Record).decode
 _SHALLOW_BYTES = 2 * MAX_DEPTH + 100
 """An event that is shorter cannot be too deep: its required fields alone take 100 bytes."""
+
+_Seen = dict[int, Verdict | dict[str, Any]]
+"""By row what ``examine`` says of a record."""
 
 DECODED_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "kind": pl.String,
@@ -83,14 +87,10 @@ def decode(batch: pl.DataFrame, ahead: Ahead) -> pl.DataFrame:
 
 
 def _decode(batch: pl.DataFrame, ahead: Ahead) -> pl.DataFrame:
-    records, refused = _typed(batch)
-    seen = _examined(batch, list(refused), ahead)
-    for row, found in seen.items():
-        records[row] = UNREAD if isinstance(found, Verdict) else contract.leniently(found)
+    columns, refused, seen = _read(batch, ahead)
     frame = batch.with_columns(
-        *contract.columns(records), (pl.col("append_time") + ahead.event).alias(LATEST)
-    ).with_columns(_valid=contract.valid(), kind=pl.lit(Kind.EVENT.value))
-    frame = frame.with_columns(_valid=pl.col("_valid") & _is_text(frame))
+        *columns, (pl.col("append_time") + ahead.event).alias(LATEST)
+    ).with_columns(kind=pl.lit(Kind.EVENT.value), _valid=contract.valid() & pl.col("_text"))
     doubtful = (~frame["_valid"]).arg_true()
     if doubtful.is_empty():
         return _ordered(frame)
@@ -104,6 +104,39 @@ def _decode(batch: pl.DataFrame, ahead: Ahead) -> pl.DataFrame:
         elif fault := contract.broken(found, flags) or refused.get(row):
             verdicts[row] = dead(fault)
     return _ordered(_judged(frame, verdicts))
+
+
+def _read(batch: pl.DataFrame, ahead: Ahead) -> tuple[list[pl.Series], dict[int, Fault], _Seen]:
+    """Read a batch: most records by their shape, the others one by one.
+
+    Returns:
+        What `contract.columns` makes of each record and ``_text``, whether it is UTF-8; and by
+        row what the typed decoder has against some, and what ``examine`` says of those.
+    """
+    alike = shapes.read(batch["value"]).with_columns(_text=True)
+    if alike.height == batch.height:
+        return _columns(alike), {}, {}
+    rows = _missing(alike[ROW], batch.height)
+    others = batch[rows]
+    records, refused = _typed(others)
+    seen = _examined(others, list(refused), ahead)
+    for place, found in seen.items():
+        records[place] = UNREAD if isinstance(found, Verdict) else contract.leniently(found)
+    # The typed decoder passes over unknown fields without looking at their bytes.
+    singly = contract.written(records).with_columns(rows, _text=shapes.is_text(others["value"]))
+    both = pl.concat([alike, singly.select(alike.columns)]).sort(ROW)
+    refused = {rows[place]: fault for place, fault in refused.items()}
+    return _columns(both), refused, {rows[place]: found for place, found in seen.items()}
+
+
+def _missing(rows: pl.Series, count: int) -> pl.Series:
+    """Return those of the first ``count`` rows that are not among some."""
+    missing = pl.repeat(True, count, eager=True).scatter(rows, False)
+    return missing.arg_true().cast(rows.dtype).alias(rows.name)
+
+
+def _columns(written: pl.DataFrame) -> list[pl.Series]:
+    return [*contract.columns(written), written["_text"]]
 
 
 def _typed(batch: pl.DataFrame) -> tuple[list[Record], dict[int, Fault]]:
@@ -145,9 +178,7 @@ def _mended(value: bytes | None) -> Record | Fault:
         return Fault(Reason.WRONG_TYPE, str(error))
 
 
-def _examined(
-    batch: pl.DataFrame, rows: list[int], ahead: Ahead
-) -> dict[int, Verdict | dict[str, Any]]:
+def _examined(batch: pl.DataFrame, rows: list[int], ahead: Ahead) -> _Seen:
     """Return by row what ``examine`` says of some records."""
     values, append_times = (batch[name].gather(rows) for name in ("value", "append_time"))
     return {
@@ -180,26 +211,6 @@ def _poisoned(batch: pl.DataFrame, error: BaseException) -> pl.DataFrame:
         pl.lit(detail).alias("detail"),
         *(pl.lit(None, dtype).alias(name) for name, dtype in EVENT_COLUMNS.items()),
     )
-
-
-def _is_text(frame: pl.DataFrame) -> pl.Series | pl.Expr:
-    """Return which valid records are UTF-8 throughout.
-
-    The typed decoder passes over unknown fields without looking at their bytes.
-    """
-    try:
-        frame.filter("_valid")["value"].cast(pl.String)
-    except pl.exceptions.PolarsError:
-        return pl.Series([_is_utf8(value) for value in frame["value"].to_list()], dtype=pl.Boolean)
-    return pl.lit(True)
-
-
-def _is_utf8(value: bytes | None) -> bool:
-    try:
-        (value or b"").decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _judged(frame: pl.DataFrame, verdicts: dict[int, Verdict]) -> pl.DataFrame:

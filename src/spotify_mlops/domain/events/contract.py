@@ -62,8 +62,11 @@ FIELDS = (
     Field("release_date", Date()),
 )
 
+VERSION = Field("schema_version", Integer(0, 1 << 30), required=True)
+MEMBERS = (VERSION, *FIELDS)
+
 EVENT_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
-    field.name: field.value.column for field in FIELDS
+    field.name: field.value.dtype for field in FIELDS
 }
 """The columns that ``decode`` adds for an event; null in a dead letter or heartbeat."""
 
@@ -121,15 +124,18 @@ def _reader(name: str) -> Callable[[list[Any]], list[Any]]:
     return read
 
 
-_VERSION = ("_version", Integer(0, 1 << 30), _reader("schema_version"))
-_COLUMNS = (_VERSION, *((field.name, field.value, _reader(field.name)) for field in FIELDS))
+_READERS = {field.name: _reader(field.name) for field in MEMBERS}
 
 
-def columns(records: list[Any]) -> list[pl.Series]:
+def written(records: list[Any]) -> pl.DataFrame:
+    """Return what records have of ``MEMBERS``, as it is written: String, or Int64."""
+    return pl.DataFrame([m.value.series(m.name, _READERS[m.name](records)) for m in MEMBERS])
+
+
+def columns(written: pl.DataFrame) -> list[pl.Series]:
     """Return the columns of records, and those that only the rules look at (``_`` before them)."""
-    return [
-        column for name, value, read in _COLUMNS for column in value.columns(name, read(records))
-    ]
+    version = VERSION.value.column(written[VERSION.name]).alias("_version")
+    return [version, *(field.value.column(written[field.name]) for field in FIELDS)]
 
 
 def valid() -> pl.Expr:

@@ -70,15 +70,12 @@ def parse_dates(text: pl.Series) -> pl.Series:
     """
     if text.null_count() == len(text):
         return text.cast(pl.Date)
-    parts = text.str.len_bytes()
-    padded = (
-        pl.when(parts == 4)
-        .then(text + "-01-01")
-        .when(parts == 7)
-        .then(text + "-01")
-        .otherwise(text)
-    )
-    dates = pl.select(padded.str.to_date("%Y-%m-%d", strict=False)).to_series()
+    size = text.str.len_bytes()
+    padded = text
+    for short, rest in ((4, "-01-01"), (7, "-01")):
+        if (size == short).any():
+            padded = padded.zip_with(size != short, text + rest)
+    dates = padded.str.to_date("%Y-%m-%d", strict=False)
     # No store has a year 0.
     said = text.str.contains(_DATE) & (dates.dt.year() > 0)
     return dates.set(~said.fill_null(False), None).alias(text.name)

@@ -41,16 +41,20 @@ class Text:
 
     empty: bool = True
     json: ClassVar[type] = str
-    column: ClassVar[Any] = pl.String
+    dtype: ClassVar[Any] = pl.String
     unfit: ClassVar[Any] = ""
 
     def mended(self, value: object) -> str | None:
         """Return the value that a member of a record is; None for one of another type."""
         return value if isinstance(value, str) else None
 
-    def columns(self, name: str, values: Sequence[Any]) -> list[pl.Series]:
-        """Return the column of some values."""
-        return [pl.Series(name, values, dtype=pl.String, strict=True)]
+    def series(self, name: str, values: Sequence[Any]) -> pl.Series:
+        """Return some values as they are written: String, or Int64."""
+        return pl.Series(name, values, dtype=pl.String, strict=True)
+
+    def column(self, written: pl.Series) -> pl.Series:
+        """Return the column of what is written."""
+        return written
 
     def rules(self, name: str) -> list[Rule]:
         """Return what must be so of the column, in the order in which it is told."""
@@ -75,11 +79,11 @@ class OneOf(Text):
 class Time(Text):
     """A time in RFC 3339, neither too early nor after ``LATEST``."""
 
-    column: ClassVar[Any] = UTC_MICROSECONDS
+    dtype: ClassVar[Any] = UTC_MICROSECONDS
     unfit: ClassVar[Any] = "1970-01-01T00:00:00.000000Z"
 
-    def columns(self, name: str, values: Sequence[Any]) -> list[pl.Series]:
-        return [times.parse_times(series) for series in super().columns(name, values)]
+    def column(self, written: pl.Series) -> pl.Series:
+        return times.parse_times(written)
 
     def rules(self, name: str) -> list[Rule]:
         time = pl.col(name)
@@ -101,10 +105,10 @@ class Time(Text):
 class Date(Text):
     """A date, or the year or month of one; null where a text says none (``0000``)."""
 
-    column: ClassVar[Any] = pl.Date
+    dtype: ClassVar[Any] = pl.Date
 
-    def columns(self, name: str, values: Sequence[Any]) -> list[pl.Series]:
-        return [times.parse_dates(text) for text in super().columns(name, values)]
+    def column(self, written: pl.Series) -> pl.Series:
+        return times.parse_dates(written)
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ class Integer:
 
     low: int
     high: int
-    column: Any = pl.Int64
+    dtype: Any = pl.Int64
     nullable: bool = False
     json: ClassVar[type] = int
 
@@ -131,18 +135,20 @@ class Integer:
             return int(value)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
-    def columns(self, name: str, values: Sequence[Any]) -> list[pl.Series]:
-        # What is out of range stays so, and fits the column.
-        beyond = self.high + 1
+    def series(self, name: str, values: Sequence[Any]) -> pl.Series:
+        """Return some values as Int64; what is out of range stays so."""
         try:
-            series = pl.Series(name, values, dtype=pl.Int64, strict=True)
+            return pl.Series(name, values, dtype=pl.Int64, strict=True)
         except (OverflowError, pl.exceptions.PolarsError, TypeError):  # one of more than 64 bits
-            near = [v if v is None else min(max(v, self.unfit), beyond) for v in values]
-            series = pl.Series(name, near, dtype=pl.Int64, strict=True)
-        fits = series.is_between(self.low, self.high)
+            near = [v if v is None else min(max(v, self.unfit), self.high + 1) for v in values]
+            return pl.Series(name, near, dtype=pl.Int64, strict=True)
+
+    def column(self, written: pl.Series) -> pl.Series:
+        """Return the column of what is written: out of range it stays so, and fits."""
+        fits = written.is_between(self.low, self.high)
         if self.nullable and not fits.all():
-            series = series.set(~fits.fill_null(True), None)
-        return [series.clip(self.unfit, beyond).cast(self.column)]
+            written = written.set(~fits.fill_null(True), None)
+        return written.clip(self.unfit, self.high + 1).cast(self.dtype)
 
     def rules(self, name: str) -> list[Rule]:
         if self.nullable:
