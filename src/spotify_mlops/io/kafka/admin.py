@@ -104,15 +104,21 @@ class Extent:
         timeout = self._params.stream.service_timeout.total_seconds()
         try:
             return {
-                partition: _extent(self._consumer, TopicPartition(topic, partition), timeout)
+                partition: extent_of(self._consumer, TopicPartition(topic, partition), timeout)
                 for partition in _partitions(self._consumer, self._params)
             }
         except KafkaException as error:
             raise _failed(self._params, "no se pudo preguntar por sus registros", error) from error
 
 
-def _extent(consumer: Consumer, place: TopicPartition, timeout: float) -> tuple[int, int]:
-    """Ask for a partition's extent, again while the broker is still taking it over."""
+def extent_of(consumer: Consumer, place: TopicPartition, timeout: float) -> tuple[int, int]:
+    """Ask for a partition's extent, again while the broker is still taking it over.
+
+    Its metadata tells of a new one that it leads before it does so.
+
+    Raises:
+        KafkaException: it does not say it in ``timeout`` seconds.
+    """
 
     def ask() -> tuple[int, int]:
         consumer.poll(0)  # serves the client, which asks for who leads now

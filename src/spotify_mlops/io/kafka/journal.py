@@ -23,7 +23,7 @@ from confluent_kafka import (
 from ...config.errors import IntegrityError, ServiceError
 from ...config.params import Params
 from . import damaged
-from .admin import admin_client, ensure_topic
+from .admin import admin_client, ensure_topic, extent_of
 from .clients import client_config
 from .topics import sources_topic
 
@@ -66,9 +66,7 @@ class Journal:
             }
         )
         try:
-            low, high = consumer.get_watermark_offsets(
-                TopicPartition(self._name, 0), timeout=self._timeout
-            )
+            low, high = extent_of(consumer, TopicPartition(self._name, 0), self._timeout)
             if low == high:
                 return found
             consumer.assign([TopicPartition(self._name, 0, low)])
