@@ -48,7 +48,8 @@ def scores(
         highlight: names drawn in the accent colour; the others are grey.
         threshold: a vertical line, the least value that is accepted.
     """
-    height = 1.35 + 0.34 * max(len(frame), 2)
+    above = 0.75 if threshold is None else 1.25  # rows: what names the line stands over the numbers
+    height = 1.1 + 0.34 * (max(len(frame), 2) + above)
     with drawing():
         figure, (axes,) = canvas(title, unit, source, height=height)
         for y, row in enumerate(frame.itertuples()):
@@ -77,7 +78,7 @@ def scores(
                 va="top",
             )
         axes.set_yticks(range(len(frame)), folded(frame["name"]), fontsize=9, color=INK)
-        axes.set_ylim(len(frame) - 0.5, -0.75)
+        axes.set_ylim(len(frame) - 0.5, -above)
         axes.grid(axis="y", visible=False)
         axes.margins(x=0.08)
         spanish_axis(axes.xaxis, 2)
