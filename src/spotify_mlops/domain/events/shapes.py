@@ -17,13 +17,13 @@ from typing import Any
 
 import polars as pl
 
-from .contract import MEMBERS
+from .contract import MEMBERS, written
 from .schema import MAX_TEXT_BYTES
 
 ROW = "_row"
 _BY_NAME = {member.name: member for member in MEMBERS}
 _REQUIRED = {member.name for member in MEMBERS if member.required}
-_DTYPES: dict[str, Any] = {m.name: pl.Int64 if m.value.json is int else pl.String for m in MEMBERS}
+_DTYPES: dict[str, Any] = dict(written([]).schema)
 _TEXT = r'"(?P<{}>[^"\\\x00-\x1f]*)"'
 """Text that is what it says."""
 _INTEGER = "(?P<{}>0|[1-9][0-9]{{0,17}})"
