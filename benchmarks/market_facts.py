@@ -24,32 +24,33 @@ from spotify_mlops.config import params
 from spotify_mlops.config.params import Params
 from spotify_mlops.config.spanish import number
 from spotify_mlops.domain import labels
+from spotify_mlops.model import dataset
 from spotify_mlops.sources import charts
 from spotify_mlops.sources.simulator import Simulator
 
 HORIZONS = (1, 4, 8)
+"""Windows after which a level is looked at again."""
 LISTED = 200
 """Tracks of a chart: further down a tail is not compared."""
-_LEVELS = (70.0, 40.0)
 
 
-def facts(plays: pl.DataFrame, horizons: tuple[int, ...] = HORIZONS) -> dict[str, float]:
+def facts(plays: pl.DataFrame, thresholds: tuple[float, float]) -> dict[str, float]:
     """Return the facts of plays.
 
     Args:
         plays: ``window`` (a whole number, one after the other), ``country``, ``track``, ``plays``
             (above 0); one row of each.
-        horizons: windows after which a level is looked at again.
+        thresholds: the lowest scores of Alta and Media.
     """
     group = ("window", "country")
     rows = plays.with_columns(
         score=100 * pl.col("plays").rank("average").over(group) / pl.len().over(group),
         rank=pl.col("plays").rank("ordinal", descending=True).over(group),
-    ).with_columns(level=labels.level_of("score", _LEVELS))
+    ).with_columns(level=labels.level_of("score", thresholds))
     windows = rows["window"].unique().sort().to_list()
     first, last = windows[0], windows[-1]
     found: dict[str, float] = {}
-    for horizon in horizons:
+    for horizon in HORIZONS:
         later = rows.select(
             pl.col("window") - horizon, "country", "track", pl.col("level").alias("later")
         )
@@ -92,7 +93,7 @@ def of_charts(folder: Path, countries: list[str]) -> dict[str, float]:
     """Return the facts of weekly charts."""
     settings = params.load("charts", countries=countries)
     events = pl.concat(charts.read(settings, [folder]).frames)
-    return facts(_windows(events, timedelta(days=7)))
+    return facts(_windows(events, timedelta(days=7)), dataset.thresholds(settings.model))
 
 
 def of_simulator(settings: Params, window: timedelta, most: int | None = None) -> dict[str, float]:
@@ -111,7 +112,7 @@ def of_simulator(settings: Params, window: timedelta, most: int | None = None) -
     if most is not None:
         rank = pl.col("plays").rank("ordinal", descending=True).over("window", "country")
         plays = plays.filter(rank <= most)
-    return facts(plays)
+    return facts(plays, dataset.thresholds(settings.model))
 
 
 def _windows(events: pl.DataFrame, length: timedelta) -> pl.DataFrame:

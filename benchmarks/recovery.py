@@ -29,8 +29,12 @@ from spotify_mlops.io.local import processes, state
 from spotify_mlops.operations import apps
 from spotify_mlops.operations.engines import flink
 
-CASES = {"task_manager": 1, "job_manager": 1, "task_manager_with_spare": 2}
-"""What is killed, and how many TaskManagers there are; the job takes one."""
+CASES: dict[str, tuple[str | None, int]] = {
+    "task_manager": (None, 1),
+    "job_manager": (JOB_MANAGER, 1),
+    "task_manager_with_spare": (None, 2),
+}
+"""What is killed (None: the TaskManager that runs the job), and how many TaskManagers there are."""
 PATIENCE = 300.0
 """Seconds in which windows have to come, before the kill and after it."""
 
@@ -44,16 +48,16 @@ def run(params: Params, say: Progress, rate: float = 2_000.0) -> list[dict[str, 
     params = params.replace(engine_runner="flink", engine_sources=1, parallelism=1)
     bundle = workload.model(params, say)
     figures = []
-    for name, count in CASES.items():
+    for name, (victim, count) in CASES.items():
         services.up(say, task_managers=count)
         with freshness.bench(params, bundle) as bench:
-            seconds = _recovery(bench, rate, count, say, is_central=name == "job_manager")
+            seconds = _recovery(bench, rate, victim, count, say)
             figures.append(figure(f"recovery_{name}", seconds, "s", None, 1))
     return figures
 
 
 def _recovery(
-    params: Params, rate: float, task_managers: int, say: Progress, *, is_central: bool
+    params: Params, rate: float, victim: str | None, task_managers: int, say: Progress
 ) -> float:
     """Return the seconds from a kill to the first window that could not be closed before it."""
     job = apps.start_stream(params)
@@ -63,7 +67,7 @@ def _recovery(
         with subprocess.Popen([sys.executable, script, *what]) as publisher:
             try:
                 _until(params, publisher, windows=freshness.WARM_UP, after=0.0)
-                victim = JOB_MANAGER if is_central else _busy(params)
+                victim = victim or _busy(params)
                 say(f"kill -9 a {victim}")
                 killed = time.time()
                 psutil.Process(state.read()[victim].pid).kill()
