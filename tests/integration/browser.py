@@ -23,37 +23,12 @@ _HEIGHTS = {PHONE: 844, LAPTOP: 768}
 LEAST_LETTER = 9.0
 """CSS pixels: a smaller letter in a figure is not read without enlarging the page."""
 _LAYOUT = Path(__file__).with_name("layout_faults.js")
+_FIGURES = Path(__file__).with_name("figure_faults.js")
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 needs_chromium = pytest.mark.skipif(
     _CHROMIUM is None, reason="no hay Chromium: instala el paquete «chromium» de Debian"
 )
-
-
-_FIGURES = """
-(least) => {
-    const faults = [];
-    const short = (e) => (e.getAttribute('aria-label') || e.textContent || e.alt).slice(0, 40);
-    for (const figure of document.querySelectorAll('figure.plot')) {
-        const drawn = [...figure.children].filter((e) => e.checkVisibility());
-        if (drawn.length !== 1) faults.push(`${drawn.length} forms: ${short(figure)}`);
-        for (const e of drawn) {
-            const box = e.getBoundingClientRect();
-            if (box.width < 100 || box.height < 60) faults.push(`too small: ${short(e)}`);
-            if (box.left < 0 || box.right > innerWidth) faults.push(`sticks out: ${short(e)}`);
-            for (let at = e.parentElement; at; at = at.parentElement) {
-                if (at.scrollWidth > at.clientWidth) faults.push(`must be scrolled: ${short(e)}`);
-            }
-            for (const text of e.querySelectorAll('text')) {
-                const to = text.getScreenCTM();
-                const size = parseFloat(getComputedStyle(text).fontSize) * Math.hypot(to.a, to.b);
-                if (size < least) faults.push(`${size.toFixed(1)} px: ${text.textContent}`);
-            }
-        }
-    }
-    return faults;
-}
-"""
 
 
 @dataclass
@@ -177,5 +152,5 @@ def figure_faults(page: Page) -> list[str]:
     Each is seen in one form, whole, in no box that must be scrolled sideways to see it, with
     letters of ``LEAST_LETTER`` at least.
     """
-    faults: list[str] = page.evaluate(_FIGURES, LEAST_LETTER)
+    faults: list[str] = page.evaluate(_FIGURES.read_text(encoding="utf-8"), LEAST_LETTER)
     return faults
