@@ -114,7 +114,8 @@ class Extent:
 def extent_of(consumer: Consumer, place: TopicPartition, timeout: float) -> tuple[int, int]:
     """Ask for a partition's extent, again while the broker is still taking it over.
 
-    Its metadata tells of a new one that it leads before it does so.
+    Its metadata tells of a new one that it leads before it does so. The consumer is polled, so
+    that it must have nothing assigned: a record that comes would be lost.
 
     Raises:
         KafkaException: it does not say it in ``timeout`` seconds.

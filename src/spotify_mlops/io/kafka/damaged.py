@@ -139,7 +139,7 @@ class _Reader:
         return TopicPartition(self._params.kafka.topic, self._partition, offset)
 
     def _extent(self) -> tuple[int, int]:
-        """Return the first record that there is, and the end."""
+        """Return the first record that there is, and the end; `admin.extent_of` would poll."""
         found = self._consumer.get_watermark_offsets(self._place(), timeout=self._patience)
         assert found is not None  # it raises where nobody answers
         return found
