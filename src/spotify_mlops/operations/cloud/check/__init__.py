@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from ....config.params import Params
 from ....io.google_apis import Apis
 from . import built, capacity, identity, places
@@ -41,14 +39,7 @@ def check(params: Params, patience: float = PATIENCE) -> list[Finding]:
         params: of the profile.
         patience: seconds for all of it.
     """
-    context = Context(params, Apis(params))
-    # Before the threads: two that are in one circle of imports each find half of it.
-    if params.engine.runner == "dataflow":
-        import_module("spotify_mlops.operations.engines.dataflow")
-    if context.is_in_google:
-        import_module("google.cloud.bigquery")
-        import_module("google.cloud.aiplatform_v1")
-    return run(context, CHECKS, patience)
+    return run(Context(params, Apis(params)), CHECKS, patience)
 
 
 __all__ = ["CHECKS", "Context", "Finding", "State", "check"]

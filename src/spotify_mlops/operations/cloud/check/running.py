@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 
 from google.auth.exceptions import GoogleAuthError
 
 from ....config.errors import UserError, one_line
 from ....io.google_apis import RefusedError
+from ...engines import cluster
 from .finding import Check, Context, Finding, State
 
 PATIENCE = 30.0
@@ -30,6 +32,7 @@ def run(
         patience: seconds; a check that is still waiting then is left behind.
         fault: what it is where something does not answer.
     """
+    _import_shared(context)
     found: dict[str, Finding | None] = {}
 
     def look(name: str, check: Check) -> None:
@@ -48,6 +51,15 @@ def run(
     slow = {"seconds": patience}
     results = (found.get(name, Finding(name, "unknown", "slow", slow)) for name in checks)
     return [finding for finding in results if finding is not None]
+
+
+def _import_shared(context: Context) -> None:
+    """Import what several checks need: threads that meet in a circle of imports find half of it."""
+    if context.params.engine.runner != "prism":
+        cluster.of(context.params)
+    if context.is_in_google:
+        import_module("google.cloud.bigquery")
+        import_module("google.cloud.aiplatform_v1")
 
 
 def guarded(name: str, check: Check, context: Context, fault: State = "bad") -> Finding | None:
