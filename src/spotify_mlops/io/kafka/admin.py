@@ -114,8 +114,10 @@ class Extent:
 def extent_of(consumer: Consumer, place: TopicPartition, timeout: float) -> tuple[int, int]:
     """Ask for a partition's extent, again while the broker is still taking it over.
 
-    Its metadata tells of a new one that it leads before it does so. The consumer is polled, so
-    that it must have nothing assigned: a record that comes would be lost.
+    Its metadata tells of a new one that it leads before it does so. A broker ends connections
+    too, of who was silent for long or whose token is over: what was asked on it is asked on the
+    next. The consumer is polled, so that it must have nothing assigned: a record that comes
+    would be lost.
 
     Raises:
         KafkaException: it does not say it in ``timeout`` seconds.
@@ -125,14 +127,15 @@ def extent_of(consumer: Consumer, place: TopicPartition, timeout: float) -> tupl
         consumer.poll(0)  # serves the client, which asks for who leads now
         return consumer.get_watermark_offsets(place, timeout=timeout)
 
-    def moving(error: Exception) -> bool:
+    def passing(error: Exception) -> bool:
         return isinstance(error, KafkaException) and error.args[0].code() in (
             KafkaError.NOT_LEADER_FOR_PARTITION,
             KafkaError.LEADER_NOT_AVAILABLE,
             KafkaError._UNKNOWN_PARTITION,  # it was listed a moment ago
+            KafkaError._TRANSPORT,
         )
 
-    return retry.again(ask, moving, timeout, pause=_ASK_AGAIN_SECONDS)
+    return retry.again(ask, passing, timeout, pause=_ASK_AGAIN_SECONDS)
 
 
 def _present(params: Params, admin: AdminClient) -> set[str]:
