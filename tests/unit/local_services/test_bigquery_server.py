@@ -3,8 +3,10 @@
 from types import SimpleNamespace
 
 import pytest
+import sqlglot
+from sqlglot.errors import ParseError
 
-from local_services.patches.bqemulator import memory
+from local_services.patches.bqemulator import memory, parsing
 from local_services.patches.bqemulator.memory import RESULT_OVERHEAD, Recent
 
 
@@ -43,3 +45,30 @@ def test_what_is_replaced_or_taken_makes_room(recent: Recent) -> None:
     assert recent.pop("b", "none") == "none"
     recent["d"] = result(150)
     assert list(recent) == ["c", "a", "d"]
+
+
+def test_a_text_is_parsed_once_and_each_who_asks_may_change_its_tree(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    parse = sqlglot.parse_one
+
+    def counted(sql: str, **options: object) -> object:
+        asked.append(sql)
+        return parse(sql, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(sqlglot, "parse_one", counted)
+    parsing.parse_once()
+    first = sqlglot.parse_one("SELECT `a` FROM `b`", dialect="bigquery")
+    first.selects[0].replace(sqlglot.exp.column("other"))
+    second = sqlglot.parse_one("SELECT `a` FROM `b`", read="bigquery")
+    assert second == parse("SELECT `a` FROM `b`", dialect="bigquery")
+    assert len(asked) == 1
+    assert sqlglot.parse_one("SELECT a", dialect="duckdb").sql() == "SELECT a"
+    assert sqlglot.parse_one("a.b", into=sqlglot.exp.Table, dialect="duckdb").sql() == "a.b"
+    for _ in range(2):
+        with pytest.raises(ParseError):
+            sqlglot.parse_one("SELECT FROM (", dialect="bigquery")
+    long = f"SELECT '{'x' * parsing.LONGEST}'"
+    assert sqlglot.parse_one(long) == sqlglot.parse_one(long)
+    assert asked.count(long) == 2

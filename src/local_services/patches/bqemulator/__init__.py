@@ -23,8 +23,9 @@ def apply(uploads: Path, key: str) -> None:
         uploads: the only folder that it reads besides its own files, resolved.
         key: what its callers must send.
     """
-    from . import engine, files, memory
+    from . import engine, files, memory, parsing
 
+    parsing.parse_once()
     memory.bound()
     engine.queue_jobs()
     files.only_uploads(uploads)
