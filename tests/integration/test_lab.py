@@ -32,15 +32,15 @@ from spotify_mlops.presentation import notebooks
 pytestmark = browser.needs_chromium
 
 SMALL: dict[str, Any] = {
-    "simulator_events": 20_000,
-    "simulator_days": 4,
-    "simulator_tracks": 60,
-    "lags": [1, 2, 3],
+    "simulator_events": 40_000,
+    "simulator_days": 8,
+    "simulator_tracks": 80,
+    "lags": [1, 2, 3, 24],
     "horizon": 6,
     "bootstrap_repetitions": 20,
     "live_clock": 7200,
     "model_members": 1,
-    "model_iterations": 20,
+    "model_iterations": 40,
     **lenient.GATE,
 }
 CODESPACE = {
