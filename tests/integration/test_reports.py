@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import browser
+import nbformat
 import pages
 import pytest
 import yaml
@@ -163,6 +164,17 @@ def test_the_words_change_with_the_numbers(runs: dict[int, Run], name: str) -> N
     same = (one & other) - allowed
     # Three decimals of two runs meet by chance, now and then.
     assert len(same) <= 0.25 * min(len(one), len(other)), same
+
+
+def test_no_cell_leaves_a_script(runs: dict[int, Run]) -> None:
+    """Interactive Beam's would be fetched from elsewhere by whoever opens the notebook."""
+    copies = [path for run in runs.values() for path in (run.folder / "executed").glob("*.ipynb")]
+    assert len(copies) == len(runs) * len(notebooks.NOTEBOOKS)
+    for path in copies:
+        outputs = (out for cell in nbformat.read(path, 4).cells for out in cell.get("outputs", ()))
+        kinds = {kind for output in outputs for kind in output.get("data", {})}
+        assert kinds
+        assert "application/javascript" not in kinds, path.name
 
 
 def test_the_cover_says_what_the_run_found(runs: dict[int, Run]) -> None:

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import apache_beam as beam
 import polars as pl
 from apache_beam.runners.interactive import interactive_beam as ib
+from apache_beam.runners.interactive import interactive_environment
 from apache_beam.runners.interactive.interactive_runner import InteractiveRunner
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.window import TimestampedValue
@@ -56,6 +57,8 @@ class ReadSlice(beam.PTransform):
 def pipeline() -> beam.Pipeline:
     """Return an interactive pipeline: collections can be looked at as soon as they are named."""
     with _quiet():
+        # It would load scripts from elsewhere, in whichever cell first applies a step.
+        interactive_environment.current_env()
         # By name: the default runner would fetch one from elsewhere.
         return beam.Pipeline(InteractiveRunner(underlying_runner=FnApiRunner()))
 
