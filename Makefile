@@ -1,4 +1,4 @@
-# make run | test | bench | chaos | soak | rehearsal | lab | stop | lock            (PARAMS=params/charts.yaml for another)
+# make run | test | bench | chaos | soak | rehearsal | lab | lab-test | stop | lock (PARAMS=params/charts.yaml for another)
 PARAMS ?= params/local.yaml
 # What JupyterLab is told besides: make lab LAB_OPTIONS="--no-browser --port=9000"
 LAB_OPTIONS ?=
@@ -9,7 +9,7 @@ PLATFORM := $(VENV)/.platform
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup platform run test bench chaos soak rehearsal lab stop lock licenses sbom audit-deps
+.PHONY: help setup platform run test bench chaos soak rehearsal lab lab-test stop lock licenses sbom audit-deps
 
 help: ## Muestra esta ayuda
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -62,6 +62,9 @@ rehearsal: $(STAMP) ## Ensaya aquí el perfil de la nube: solo cambian las direc
 lab: $(STAMP) ## Abre los cuadernos en JupyterLab (LAB_OPTIONS="--no-browser --port=9000", por ejemplo)
 	@$(BIN)/python -m spotify_mlops up
 	@$(BIN)/jupyter lab --config=infra/lab/config.py $(LAB_OPTIONS)
+
+lab-test: $(STAMP) ## Prueba los cuadernos en JupyterLab, en Chromium, como quien los lee (docs/pagina.md)
+	LAB=whole $(BIN)/python -m pytest tests/integration/test_lab.py
 
 stop: ## Detiene todo lo que esta carpeta tiene en marcha; los datos quedan
 	@test ! -x $(BIN)/python || $(BIN)/python -m spotify_mlops down

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -29,7 +30,10 @@ from spotify_mlops.io import retry
 from spotify_mlops.operations import bounded
 from spotify_mlops.presentation import notebooks
 
-pytestmark = browser.needs_chromium
+pytestmark = [
+    browser.needs_chromium,
+    pytest.mark.skipif(not os.environ.get("LAB"), reason="five minutes: make lab-test"),
+]
 
 SMALL: dict[str, Any] = {
     "simulator_events": 40_000,
