@@ -45,6 +45,7 @@ PATCHED = {
     "bqemulator/streaming/read_session.py:create_read_session": "fea0b7181793",
     "bqemulator/types/geography.py:_CONV_CONN": "46564f0c5bef",
     "bqemulator/versioning/snapshots.py:SnapshotManager": "8f47315719e7",
+    "sqlglot/__init__.py": "62475c676c91",
     # spotify_mlops/io/patches/beam.py
     "apache_beam/runners/worker/statesampler.py:StateSampler": "1738c554c5b6",
     "apache_beam/runners/worker/statesampler_fast.pyx": "49de24eb5295",
