@@ -1,6 +1,8 @@
 // What keeps a report's figures from being read at this width: texts, a line each.
 (least) => {
   const faults = [];
+  const { scrollWidth } = document.documentElement;
+  if (scrollWidth > innerWidth) faults.push(`the page is ${scrollWidth} px wide in ${innerWidth}`);
   const short = (e) => (e.getAttribute('aria-label') || e.textContent || e.alt).slice(0, 40);
   for (const figure of document.querySelectorAll('figure.plot')) {
     const drawn = [...figure.children].filter((e) => e.checkVisibility());

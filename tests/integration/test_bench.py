@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
+import leftovers
 from spotify_mlops.io.local import state
 
 SMALL = [
@@ -26,7 +24,7 @@ def test_from_an_empty_state_folder(own_state: Path) -> None:
     assert {frozenset(figure) for figure in figures} == {
         frozenset({"name", "value", "unit", "baseline", "ratio"})
     }
-    assert list(running(own_state)) == []
+    assert list(leftovers.running(own_state)) == []
     assert state.read() == {}
     assert [path for path in own_state.rglob("*") if path.is_file() and path.stat().st_size] == []
 
@@ -41,16 +39,3 @@ def bench(figure: str, *options: str) -> subprocess.CompletedProcess[str]:
         timeout=600,
         check=False,
     )
-
-
-def running(folder: Path) -> Iterator[psutil.Process]:
-    """Give the processes, but for this one, whose environment names a folder."""
-    for process in psutil.process_iter():
-        try:
-            environment = process.environ()
-        except (psutil.Error, OSError):  # ended meanwhile, or another user's
-            continue
-        if process.pid != psutil.Process().pid and any(
-            str(folder) in value for value in environment.values()
-        ):
-            yield process

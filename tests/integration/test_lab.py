@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,8 +18,10 @@ import httpx
 import nbformat
 import psutil
 import pytest
+import worlds
 from playwright.sync_api import Locator, Page
 
+import leftovers
 import lenient
 from local_services import services
 from spotify_mlops import sources
@@ -35,18 +35,6 @@ pytestmark = [
     pytest.mark.skipif(not os.environ.get("LAB"), reason="five minutes: make lab-test"),
 ]
 
-SMALL: dict[str, Any] = {
-    "simulator_events": 40_000,
-    "simulator_days": 8,
-    "simulator_tracks": 80,
-    "lags": [1, 2, 3, 24],
-    "horizon": 6,
-    "bootstrap_repetitions": 20,
-    "live_clock": 7200,
-    "model_members": 1,
-    "model_iterations": 40,
-    **lenient.GATE,
-}
 CODESPACE = {
     "CODESPACES": "true",
     "CODESPACE_NAME": "literate-space-parakeet",
@@ -76,21 +64,16 @@ def lab(own_state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     make = ("make", "-C", str(checkout), "-o", ".venv/.locks", f"BIN={Path(sys.executable).parent}")
     for folder in ("notebooks", "params"):
         shutil.copytree(checkout / folder, tmp_path / "home" / folder)
-    unique = f"test_{uuid.uuid4().hex[:10]}"
-    own = {"topic": unique, "dataset": unique, "mongo_database": unique}
     environment = {
         "SPOTIFY_MLOPS_HOME": str(tmp_path / "home"),
         "IPYTHONDIR": str(tmp_path / "ipython"),
         # Nobody's own settings, kernels and workspaces.
         **{f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")},
-        **{
-            params.ENVIRONMENT_PREFIX + name.upper(): json.dumps(value)
-            for name, value in (SMALL | own).items()
-        },
         **CODESPACE,
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    worlds.in_environment(monkeypatch, worlds.NOTEBOOKS | lenient.GATE)
     services.up(timeout=PATIENCE)
     settings = params.load("local")
     sources.ingest_simulator(settings)
@@ -98,7 +81,7 @@ def lab(own_state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     with _opened(make, tmp_path / "log") as address:
         yield Lab(address, tmp_path / "home" / "notebooks", make)
     services.down()
-    assert _left(own_state) == []
+    assert list(leftovers.running(own_state)) == []
 
 
 @contextmanager
@@ -120,24 +103,11 @@ def _opened(make: tuple[str, ...], log: Path) -> Iterator[str]:
 
         yield retry.until(printed, bool, PATIENCE)
     finally:
-        children = psutil.Process().children(recursive=True)
-        for child in (c for c in children if process.poll() is None):
-            with suppress(psutil.Error):
+        with suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(process.pid).children(recursive=True):
                 if any(word.endswith("jupyter-lab") for word in child.cmdline()):
                     child.terminate()  # and it ends its kernels
         process.wait(PATIENCE)
-
-
-def _left(state: Path) -> list[str]:
-    """Return the commands of the processes that were started with this state directory."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("SPOTIFY_MLOPS_STATE") == str(state):
-                found.append(" ".join(process.cmdline()))
-        except (psutil.Error, OSError):
-            continue
-    return found
 
 
 def test_notebooks_are_opened_run_and_changed_in_jupyterlab(lab: Lab) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
-import uuid
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import worlds
 
 import lenient
 from spotify_mlops import sources
@@ -29,6 +28,7 @@ COUNTRIES = ["DE", "GB"]
 SMALL: dict[str, Any] = {
     "countries": COUNTRIES,
     "lags": [1, 2],
+    "test_start": None,
     "test_share": 0.25,
     "bootstrap_repetitions": 20,
     "model_members": 1,
@@ -62,10 +62,7 @@ def settings(
     charts = [f"{tmp_path / name}.csv={code}" for name, code in zip(FILES, COUNTRIES, strict=True)]
     for name, seed in FILES.items():
         write_chart(tmp_path / f"{name}.csv", seed)
-    unique = f"test_{uuid.uuid4().hex[:10]}"
-    own = {"topic": unique, "dataset": unique, "mongo_database": unique, "test_start": None}
-    for name, value in (SMALL | own).items():
-        monkeypatch.setenv(params.ENVIRONMENT_PREFIX + name.upper(), json.dumps(value))
+    worlds.in_environment(monkeypatch, SMALL)
     made = params.load("charts")
     sources.ingest_files(made, "charts", charts)
     bounded.run(made)

@@ -6,10 +6,10 @@ import os
 import re
 import subprocess
 import sys
-import uuid
 
 import nbformat
 import pytest
+import worlds
 
 from spotify_mlops import sources
 from spotify_mlops.config import params
@@ -18,29 +18,18 @@ from spotify_mlops.operations import apps, bounded
 from spotify_mlops.presentation import notebooks
 
 SMALL = {
-    "simulator_events": "40000",
-    "simulator_days": "8",
-    "simulator_tracks": "80",
-    "lags": "[1, 2, 3, 24]",
-    "horizon": "6",
-    "bootstrap_repetitions": "20",
-    "live_clock": "7200",
-    "model_members": "1",
-    "model_iterations": "40",
+    **worlds.NOTEBOOKS,
     # What a model of so few events is worth is not the question here.
-    "gate_min_accuracy": "0",
-    "gate_min_macro_f1": "0",
-    "gate_max_ece": "1",
+    "gate_min_accuracy": 0,
+    "gate_min_macro_f1": 0,
+    "gate_max_ece": 1,
 }
 
 
 @pytest.fixture
 def small_log(services: dict[str, state.Record], monkeypatch: pytest.MonkeyPatch) -> params.Params:
     """Point the local profile, for whoever loads it, at a small processed log of its own."""
-    unique = f"test_{uuid.uuid4().hex[:10]}"
-    names = {"topic": unique, "dataset": unique, "mongo_database": unique}
-    for name, value in (SMALL | names).items():
-        monkeypatch.setenv(params.ENVIRONMENT_PREFIX + name.upper(), value)
+    worlds.in_environment(monkeypatch, SMALL)
     settings = params.load("local")
     sources.ingest_simulator(settings)
     bounded.run(settings)

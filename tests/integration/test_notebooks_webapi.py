@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import worlds
 
 import lenient
 from hands import Hands
@@ -47,10 +46,7 @@ SMALL: dict[str, Any] = {
 @pytest.fixture
 def settings(services: dict[str, state.Record], monkeypatch: pytest.MonkeyPatch) -> params.Params:
     """Point the profile, for whoever loads it, at a processed log of polls."""
-    unique = f"test_{uuid.uuid4().hex[:10]}"
-    own = {"topic": unique, "dataset": unique, "mongo_database": unique}
-    for name, value in (SMALL | own).items():
-        monkeypatch.setenv(params.ENVIRONMENT_PREFIX + name.upper(), json.dumps(value))
+    worlds.in_environment(monkeypatch, SMALL)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     hands = Hands(START, until=START + timedelta(days=DAYS))

@@ -14,6 +14,7 @@ import browser
 import nbformat
 import pages
 import pytest
+import worlds
 import yaml
 
 import lenient
@@ -25,19 +26,7 @@ from spotify_mlops.operations import apps, bounded
 from spotify_mlops.presentation import notebooks, report, results
 from spotify_mlops.presentation.report import history
 
-SMALL: dict[str, Any] = {
-    "simulator_events": 40_000,
-    "simulator_days": 8,
-    "simulator_tracks": 80,
-    "lags": [1, 2, 3, 24],
-    "horizon": 6,
-    "shards": 2,
-    "bootstrap_repetitions": 20,
-    "live_clock": 7200,
-    "model_members": 1,
-    "model_iterations": 40,
-    **lenient.GATE,
-}
+SMALL: dict[str, Any] = {**worlds.NOTEBOOKS, "shards": 2, **lenient.GATE}
 SEED = 7
 ORDERS = {
     SEED: (1, 2, 3, 4, 5, 6),

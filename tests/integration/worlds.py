@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
 import commands
 from hostile import changed
@@ -38,6 +40,19 @@ SMALL = {
     "idle_timeout": "60s",
 }
 
+NOTEBOOKS: dict[str, Any] = {
+    "simulator_events": 40_000,
+    "simulator_days": 8,
+    "simulator_tracks": 80,
+    "lags": [1, 2, 3, 24],
+    "horizon": 6,
+    "bootstrap_repetitions": 20,
+    "live_clock": 7200,
+    "model_members": 1,
+    "model_iterations": 40,
+}
+"""A log on which all six notebooks run, each as soon as it can."""
+
 DEPLOY = (
     *("cloud", "deploy", "--json"),
     *(f"--without={step}" for step in ("check", "images", "platform")),
@@ -60,6 +75,14 @@ def own_params(**overrides: Any) -> Params:
 def make(**overrides: Any) -> Params:
     """Make params of their own for a small log."""
     return own_params(**(SMALL | overrides))
+
+
+def in_environment(patched: pytest.MonkeyPatch, values: Mapping[str, Any]) -> None:
+    """Give any profile, for whoever loads it, these values and stores of their own."""
+    unique = f"test_{uuid.uuid4().hex[:10]}"
+    own = {"topic": unique, "dataset": unique, "mongo_database": unique}
+    for name, value in {**values, **own}.items():
+        patched.setenv(params.ENVIRONMENT_PREFIX + name.upper(), json.dumps(value))
 
 
 def command(
