@@ -17,6 +17,8 @@ from .engines.attempt import ready_file
 
 STREAM, SIMULATOR, OBSERVER, DASHBOARD = "stream", "simulator", "observer", "dashboard"
 _OBSERVE_SECONDS = 30
+_LOADING_SECONDS = 60.0
+"""What a process may take on a busy machine before it asks a service for anything."""
 _SECRETS = {
     STREAM: ("kafka_username", "kafka_password", "kafka_ca", "mongo_uri"),
     SIMULATOR: ("kafka_username", "kafka_password", "kafka_ca"),
@@ -121,7 +123,7 @@ def _start(
         name,
         argv,
         ready=ready,
-        timeout=params.stream.service_timeout.total_seconds(),
+        timeout=_LOADING_SECONDS + params.stream.service_timeout.total_seconds(),
         env=environment.outbound() | secrets.variables(params, *_SECRETS.get(name, ())),
         ports={} if port is None else {"http": port},
         addresses={} if port is None else {"url": f"http://{ports.HOST}:{port}/"},
