@@ -13,9 +13,10 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nbformat import NotebookNode
+if TYPE_CHECKING:  # a kernel only records: what it brings takes a second
+    from nbformat import NotebookNode
 
 MIME = "application/vnd.spotify-mlops.results+json"
 """Output type of `record`."""
