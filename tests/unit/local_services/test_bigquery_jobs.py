@@ -33,13 +33,14 @@ def engine(tmp_path: Path) -> Iterator[DuckDBEngine]:
     asyncio.run(opened.stop())
 
 
-def job(number: int, state: str = "DONE") -> JobMeta:
+def job(number: int, state: str = "DONE", **statistics: Any) -> JobMeta:
     return JobMeta(
         project_id="p",
         job_id=f"j{number}",
         job_type="QUERY",
         state=state,
         configuration={},
+        statistics=statistics,
         creation_time=NOW + timedelta(seconds=number),
         etag="e",
     )
@@ -68,3 +69,12 @@ def test_old_jobs_are_forgotten(engine: DuckDBEngine, monkeypatch: pytest.Monkey
     again = memory.RecentJobs(engine)
     again.ensure_ready()
     assert len(again.list_jobs("p")) == on_disk(engine) == 11
+
+
+def test_what_a_job_read_is_kept_in_memory_alone(engine: DuckDBEngine) -> None:
+    catalog = memory.RecentJobs(engine)
+    for number, kind in enumerate(("SELECT", "MERGE", "CREATE_TABLE_AS_SELECT")):
+        catalog.upsert_job(job(number, query={"statementType": kind}))
+    assert len(catalog.list_jobs("p")) == 3
+    again = memory.RecentJobs(engine)
+    assert {each.job_id for each in again.list_jobs("p")} == {"j1", "j2"}

@@ -58,7 +58,11 @@ class Recent(OrderedDict):  # type: ignore[type-arg]
 
 
 class RecentJobs(DuckDBCatalogRepository):
-    """A catalog that forgets old jobs, and the schemas of their results."""
+    """A catalog that forgets old jobs, and the schemas of their results.
+
+    What a job read is never written: its result does not outlive the process either, and to write
+    it, until it is on the disk, takes longer than most queries.
+    """
 
     def ensure_ready(self) -> None:
         was_ready = self._loaded
@@ -71,6 +75,10 @@ class RecentJobs(DuckDBCatalogRepository):
         if len(self._cache._jobs) > 2 * KEPT:
             self._forget()
         return written
+
+    def _write_job(self, job: Any) -> None:
+        if job.statistics.get("query", {}).get("statementType") != "SELECT":
+            super()._write_job(job)
 
     def _forget(self) -> None:
         jobs = self._cache._jobs
