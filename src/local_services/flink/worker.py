@@ -40,7 +40,7 @@ def main(control: str, worker_id: str, log: Path) -> None:
     os.environ[logs.LOG] = str(log)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logs.keep_small()
-    beam_patch.let_go_of_bundles()
+    beam_patch.apply()
     malloc.keep_memory()
     pool = multiprocessing.parent_process()
     assert pool is not None

@@ -65,7 +65,7 @@ def build(
         sinks: where results go. Raw sinks see each record at or after ``start.acknowledged``.
         ends: per partition the offset to stop at; None reads for ever.
     """
-    beam_patch.let_go_of_bundles()
+    beam_patch.apply()
     malloc.keep_memory()
     log = pipeline | "ReadLog" >> ReadLog(source, start, ends)
     process(log.marked, log[PIECES], source, start, sinks)

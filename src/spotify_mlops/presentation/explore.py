@@ -25,6 +25,7 @@ from ..config.params import Params
 from ..config.sections import Windows
 from ..domain import watermark
 from ..domain.events import Ahead, decode
+from ..io.patches import beam as beam_patch
 from ..pipeline import coder as coder  # registers the coder of frames
 from ..pipeline import steps, transforms
 from .es.countries import COUNTRY_NAMES
@@ -56,6 +57,7 @@ class ReadSlice(beam.PTransform):
 
 def pipeline() -> beam.Pipeline:
     """Return an interactive pipeline: collections can be looked at as soon as they are named."""
+    beam_patch.apply()
     with _quiet():
         # It would load scripts from elsewhere, in whichever cell first applies a step.
         interactive_environment.current_env()

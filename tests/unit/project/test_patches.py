@@ -14,11 +14,14 @@ import sys
 import sysconfig
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+from apache_beam.transforms import core
+from apache_beam.transforms.userstate import CombiningValueStateSpec, is_stateful_dofn
 
-from spotify_mlops.io.patches import interpreter, malloc
+from spotify_mlops.io.patches import beam, interpreter, malloc
 
 SITE = Path(sysconfig.get_paths()["purelib"])
 VERSIONS = {"bqemulator": "1.4.0", "apache-beam": "2.77.0"}
@@ -49,6 +52,8 @@ PATCHED = {
     # spotify_mlops/io/patches/beam.py
     "apache_beam/runners/worker/statesampler.py:StateSampler": "1738c554c5b6",
     "apache_beam/runners/worker/statesampler_fast.pyx": "49de24eb5295",
+    "apache_beam/transforms/core.py:get_function_arguments": "c7a65d238ce6",
+    "apache_beam/transforms/core.py:get_function_args_defaults": "3f4f0b046cd4",
     # spotify_mlops/io/patches/updating.py
     "apache_beam/runners/dataflow/internal/apiclient.py:Job": "63593c03dfbb",
     # spotify_mlops/operations/engines: prism.py and worker_pool.py extend what Beam keeps to itself
@@ -94,11 +99,32 @@ def test_beams_workers_make_the_sampler_that_is_replaced() -> None:
     program = (
         "from apache_beam.runners.worker import bundle_processor; "
         "from apache_beam.utils.counters import CounterFactory; "
-        "from spotify_mlops.io.patches import beam; beam.let_go_of_bundles(); "
+        "from spotify_mlops.io.patches import beam; beam.apply(); "
         "made = bundle_processor.statesampler.StateSampler('stage', CounterFactory()); "
         "assert made.sampling_period_ms == beam.SAMPLING_MS == 2"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_methods_arguments_are_those_that_beam_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = core.get_function_args_defaults
+    monkeypatch.setattr(core, "get_function_args_defaults", read)  # put back at the end
+
+    class Stateful(core.DoFn):
+        COUNT = core.DoFn.StateParam(CombiningValueStateSpec("count", sum))
+
+        def process(self, pair: Any, count: Any = COUNT) -> None: ...
+
+    fns = [Stateful(), core.DoFn(), Stateful(), core.CallableWrapperDoFn(lambda a, b=1: [a, b])]
+    beam.apply()
+    for fn in fns:
+        for name in ("process", "start_bundle", "finish_bundle", "default_type_hints"):
+            method = getattr(fn, name)
+            for _ in range(2):
+                found = core.get_function_args_defaults(method)
+                assert found == read(method)
+                found[0].append("of the caller")
+    assert [is_stateful_dofn(fn) for fn in fns] == [True, False, True, False]
 
 
 def test_the_messages_of_vertex_ai_come_without_its_clients() -> None:
