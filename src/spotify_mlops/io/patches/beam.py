@@ -35,12 +35,12 @@ _arguments: WeakKeyDictionary[FunctionType, _Arguments] = WeakKeyDictionary()
 """Of methods, without the first: a function's never change."""
 
 
-def _arguments_of(function: Any) -> _Arguments:
-    own = getattr(function, "__func__", None)
-    if not (isinstance(function, MethodType) and isinstance(own, FunctionType)):
-        return _read_arguments(function)
+def _arguments_of(f: Any) -> _Arguments:
+    own = getattr(f, "__func__", None)
+    if not (isinstance(f, MethodType) and isinstance(own, FunctionType)):
+        return _read_arguments(f)
     if own not in _arguments:
-        _arguments[own] = _read_arguments(function)
+        _arguments[own] = _read_arguments(f)
     names, defaults = _arguments[own]
     return [*names], [*defaults]
 
