@@ -6,24 +6,23 @@ takes the port of a broker that is down must not be given the secret by its clie
 
 from __future__ import annotations
 
-import subprocess
 import uuid
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spotify_mlops.config.errors import ServiceError
 from spotify_mlops.config.progress import Progress, silent
 from spotify_mlops.io import files
 from spotify_mlops.io.http import ports
 from spotify_mlops.io.kafka.clients import MECHANISM, OWNER, owner_settings
-from spotify_mlops.io.local import environment, health, secret, state
+from spotify_mlops.io.local import health, secret, state
 
 from . import compiling, jars
 from .java import LOG_SOURCE, java, log4j, with_small_log
 
 PORTS = ("broker", "controller")
+_BROKER = "FormattedBroker"
+"""The class that runs."""
 _CREDENTIALS = "OwnerCredentials"
 """The class that the broker asks who its users are."""
 HEALTH_TOPIC = "health"
@@ -47,30 +46,27 @@ def addresses(chosen: Mapping[str, int]) -> dict[str, str]:
 
 def classpath(progress: Progress = silent) -> list[Path]:
     """Return what the broker runs from, fetched and compiled once."""
-    classes = compiling.compiled("kafka", f"{_CREDENTIALS}.java", LOG_SOURCE, progress=progress)
+    sources = (f"{_BROKER}.java", f"{_CREDENTIALS}.java", LOG_SOURCE)
+    classes = compiling.compiled("kafka", *sources, progress=progress)
     return [classes, *jars.classpath("kafka", progress)]
 
 
 def command(chosen: Mapping[str, int], progress: Progress) -> tuple[list[str], dict[str, str]]:
-    """Write the configuration, format the storage once, and return argv and environment.
-
-    Raises:
-        ServiceError: the storage cannot be formatted.
-    """
+    """Write the configuration, and return argv and environment; the storage is formatted once."""
     home = state.folder("kafka")
     properties = home / "server.properties"
     files.replace(properties, _properties(home / "data", chosen).encode(), 0o600)
     (home / "log4j2.properties").write_text(log4j(_INFORMATIVE), encoding="utf-8")
-    base = [
+    meta = home / "data" / "meta.properties"
+    argv = [
         str(java()),
         *_JVM,
         f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}",
         "-cp",
         ":".join(str(part) for part in classpath(progress)),
+        *with_small_log(_BROKER, str(properties), str(meta)),
     ]
-    if not (home / "data" / "meta.properties").is_file():
-        _format(base, properties)
-    return [*base, *with_small_log("kafka.Kafka", str(properties))], {}
+    return argv, {}
 
 
 def is_ready(chosen: Mapping[str, int]) -> bool:
@@ -122,28 +118,6 @@ def _takes_a_record(where: dict[str, Any]) -> bool:
         return found is not None and found.error() is None and found.value() == token
     finally:
         consumer.close()
-
-
-def _format(base: list[str], properties: Path) -> None:
-    # Given as one argument: one id in 64 begins with a dash, and would be taken for an option.
-    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    done = subprocess.run(
-        [
-            *base,
-            "kafka.tools.StorageTool",
-            "format",
-            f"--cluster-id={cluster}",
-            "-c",
-            str(properties),
-        ],
-        capture_output=True,
-        text=True,
-        env=environment.inherited(),
-    )
-    if done.returncode != 0:
-        raise ServiceError(
-            f"Kafka no pudo preparar su carpeta de datos: {(done.stderr or done.stdout)[-500:]}"
-        )
 
 
 def _properties(data: Path, chosen: Mapping[str, int]) -> str:
