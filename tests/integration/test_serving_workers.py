@@ -236,7 +236,7 @@ def test_a_worker_that_is_killed_is_replaced_while_the_others_answer(world: Worl
     (replacement,) = new
     assert model_of(send(world.connect(replacement), world.body)[1]) == 2
     # What the one that is gone has counted still counts.
-    count = 4 + 1 + len(client.seen) + asked + 1  # both at first, the client, whoever came, the new
+    count = 4 + 1 + len(client.seen) + asked + 2  # both at first, the client, whoever came, the new
     world.server.wait_for(lambda: world.server.counts(f"endpoint_instances_total {count}.0"))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 from typing import Any
 
 import uvicorn
@@ -58,12 +57,17 @@ def server_config(app: Any) -> uvicorn.Config:
 
 
 def run(server: uvicorn.Server, listener: socket.socket) -> None:
-    """Answer until a signal comes; the process then ends with status 0."""
+    """Answer until a signal comes, and what is under way has been answered."""
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
     # A thread that works on a batch hands over to the event loop after this time.
     interpreter.take_turns(_TURN_SECONDS)
-    # uvicorn stops at these, and raises them again when the last answer is sent: the end is good.
+    # uvicorn stops at these by itself, and raises them again when the last answer is sent: the end
+    # is good. One that comes before uvicorn is ready for it must not be lost.
     for ending in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ending, lambda *_: sys.exit(0))
+        signal.signal(ending, stop)
     server.run(sockets=[listener])
 
 

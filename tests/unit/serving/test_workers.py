@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import sys
 import threading
@@ -18,7 +19,8 @@ import pytest
 import tiny_model
 from spotify_mlops.config.errors import IntegrityError, ServiceError
 from spotify_mlops.io.local import tied
-from spotify_mlops.serving import supervisor, worker
+from spotify_mlops.io.patches import interpreter
+from spotify_mlops.serving import server, supervisor, worker
 from spotify_mlops.serving.board import Board
 from spotify_mlops.serving.models import Generations
 
@@ -93,6 +95,28 @@ def test_a_worker_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ServiceError, match=r"terminó al arrancar \(código -9\)"):
             watching.run()
     assert set(psutil.Process().children()) <= before
+
+
+def test_a_signal_that_comes_before_the_server_is_ready_for_it_ends_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Starting:
+        should_exit = False
+
+        def run(self, sockets: list[socket.socket]) -> None:
+            signal.raise_signal(signal.SIGTERM)
+            assert self.should_exit
+
+    monkeypatch.setattr(interpreter, "take_turns", lambda seconds: None)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    starting: Any = Starting()
+    try:
+        with socket.socket() as listener:
+            server.run(starting, listener)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert starting.should_exit
 
 
 def test_a_worker_gets_what_the_server_needs_and_no_other_secret(
