@@ -1,8 +1,10 @@
 """Several processes behind one port: started, watched over, replaced, ended (see `swap`).
 
 They accept from the same listening socket, which they inherit: a connection that waits there is
-taken by whichever is free, and is not lost with one that dies. What a process does they do not
-share (limits, connections, questions to MongoDB); what they do share is on the `Board`.
+taken by whichever is free, and is not lost with one that dies. With a socket each
+(``SO_REUSEPORT``) the system would deal connections out evenly, and give a dead one its share.
+What a process does they do not share (limits, connections, questions to MongoDB); what they do
+share is on the `Board`.
 
 They die with the supervisor, also when it is killed. It does no work of its own: it loads no model,
 and opens none.
