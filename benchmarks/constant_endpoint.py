@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from spotify_mlops.serving.__main__ import server_config
+from spotify_mlops.serving.server import server_config
 
 _BODY = (
     b'{"predictions":[{"level":"Alta","score":0.912345,"probabilities":{"Alta":0.912345,'

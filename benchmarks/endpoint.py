@@ -1,7 +1,8 @@
 """``bench endpoint``: the prediction server, beside FastAPI with scikit-learn and a constant.
 
 All servers run at once, one process each, on the same rows and the same model; the load comes
-from a process of its own (``load.py``) and goes to one of them at a time, in turns.
+from a process of its own (``load.py``) and goes to one of them at a time, in turns. At the end the
+project's own stands beside itself with two workers.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ RATE = 2_000.0
 ROUNDS = 3
 TOO_MANY = 100_000
 CONNECTIONS = 32
+WORKERS = 2
 START_SECONDS = 60.0
 SWAP_SECONDS = 1.0
 _HERE = Path(__file__).parent
@@ -74,7 +76,11 @@ def run(params: Params, say: Progress, seconds: float = 4.0) -> list[dict[str, A
             for name, command in _commands(params, fitted).items()
         }
         _compare(servers["project"], servers["idiomatic"], bodies["one"])
-        return _measure(params, _Bench(servers, bodies, seconds), say)
+        figures = _measure(params, _Bench(servers, bodies, seconds), say)
+        # Only now: while the champion changes, these would load each one too.
+        several = stack.enter_context(_serving(_project(params, WORKERS)))
+        together = {"project": servers["project"], "workers": several}
+        return figures + _measure_workers(_Bench(together, bodies, seconds), say)
 
 
 def _measure(params: Params, bench: _Bench, say: Progress) -> list[dict[str, Any]]:
@@ -113,6 +119,19 @@ def _measure(params: Params, bench: _Bench, say: Progress) -> list[dict[str, Any
         _milli("endpoint_swap_p99", swap["p99"]),
         _milli("endpoint_refusal", statistics.median(refused)),
         _milli("endpoint_p99_beside_refusals", beside["p99"]),
+    ]
+
+
+def _measure_workers(bench: _Bench, say: Progress) -> list[dict[str, Any]]:
+    """Compare several workers with one, in turns."""
+    rates: dict[str, dict[str, float]] = {}
+    for body in ("one", "lookup"):
+        say(f"{WORKERS} procesos en un puerto, y uno: «{body}»")
+        seen = bench.rounds(["project", "workers"], body, connections=16)
+        rates[body] = {server: medians["rate"] for server, medians in seen.items()}
+    return [
+        figure(name, rates[body]["workers"], "req/s", rates[body]["project"])
+        for name, body in (("endpoint_workers", "one"), ("endpoint_workers_lookup", "lookup"))
     ]
 
 
@@ -190,13 +209,18 @@ class _Bench:
 
 def _commands(params: Params, fitted: Path) -> dict[str, list[str]]:
     """Return how each server is started, but for the port."""
-    run, file = sys.executable, apps.params_file(params)
+    run = sys.executable
     description = fitted.with_name("bundle") / bundle.DESCRIPTION
     return {
-        "project": [run, "-m", "spotify_mlops.serving", "--params", str(file)],
+        "project": _project(params, 1),
         "idiomatic": [run, str(_HERE / "idiomatic_endpoint.py"), str(fitted), str(description)],
         "constant": [run, str(_HERE / "constant_endpoint.py")],
     }
+
+
+def _project(params: Params, workers: int) -> list[str]:
+    command = [sys.executable, "-m", "spotify_mlops.serving"]
+    return [*command, "--params", str(apps.params_file(params)), "--workers", str(workers)]
 
 
 @contextmanager

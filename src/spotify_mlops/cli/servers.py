@@ -31,9 +31,17 @@ def dashboard(port: int, params: Params) -> None:
 
 
 @click.command("serve", cls=usage.Command)
+@click.option(
+    "--workers",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Procesos que responden en el mismo puerto.",
+)
 @with_params
-def serve_endpoint(params: Params) -> None:
+def serve_endpoint(workers: int, params: Params) -> None:
     """El servidor de predicción, con el contrato de contenedores de Vertex AI."""
     from ..serving.__main__ import port, serve
 
-    serve(params, "127.0.0.1", port())
+    serve(params, "127.0.0.1", port(), workers)

@@ -55,9 +55,12 @@ def _watch(log: Path) -> None:
     pause = threading.Event()
     while not pause.wait(SECONDS):
         try:
-            full = os.fstat(_OUTPUT[0]).st_size >= BYTES
-            if full and (_writes_to(log) or not log.exists()):
+            if os.fstat(_OUTPUT[0]).st_size < BYTES:
+                continue
+            if _writes_to(log) or not log.exists():
                 _start_anew(log)
+            else:  # another process that writes to it did
+                _go_on_in(log)
         except OSError:  # no room for a new file, or no folder: another turn may do it
             continue
 
@@ -68,10 +71,22 @@ def _start_anew(log: Path) -> None:
     try:
         put_aside(log)
         os.replace(fresh, log)
-        for output in _OUTPUT:
-            os.dup2(descriptor, output)
+        _write_to(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _go_on_in(log: Path) -> None:
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
+    try:
+        _write_to(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_to(descriptor: int) -> None:
+    for output in _OUTPUT:
+        os.dup2(descriptor, output)
 
 
 def _writes_to(log: Path) -> bool:

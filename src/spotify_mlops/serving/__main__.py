@@ -4,35 +4,25 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import socket
 import sys
 import threading
-from typing import Any
 
 import uvicorn
 
 from ..config import carried
-from ..config.errors import ParamsError, ServiceError, UserError
+from ..config.errors import ParamsError, UserError
 from ..config.params import Params
 from ..io import logs
-from ..io.http import connections
-from ..io.http.browsers import Rule
-from ..io.http.guard import VARIABLE, Guard
-from ..io.local import secret
 from ..io.mongo.store import OnlineStore
-from ..io.patches import interpreter
 from ..model.promotions import PromotionHistory
-from .app import HEALTH_ROUTE, create_app
+from .app import create_app
 from .metrics import Metrics
 from .models import Background, ChampionModel, FixedModel
+from .server import bound, guarded, run, server_config
+from .supervisor import Supervisor
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_KEEP_ALIVE_SECONDS = 75
-"""Longer than the proxies before it keep a connection, so that they are the ones to close it."""
-_STOP_SECONDS = 30
-"""For the answers under way when the server is told to stop."""
-_TURN_SECONDS = 0.001
+_MOST_A_CORE = 4
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,65 +36,52 @@ def main(arguments: list[str] | None = None) -> int:
     )
     carried.add_options(parser)
     parser.add_argument("--host", default="127.0.0.1", help="dirección (0.0.0.0 en un contenedor)")
+    parser.add_argument(
+        "--workers", default=1, type=int, metavar="N", help="procesos que responden en el puerto"
+    )
     options = parser.parse_args(arguments)
     logs.keep_small()
     try:
-        serve(carried.chosen(options), options.host, port())
+        serve(carried.chosen(options), options.host, port(), options.workers)
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     return 0
 
 
-def serve(params: Params, host: str, on_port: int) -> None:
+def serve(params: Params, host: str, on_port: int, workers: int = 1) -> None:
     """Serve predictions on a port until a signal comes.
 
+    One worker is this process itself; several are processes that this one watches over.
+
     Raises:
+        ParamsError: that many workers make no sense here.
         ServiceError: the port is taken.
         InputError: there is no model.
         IntegrityError: the model's files are not what was registered.
     """
-    with _bound(host, on_port) as listener:
-        uri = os.environ.get("AIP_STORAGE_URI")
-        metrics = Metrics()
-        promotions = PromotionHistory(params)
-        models = Background(
-            lambda: FixedModel(uri, promotions) if uri else ChampionModel(promotions), metrics
+    most = _MOST_A_CORE * (os.cpu_count() or 1)
+    if not 1 <= workers <= most:
+        raise ParamsError(
+            f"«--workers {workers}»: debe ser de 1 a {most}, {_MOST_A_CORE} por núcleo de esta "
+            "máquina."
         )
-        app = create_app(models, OnlineStore(params), metrics)
-        server = uvicorn.Server(server_config(guarded(app, host)))
-        _run(server, listener, models)
+    with bound(host, on_port) as listener:
+        if workers > 1:
+            Supervisor(params, host, listener, workers).run()
+        else:
+            _serve_alone(params, host, listener)
 
 
-def guarded(app: Any, host: str) -> Any:
-    """Return the app behind what it asks of its clients: a key, and on loopback to be no web page.
-
-    The key is the one in the environment (``guard.VARIABLE``), on loopback else the owner's.
-    A container of the cloud has none: the platform before it decides who may ask.
-    """
-    here = host in _LOOPBACK
-    key = os.environ.get(VARIABLE) or (secret.key("serving") if here else None)
-    if key is None:
-        return app
-    health = os.environ.get("AIP_HEALTH_ROUTE", HEALTH_ROUTE)
-    return Guard(app, "serving", key, Rule() if here else None, frozenset({health}))
-
-
-def server_config(app: Any) -> uvicorn.Config:
-    """Return how uvicorn runs an ASGI app here: nothing that a prediction has no use for."""
-    return uvicorn.Config(
-        app,
-        http=connections.protocol(connections.Limits()),
-        loop="uvloop",
-        ws="none",
-        lifespan="off",
-        proxy_headers=False,
-        server_header=False,
-        access_log=False,
-        log_level="warning",
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_STOP_SECONDS,
+def _serve_alone(params: Params, host: str, listener: socket.socket) -> None:
+    uri = os.environ.get("AIP_STORAGE_URI")
+    metrics = Metrics()
+    promotions = PromotionHistory(params)
+    models = Background(
+        lambda: FixedModel(uri, promotions) if uri else ChampionModel(promotions), metrics
     )
+    app = create_app(models, OnlineStore(params), metrics)
+    _run(uvicorn.Server(server_config(guarded(app, host))), listener, models)
 
 
 def _run(server: uvicorn.Server, listener: socket.socket, models: Background) -> None:
@@ -123,34 +100,14 @@ def _run(server: uvicorn.Server, listener: socket.socket, models: Background) ->
             failures.append(error)
             server.should_exit = True
 
-    # A thread that works on a batch hands over to the event loop after this time.
-    interpreter.take_turns(_TURN_SECONDS)
-    # uvicorn stops at these, and raises them again when the last answer is sent: the end is good.
-    for ending in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ending, lambda *_: sys.exit(0))
     loader = threading.Thread(target=load, name="models", daemon=True)
     loader.start()
     try:
-        server.run(sockets=[listener])
+        run(server, listener)
     finally:
         stop.set()
     if failures:
         raise failures[0]
-
-
-def _bound(host: str, on_port: int) -> socket.socket:
-    """Take the port before the model is loaded: it answers only once the server listens."""
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, on_port))
-    except OSError as error:
-        listener.close()
-        raise ServiceError(
-            f"No se puede abrir el puerto {on_port} de {host} ({error.strerror}): elige otro con "
-            "AIP_HTTP_PORT."
-        ) from error
-    return listener
 
 
 def port() -> int:

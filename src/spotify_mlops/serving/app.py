@@ -88,8 +88,8 @@ class Endpoint:
         self._models = models
         self._questions = Questions(store)
         self._metrics = metrics
-        self._gate = limits.Gate()
-        metrics.watch_under_way(lambda: self._gate.requests)
+        self._gate = limits.Gate(metrics.wait)
+        metrics.watch_model(self._model_name)
         self._routes = {
             os.environ.get("AIP_PREDICT_ROUTE", PREDICT_ROUTE): self._predict,
             os.environ.get("AIP_HEALTH_ROUTE", HEALTH_ROUTE): self._health,
@@ -165,7 +165,16 @@ class Endpoint:
         except UserError as error:
             await self._refuse(send, error)
         else:
-            await _send(send, 200, _encode({"status": "ok", "model": name}))
+            content: dict[str, Any] = {"status": "ok", "model": name}
+            if self._metrics.listening:
+                content["workers"] = self._metrics.listening
+            await _send(send, 200, _encode(content))
+
+    def _model_name(self) -> str | None:
+        try:
+            return self._models.current().name
+        except UserError:
+            return None
 
     async def _show_metrics(self, scope: Scope, receive: limits.Receive, send: Send) -> None:
         await _send(send, 200, self._metrics.text(), CONTENT_TYPE)

@@ -34,8 +34,9 @@ class Gate:
     and does not pass here.
     """
 
-    def __init__(self) -> None:
-        """Begin with nothing under way."""
+    def __init__(self, tell: Callable[[int], None] = lambda requests: None) -> None:
+        """Begin with nothing under way; ``tell`` is told how many are, at each change."""
+        self._tell = tell
         self.requests = 0
         self.bytes = 0
 
@@ -52,11 +53,13 @@ class Gate:
             )
         self.requests += 1
         self.bytes += size
+        self._tell(self.requests)
         try:
             yield
         finally:
             self.requests -= 1
             self.bytes -= size
+            self._tell(self.requests)
 
 
 async def read_body(first: Message, receive: Receive, gate: Gate) -> bytes | bytearray:

@@ -17,6 +17,7 @@ from ..io import files
 from ..io.patches import interpreter
 from ..model.predictor import Predictor
 from ..model.promotions import PromotionHistory
+from .board import Board
 from .metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,10 @@ class ModelSource(Protocol):
 
     def current(self) -> Predictor:
         """Return a checked model at once, without I/O; raise ServiceError while there is none."""
+
+
+class ChangingModel(ModelSource, Protocol):
+    """Gives another model after `refresh`, if there is one."""
 
     def refresh(self) -> None:
         """Look whether another model is to answer, and load it; the present one goes on."""
@@ -67,6 +72,42 @@ class FixedModel:
         """Do nothing: Vertex AI starts another server for another model."""
 
 
+class ChampionWatch:
+    """Which version is the champion."""
+
+    def __init__(self, promotions: PromotionHistory) -> None:
+        """Look for the first time.
+
+        Raises:
+            InputError, IntegrityError: there is no champion, or the record has been changed.
+        """
+        self._promotions = promotions
+        self._stamp = promotions.stamp()
+        self.version = self._found()
+
+    def look(self) -> bool:
+        """Tell whether there was a promotion since the last look; ``version`` is the champion.
+
+        Raises:
+            InputError, IntegrityError: as when it looked first. It is raised once a promotion.
+        """
+        stamp = self._promotions.stamp()
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        self.version = self._found()
+        return True
+
+    def _found(self) -> str:
+        version = self._promotions.champion()
+        if version is None:
+            raise InputError(
+                f"No hay modelo campeón en {self._promotions.uri}: ejecuta el cuaderno 06 o "
+                "promociona una versión."
+            )
+        return version
+
+
 class ChampionModel:
     """The champion."""
 
@@ -78,8 +119,8 @@ class ChampionModel:
                 features are not those that it learned from.
         """
         self._promotions = promotions
-        self._stamp = promotions.stamp()
-        self._predictor = self._load()
+        self._watch = ChampionWatch(promotions)
+        self._predictor = load_version(promotions, self._watch.version)
 
     def current(self) -> Predictor:
         """Return the champion as it was at the last look."""
@@ -92,31 +133,65 @@ class ChampionModel:
             InputError, IntegrityError: the new one cannot be loaded. It does not take the place
                 of one that answers, and is not tried again before the next promotion.
         """
-        stamp = self._promotions.stamp()
-        if stamp != self._stamp:
-            self._stamp = stamp
-            self._predictor = self._load()
+        if self._watch.look():
+            self._predictor = load_version(self._promotions, self._watch.version)
 
-    def _load(self) -> Predictor:
-        version = self._promotions.champion()
-        if version is None:
-            raise InputError(
-                f"No hay modelo campeón en {self._promotions.uri}: ejecuta el cuaderno 06 o "
-                "promociona una versión."
-            )
-        kept = self._promotions.bundle(version)
-        kept.check_inputs(self._promotions.windows)
-        return _checked(Predictor.load(kept))
+
+def load_version(promotions: PromotionHistory, version: str) -> Predictor:
+    """Return a version that is kept, once it has answered.
+
+    Raises:
+        InputError, IntegrityError: its files have changed, or the features are not those that it
+            learned from.
+    """
+    kept = promotions.bundle(version)
+    kept.check_inputs(promotions.windows)
+    return _checked(Predictor.load(kept))
+
+
+class Generations:
+    """The models that one of several processes holds, by generation (see `swap`).
+
+    Which of them answers is on the board: the same for all processes at any moment.
+    """
+
+    def __init__(self, board: Board, load: Callable[[str | None], Predictor]) -> None:
+        """Begin with none; ``load`` makes the model of a version."""
+        self._board = board
+        self._load = load
+        self._held: dict[int, Predictor] = {}
+
+    def current(self) -> Predictor:
+        """Return the model of the generation that answers.
+
+        Raises:
+            ServiceError: there is none yet, or it is not here: another one is no substitute.
+        """
+        model = self._held.get(self._board.generation)
+        if model is None:
+            raise _loading()
+        return model
+
+    def load(self, generation: int, version: str | None) -> None:
+        """Load and check the model of a generation, and hold it beside the one that answers.
+
+        Raises:
+            UserError: it cannot be loaded.
+        """
+        model = self._load(version)
+        now = self._board.generation
+        self._held = {number: held for number, held in self._held.items() if number == now}
+        self._held = {**self._held, generation: model}
 
 
 class Background:
     """A model source that a thread makes and keeps up to date: no request waits for a model."""
 
-    def __init__(self, make: Callable[[], ModelSource], metrics: Metrics) -> None:
+    def __init__(self, make: Callable[[], ChangingModel], metrics: Metrics) -> None:
         """Remember how the source is made; `run` makes it."""
         self._make = make
         self._metrics = metrics
-        self._source: ModelSource | None = None
+        self._source: ChangingModel | None = None
 
     def current(self) -> Predictor:
         """Return the model.
@@ -125,7 +200,7 @@ class Background:
             ServiceError: it is still being loaded.
         """
         if self._source is None:
-            raise ServiceError("El modelo se está cargando: pregunte dentro de un segundo.")
+            raise _loading()
         return self._source.current()
 
     def refresh(self) -> None:
@@ -140,7 +215,7 @@ class Background:
             _log.error("El nuevo campeón no se puede cargar: %s", error,
                        exc_info=not isinstance(error, UserError))  # fmt: skip
         if self.current() is not before:
-            self._metrics.loaded(self.current().name)
+            self._metrics.loaded()
 
     def run(self, stop: threading.Event) -> None:
         """Make the source, then look for another model until ``stop`` is set.
@@ -151,10 +226,14 @@ class Background:
         source = self._make()
         gc.collect()
         interpreter.keep_what_is_here()
-        self._metrics.loaded(source.current().name)
+        self._metrics.loaded()
         self._source = source
         while not stop.wait(LOOK_SECONDS):
             self.refresh()
+
+
+def _loading() -> ServiceError:
+    return ServiceError("El modelo se está cargando: pregunte dentro de un segundo.")
 
 
 def _checked(predictor: Predictor) -> Predictor:

@@ -43,7 +43,7 @@ STABLE = {
     ("dead-letters", "list"): {"--reason", "--limit", "--params", "--json"},
     ("dead-letters", "show"): {"--params", "--json"},
     ("dead-letters", "replay"): {"--reason", "--dry-run", "--params", "--json"},
-    ("serve",): {"--params"},
+    ("serve",): {"--workers", "--params"},
     ("cloud", "cost"): {"--rate", "--freshness", "--months", "--figure", "--params", "--json"},
     ("cloud", "check"): {"--timeout", "--params", "--json"},
     ("cloud", "status"): {"--timeout", "--params", "--json"},
@@ -127,6 +127,7 @@ def test_help_is_spanish_and_says_what_each_option_does(
         (["audit", "--set", "horizont=3"], "«horizont» (¿«horizon»?)"),
         (["audit", "--set", "lags=[1"], "no se puede leer"),
         (["audit", "--set", "horizon=0"], "debe ser 1 o más"),
+        (["serve", "--workers", "0"], "«--workers 0»: debe ser de 1 a "),
         (["audit", "--params", "nada"], "No existe el archivo de parámetros nada"),
     ],
 )

@@ -19,7 +19,7 @@ from spotify_mlops.io.http import guard
 from spotify_mlops.io.http.browsers import Rule
 from spotify_mlops.io.http.guard import Guard
 from spotify_mlops.io.local import secret
-from spotify_mlops.serving.__main__ import guarded
+from spotify_mlops.serving.server import guarded
 
 KEY = "7" * 64
 JSON = {"content-type": "application/json"}

@@ -112,3 +112,35 @@ def test_output_that_goes_elsewhere_is_let_alone(
     before = [thread.name for thread in threading.enumerate()]
     logs.keep_small()
     assert [thread.name for thread in threading.enumerate()] == before
+
+
+SEVERAL = f"""
+import os, subprocess, sys, threading
+from spotify_mlops.io import logs
+logs.BYTES, logs.SECONDS = {BYTES}, 0.001
+logs.keep_small()
+me = sys.argv[1] if len(sys.argv) > 1 else "first"
+other = None if sys.argv[1:] else subprocess.Popen([sys.executable, __file__, "second"])
+pause = threading.Event()
+def follow():
+    while not os.path.samestat(os.fstat(1), os.stat(os.environ[logs.LOG])):
+        pause.wait(0.001)
+if other is None:  # it fills the log and puts it aside
+    file = os.fstat(1).st_ino
+    while os.fstat(1).st_ino == file:
+        print("second", flush=True)
+else:
+    other.wait()
+    follow()
+    print(me, "end", flush=True)
+"""
+"""Two processes with one log, of which one only waits."""
+
+
+def test_a_log_that_another_process_has_put_aside_is_left_for_the_new_one(tmp_path: Path) -> None:
+    script = tmp_path / "several.py"
+    script.write_text(SEVERAL, encoding="utf-8")
+    record = processes.start("several", [sys.executable, str(script)])
+    assert record.log is not None
+    processes.answers(record, lambda: False, timeout=60)  # until it ends
+    assert Path(record.log).read_text().splitlines()[-1] == "first end"

@@ -16,9 +16,10 @@ import tiny_model
 from spotify_mlops.config.errors import IntegrityError, ServiceError
 from spotify_mlops.io.mongo.store import OnlineStore
 from spotify_mlops.model.predictor import Predictor
+from spotify_mlops.serving import app as app_module
 from spotify_mlops.serving import contract, limits
 from spotify_mlops.serving.app import Endpoint, create_app
-from spotify_mlops.serving.metrics import Metrics
+from spotify_mlops.serving.metrics import STATUSES, Metrics
 from spotify_mlops.serving.models import Background, FixedModel
 
 Message = dict[str, Any]
@@ -335,3 +336,7 @@ def test_requests_are_counted_by_status(app: Endpoint, bundle_dir: Path) -> None
     assert b'endpoint_requests_total{status="400"} 1.0' in text
     assert b"endpoint_instances_total 3.0" in text
     assert b"endpoint_request_seconds_count 2.0" in text
+
+
+def test_every_status_has_a_counter() -> None:
+    assert {200, *app_module._CODES, app_module._CLIENT_GONE} == set(STATUSES)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,83 +18,12 @@ import pytest
 import yaml
 
 import tiny_model
-from spotify_mlops.io.http import guard
+from prediction_server import HEADERS, Server, serving
 from spotify_mlops.model import bundle
 from spotify_mlops.model.predictor import Predictor
 from spotify_mlops.model.promotions import PromotionHistory
 from spotify_mlops.serving import limits
-
-WAIT = 60.0
-KEY = "0123456789abcdef" * 4
-HEADERS = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
-
-
-class Server:
-    """A running server."""
-
-    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
-        self.process = process
-        self.port = port
-
-    def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT)
-
-    def ask(self, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        connection = self.connect()
-        connection.request("POST" if body else "GET", path, body, HEADERS)
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        return answer.status, content
-
-    def wait_for(self, condition: Callable[[], bool]) -> None:
-        """Wait until something holds; fail if the server ends before, or it takes too long."""
-        deadline, pause = time.monotonic() + WAIT, threading.Event()
-        while not condition():
-            assert self.process.poll() is None
-            assert time.monotonic() < deadline
-            pause.wait(0.02)
-
-    def lets_nobody_in(self) -> bool:
-        with contextlib.suppress(ConnectionResetError):
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-            except ConnectionRefusedError:
-                return True
-        return False
-
-    def counts(self, line: str) -> bool:
-        return f"\n{line}\n".encode() in self.ask("/metrics")[1]
-
-
-@contextlib.contextmanager
-def serving(*arguments: str, **environment: str) -> Iterator[Server]:
-    """Run a server; it is healthy when the context begins, and must end with status 0."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "spotify_mlops.serving", *arguments],
-        env=os.environ | {"AIP_HTTP_PORT": str(port), guard.VARIABLE: KEY} | environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    server = Server(process, port)
-
-    def is_healthy() -> bool:
-        with contextlib.suppress(OSError):
-            return server.ask("/health")[0] == 200
-        return False
-
-    try:
-        server.wait_for(is_healthy)
-        yield server
-        process.terminate()
-        assert process.communicate(timeout=WAIT)[1] == ""
-        assert process.returncode == 0
-    finally:
-        process.kill()
-        process.wait()
+from spotify_mlops.serving.__main__ import main
 
 
 @pytest.fixture(scope="module")
@@ -224,9 +150,20 @@ def test_a_new_champion_takes_over_under_load(
         assert {status for status, _ in mine} == {200}
 
 
+@pytest.mark.parametrize("given", ["0", "-1", str(4 * (os.cpu_count() or 1) + 1)])
+def test_a_number_of_workers_that_makes_no_sense_is_refused(
+    given: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--workers", given]) == 2
+    most = 4 * (os.cpu_count() or 1)
+    assert capsys.readouterr().err == (
+        f"«--workers {given}»: debe ser de 1 a {most}, 4 por núcleo de esta máquina.\n"
+    )
+
+
 def test_serving_needs_no_library_of_training() -> None:
     check = (
-        "import sys, spotify_mlops.serving.__main__\n"
+        "import sys, spotify_mlops.serving.__main__, spotify_mlops.serving.worker\n"
         "print(*sys.modules.keys() & {'sklearn', 'scipy', 'onnx', 'pandas', 'apache_beam'})"
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
