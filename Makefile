@@ -1,4 +1,4 @@
-# make run | test | bench | chaos | soak | rehearsal | lab | lab-test | stop | lock (PARAMS=params/charts.yaml for another)
+# make run | test | bench | chaos | soak | rehearsal | loop-test | lab | lab-test | stop | lock (PARAMS=params/charts.yaml for another)
 PARAMS ?= params/local.yaml
 # What JupyterLab is told besides: make lab LAB_OPTIONS="--no-browser --port=9000"
 LAB_OPTIONS ?=
@@ -9,7 +9,7 @@ PLATFORM := $(VENV)/.platform
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup platform run test bench chaos soak rehearsal lab lab-test stop lock licenses sbom audit-deps
+.PHONY: help setup platform run test bench chaos soak rehearsal loop-test lab lab-test stop lock licenses sbom audit-deps
 
 help: ## Muestra esta ayuda
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,9 @@ soak: $(STAMP) ## Un mes simulado de todo en marcha: mide lo que crece por día 
 
 rehearsal: $(STAMP) ## Ensaya aquí el perfil de la nube: solo cambian las direcciones (docs/nube.md)
 	REHEARSAL=whole $(BIN)/python -m pytest tests/integration/test_rehearsal.py
+
+loop-test: $(STAMP) ## Prueba la vida entera del modelo, en directo, con tres semillas (docs/vida_del_modelo.md)
+	LOOP=whole $(BIN)/python -m pytest tests/integration/test_whole_loop.py
 
 lab: $(STAMP) ## Abre los cuadernos en JupyterLab (LAB_OPTIONS="--no-browser --port=9000", por ejemplo)
 	@$(BIN)/python -m spotify_mlops up

@@ -17,6 +17,7 @@ import worlds
 
 from spotify_mlops.config.params import Params
 from spotify_mlops.domain import features, labels
+from spotify_mlops.domain.schemas import ROW_KEY
 from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io import bigquery
 from spotify_mlops.io.bigquery import appending, tables, warehouse
@@ -72,6 +73,8 @@ class Market:
         self.rows = features.reference(events, windowing, features.Inputs.of(params.windows))
         self.start = self.rows["window_start"].min()
         self.reached = self.start
+        self.meanwhile = 0
+        """Hours that the live job goes on while a step does what it decided."""
         self._champions = Champions(params)
         warehouse.ensure_dataset(params)
 
@@ -101,7 +104,19 @@ class Market:
     def step(self, hours: int) -> loop.StepReport:
         """Go on for some hours and take a step of the loop."""
         self.live(self.reached + timedelta(hours=hours))
-        return loop.step(self.params, card.write_persistence)
+
+        def decided(_: Decision) -> None:
+            if self.meanwhile:
+                self.live(self.reached + timedelta(hours=self.meanwhile))
+
+        return loop.step(self.params, card.write_persistence, decided)
+
+    def predicted_as_recorded(self) -> bool:
+        """Tell whether the record of promotions gives what was predicted, whenever it was made."""
+        given = bigquery.query(self.params, "SELECT * FROM `{dataset}.spotify_predictions`")
+        again = Champions(self.params).predict(self.rows)
+        both = given.select(*ROW_KEY, "model").join(again, on=[*ROW_KEY, "model"])
+        return both.height == given.height
 
 
 @pytest.fixture
@@ -221,6 +236,7 @@ def test_a_worse_challenger_is_rolled_back(market: Market, tmp_path: Path) -> No
         promotion_regression=1.0, retrain_min_accuracy=0.0
     )
     first = promoted(market, tmp_path)
+    market.meanwhile = params.promotion.lead + 2
     known, truth = market.train_until(8.0)
     shuffled = truth.with_columns(pl.col("level").shuffle(seed=1))
     worse = train(params, known, shuffled, card.write).write_bundle(tmp_path / "worse")
@@ -240,6 +256,7 @@ def test_a_worse_challenger_is_rolled_back(market: Market, tmp_path: Path) -> No
     assert [decision.step for decision in taken] == ["canary", "promoted", "rolled_back"]
     assert traffic == [{first: 70, bad: 30}, {bad: 100}, {first: 100}]
     assert PromotionHistory(params).champion() == Registry(params).aliases()[CHAMPION] == first
+    assert market.predicted_as_recorded()
     assert taken[-1].value is not None
     assert taken[-1].value < 0
     periods = PromotionHistory(params).periods()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..config.errors import ServiceError
+from ..config.errors import is_outage, one_line
 from ..config.params import Params
 from ..presentation.es import number
 from ..presentation.es.numbers import interval
@@ -79,10 +79,10 @@ def monitor(
                 params, card.write_persistence, lambda each: say(line(each)), act=not observe
             )
             answer(as_json, asdict(report), _lines(report))
-        except ServiceError as error:  # the next step finds it back, and misses nothing
-            if every is None:
+        except Exception as error:
+            if every is None or not is_outage(error):
                 raise
-            say(str(error))
+            say(one_line(error, 300))  # the next step finds it back, and misses nothing
         if every is None or stop.wait(every):
             return
 

@@ -7,9 +7,16 @@ the environment and notebooks give them by one flat name (``gate_min_accuracy``;
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 from . import estimators
 from .durations import Duration, PositiveDuration
@@ -31,6 +38,16 @@ def _sorted_unique(value: list[int]) -> list[int]:
     return value
 
 
+def _one_or_more(value: Any) -> Any:
+    return value if value is None or isinstance(value, list | tuple) else [value]
+
+
+def _increasing(value: list[float]) -> list[float]:
+    if sorted(set(value)) != value:
+        raise ValueError("un día, o una lista de días sin repetir, en orden creciente")
+    return value
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -43,6 +60,12 @@ def _without_repeats(value: list[str]) -> list[str]:
 CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 Countries = Annotated[list[CountryCode], AfterValidator(_without_repeats)]
 Lags = Annotated[list[Annotated[int, Field(strict=True)]], AfterValidator(_sorted_unique)]
+Days = Annotated[
+    list[Annotated[float, Field(ge=0)]],
+    Field(min_length=1),
+    BeforeValidator(_one_or_more),
+    AfterValidator(_increasing),
+]
 Histories = Annotated[tuple[History, ...], Field(min_length=1)]
 Candidates = Annotated[list[float | int | str | None], Field(min_length=1)]
 
@@ -329,8 +352,9 @@ class Simulator(Section):
     days: int = Field(default=21, ge=1)
     events: int = Field(default=1_000_000, ge=1)
     tracks: int = Field(default=600, ge=10)
-    regime_day: float | None = Field(default=None, ge=0)
-    """Day of simulated time from which fashions change: what a model learned before it fails."""
+    regime_day: Days | None = None
+    """Day of simulated time from which fashions change: what a model learned before it fails. Of
+    several, each changes them back: turns begin at the first and end at the second."""
     live_clock: float = Field(default=360, gt=0)
     """Simulated seconds per real second in the live part."""
     live_duration: PositiveDuration = timedelta(days=30)

@@ -68,8 +68,9 @@ def simulator_key(params: Params) -> str:
             "allowed_lateness", "window", "window_offset", "partitions", "live_duration",
         )
     }  # fmt: skip
-    if params.simulator.regime_day is not None:
-        decisive["simulator_regime_day"] = str(params.simulator.regime_day)
+    if days := params.simulator.regime_day:
+        # As when it could be one day alone: what was published then stays known.
+        decisive["simulator_regime_day"] = str(days[0] if len(days) == 1 else days)
     text = json.dumps([VERSION, decisive], sort_keys=True)
     return f"simulator:{params.simulator.seed}:{_digest([text])}"
 

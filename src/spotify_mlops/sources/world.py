@@ -10,7 +10,8 @@ part meets the same world as the history before it. The mechanisms, in hours sin
 - searches follow interest at once and recommendations follow playlists at once, while plays
   follow both `LEAD` hours later: that is why searches and recommendations predict plays;
 - listeners skip what is on its way down;
-- in the other regime (``simulator_regime_day``) tracks take turns: up half a day, then down;
+- in the other regime tracks take turns: up half a day, then down; it begins and ends by turns on
+  the days of ``simulator_regime_day``;
 - a country's total follows the hour and the weekend of its own time zone.
 """
 
@@ -113,8 +114,8 @@ class World:
     viral: NDArray[np.float64]  # 3, B, K: time, height, decay in hours
     playlist: NDArray[np.float64]  # 3, B, K
     fashion: NDArray[np.float64]  # K: phase
-    regime: float
-    """Hour from which tracks come and go by turns; infinite where that never begins."""
+    regimes: tuple[float, ...]
+    """Hours at which tracks begin to come and go by turns, end it, begin again..."""
 
     @classmethod
     def of(cls, params: Params) -> World:
@@ -171,9 +172,7 @@ class World:
             viral=_bursts(rng, tracks, span, every=20 * 24, height=3.0, decay=40.0),
             playlist=_bursts(rng, tracks, span, every=14 * 24, height=2.0, decay=70.0),
             fashion=np.random.default_rng([params.simulator.seed, 3]).uniform(0, 2 * np.pi, tracks),
-            regime=np.inf
-            if params.simulator.regime_day is None
-            else 24 * params.simulator.regime_day,
+            regimes=tuple(24 * day for day in params.simulator.regime_day or ()),
             **_names(params.simulator, start, tracks, released, artists),
         )
 
@@ -243,7 +242,8 @@ class World:
     def _fashion(self, hours: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the factor of the other regime, shape (hours, K): up half a day, then down."""
         turn = np.exp(FASHION * np.sin(2 * np.pi * hours[:, None] / FASHION_HOURS + self.fashion))
-        return np.where(hours[:, None] < self.regime, 1.0, turn)
+        changes = np.searchsorted(self.regimes, hours, side="right")
+        return np.where(changes[:, None] % 2 == 0, 1.0, turn)
 
 
 def _history_hours(start: datetime, params: Params) -> int:

@@ -47,6 +47,14 @@ def test_what_is_replaced_or_taken_makes_room(recent: Recent) -> None:
     assert list(recent) == ["c", "a", "d"]
 
 
+def test_results_come_and_go_while_another_is_looked_for(recent: Recent) -> None:
+    recent["a"], recent["b"] = result(100), result(50)
+    for name, _ in recent.items():
+        recent[f"{name}{name}"] = result(10)
+        recent.pop(name)
+    assert list(recent) == ["aa", "bb"]
+
+
 def test_a_text_is_parsed_once_and_each_who_asks_may_change_its_tree(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

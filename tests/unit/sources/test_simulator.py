@@ -16,6 +16,7 @@ from spotify_mlops.config import params
 from spotify_mlops.config.errors import ParamsError
 from spotify_mlops.domain.events import DUPLICATE_KEY, EVENT_COLUMNS, Ahead, decode
 from spotify_mlops.domain.hashing import partition_of
+from spotify_mlops.sources.ingest import simulator_key
 from spotify_mlops.sources.malformed import REASONS
 from spotify_mlops.sources.simulator import Simulator, check_dates, records
 from spotify_mlops.sources.world import SUPPORTED_COUNTRIES, World
@@ -194,3 +195,38 @@ def test_the_history_ends_at_a_window_boundary() -> None:
     end = Simulator(weekly).world.end
     assert end.weekday() == 4
     assert end.hour == 0
+
+
+def test_each_regime_day_changes_the_fashions_and_nothing_else() -> None:
+    still, once, again, twice = (
+        Simulator(small(simulator_regime_day=days)) for days in (None, 0.5, [0.5], [0.5, 1.25])
+    )
+    whole = still.interval(0, 48)
+    assert once.interval(0, 48).equals(again.interval(0, 48))
+    # Searches follow the fashions at once, and some plays a day later what they were then.
+    for changed, times in ((once, 1), (twice, 2)):
+        interest = [changed.world._interest(np.array([hour + 0.5]))[0] for hour in range(48)]
+        rest = [still.world._interest(np.array([hour + 0.5]))[0] for hour in range(48)]
+        moved = [not np.array_equal(a, b) for a, b in zip(interest, rest, strict=True)]
+        assert moved == [12 <= hour < (30 if times == 2 else 48) for hour in range(48)]
+    assert twice.interval(0, 30).equals(once.interval(0, 30))
+    assert once.interval(0, 12).equals(whole.filter(pl.col("arrival") < still.time(12)))
+    assert not twice.interval(30, 31).equals(once.interval(30, 31))
+
+
+def test_one_regime_day_in_a_list_is_the_same_history() -> None:
+    """And a history that was published when it could only be a number is known still."""
+    number, alone, two = (small(simulator_regime_day=days) for days in (10, [10.0], [10, 20]))
+    assert number == alone
+    keys = [simulator_key(each) for each in (small(), number, two)]
+    assert keys == [
+        "simulator:7:1ac4148babf063ff",
+        "simulator:7:5aae60725e5bcab9",
+        "simulator:7:8b5050258c34302b",
+    ]
+
+
+@pytest.mark.parametrize("days", [[], [3, 2], [2, 2], -1, "mañana"])
+def test_regime_days_are_refused_unless_they_increase(days: object) -> None:
+    with pytest.raises(ParamsError, match="simulator_regime_day"):
+        small(simulator_regime_day=days)

@@ -47,6 +47,11 @@ class Recent(OrderedDict):  # type: ignore[type-arg]
             super().__delitem__(key)
             self._total -= self._sizes.pop(key)
 
+    def items(self) -> list[tuple[str, Any]]:  # type: ignore[override]
+        """Return what there is now: while one thread looks through it, others add to it."""
+        with self._changing:
+            return [(key, self[key]) for key in self]
+
     def pop(self, key: str, default: Any = None) -> Any:
         """Remove a value and return it; ``default`` where there is none."""
         with self._changing:

@@ -321,23 +321,36 @@ class _Step:
     # What is done
 
     def _act(self, decision: Decision, closed: datetime) -> list[Decision]:
-        params = self._params
-        soon = closed + params.windows.window * params.promotion.lead
         match decision.step:
             case "retrain":
                 return self._retrain(decision, closed)
             case "canary":
-                canary = Canary(decision.model, params.promotion.canary_share)
-                self._serve(str(decision.other), soon, canary)
+                canary = Canary(decision.model, self._params.promotion.canary_share)
+                since = self._serve(str(decision.other), canary)
             case "promoted":
-                self._serve(decision.model, soon)
+                since = self._serve(decision.model)
             case "rolled_back":
-                self._serve(str(decision.other), soon)
-        return [replace(decision, effective_from=soon)]
+                since = self._serve(str(decision.other))
+            case _:
+                since = self._soon()
+        return [replace(decision, effective_from=since)]
 
-    def _serve(self, version: str, since: datetime, canary: Canary | None = None) -> None:
+    def _soon(self) -> datetime:
+        """Return the first window that can still be given to another model.
+
+        The live job has gone on since the step began: what it has predicted meanwhile stays as
+        it was, or a replay, which follows the record, would say otherwise.
+        """
+        closed = dataset.read_closed_until(self._params)
+        assert closed is not None
+        return closed + self._params.windows.window * self._params.promotion.lead
+
+    def _serve(self, version: str, canary: Canary | None = None) -> datetime:
+        """Let a version serve as soon as it can; return from which window on."""
+        since = self._soon()
         self._registry.promote(version, since, canary)
         Endpoint(self._params).serve(self._promotions.periods()[-1])
+        return since
 
     def _retrain(self, asked: Decision, closed: datetime) -> list[Decision]:
         """Train a challenger and register it with the gate's verdict."""
