@@ -105,7 +105,8 @@ class Load:
 
     def run(self, seconds: float, rate: float | None) -> float:
         """Ask for some time; return the seconds until the last answer."""
-        idle = [self._connect() for _ in range(self.connections)]
+        # In turn: one that stays aside for seconds is closed by the server, as any client's.
+        idle = deque(self._connect() for _ in range(self.connections))
         busy: dict[int, Connection] = {}
         began = time.perf_counter()
         end = began + seconds
@@ -124,7 +125,7 @@ class Load:
                     sent += 1
                 timeout = max(0.0, min(due, end) - now) if now < end else 1.0
             while waiting and idle:
-                connection = idle.pop()
+                connection = idle.popleft()
                 connection.send(next(self._requests), waiting.popleft())
                 busy[connection.socket.fileno()] = connection
             if now >= end and (not (busy or waiting) or now >= end + _DRAIN_SECONDS):
