@@ -20,7 +20,8 @@ def test_from_an_empty_state_folder(own_state: Path) -> None:
     done = bench("pipeline", "--events", "4000")
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)["figures"]
-    assert {"pipeline_bounded", "pipeline_idiomatic"} <= {figure["name"] for figure in figures}
+    names = {figure["name"] for figure in figures}
+    assert {"pipeline_bounded", "pipeline_idiomatic", "machine_core", "machine_cores"} <= names
     assert {frozenset(figure) for figure in figures} == {
         frozenset({"name", "value", "unit", "baseline", "ratio"})
     }

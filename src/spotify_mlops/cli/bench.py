@@ -50,7 +50,8 @@ _ENDPOINTS = ("kafka_bootstrap", "bigquery_rest", "bigquery_grpc", "mongo_uri", 
 def bench(what: str, params: Params, as_json: bool, **given: float | None) -> None:
     """Mide, siempre al lado de su referencia en la misma ejecución (véase benchmarks/).
 
-    Con servicios propios, que empiezan vacíos; al acabar no queda nada de ellos.
+    Con servicios propios, que empiezan vacíos; al acabar no queda nada de ellos. Las cifras
+    «machine» dicen cómo va la máquina al acabar, al lado de cómo iba al empezar.
     """
     import importlib
     import inspect
@@ -65,8 +66,11 @@ def bench(what: str, params: Params, as_json: bool, **given: float | None) -> No
     unknown = size.keys() - inspect.signature(measure).parameters
     if unknown:
         raise click.UsageError(f"«bench {what}» no admite --{min(unknown)}.")
+    yardstick = importlib.import_module("yardstick")
+    before = yardstick.speeds()
     with apart(BENCH, say):
         figures = measure(params.replace(**dict.fromkeys(_ENDPOINTS, LOCAL)), say, **size)
+    figures += yardstick.figures(before)
     lines = [
         f"{f['name']:<32} {_figure(f['value']):>12} {f['unit']:<9} "
         f"referencia {_figure(f['baseline'])}  ×{_figure(f['ratio'])}"
