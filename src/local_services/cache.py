@@ -14,6 +14,8 @@ from spotify_mlops.config import paths
 from spotify_mlops.config.errors import UserError
 from spotify_mlops.config.progress import Progress, silent
 
+_WORKSPACE = "workspace-"
+
 
 def folder(name: str) -> Path:
     """Return (and make) a folder of the cache.
@@ -47,12 +49,37 @@ def locked(name: str, progress: Progress = silent) -> Iterator[None]:
 
 @contextmanager
 def workspace() -> Iterator[Path]:
-    """Give a folder on the cache's file system, removed at the end: rename results out of it."""
-    path = Path(tempfile.mkdtemp(prefix="work-", dir=folder("")))
+    """Give a folder on the cache's file system, removed at the end: rename results out of it.
+
+    Whoever is killed removes nothing: the next one does it.
+    """
+    with locked("workspaces"):
+        for left in folder("").glob(f"{_WORKSPACE}*"):
+            if (abandoned := _held(left)) is not None:
+                shutil.rmtree(left, ignore_errors=True)
+                os.close(abandoned)
+        path = Path(tempfile.mkdtemp(prefix=_WORKSPACE, dir=folder("")))
+        own = _held(path)
+    assert own is not None
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        os.close(own)
+
+
+def _held(path: Path) -> int | None:
+    """Return a descriptor that holds a workspace until it is closed; None if it is another's."""
+    try:
+        descriptor = os.open(path / "held", os.O_RDWR | os.O_CREAT, 0o600)
+    except FileNotFoundError:  # its owner has just removed it
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def publish(source: Path, target: Path) -> None:
