@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -12,6 +10,7 @@ import click
 
 from ..config.errors import is_outage, one_line
 from ..config.params import Params
+from ..io.local.stopping import stopping
 from ..presentation.es import number
 from ..presentation.es.numbers import interval
 from . import usage
@@ -69,22 +68,25 @@ def monitor(
     from ..presentation.es import card
     from ..presentation.es.decisions import line
 
-    stop = threading.Event()
-    if every is not None:
-        for ending in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(ending, lambda *_: stop.set())
-    while True:
-        try:
-            report = loop.step(
-                params, card.write_persistence, lambda each: say(line(each)), act=not observe
-            )
-            answer(as_json, asdict(report), _lines(report))
-        except Exception as error:
-            if every is None or not is_outage(error):
-                raise
-            say(one_line(error, 300))  # the next step finds it back, and misses nothing
-        if every is None or stop.wait(every):
-            return
+    def step() -> None:
+        report = loop.step(
+            params, card.write_persistence, lambda each: say(line(each)), act=not observe
+        )
+        answer(as_json, asdict(report), _lines(report))
+
+    if every is None:
+        step()
+        return
+    with stopping(None) as stop:
+        while True:
+            try:
+                step()
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                say(one_line(error, 300))  # the next step finds it back, and misses nothing
+            if stop.wait(every):
+                return
 
 
 def _lines(report: StepReport) -> list[str]:

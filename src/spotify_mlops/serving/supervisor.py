@@ -16,13 +16,11 @@ import contextlib
 import logging
 import os
 import queue
-import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from types import FrameType
@@ -35,6 +33,7 @@ from ..config.params import Params
 from ..io import logs
 from ..io.http.guard import VARIABLE
 from ..io.local import environment, tied
+from ..io.local.stopping import handling
 from ..model.promotions import PromotionHistory
 from .board import Board
 from .metrics import Metrics
@@ -118,7 +117,7 @@ class Supervisor:
             ServiceError: a worker ended before there was a model.
         """
         ended = threading.Event()
-        with self._signals():
+        with handling(self._told_to_stop):
             try:
                 if os.environ.get("AIP_STORAGE_URI"):
                     self._swap.propose(None)
@@ -133,23 +132,13 @@ class Supervisor:
                 ended.set()
                 self._stop()
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
+    def _told_to_stop(self, number: int, _: FrameType | None) -> None:
         """Stop at the first signal, and pass on those that come after it."""
-
-        def stop(number: int, _: FrameType | None) -> None:
-            if self._stopping:
-                for worker in self._running.values():
-                    worker.process.send_signal(number)
-            self._stopping = True
-            self._rouse()
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        if self._stopping:
+            for worker in self._running.values():
+                worker.process.send_signal(number)
+        self._stopping = True
+        self._rouse()
 
     def _rouse(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -18,10 +18,10 @@ from ..domain.events import EVENT_COLUMNS
 from ..io.kafka import Journal, Publisher, ensure_topic, event_records, offsets
 from ..io.kafka.publishing import heartbeat_records
 from ..io.local import state
+from ..io.local.stopping import stopping
 from .ingest import simulator_key
 from .manifest import Tally
 from .simulator import Simulator, records
-from .stopping import stopping
 
 TICK_SECONDS = 0.1
 PACED_TICK_SECONDS = 0.01

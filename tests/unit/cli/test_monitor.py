@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 
 import pytest
 from click.testing import CliRunner
@@ -15,12 +14,8 @@ from spotify_mlops.operations.monitor import loop
 
 
 @pytest.fixture(autouse=True)
-def own_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    before = {ending: signal.getsignal(ending) for ending in (signal.SIGTERM, signal.SIGINT)}
+def without_services(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(monitor, "require", lambda *_: None)
-    yield
-    for ending, handler in before.items():
-        signal.signal(ending, handler)
 
 
 def steps(monkeypatch: pytest.MonkeyPatch, *errors: Exception) -> list[Exception]:

@@ -19,6 +19,7 @@ import pytest
 import tiny_model
 from spotify_mlops.config.errors import IntegrityError, ServiceError
 from spotify_mlops.io.local import tied
+from spotify_mlops.io.local.stopping import handling
 from spotify_mlops.io.patches import interpreter
 from spotify_mlops.serving import server, supervisor, worker
 from spotify_mlops.serving.board import Board
@@ -108,14 +109,9 @@ def test_a_signal_that_comes_before_the_server_is_ready_for_it_ends_it(
             assert self.should_exit
 
     monkeypatch.setattr(interpreter, "take_turns", lambda seconds: None)
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     starting: Any = Starting()
-    try:
-        with socket.socket() as listener:
-            server.run(starting, listener)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with socket.socket() as listener, handling(signal.default_int_handler):  # put back at the end
+        server.run(starting, listener)
     assert starting.should_exit
 
 

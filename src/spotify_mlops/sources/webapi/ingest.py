@@ -16,11 +16,11 @@ from ...config.params import Params
 from ...config.progress import Progress, silent
 from ...config.spanish import number
 from ...domain.windows import EPOCH
+from ...io.local.stopping import stopping
 from ...io.webapi import AwayError, Client, Clock, StoppedError
 from ..from_files import Gathered, gather, keep_summary, tell_files
 from ..ordering import Ordered
 from ..publishing import Published, publish_new
-from ..stopping import stopping
 from .answers import SOURCE
 from .memory import Memory
 from .polls import Poll, Poller, too_slow

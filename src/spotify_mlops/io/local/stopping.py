@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
@@ -15,10 +18,16 @@ def stopping(stop_event: threading.Event | None) -> Iterator[threading.Event]:
         yield stop_event or threading.Event()
         return
     stop = threading.Event()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, lambda *_: stop.set()) for number in signals]
-    try:
+    with handling(lambda *_: stop.set()):
         yield stop
+
+
+@contextmanager
+def handling(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Have SIGTERM and SIGINT handled so; what they did before, they do again afterwards."""
+    before = [signal.signal(number, handler) for number in _SIGNALS]
+    try:
+        yield
     finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
+        for number, earlier in zip(_SIGNALS, before, strict=True):
+            signal.signal(number, earlier)
