@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from spotify_mlops.io.http import guard
+from spotify_mlops.io.http import guard, ports
 
 WAIT = 60.0
 KEY = "0123456789abcdef" * 4
@@ -60,13 +60,6 @@ class Server:
         return f"\n{line}\n".encode() in self.ask("/metrics")[1]
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 def variables(port: int) -> dict[str, str]:
     """Return the environment of a server: this one's, with its port and its key."""
     return os.environ | {"AIP_HTTP_PORT": str(port), guard.VARIABLE: KEY}
@@ -75,7 +68,7 @@ def variables(port: int) -> dict[str, str]:
 @contextlib.contextmanager
 def serving(*arguments: str, **environment: str) -> Iterator[Server]:
     """Run a server; it is healthy when the context begins, and must end with status 0."""
-    port = free_port()
+    port = ports.free()
     process = subprocess.Popen(
         [sys.executable, "-m", "spotify_mlops.serving", *arguments],
         env=variables(port) | environment,

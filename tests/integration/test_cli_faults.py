@@ -23,6 +23,7 @@ import commands
 from local_services import services as local_services
 from spotify_mlops.config import params
 from spotify_mlops.io.local import processes
+from spotify_mlops.io.local.running import has_ended
 from spotify_mlops.model import bundle
 from spotify_mlops.presentation.notebooks import NOTEBOOKS
 
@@ -293,7 +294,7 @@ def _await_end(pid: int) -> None:
     """
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        while not has_ended(process):
             threading.Event().wait(0.05)
 
 

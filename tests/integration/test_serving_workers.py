@@ -22,6 +22,9 @@ import yaml
 import prediction_server
 import tiny_model
 from prediction_server import HEADERS, Server
+from spotify_mlops.io import retry
+from spotify_mlops.io.http import ports
+from spotify_mlops.io.local.running import has_ended
 from spotify_mlops.model import bundle
 from spotify_mlops.model.predictor import Predictor
 from spotify_mlops.model.promotions import PromotionHistory
@@ -259,27 +262,16 @@ def test_what_is_under_way_in_each_worker_is_answered_at_the_end(world: World) -
         answer = connection.getresponse()
         assert (answer.status, model_of(answer.read())) == (200, 1)
     assert world.server.process.wait(WAIT) == 0
-    assert [worker for worker in workers if is_alive(worker)] == []
-
-
-def is_alive(process: psutil.Process) -> bool:
-    """Tell whether a process runs: what only waits to be noticed by its parent does not."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.status() != psutil.STATUS_ZOMBIE
-    return False
+    assert [worker for worker in workers if not has_ended(worker)] == []
 
 
 def test_none_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
-    pause = threading.Event()
     with contextlib.suppress(AssertionError), serving(tmp_path, workers=3) as world:
         workers = world.workers()
         world.server.process.kill()
         world.server.process.wait()
     assert len(workers) == 3
-    deadline = time.monotonic() + WAIT
-    while any(is_alive(worker) for worker in workers):
-        assert time.monotonic() < deadline
-        pause.wait(0.02)
+    assert retry.until(lambda: all(map(has_ended, workers)), bool, WAIT, pause=0.02)
     assert world.server.lets_nobody_in()
 
 
@@ -295,7 +287,7 @@ def test_without_a_model_all_end_with_its_status(tmp_path: Path, spoil: bool, st
     file.write_text(yaml.safe_dump(settings.model_dump(mode="json")), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "spotify_mlops.serving", "--params", file, "--workers", "2"],
-        env=prediction_server.variables(prediction_server.free_port()),
+        env=prediction_server.variables(ports.free()),
         capture_output=True,
         text=True,
         timeout=WAIT,

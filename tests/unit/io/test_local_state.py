@@ -24,6 +24,7 @@ from spotify_mlops.config.errors import ServiceError, UserError
 from spotify_mlops.io import answering, kafka
 from spotify_mlops.io.http import ports
 from spotify_mlops.io.local import processes, state
+from spotify_mlops.io.local.running import has_ended
 
 SLEEP = "import time; print('dormido', flush=True); time.sleep(600)"
 
@@ -46,10 +47,6 @@ def kill(record: state.Record) -> None:
     process = psutil.Process(record.pid)
     process.kill()
     process.wait(60)
-
-
-def has_ended(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def test_writers_at_once_lose_no_record() -> None:

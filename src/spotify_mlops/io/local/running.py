@@ -78,15 +78,16 @@ def end(found: Iterable[psutil.Process], timeout: float) -> None:
         while processes and time.monotonic() < deadline:
             _, processes = psutil.wait_procs(processes, timeout=_POLL)
             # A container's first process may never collect the orphans that ended.
-            processes = [process for process in processes if not _has_ended(process)]
+            processes = [process for process in processes if not has_ended(process)]
         if not processes:
             return
     pids = ", ".join(str(process.pid) for process in processes)
     raise ServiceError(f"No terminan los procesos {pids}, ni con KILL.")
 
 
-def _has_ended(process: psutil.Process) -> bool:
+def has_ended(process: psutil.Process) -> bool:
+    """Tell whether a process runs no more, though its parent may not have noticed yet."""
     try:
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
+        return not process.is_running() or bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
