@@ -36,29 +36,13 @@ from spotify_mlops.presentation.es import card
 from spotify_mlops.sources.simulator import Simulator
 
 REGIME_DAY = 10.0
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[str, Any] = worlds.QUICK_LOOP | {
     "simulator_days": 20,
     "simulator_events": 120_000,
-    "simulator_tracks": 120,
     "simulator_regime_day": REGIME_DAY,
     "duplicate_share": 0,
     "late_share": 0,
     "malformed_share": 0,
-    "horizon": 6,
-    "bootstrap_repetitions": 50,
-    "bootstrap_block": "6h",
-    "monitor_windows": 12,
-    "retrain_margin": 0.1,
-    "retrain_cooldown": 12,
-    "retrain_history": "6d",
-    "shadow_windows": 8,
-    "canary_windows": 8,
-    "canary_share": 0.3,
-    "probation_windows": 12,
-    "gate_min_accuracy": 0.5,
-    "gate_min_macro_f1": 0.5,
-    "gate_max_ece": 0.2,
-    "drift_patience": 24,
 }
 
 

@@ -40,30 +40,14 @@ PATIENCE = 1800.0
 CLOSE = timedelta(days=7)
 """Before a change of fashions: where the loop has not answered the last one, time slows down."""
 SLOWER = 10
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[str, Any] = worlds.QUICK_LOOP | {
     "simulator_days": 8,
     "simulator_events": 48_000,
-    "simulator_tracks": 120,
     "live_clock": 7_200,
     "live_duration": "60d",
-    "horizon": 6,
     "model_iterations": 40,
-    "bootstrap_repetitions": 50,
-    "bootstrap_block": "6h",
-    "monitor_windows": 12,
-    "retrain_margin": 0.1,
-    "retrain_cooldown": 12,
-    "retrain_history": "6d",
-    "shadow_windows": 8,
-    "canary_windows": 8,
-    "canary_share": 0.3,
-    "probation_windows": 12,
     # The monitor is as fast as the machine, and a window takes half a second.
     "promotion_lead": 24,
-    "gate_min_accuracy": 0.5,
-    "gate_min_macro_f1": 0.5,
-    "gate_max_ece": 0.2,
-    "drift_patience": 24,
 }
 # Nobody retrains while the champion fades, until it is worse than no model at all.
 FADING = {"retrain_min_accuracy": 0.0, "drift_patience": 400, "fallback_windows": 36}

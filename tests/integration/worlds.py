@@ -53,6 +53,25 @@ NOTEBOOKS: dict[str, Any] = {
 }
 """A log on which all six notebooks run, each as soon as it can."""
 
+QUICK_LOOP: dict[str, Any] = {
+    "simulator_tracks": 120,
+    "horizon": 6,
+    "bootstrap_repetitions": 50,
+    "bootstrap_block": "6h",
+    "monitor_windows": 12,
+    "retrain_margin": 0.1,
+    "retrain_cooldown": 12,
+    "retrain_history": "6d",
+    "shadow_windows": 8,
+    "canary_windows": 8,
+    "canary_share": 0.3,
+    "probation_windows": 12,
+    "gate_min_accuracy": 0.5,
+    "gate_min_macro_f1": 0.5,
+    "gate_max_ece": 0.2,
+    "drift_patience": 24,
+}
+"""A model's life in days: what it is judged by are hours."""
 DEPLOY = (
     *("cloud", "deploy", "--json"),
     *(f"--without={step}" for step in ("check", "images", "platform")),
