@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import ctypes
 import hashlib
+import os
 import subprocess
 import sys
 import sysconfig
@@ -144,6 +145,17 @@ def test_the_settings_of_the_allocators_reach_them() -> None:
     if mallopt is not None:  # glibc
         assert mallopt(malloc._TRIM_THRESHOLD, malloc.KEPT_BYTES) == 1
         assert mallopt(malloc._MMAP_THRESHOLD, malloc._LARGEST_MMAP_THRESHOLD) == 1
+
+
+def test_onnx_runtime_keeps_nothing_to_tell(tmp_path: Path) -> None:
+    own = {name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH")}
+    program = "import spotify_mlops.model.runtime as runtime; runtime.onnxruntime.SessionOptions()"
+    subprocess.run(
+        [sys.executable, "-c", program],
+        env=own | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        check=True,
+    )
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_long_turns_are_pythons_own() -> None:
