@@ -98,7 +98,7 @@ class _CountWindowsDoFn(beam.DoFn):
             duplicates=int(counters["duplicates"].sum()),
         )
         job = self._job
-        job.acknowledge_windows(shard, job.pending(shard, end.min.replace(tzinfo=end.tzinfo), end))
+        job.acknowledge_windows(shard, job.pending(shard, end))
 
 
 @dataclass(frozen=True)

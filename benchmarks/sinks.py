@@ -153,12 +153,10 @@ def _alone(
 ) -> tuple[int, float]:
     """Write for ``most`` seconds, or to the end; return events and seconds, all acknowledged."""
     job = f"{params.bigquery.dataset}-{name}"
-    shape = Shape.of(params.windows)
     kept = checkpoint.Tracker(
         job,
         start_of_log(dict.fromkeys(range(params.kafka.partitions), 0)),
-        shape.windowing,
-        shape.shards,
+        Shape.of(params.windows),
         raw=1,
     )
     dofn: beam.DoFn = sink.dofn(kept)

@@ -208,7 +208,7 @@ def _run(
     start = start_of_log({p: low for p, (low, _) in extents.items()})
     ends = {p: high for p, (_, high) in extents.items()}
     job = f"bench-{time.monotonic_ns()}"
-    tracked = checkpoint.Tracker(job, start, shape.windowing, shape.shards, raw=0)
+    tracked = checkpoint.Tracker(job, start, shape, raw=0)
     measured.reset(job)
     sinks = graph.Sinks([measured.CountRaw(params)], measured.CountWindows())
 

@@ -33,10 +33,14 @@ def settings_of(rules: Rules, batch: int) -> Params:
     )
 
 
-def shape_of(rules: Rules, shards: int, bucket: int, sources: int = 1) -> steps.Shape:
+def shape_of(
+    rules: Rules, shards: int, bucket: int, sources: int = 1, backlog: int | None = None
+) -> steps.Shape:
+    """Cut the work; ``bucket`` windows an element, of a backlog of so many windows where given."""
     windowing = Windowing(rules.window, rules.window_offset)
     inputs = features.Inputs(rules.lags, rules.countries, rules.target)
-    return steps.Shape(windowing, inputs, shards, bucket, sources)
+    single_from = None if backlog is None else windowing.start(BASE) + backlog * rules.window
+    return steps.Shape(windowing, inputs, shards, bucket, sources, single_from)
 
 
 def assert_tables(run: Run, tables: Tables, rules: Rules) -> None:

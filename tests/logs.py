@@ -206,7 +206,7 @@ def collecting(
 ) -> Iterator[tuple[MemorySource, graph.Sinks, Run]]:
     """Give a source of a log, sinks for a pipeline that reads it, and what they have got so far."""
     job = f"job-{next(_numbers)}"
-    kept = checkpoint.Tracker(job, start, shape.windowing, shape.shards, raw=1)
+    kept = checkpoint.Tracker(job, start, shape, raw=1)
     nothing = Output(0, BASE, *(frame.clear() for frame in steps.build([], shape)))
     empty = mark(
         decode(log.clear(), Ahead.of(params.windows)), kept.marks, params.windows.allowed_lateness

@@ -65,6 +65,17 @@ def test_the_stream_goes_on_where_the_bounded_run_ended(world: World) -> None:
     assert totals["open"] == 0
 
 
+def test_what_waits_in_the_log_is_worked_off_many_windows_at_a_time(world: World) -> None:
+    settings = world.settings
+    saved = positions.load(settings)
+    assert saved is not None and saved.write_from is not None and saved.backlog_until is not None
+    assert saved.write_from - settings.windows.window <= saved.backlog_until <= saved.write_from
+    sql = "SELECT window_start, written_at FROM {dataset}.spotify_features WHERE window_start >= @s"
+    rows = bigquery.query(settings, sql, s=next_window(settings))
+    assert rows["window_start"].n_unique() == 12
+    assert rows["written_at"].n_unique() <= 2 * settings.windows.shards
+
+
 def test_streaming_again_adds_nothing(world: World) -> None:
     before = compare.digests(world.settings)
     assert catch_up(world.settings)["windows"] == 0

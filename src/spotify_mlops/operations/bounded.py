@@ -233,7 +233,7 @@ def _compute(
     shape = Shape.of(params.windows, params.stream.windows_per_element, sources)
     job = Job(name)
     if runner not in _ELSEWHERE:
-        job = checkpoint.Tracker(name, start, shape.windowing, shape.shards, raw=0)
+        job = checkpoint.Tracker(name, start, shape, raw=0)
     total = sum(ends.values()) - sum(start.offsets.values())
     say(f"Procesando {number(total)} registros")
     if total:

@@ -17,6 +17,7 @@ from ..model.registry import Registry
 from ..model.release import Release
 from ..model.training_result import TrainingResult
 from ..pipeline.sinks import positions
+from . import takeover
 from .rewind import rewind
 
 
@@ -109,4 +110,4 @@ def _soon(params: Params) -> datetime:
             f"El tema {params.kafka.topic} no se ha procesado todavía: ejecuta antes "
             "«spotify-mlops stream», o el cuaderno 03."
         )
-    return position.write_from + params.windows.window * params.promotion.lead
+    return takeover.first_window(params, position.write_from)

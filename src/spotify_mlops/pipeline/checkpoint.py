@@ -18,10 +18,10 @@ from typing import TypeVar, cast
 import polars as pl
 
 from ..domain.watermark import Marks
-from ..domain.windows import Windowing
 from . import clock
 from .job import Job
 from .position import Position
+from .steps import Shape
 
 _T = TypeVar("_T")
 _MOST_WRITTEN = 10_000
@@ -50,8 +50,7 @@ class Tracker(Job):
         self,
         name: str,
         start: Position,
-        windowing: Windowing,
-        shards: int,
+        shape: Shape,
         raw: int,
     ) -> None:
         """Begin at ``start``, with ``raw`` raw sinks that will acknowledge records.
@@ -63,8 +62,7 @@ class Tracker(Job):
         self._lock = threading.Lock()
         self._saving = threading.Lock()
         self._start = start
-        self._windowing = windowing
-        self._shards = shards
+        self._shape = shape
         self._raw = raw
         self._offsets = dict(start.offsets)
         self._marks = dict(start.marks)
@@ -106,12 +104,12 @@ class Tracker(Job):
     def close(self, watermark: datetime) -> set[datetime]:
         with self._lock:
             self._watermark = watermark
-            closed = {w for w in self._open if w + self._windowing.length <= watermark}
+            closed = {w for w in self._open if w + self._shape.windowing.length <= watermark}
             self._open -= closed
             for window in closed:
                 # Earlier ones are written; they are read again for the windows that look back.
                 if self._start.write_from is None or window >= self._start.write_from:
-                    self._pending[window] = set(range(self._shards))
+                    self._pending[window] = set(range(self._shape.shards))
                     self._closed_at[window] = clock.now()
             return closed
 
@@ -189,10 +187,20 @@ class Tracker(Job):
 
     @property
     def backlog(self) -> int:
+        buckets = self._shape.buckets
+        with self._lock:
+            begun = {buckets.start(window) for window in self._pending}
+            reached = self._watermark
+        return sum(1 for start in begun if reached is not None and buckets.end(start) <= reached)
+
+    @property
+    def pending_windows(self) -> int:
+        """Windows closed by the watermark and not yet acknowledged."""
         with self._lock:
             return len(self._pending)
 
-    def pending(self, shard: int, start: datetime, end: datetime) -> list[datetime]:
+    def pending(self, shard: int, end: datetime) -> list[datetime]:
+        start = self._shape.buckets.start(end - self._shape.windowing.length)
         with self._lock:
             return [
                 window
@@ -242,7 +250,7 @@ class Tracker(Job):
         begun = self._start.write_from
         if self._watermark is None:
             return begun
-        reached = self._windowing.start(self._watermark)
+        reached = self._shape.windowing.start(self._watermark)
         return max(reached, begun) if begun is not None else reached
 
 

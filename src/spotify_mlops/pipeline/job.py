@@ -71,7 +71,7 @@ class Job:
 
     @property
     def backlog(self) -> int:
-        """Windows closed by the watermark and not yet acknowledged."""
+        """Buckets closed by the watermark and not yet acknowledged."""
         return 0
 
     @property
@@ -120,6 +120,6 @@ class Job:
             save: is given the position where that made a window whole, one at a time, in order.
         """
 
-    def pending(self, shard: int, start: datetime, end: datetime) -> list[datetime]:
-        """Return the closed windows in [start, end) that a shard has not acknowledged."""
+    def pending(self, shard: int, end: datetime) -> list[datetime]:
+        """Return the closed windows of the bucket up to ``end`` that a shard still owes."""
         return []

@@ -35,6 +35,8 @@ class Position:
     """Per partition, a record (offset, append time) that was acknowledged: one of the last."""
     job: str | None = None
     """The run that goes on from here, where what it writes says how far it came."""
+    backlog_until: datetime | None = None
+    """Windows before this are worked off many at a time: any of them may be predicted already."""
 
     @property
     def held(self) -> dict[int, int]:

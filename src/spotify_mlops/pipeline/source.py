@@ -63,7 +63,7 @@ class LogSource:
             what to make of them reads them again (see `steps.keep_dead_letters`).
         final_lateness: what the watermark allows for at the end of a bounded log, where it is
             less than ``allowed_lateness``: windows close there that still wait for late events.
-        credit: windows that may be closed and not yet acknowledged before the source waits.
+        credit: buckets that may be closed and not yet acknowledged before the source waits.
             None never waits: a runner that reads to the end first would wait for ever.
     """
 
@@ -249,15 +249,15 @@ def _closed(
     """
     if reached is None:
         return position.with_sent(sent), []
-    length = shape.windowing.length
+    length, buckets = shape.windowing.length, shape.buckets
     closed = {window: rows for window, rows in sent.items() if window + length <= reached}
     quiet: list[datetime] = []
     following = shape.windowing.start(reached)
     if position.floor_time is not None and following > position.floor_time:
-        first = shape.buckets.start(position.floor_time)
-        last = shape.buckets.start(following - length)
-        passed = (last - first) // shape.buckets.length
-        quiet = [first + i * shape.buckets.length for i in range(passed + 1)]
+        bucket = buckets.start(position.floor_time)
+        while bucket < following:
+            quiet.append(bucket)
+            bucket = buckets.end(bucket)
         position = position.with_floor(following)
     left = {window: rows for window, rows in sent.items() if window not in closed}
     told = steps.closing(closed, position.source, reached, shape, quiet)
@@ -273,23 +273,27 @@ def _watermark(source: LogSource, position: LogPosition) -> datetime | None:
 
 
 def _affordable(marked: pl.DataFrame, before: Marks, source: LogSource) -> int:
-    """Return how many rows the source may take so that few windows more than its credit close."""
+    """Return how many rows the source may take so that few buckets more than its credit close."""
     reached = watermark(before, source.params.windows.allowed_lateness)
     first = reached if reached is not None else marked["event_time"].min()
     if source.credit is None or not isinstance(first, datetime):
         return marked.height
-    windowing = source.shape.windowing
-    limit = windowing.start(first) + (source.credit + 1) * windowing.length
+    buckets = source.shape.buckets
+    limit = buckets.start(first)
+    for _ in range(source.credit + 1):
+        limit = buckets.end(limit)
     return rows_until(marked, before, source.params.windows.allowed_lateness, limit)
 
 
 def _drift(before: Marks, marks: Marks, credit: int, shape: steps.Shape) -> timedelta:
-    """Return how far apart partitions may be: the windows of the credit, or some batches.
+    """Return how far apart partitions may be: the buckets of the credit, or some batches.
 
     Where windows are small, a batch is many of them.
     """
     strides = (mark - start for p, mark in marks.items() if mark and (start := before[p]))
-    return max(credit * shape.windowing.length, 2 * max(strides, default=timedelta(0)))
+    slowest = min((mark for mark in marks.values() if mark), default=EPOCH)
+    bucket = shape.buckets.at(slowest).length
+    return max(credit * bucket, 2 * max(strides, default=timedelta(0)))
 
 
 def forget(job: Job) -> None:

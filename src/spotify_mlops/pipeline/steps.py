@@ -51,6 +51,63 @@ CLOSING_SCHEMA: Schema = {
 
 
 @dataclass(frozen=True)
+class Buckets:
+    """Stretches of some windows each, and from a moment on of one.
+
+    >>> from datetime import UTC
+    >>> noon = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    >>> buckets = Buckets(Windowing(timedelta(hours=1)), windows=5, single_from=noon)
+    >>> for hour in (7, 11, 12):
+    ...     start = buckets.start(noon.replace(hour=hour, minute=30))
+    ...     print(f"{start:%H:%M} to {buckets.end(start):%H:%M}")
+    07:00 to 12:00
+    07:00 to 12:00
+    12:00 to 13:00
+    """
+
+    windowing: Windowing
+    windows: int = 1
+    single_from: datetime | None = None
+    """The start of a window, at which a stretch ends; None for stretches only."""
+
+    def at(self, time: datetime) -> Windowing:
+        """Return how long buckets are where ``time`` is, and where they begin."""
+        single = self.single_from is not None and time >= self.single_from
+        return self.windowing if single else self._stretches
+
+    def start(self, time: datetime) -> datetime:
+        """Return the start of the bucket that holds ``time``."""
+        return self.at(time).start(time)
+
+    def end(self, start: datetime) -> datetime:
+        """Return the end of the bucket that begins at ``start``."""
+        return start + self.at(start).length
+
+    def start_expr(self, column: str) -> pl.Expr:
+        """Return the bucket starts of a UTC microsecond datetime column."""
+        stretches, single = self._stretches, self.windowing
+        return self._either(column, stretches.start_expr(column), single.start_expr(column))
+
+    def number_expr(self, column: str) -> pl.Expr:
+        """Return numbers (Int64) that neighbours of one length have one after the other."""
+        start = self.start_expr(column).dt.epoch("us")
+        window = self.windowing.length // timedelta(microseconds=1)
+        return self._either(column, start // (window * self.windows), start // window)
+
+    def _either(self, column: str, stretches: pl.Expr, single: pl.Expr) -> pl.Expr:
+        if self.single_from is None:
+            return stretches
+        return pl.when(pl.col(column) >= self.single_from).then(single).otherwise(stretches)
+
+    @property
+    def _stretches(self) -> Windowing:
+        length, offset = self.windowing.length * self.windows, self.windowing.offset
+        if self.single_from is not None:
+            offset = (self.single_from - EPOCH) % length
+        return Windowing(length, offset)
+
+
+@dataclass(frozen=True)
 class Shape:
     """How the work is cut. The results depend on ``windowing`` and ``inputs`` alone."""
 
@@ -61,6 +118,8 @@ class Shape:
     """Windows in one element: 1 in the live job, many in a bounded run."""
     sources: int = 1
     """Source elements, each with partitions of its own."""
+    single_from: datetime | None = None
+    """Windows that start here or later are elements of their own: what came before is a backlog."""
 
     @classmethod
     def of(cls, windows: Windows, windows_per_element: int = 1, sources: int = 1) -> Shape:
@@ -74,13 +133,16 @@ class Shape:
         return self.inputs.lags
 
     @property
-    def buckets(self) -> Windowing:
-        """Return the windowing of the buckets, the unit that Beam groups by."""
-        return Windowing(self.windowing.length * self.windows_per_element, self.windowing.offset)
+    def buckets(self) -> Buckets:
+        """Return the buckets: the windows of an element, by which Beam groups."""
+        return Buckets(self.windowing, self.windows_per_element, self.single_from)
 
     def bucket_time(self, start: datetime) -> int:
-        """Return a bucket's last microsecond since the epoch: the timestamp of its elements."""
-        return (start + self.buckets.length - EPOCH) // timedelta(microseconds=1) - 1
+        """Return a bucket's last microsecond since the epoch: the timestamp of its elements.
+
+        It lies in the bucket's last window, which is the one that Beam knows it by.
+        """
+        return (self.buckets.end(start) - EPOCH) // timedelta(microseconds=1) - 1
 
 
 class Piece(NamedTuple):
@@ -166,7 +228,7 @@ def count_sent(pieces: Iterable[Piece], sent: Sent, shape: Shape) -> dict[dateti
     """Add pieces of ``by_shard`` to what was sent before."""
     counted = {window: list(rows) for window, rows in sent.items()}
     for shard, bucket, frame in pieces:
-        one = shape.windows_per_element == 1
+        one = shape.buckets.at(bucket) == shape.windowing
         for window, rows in (
             [(bucket, frame.height)] if one else frame.group_by("window_start").len().iter_rows()
         ):
@@ -277,9 +339,8 @@ def by_bucket(aggregates: pl.DataFrame, shape: Shape) -> Iterator[Piece]:
     each would cost four times as much. Workers share the buckets out by their keys.
     """
     if aggregates.height:
-        length = shape.buckets.length // timedelta(microseconds=1)
-        bucket = shape.buckets.start_expr("window_start").dt.epoch("us") // length
-        yield from _pieces(aggregates, bucket % shape.shards, shape)
+        number = shape.buckets.number_expr("window_start")
+        yield from _pieces(aggregates, number % shape.shards, shape)
 
 
 def rank(aggregates: pl.DataFrame, shape: Shape) -> Iterator[Piece]:

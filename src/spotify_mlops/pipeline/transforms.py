@@ -29,11 +29,11 @@ COUNTERS = "counters"
 
 
 def _windowed(shape: steps.Shape) -> beam.WindowInto:
-    buckets = shape.buckets
+    windowing = shape.windowing
     return beam.WindowInto(
         FixedWindows(
-            Duration(micros=buckets.length // timedelta(microseconds=1)),
-            Timestamp(micros=buckets.offset // timedelta(microseconds=1)),
+            Duration(micros=windowing.length // timedelta(microseconds=1)),
+            Timestamp(micros=windowing.offset // timedelta(microseconds=1)),
         )
     )
 

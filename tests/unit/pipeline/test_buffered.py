@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import pickle
-from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from agreement import shape_of
+from oracle import Rules
 from spotify_mlops.config.errors import ServiceError
-from spotify_mlops.domain.windows import Windowing
 from spotify_mlops.io import files
 from spotify_mlops.pipeline import checkpoint
 from spotify_mlops.pipeline.job import Job
@@ -43,7 +43,7 @@ def job() -> checkpoint.Tracker:
 
 def tracker(name: str) -> checkpoint.Tracker:
     start = start_of_log({0: 0})
-    return checkpoint.Tracker(name, start, Windowing(timedelta(hours=1)), shards=1, raw=1)
+    return checkpoint.Tracker(name, start, shape_of(Rules(), 1, 1), raw=1)
 
 
 def batch(first: int, *, bad: bool = False) -> pl.DataFrame:

@@ -45,18 +45,23 @@ rules = st.builds(
     target=st.sampled_from(["plays", "api"]),
     horizon=st.integers(1, 3),
 )
-shapes = st.tuples(st.integers(1, 4), st.sampled_from([1, 2, 5, 1000]), st.integers(1, 70))
-"""Shards, windows of a bucket, records of a batch."""
+Cut = tuple[int, int, int, int | None]
+"""Shards, windows of a bucket, records of a batch, windows of the backlog (None: all)."""
+backlogs = st.none() | st.integers(0, 20)
+shapes = st.tuples(
+    st.integers(1, 4), st.sampled_from([1, 2, 5, 1000]), st.integers(1, 70), backlogs
+)
 
 
 @given(st.data(), rules, shapes, st.integers(1, 4))
 @examples(8)
 def test_any_log_in_any_shape_gives_the_oracles_tables(
-    data: st.DataObject, rules: Rules, shape: tuple[int, int, int], partitions: int
+    data: st.DataObject, rules: Rules, shape: Cut, partitions: int
 ) -> None:
     log = data.draw(logs(partitions))
-    shards, bucket, batch = shape
-    run = run_graph(log, settings_of(rules, batch), shape_of(rules, shards, bucket), partitions)
+    shards, bucket, batch, backlog = shape
+    cut = shape_of(rules, shards, bucket, backlog=backlog)
+    run = run_graph(log, settings_of(rules, batch), cut, partitions)
     assert_tables(run, expected(log, partitions, rules), rules)
 
 
@@ -64,16 +69,17 @@ def test_any_log_in_any_shape_gives_the_oracles_tables(
 @examples(4)
 def test_any_order_within_the_lateness_gives_the_same_rows(
     data: st.DataObject,
-    first: tuple[int, int, int],
-    second: tuple[int, int, int],
+    first: Cut,
+    second: Cut,
     few: int,
     many: int,
 ) -> None:
     values = data.draw(in_time())
     found = []
-    for (shards, bucket, batch), partitions in ((first, few), (second, many)):
+    for (shards, bucket, batch, backlog), partitions in ((first, few), (second, many)):
         log = data.draw(orders(values, partitions, RULES.lateness))
-        run = run_graph(log, settings_of(RULES, batch), shape_of(RULES, shards, bucket), partitions)
+        cut = shape_of(RULES, shards, bucket, backlog=backlog)
+        run = run_graph(log, settings_of(RULES, batch), cut, partitions)
         assert not run.records["late"].any()
         assert run.counters["counted"].sum() + run.counters["duplicates"].sum() == len(values)
         found.append(run.features)
@@ -83,11 +89,11 @@ def test_any_order_within_the_lateness_gives_the_same_rows(
 @given(st.data(), rules, shapes, st.integers(1, 4), st.integers(1, 3))
 @examples(4)
 def test_any_restarts_leave_the_tables_of_an_undisturbed_run(
-    data: st.DataObject, rules: Rules, shape: tuple[int, int, int], partitions: int, stops: int
+    data: st.DataObject, rules: Rules, shape: Cut, partitions: int, stops: int
 ) -> None:
     log = data.draw(logs(partitions))
-    shards, bucket, batch = shape
-    settings, cut = settings_of(rules, batch), shape_of(rules, shards, bucket)
+    shards, bucket, batch, backlog = shape
+    settings, cut = settings_of(rules, batch), shape_of(rules, shards, bucket, backlog=backlog)
     whole = run_graph(log, settings, cut, partitions)
     ends = ends_of(log, partitions)
     position = start_of_log(dict.fromkeys(ends, 0))
@@ -98,6 +104,7 @@ def test_any_restarts_leave_the_tables_of_an_undisturbed_run(
             p: data.draw(st.integers(position.offsets[p], end), f"end of {p}")
             for p, end in ends.items()
         }
+        cut = shape_of(rules, shards, bucket, backlog=data.draw(backlogs))  # it is more by then
         run = run_graph(log, settings, cut, partitions, start=position, ends=until)
         position = interrupt(data, run, cut, batches, outputs)
     run = run_graph(log, settings, cut, partitions, start=position)
@@ -130,8 +137,7 @@ def interrupt(
     written = data.draw(up_to(len(run.outputs)), "outputs written")
     outputs += run.outputs[:written]
     for output in run.outputs[1 : data.draw(up_to(written), "acknowledged")]:
-        begin = output.end - cut.buckets.length
-        pending = run.progress.pending(output.shard, begin, output.end)
+        pending = run.progress.pending(output.shard, output.end)
         run.progress.acknowledge_windows(output.shard, pending)
     position = Position.from_json(run.progress.position().to_json())
     return read_again(position, batches, cut)

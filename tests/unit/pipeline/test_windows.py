@@ -27,7 +27,7 @@ from spotify_mlops.domain.windows import EPOCH
 from spotify_mlops.pipeline import graph, steps
 from spotify_mlops.pipeline.position import start_of_log
 from spotify_mlops.pipeline.source import PIECES
-from spotify_mlops.pipeline.transforms import ByKey, typed
+from spotify_mlops.pipeline.transforms import ByKey, stamped, typed
 from thorough import examples
 
 RULES = Rules()
@@ -40,10 +40,7 @@ class _TellDoFn(beam.DoFn):
     def process(self, place: int) -> Iterator[Any]:
         kind, value = _told[place]
         if kind == PIECES:
-            stamp = Timestamp(micros=(value.bucket - EPOCH) // timedelta(microseconds=1))
-            yield beam.pvalue.TaggedOutput(
-                PIECES, TimestampedValue((value.key, value.frame), stamp)
-            )
+            yield beam.pvalue.TaggedOutput(PIECES, value)
         else:
             yield value
 
@@ -81,7 +78,7 @@ def run_stream(
             if reached[-1] is not None:
                 closed = {w: sent.pop(w) for w in run.progress.close(reached[-1])}
                 pieces += steps.closing(closed, 0, reached[-1], shape)
-            for piece in pieces:
+            for piece in stamped(pieces, shape):
                 tell(PIECES, piece)
             behind = steps_behind[number % len(steps_behind)]
             visible = reached[max(len(reached) - 1 - behind, 0)]

@@ -20,13 +20,14 @@ from ...domain.watermark import Marks
 from ...io import answering, kafka
 from ...io.bigquery import appending, tables
 from ...pipeline import checkpoint, clock, graph
+from ...pipeline.job import Job
 from ...pipeline.position import Position
 from ...pipeline.sinks import positions, rows, same_log
 from ...pipeline.source import CREDIT, LogSource, forget
 from ...pipeline.steps import Shape
 from .. import dead_letters, heartbeats, housekeeping, lag, telemetry
 from ..resume import resumed
-from . import cluster, prism
+from . import backlog, cluster, prism
 from .attempt import JobError, Order, job_error, last_line, ready
 
 DRAIN_SECONDS = 10.0
@@ -62,18 +63,17 @@ class PrismAttempt:
         answering.require(self._params)
         if start.job is not None:
             cluster.end_unwatched(self._params, cluster.stream_name(self._params), say)
-        start = replace(resumed(self._params, start), job=None)
-        positions.save(self._params, start)  # what a run elsewhere wrote counts no more
-        shape = Shape.of(self._params.windows)
-        tracker = checkpoint.Tracker(
-            self._name, start, shape.windowing, shape.shards, raw=len(self._sinks.raw)
-        )
+        start = resumed(self._params, start)
+        source = self._source(start, stop)
+        # What a run elsewhere wrote counts no more.
+        start = replace(start, job=None, backlog_until=source.shape.single_from)
+        positions.save(self._params, start)
+        tracker = checkpoint.Tracker(self._name, start, source.shape, raw=len(self._sinks.raw))
+        source = replace(source, job=tracker)
         self._tracker = tracker
         runner = prism.runner()
         try:
             pipeline = beam.Pipeline(runner, prism.options())
-            known = dead_letters.answered(self._params, start.offsets)
-            source = LogSource(tracker, self._params, shape, dead_letters=known, credit=CREDIT)
             graph.build(pipeline, source, start, self._sinks, self._ends)
             try:
                 result = pipeline.run()
@@ -88,6 +88,13 @@ class PrismAttempt:
         finally:
             runner.stop()
             forget(tracker)
+
+    def _source(self, start: Position, stop: threading.Event) -> LogSource:
+        """Return what reads, without its job."""
+        known = dead_letters.answered(self._params, start.offsets)
+        shape = Shape.of(self._params.windows)
+        source = LogSource(Job(self._name), self._params, shape, dead_letters=known, credit=CREDIT)
+        return replace(source, shape=backlog.cut(source, start, self._ends, stop.is_set))
 
     def _wait(
         self, result: Any, tracker: checkpoint.Tracker, stop: threading.Event, say: Progress
@@ -114,7 +121,7 @@ class PrismAttempt:
                         self._params,
                         tracker.position(),
                         read=tracker.offsets,
-                        pending=tracker.backlog,
+                        pending=tracker.pending_windows,
                         unreadable=tracker.unreadable,
                     )
                     log = watch.identity()

@@ -29,6 +29,7 @@ from ...model.predictor import Predictor
 from ...model.promotions import Canary, PromotionHistory
 from ...model.registry import BASELINE, Registry
 from ...pipeline.predict import in_canary
+from .. import takeover
 from . import decisions, drift, policy, retraining, scores
 from .decisions import Decision, Facts
 from .policy import Comparison, Evidence, Quality, State
@@ -343,7 +344,7 @@ class _Step:
         """
         closed = dataset.read_closed_until(self._params)
         assert closed is not None
-        return closed + self._params.windows.window * self._params.promotion.lead
+        return takeover.first_window(self._params, closed)
 
     def _serve(self, version: str, canary: Canary | None = None) -> datetime:
         """Let a version serve as soon as it can; return from which window on."""

@@ -56,7 +56,7 @@ class _WriteWindowsDoFn(beam.DoFn):
         features, counters, predictions = (pl.concat(each) for each in frames)
         now = clock.now()
         if features.height:
-            several = len(elements) > 1
+            several = features["window_start"].n_unique() > 1
             news = mongo.latest(features, predictions) if several else (features, predictions)
             tracks = self._pool.submit(
                 mongo.persistently,
@@ -72,12 +72,12 @@ class _WriteWindowsDoFn(beam.DoFn):
             # Last: a window that is counted is written.
             self._counters.append(rows.counter_rows(counters))
         job, windows = self._job, self._params.windows
-        starts = [end - windows.window for end in ends]
-        if not job.holds:
+        if not job.holds:  # an element is one window there
+            starts = [end - windows.window for end in ends]
             written = rows.written_rows(job.name, starts, shards, windows.shards, clock.now())
             self._written.append(written)
-        for shard, start, end in zip(shards, starts, ends, strict=True):
-            pending = job.pending(shard, start, end)
+        for shard, end in zip(shards, ends, strict=True):
+            pending = job.pending(shard, end)
             job.acknowledge_windows(shard, pending, partial(positions.save, self._params))
 
     def teardown(self) -> None:
