@@ -13,7 +13,7 @@ from ..config.sections import Model
 from ..domain.labels import LEVELS
 from . import dataset, metrics
 from .dataset import Split, level_codes, matrix
-from .learner import Hyperparameters, LevelModel, fit
+from .learner import Hyperparameters, LevelModel, fit, in_parallel
 from .predictor import Predictor
 
 _LIGHT = Hyperparameters(max_iter=60, learning_rate=0.1, min_samples_leaf=100)
@@ -41,17 +41,21 @@ def learning_curve(ranges: Split, params: Params, shares: Sequence[float] = SHAR
     """
     pool = dataset.sample(ranges.train, MOST_ROWS, params.model.seed)
     order = np.random.default_rng(params.model.seed).permutation(pool.height)
-    found = []
-    for family in ("seed", "dynamics"):
-        names = dataset.inputs(family, params.windows, ranges.train)
-        x, y = matrix(pool, names), level_codes(pool["level"])
-        for share in shares:
-            part = np.sort(order[: max(1, round(share * len(order)))])
-            if len(np.unique(y[part])) < len(LEVELS):
-                continue
-            model = fit(x[part], y[part], _scaled(len(part)), params.model.seed)
-            value, low, high = _macro_f1(model, ranges.validation, names, params)
-            found.append((family, share, len(part), value, low, high))
+    names = {f: dataset.inputs(f, params.windows, ranges.train) for f in ("seed", "dynamics")}
+    inputs, y = {f: matrix(pool, names[f]) for f in names}, level_codes(pool["level"])
+
+    def score(point: tuple[str, float]) -> list[tuple[str, float, int, float, float, float]]:
+        family, share = point
+        part = np.sort(order[: max(1, round(share * len(order)))])
+        if len(np.unique(y[part])) < len(LEVELS):
+            return []
+        model = fit(inputs[family][part], y[part], _scaled(len(part)), params.model.seed)
+        value, low, high = _macro_f1(model, ranges.validation, names[family], params)
+        return [(family, share, len(part), value, low, high)]
+
+    points = [(family, share) for family in names for share in shares]
+    scored = in_parallel(score, points[::-1])[::-1]  # the longest first
+    found = [row for rows in scored for row in rows]
     schema = {"family": pl.String, "share": pl.Float64, "rows": pl.Int64, "macro_f1": pl.Float64,
               "low": pl.Float64, "high": pl.Float64}  # fmt: skip
     return pl.DataFrame(found, schema=schema, orient="row")
@@ -75,12 +79,15 @@ def shuffled_label_check(ranges: Split, params: Params, shuffles: int = SHUFFLES
     x, y = matrix(pool, names), level_codes(pool["level"])
     model = fit(x, y, _scaled(len(y)), params.model.seed)
     rows, truth = matrix(ranges.validation, names), level_codes(ranges.validation["level"])
-    random = np.random.default_rng(params.model.seed)
-    scores, chance = np.empty(shuffles), np.empty(shuffles)
-    for index in range(shuffles):
-        predicted = fit(x, random.permutation(y), _QUICK, params.model.seed + index).predict(rows)
-        scores[index] = metrics.macro_f1_of(truth, predicted)
-        chance[index] = metrics.chance_macro_f1(truth, predicted, random, CHANCE_DRAWS).mean()
+
+    def shuffled(random: np.random.Generator) -> tuple[float, float]:
+        seed = int(random.integers(2**31))
+        predicted = fit(x, random.permutation(y), _QUICK, seed).predict(rows)
+        by_chance = metrics.chance_macro_f1(truth, predicted, random, CHANCE_DRAWS)
+        return metrics.macro_f1_of(truth, predicted), float(by_chance.mean())
+
+    draws = np.random.default_rng(params.model.seed).spawn(shuffles)
+    scores, chance = np.array(in_parallel(shuffled, draws)).T
     excess = scores - chance
     reach = stats.t.ppf(0.995, shuffles - 1) * excess.std(ddof=1) / np.sqrt(shuffles)
     mean = float(excess.mean())

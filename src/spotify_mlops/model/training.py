@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ import polars as pl
 from scipy.special import softmax
 
 from ..config import content
+from ..config.histories import History
 from ..config.params import Params
 from ..config.progress import Progress, silent
 from ..domain.features import ROW_KEY
@@ -34,7 +36,7 @@ from .baselines import Prediction
 from .calibration import Calibration
 from .dataset import Split, level_codes, matrix
 from .histories import Tried
-from .learner import Hyperparameters, LevelModel, Member, fit
+from .learner import Hyperparameters, LevelModel, Member, Settings, fit, in_parallel
 from .runs import runs_folder
 from .training_result import TrainingResult
 
@@ -85,6 +87,21 @@ def train(
     return _Run(params, write_card, progress).result(features, labels)
 
 
+class _Chosen(NamedTuple):
+    """How a family of inputs is to be learned from."""
+
+    family: str
+    names: list[str]
+    settings: Settings
+    history: History
+    trial: LevelModel
+    """Of the training range, uncalibrated."""
+    tried: pl.DataFrame
+    """The candidates and their scores."""
+    compared: list[Tried]
+    """Where several histories were tried, the best first."""
+
+
 class _Family(NamedTuple):
     """What became of a family of inputs."""
 
@@ -94,6 +111,8 @@ class _Family(NamedTuple):
     """Where several were tried, the best first."""
     rows: int
     """That the final model learned from."""
+    predictions: list[pl.DataFrame]
+    """On the validation range and on the test range."""
 
 
 class _Run:
@@ -102,7 +121,6 @@ class _Run:
         self._write_card = write_card
         self._progress = progress
         self._timings: dict[str, float] = {}
-        self._predictions: list[pl.DataFrame] = []
         self._started = datetime.now(UTC)
 
     @contextmanager
@@ -114,6 +132,7 @@ class _Run:
 
     def result(self, features: pl.DataFrame, labels: pl.DataFrame) -> TrainingResult:
         params = self._params
+        began = time.perf_counter()
         with self._step("data"):
             ranges = dataset.split(dataset.join(features, labels, params.model), params)
             names = {
@@ -121,8 +140,13 @@ class _Run:
                 for family in ("seed", "dynamics")
             }
         with self._step("baselines"):
-            self._baselines(ranges, names["dynamics"])
-        families = {family: self._family(family, ranges, names[family]) for family in names}
+            plain = _baselines(ranges, names["dynamics"], params.model.seed)
+        # Its candidates use all cores. Afterwards its last fit, of one thread, is what lasts.
+        chosen = self._choose("dynamics", ranges, names["dynamics"])
+        finish = partial(self._finish, chosen, ranges)
+        whole = partial(self._seed, ranges, names["seed"])
+        dynamics, seed = in_parallel(lambda made: made(), [finish, whole])
+        families = {"seed": seed, "dynamics": dynamics}
         family = params.model.family
         own = families[family]
         with self._step("onnx"):
@@ -130,8 +154,10 @@ class _Run:
             graph = export.to_onnx(model, len(inputs))
             worst = export.check(model, graph, matrix(ranges.test, inputs))
         with self._step("metrics"):
-            predictions = pl.concat(self._predictions)
+            kept = (plain, *(each.predictions for each in families.values()))
+            predictions = pl.concat([frame for frames in kept for frame in frames])
             scored = _score(predictions, ranges, params)
+        self._timings["whole"] = round(time.perf_counter() - began, 3)
         boundaries, written = _boundaries(ranges), graph.SerializeToString()
         training = {
             "boundaries": boundaries,
@@ -173,80 +199,90 @@ class _Run:
             model=model,
         )
 
-    def _keep(self, model: str, split: str, rows: pl.DataFrame, prediction: Prediction) -> None:
-        levels, p = prediction
-        self._predictions.append(
-            metrics.predicted(rows, p, levels).select(
-                *ROW_KEY,
-                pl.lit(split).alias("split"),
-                pl.lit(model).alias("model"),
-                pl.lit(FAMILY_OF[model]).alias("family"),
-                pl.all().exclude(ROW_KEY),
-            )
-        )
-
-    def _baselines(self, ranges: Split, names: list[str]) -> None:
-        seed = self._params.model.seed
-        for split, known, rows in (
-            ("validation", ranges.train, ranges.validation),
-            ("test", ranges.development, ranges.test),
-        ):
-            self._keep("majority", split, rows, baselines.majority(known, rows))
-            self._keep("persistence", split, rows, baselines.persistence(known, rows))
-            learned = dataset.sample(known, LOGISTIC_ROWS, seed)
-            self._keep("logistic", split, rows, *baselines.logistic(learned, [rows], names))
-
-    def _family(self, family: str, ranges: Split, names: list[str]) -> _Family:
-        """Choose, calibrate and refit a family's model; keep what it predicts."""
-        seed = self._params.model.seed
+    def _choose(self, family: str, ranges: Split, names: list[str]) -> _Chosen:
+        """Choose a family's settings and history, and fit its members on the training range."""
+        seed, model = self._params.model.seed, self._params.model
         # Of the other family only the score is shown, and on the history that is told first.
-        wanted = self._params.model.histories
-        wanted = wanted if family == self._params.model.family else wanted[:1]
+        wanted = model.histories if family == model.family else model.histories[:1]
         with self._step(f"{family}_candidates"):
             learned = histories.learned(ranges.train, wanted[0], names, CANDIDATE_ROWS, seed)
-            x_valid, y_valid = (
-                matrix(ranges.validation, names),
-                level_codes(ranges.validation["level"]),
-            )
-            grid = candidates.grid(family, len(learned.y), self._params.model)
-            found = candidates.choose(grid, learned, (x_valid, y_valid), seed)
+            validation = matrix(ranges.validation, names), level_codes(ranges.validation["level"])
+            grid = candidates.grid(family, len(learned.y), model)
+            found = candidates.choose(grid, learned, validation, seed)
             best = min(found, key=lambda candidate: candidate.loss)
-            chosen, first, history = best.settings, best.member, wanted[0]
+            settings, first, history = best.settings, best.member, wanted[0]
             compared: list[Tried] = []
             if wanted[1:]:
-                compared = histories.choose(wanted, ranges, names, chosen, CANDIDATE_ROWS, seed)
+                compared = histories.choose(wanted, ranges, names, settings, CANDIDATE_ROWS, seed)
                 best_of = compared[0]
                 history, learned, first = best_of.history, best_of.learned, best_of.member
             others: tuple[Member, ...] = ()
-            if family == "dynamics" and isinstance(chosen, Hyperparameters):
-                chosen = replace(chosen, members=self._params.model.members)
-                rest = replace(chosen, members=chosen.members - 1)
+            if family == "dynamics" and isinstance(settings, Hyperparameters):
+                settings = replace(settings, members=model.members)
+                rest = replace(settings, members=settings.members - 1)
                 if rest.members:
                     others = fit(learned.x, learned.y, rest, seed + 1, learned.weights).members
-            trial = LevelModel((first, *others))
-        with self._step(f"{family}_calibration"):
-            scores = trial.log_odds(x_valid)
-            calibration = Calibration.fit(scores, y_valid)
-            offsets = level_offsets.fit(softmax(calibration.apply(scores), axis=1))
-            trial = LevelModel(trial.members, calibration, offsets)
-            self._keep(family, "validation", ranges.validation, _predict(trial, x_valid))
-        with self._step(f"{family}_final"):
-            learned = histories.learned(ranges.development, history, names, FINAL_ROWS, seed)
-            final = fit(learned.x, learned.y, chosen, seed, learned.weights)
-            final = replace(trial, members=final.members)
-            prediction = _predict(final, matrix(ranges.test, names))
-            self._keep(family, "test", ranges.test, prediction)
         tried = pl.DataFrame(
             [
                 {"family": family}
                 | candidate.settings.named()
-                | {"members": chosen.members}
+                | {"members": settings.members}
                 | {"log_loss": candidate.loss, "macro_f1": candidate.macro_f1}
                 | {"chosen": candidate is best}
                 for candidate in found
             ]
         )
-        return _Family(final, tried, compared, len(learned.y))
+        trial = LevelModel((first, *others))
+        return _Chosen(family, names, settings, history, trial, tried, compared)
+
+    def _finish(self, chosen: _Chosen, ranges: Split) -> _Family:
+        """Calibrate and refit what was chosen; keep what it predicts."""
+        family, names, seed = chosen.family, chosen.names, self._params.model.seed
+        x_valid, y_valid = matrix(ranges.validation, names), level_codes(ranges.validation["level"])
+        with self._step(f"{family}_calibration"):
+            scores = chosen.trial.log_odds(x_valid)
+            calibration = Calibration.fit(scores, y_valid)
+            offsets = level_offsets.fit(softmax(calibration.apply(scores), axis=1))
+            trial = LevelModel(chosen.trial.members, calibration, offsets)
+            kept = [_kept(family, "validation", ranges.validation, _predict(trial, x_valid))]
+        with self._step(f"{family}_final"):
+            learned = histories.learned(ranges.development, chosen.history, names, FINAL_ROWS, seed)
+            final = fit(learned.x, learned.y, chosen.settings, seed, learned.weights)
+            final = replace(trial, members=final.members)
+            prediction = _predict(final, matrix(ranges.test, names))
+            kept.append(_kept(family, "test", ranges.test, prediction))
+        return _Family(final, chosen.tried, chosen.compared, len(learned.y), kept)
+
+    def _seed(self, ranges: Split, names: list[str]) -> _Family:
+        return self._finish(self._choose("seed", ranges, names), ranges)
+
+
+def _baselines(ranges: Split, names: list[str], seed: int) -> list[pl.DataFrame]:
+    """Return what the baselines predict."""
+    kept = []
+    for split, known, rows in (
+        ("validation", ranges.train, ranges.validation),
+        ("test", ranges.development, ranges.test),
+    ):
+        learned = dataset.sample(known, LOGISTIC_ROWS, seed)
+        (logistic,) = baselines.logistic(learned, [rows], names)
+        kept += [
+            _kept("majority", split, rows, baselines.majority(known, rows)),
+            _kept("persistence", split, rows, baselines.persistence(known, rows)),
+            _kept("logistic", split, rows, logistic),
+        ]
+    return kept
+
+
+def _kept(model: str, split: str, rows: pl.DataFrame, prediction: Prediction) -> pl.DataFrame:
+    levels, p = prediction
+    return metrics.predicted(rows, p, levels).select(
+        *ROW_KEY,
+        pl.lit(split).alias("split"),
+        pl.lit(model).alias("model"),
+        pl.lit(FAMILY_OF[model]).alias("family"),
+        pl.all().exclude(ROW_KEY),
+    )
 
 
 def _predict(model: LevelModel, x: np.ndarray) -> Prediction:
