@@ -45,7 +45,8 @@ def cut(
     if records <= 0:
         return shape
     newest = lag.newest(params, ends)
-    reached = watermark({p: newest.get(p) for p in ends}, params.windows.allowed_lateness)
+    marks = {p: newest.get(p) for p in start.offsets}
+    reached = watermark(marks, params.windows.allowed_lateness)
     if reached is None:  # a partition ends in dead letters
         return shape
     first = source.floor(LogPosition.at(start.offsets, start.marks, ends), stopped)

@@ -65,8 +65,9 @@ class PrismAttempt:
             cluster.end_unwatched(self._params, cluster.stream_name(self._params), say)
         start = resumed(self._params, start)
         source = self._source(start, stop)
-        # What a run elsewhere wrote counts no more.
-        start = replace(start, job=None, backlog_until=source.shape.single_from)
+        # What a run elsewhere wrote counts no more. What one predicted, and could not write, does.
+        until = source.shape.single_from or start.backlog_until
+        start = replace(start, job=None, backlog_until=until)
         positions.save(self._params, start)
         tracker = checkpoint.Tracker(self._name, start, source.shape, raw=len(self._sinks.raw))
         source = replace(source, job=tracker)
