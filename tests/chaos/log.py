@@ -28,6 +28,7 @@ _BOTH = {
     "bootstrap_repetitions": 20,
     "bootstrap_block": "12h",
     "service_timeout": "10m",
+    "windows_per_element": 2,  # of a backlog: a fault comes at a share of the log, not after it
 }
 SHORT = _BOTH | {
     "simulator_events": 30_000,
