@@ -6,7 +6,6 @@ another found, run side by side.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import re
@@ -142,31 +141,12 @@ def side_by_side(tasks: Sequence[Callable[..., Path]], most: int) -> list[Path |
     kernels = Kernels()
     with ThreadPoolExecutor(most, thread_name_prefix="notebook") as pool:
         try:
-            began = [pool.submit(_to_the_end, task, kernels) for task in tasks]
+            began = [pool.submit(task, kernels=kernels) for task in tasks]
             wait(began)
         except BaseException:
             kernels.end()
             raise
     return [_outcome(execution) for execution in began]
-
-
-def _to_the_end(task: Callable[..., Path], kernels: Kernels) -> Path:
-    """Do an execution in this thread, and end what Jupyter left under way in its event loop.
-
-    A loop that goes with its thread would have Python tell the terminal of tasks that were lost.
-    """
-    from jupyter_core.utils import ensure_event_loop
-
-    try:
-        return task(kernels=kernels)
-    finally:
-        loop = ensure_event_loop()
-        left = asyncio.all_tasks(loop)
-        for each in left:
-            each.cancel()
-        if left:
-            loop.run_until_complete(asyncio.wait(left))
-        loop.close()
 
 
 def _outcome(execution: Future[Path]) -> Path | Exception:
