@@ -66,16 +66,13 @@ def test_runs_in_order_with_the_parameters_and_this_interpreter(checkout):
 def test_stops_at_the_failing_cell_and_resumes_there(checkout):
     broken = checkout / "notebooks" / "02_eda.ipynb"
     write_notebook(broken, "1 + 1", 'raise ValueError("no hay\\n filas")', "print('never')")
-    steps = []
     with pytest.raises(NotebookError) as caught:
-        notebooks.run("local", {"horizon": 9}, progress=steps.append)
+        notebooks.run("local", {"horizon": 9})
     message = str(caught.value)
     assert "02_eda se detuvo en la celda [4]: ValueError: no hay filas" in message
     assert len(message.splitlines()) == 2
     executed = checkout / "reports" / "local" / "executed"
     assert "never" not in outputs(executed / "02_eda.ipynb")
-    # What ran beside it came to its end; what follows did not begin.
-    assert [s.notebook for s in steps if s.done] == ["01_business"]
     assert not (executed / "03_preparation.ipynb").exists()
 
     write_notebook(broken, "print(horizon)")
@@ -84,33 +81,6 @@ def test_stops_at_the_failing_cell_and_resumes_there(checkout):
     assert outputs(done[0]).strip() == "9"  # the overrides of the failed run
     again = notebooks.run("local", resume=True, only=1)
     assert outputs(again[0]).startswith("local None")  # nothing failed: nothing remembered
-
-
-@pytest.mark.parametrize(("prepared", "count"), [(False, 2), (True, 3)])
-def test_what_only_looks_at_the_tables_runs_side_by_side(checkout, prepared, count):
-    """Each waits for the others."""
-    together = notebooks.NOTEBOOKS[:count]
-    for name in together:
-        others = [str(checkout / other) for other in together if other != name]
-        write_notebook(
-            checkout / "notebooks" / f"{name}.ipynb",
-            f"import pathlib, time; pathlib.Path({str(checkout / name)!r}).touch()",
-            f"deadline = time.monotonic() + 300\n"
-            f"while not all(pathlib.Path(other).exists() for other in {others}):\n"
-            "    time.sleep(0.05)\n"
-            "    assert time.monotonic() < deadline",
-        )
-    done = notebooks.run("local", prepared=prepared)
-    assert [path.stem for path in done] == list(notebooks.NOTEBOOKS)
-
-
-def test_of_several_that_fail_the_first_is_told(checkout):
-    for name in ("02_eda", "03_preparation"):
-        write_notebook(checkout / "notebooks" / f"{name}.ipynb", "raise ValueError(horizon)")
-    with pytest.raises(NotebookError, match="02_eda se detuvo"):
-        notebooks.run("local", prepared=True)
-    memory = json.loads((checkout / ".state" / "notebooks-local.json").read_text())
-    assert memory["notebook"] == "02_eda"
 
 
 def test_what_cells_record_is_kept_beside_the_copy_with_parameters_and_versions(checkout):

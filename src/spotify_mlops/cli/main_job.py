@@ -50,7 +50,7 @@ def _run_all(params_file: str, overrides: Mapping[str, Any]) -> None:
         page = _fill(params, steps)
         prism.result()
     steps.next("Los seis notebooks de CRISP-DM")
-    index = run_notebooks(params_file, overrides, prepared=True)
+    index = run_notebooks(params_file, overrides)
     steps.next("Auditoría, y alguien que observe el modelo")
     from ..operations import apps
 
@@ -134,9 +134,8 @@ def run_notebooks(
     only: str | None = None,
     start: str | None = None,
     resume: bool = False,
-    prepared: bool = False,
 ) -> Path:
-    """Execute notebooks (see ``notebooks.run``) and render the reports of all that were executed.
+    """Execute notebooks and render the reports of all that have been executed.
 
     Returns:
         The reports' first page.
@@ -148,13 +147,7 @@ def run_notebooks(
     with modes.shown(reports):
         with notebooks.console_progress() as progress:
             notebooks.run(
-                params_file,
-                overrides,
-                only=only,
-                start=start,
-                resume=resume,
-                prepared=prepared,
-                progress=progress,
+                params_file, overrides, only=only, start=start, resume=resume, progress=progress
             )
         params = parameters.load(params_file, **overrides)
         folder = reports / params.profile

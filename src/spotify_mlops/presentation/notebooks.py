@@ -1,8 +1,4 @@
-"""Execute the six notebooks with papermill, and resume where they failed.
-
-They are phases, each after the other. Those that only look at the tables, and need nothing that
-another found, run side by side.
-"""
+"""Execute the six notebooks in order with papermill, and resume where they failed."""
 
 from __future__ import annotations
 
@@ -10,13 +6,11 @@ import json
 import logging
 import re
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +30,6 @@ NOTEBOOKS = (
     "06_deployment",
 )
 """The six phases of CRISP-DM, in order."""
-_LOOK = ("01_business", "02_eda")
-_PREPARES = "03_preparation"
 _TRAINS = "04_modeling"
 
 
@@ -67,10 +59,9 @@ def run(
     only: str | int | None = None,
     start: str | int | None = None,
     resume: bool = False,
-    prepared: bool = False,
     progress: OnStep | None = None,
 ) -> list[Path]:
-    """Execute notebooks in order and return the executed copies.
+    """Execute notebooks one after the other and return the executed copies.
 
     Executed copies go to ``reports/<profile>/executed``, each with its parameters, the versions
     that it ran with and, in a JSON file beside it, what it recorded (`results`). A failure is
@@ -82,14 +73,12 @@ def run(
         only: run this notebook alone (``3``, ``"03"`` or ``"03_preparation"``).
         start: begin with this one.
         resume: begin with the one that failed last time (all of them when none did).
-        prepared: the tables are those of the log already, so that the third only looks at them too.
         progress: called as cells begin.
 
     Raises:
         ParamsError: an unknown parameter or a bad value, or a model would be trained on content
             on which it is not allowed; before anything runs.
-        NotebookError: a cell raised; the executed copy is kept. What runs beside it is ended by
-            itself first; where several fail, the first in order is told.
+        NotebookError: a cell raised; the executed copy is kept.
     """
     memory = _Memory(paths.state_dir())
     overrides = dict(overrides or {})
@@ -107,76 +96,14 @@ def run(
     values = params.flat()
     injected = {name: values[name] for name in overrides} | {"profile": profile_name(path)}
     folder = made(paths.root() / "reports" / params.profile / "executed")
-    looking = (*_LOOK, _PREPARES) if prepared else _LOOK
-    together = [name for name in chosen if name in looking]
-    groups = [together, *([name] for name in chosen if name not in together)]
-    done: list[Path] = []
-    for group in filter(None, groups):
-        memory.write(profile, {"notebook": group[0], "overrides": overrides})
-        tasks = [
-            partial(execute, name, folder, injected, place, len(chosen), progress or _ignore)
-            for place, name in enumerate(group, len(done) + 1)
-        ]
-        for name, outcome in zip(group, side_by_side(tasks, len(tasks)), strict=True):
-            if isinstance(outcome, Exception):
-                memory.write(profile, {"notebook": name, "overrides": overrides})
-                raise outcome
-            done.append(outcome)
+    done = []
+    for place, name in enumerate(chosen, 1):
+        memory.write(profile, {"notebook": name, "overrides": overrides})
+        done.append(
+            execute(name, folder, injected, place, len(chosen), progress or (lambda _: None))
+        )
     memory.forget(profile)
     return done
-
-
-def _ignore(step: Step) -> None:
-    """Tell nobody."""
-
-
-def side_by_side(tasks: Sequence[Callable[..., Path]], most: int) -> list[Path | Exception]:
-    """Return what each execution returned or raised, when all have ended; an interruption ends
-    them.
-
-    Args:
-        tasks: executions, which take ``kernels`` for `execute`.
-        most: how many at a time.
-    """
-    kernels = Kernels()
-    with ThreadPoolExecutor(most, thread_name_prefix="notebook") as pool:
-        try:
-            began = [pool.submit(task, kernels=kernels) for task in tasks]
-            wait(began)
-        except BaseException:
-            kernels.end()
-            raise
-    return [_outcome(execution) for execution in began]
-
-
-def _outcome(execution: Future[Path]) -> Path | Exception:
-    error = execution.exception()
-    if error is not None and not isinstance(error, Exception):
-        raise error
-    return error or execution.result()
-
-
-class Kernels:
-    """The kernels that run, to be ended from another thread than theirs."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: list[Any] = []
-        self._ended = False
-
-    def add(self, process: Any) -> None:
-        """Take note of one that has started; it ends at once where all are to end."""
-        with self._lock:
-            self._running.append(process)
-            if self._ended:
-                process.kill()
-
-    def end(self) -> None:
-        """Kill all: whoever executes them learns that they died."""
-        with self._lock:
-            self._ended = True
-            for process in self._running:
-                process.kill()
 
 
 def made(folder: Path) -> Path:
@@ -261,7 +188,6 @@ def execute(
     count: int,
     progress: OnStep,
     environment: Mapping[str, str] | None = None,
-    kernels: Kernels | None = None,
 ) -> Path:
     """Execute one notebook into a folder and return the executed copy.
 
@@ -273,7 +199,6 @@ def execute(
         count: see ``number``.
         progress: called as cells begin.
         environment: variables of its kernel, beside those of this process.
-        kernels: where its kernel is to be known.
 
     Raises:
         NotebookError: a cell raised; the executed copy is kept.
@@ -309,12 +234,15 @@ def execute(
             parameters=dict(injected),
             kernel_name="python3",
             language="python",
-            kernel_manager_class=_kernel_manager(
-                source.parent, environment or {}, kernels or Kernels()
-            ),
+            kernel_manager_class=_kernel_manager(source.parent, environment or {}),
             progress_bar=False,
             on_cell_start=before_cell,
         )
+    except KeyboardInterrupt:
+        # The cell's task fails after the loop that would have taken its result; asyncio would
+        # print the whole of it.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        raise
     except PapermillExecutionError as error:
         raise NotebookError(
             _explain(name, error.exec_count, error.ename, error.evalue, target)
@@ -353,7 +281,7 @@ def _explain(name: str, cell: int | None, kind: str, message: str, copy: Path) -
     )
 
 
-def _kernel_manager(folder: Path, environment: Mapping[str, str], kernels: Kernels) -> type:
+def _kernel_manager(folder: Path, environment: Mapping[str, str]) -> type:
     """Return a kernel manager that runs this interpreter, whatever kernels are installed.
 
     It begins in ``folder``: papermill would take this whole process there, and several at once
@@ -383,10 +311,7 @@ def _kernel_manager(folder: Path, environment: Mapping[str, str], kernels: Kerne
                 language="python",
             )
 
-        async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]  # as theirs
-            await super().start_kernel(cwd=str(folder), **options)
-            provisioner: Any = self.provisioner
-            kernels.add(provisioner.process)
+        start_kernel = partialmethod(AsyncKernelManager.start_kernel, cwd=str(folder))
 
     return ThisInterpreter
 

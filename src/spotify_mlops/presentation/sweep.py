@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def run(
         content.check_training(params)
     show = progress or (lambda _: None)
 
-    def one(place: int, kernels: notebooks.Kernels) -> Path:
+    def one(place: int) -> NotebookError | None:
         point, flat = points[place], loaded[place].flat()
         told = ", ".join(f"{key}={value}" for key, value in point.values.items())
 
@@ -85,17 +85,18 @@ def run(
         injected = {key: flat[key] for key in {*(overrides or {}), *point.values}}
         injected["profile"] = notebooks.profile_name(path)
         apart = {"SPOTIFY_MLOPS_TRAINING": str(point.folder / "training")}
-        return notebooks.execute(
-            name, point.copy_folder, injected, place + 1, len(points), step, apart, kernels
-        )
+        try:
+            notebooks.execute(
+                name, point.copy_folder, injected, place + 1, len(points), step, apart
+            )
+        except NotebookError as error:
+            return error
+        return None
 
     for point in points:
         notebooks.made(point.copy_folder)
-    outcomes = notebooks.side_by_side([partial(one, n) for n in range(len(points))], jobs)
-    failed = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
-    for error in failed:
-        if not isinstance(error, NotebookError):
-            raise error
+    with ThreadPoolExecutor(jobs) as pool:
+        failed = [error for error in pool.map(one, range(len(points))) if error is not None]
     index = _render(name, points, loaded)
     if failed:
         raise NotebookError(f"{failed[0]}\nComparación de los demás: {index}")

@@ -156,11 +156,11 @@ def test_nothing_runs_that_would_train_on_the_web_api(chosen, monkeypatch):
 )
 def test_exploring_and_predicting_need_no_permission(chosen, overrides, monkeypatch, tmp_path):
     ran = []
-    monkeypatch.setattr(notebooks, "execute", lambda name, *given, **more: ran.append(name))
+    monkeypatch.setattr(notebooks, "execute", lambda name, *given: ran.append(name))
     own = SimpleNamespace(root=lambda: tmp_path, state_dir=lambda: tmp_path)
     monkeypatch.setattr(notebooks, "paths", own)
     notebooks.run("webapi", overrides, **chosen)
-    assert sorted(ran) == list(notebooks.select(**chosen))
+    assert ran == list(notebooks.select(**chosen))
 
 
 def test_the_main_job_says_the_policy_and_begins_nothing(monkeypatch, capsys):
