@@ -121,12 +121,9 @@ def test_it_leaves_what_prism_leaves_whatever_is_killed(runner: campaign.Campaig
 
 def _came_too_late(settings: Params, job: Any) -> bool:
     """Tell whether a job was to go on with the work of one that ended by itself before."""
-    if job.current_state != api.JobState.JOB_STATE_FAILED:
-        return False
-    request = api.ListJobMessagesRequest(of(settings, job_id=job.id))
-    found = dataflow.client(settings, api.MessagesV1Beta3Client).list_job_messages(request)
-    told = [message.message_text for message in found]
-    return told == [f"La tarea {job.replace_job_id} acabó antes de actualizarla."]
+    late = [f"La tarea {job.replace_job_id} acabó antes de actualizarla."]
+    failed = job.current_state == api.JobState.JOB_STATE_FAILED
+    return failed and dataflow.failures(settings, job) == late
 
 
 @contextmanager

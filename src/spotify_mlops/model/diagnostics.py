@@ -44,18 +44,18 @@ def learning_curve(ranges: Split, params: Params, shares: Sequence[float] = SHAR
     names = {f: dataset.inputs(f, params.windows, ranges.train) for f in ("seed", "dynamics")}
     inputs, y = {f: matrix(pool, names[f]) for f in names}, level_codes(pool["level"])
 
-    def score(point: tuple[str, float]) -> list[tuple[str, float, int, float, float, float]]:
+    parts = {share: np.sort(order[: max(1, round(share * len(order)))]) for share in shares}
+    whole = [share for share, part in parts.items() if len(np.unique(y[part])) == len(LEVELS)]
+
+    def score(point: tuple[str, float]) -> tuple[str, float, int, float, float, float]:
         family, share = point
-        part = np.sort(order[: max(1, round(share * len(order)))])
-        if len(np.unique(y[part])) < len(LEVELS):
-            return []
+        part = parts[share]
         model = fit(inputs[family][part], y[part], _scaled(len(part)), params.model.seed)
         value, low, high = _macro_f1(model, ranges.validation, names[family], params)
-        return [(family, share, len(part), value, low, high)]
+        return family, share, len(part), value, low, high
 
-    points = [(family, share) for family in names for share in shares]
-    scored = in_parallel(score, points[::-1])[::-1]  # the longest first
-    found = [row for rows in scored for row in rows]
+    points = [(family, share) for family in names for share in whole]
+    found = in_parallel(score, points[::-1])[::-1]  # the longest first
     schema = {"family": pl.String, "share": pl.Float64, "rows": pl.Int64, "macro_f1": pl.Float64,
               "low": pl.Float64, "high": pl.Float64}  # fmt: skip
     return pl.DataFrame(found, schema=schema, orient="row")

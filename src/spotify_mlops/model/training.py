@@ -96,19 +96,17 @@ class _Chosen(NamedTuple):
     history: History
     trial: LevelModel
     """Of the training range, uncalibrated."""
-    tried: pl.DataFrame
-    """The candidates and their scores."""
-    compared: list[Tried]
-    """Where several histories were tried, the best first."""
+    candidates: pl.DataFrame
+    """With their scores."""
+    histories: list[Tried]
+    """Where several were tried, the best first."""
 
 
 class _Family(NamedTuple):
     """What became of a family of inputs."""
 
+    chosen: _Chosen
     model: LevelModel
-    candidates: pl.DataFrame
-    histories: list[Tried]
-    """Where several were tried, the best first."""
     rows: int
     """That the final model learned from."""
     predictions: list[pl.DataFrame]
@@ -162,11 +160,11 @@ class _Run:
         training = {
             "boundaries": boundaries,
             "earlier_looks": looks.earlier(runs_folder(params), boundaries, written),
-            "hyperparameters": own.candidates.filter("chosen")
+            "hyperparameters": own.chosen.candidates.filter("chosen")
             .drop("chosen", "family")
             .row(0, named=True),
             "rows_learned_from": own.rows,
-            "histories": [tried.named() for tried in own.histories],
+            "histories": [tried.named() for tried in own.chosen.histories],
             "calibration": asdict(model.calibration),
             "decision_offsets": model.offsets,
             "onnx_largest_difference": worst,
@@ -188,7 +186,7 @@ class _Run:
             horizon=params.model.horizon,
             boundaries=boundaries,
             candidates=pl.concat(
-                [each.candidates for each in families.values()], how="diagonal_relaxed"
+                [each.chosen.candidates for each in families.values()], how="diagonal_relaxed"
             ),
             predictions=predictions,
             metrics=scored,
@@ -251,7 +249,7 @@ class _Run:
             final = replace(trial, members=final.members)
             prediction = _predict(final, matrix(ranges.test, names))
             kept.append(_kept(family, "test", ranges.test, prediction))
-        return _Family(final, chosen.tried, chosen.compared, len(learned.y), kept)
+        return _Family(chosen, final, len(learned.y), kept)
 
     def _seed(self, ranges: Split, names: list[str]) -> _Family:
         return self._finish(self._choose("seed", ranges, names), ranges)

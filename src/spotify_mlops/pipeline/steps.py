@@ -227,8 +227,9 @@ Sent = Mapping[datetime, Sequence[int]]
 def count_sent(pieces: Iterable[Piece], sent: Sent, shape: Shape) -> dict[datetime, list[int]]:
     """Add pieces of ``by_shard`` to what was sent before."""
     counted = {window: list(rows) for window, rows in sent.items()}
+    buckets = shape.buckets
     for shard, bucket, frame in pieces:
-        one = shape.buckets.at(bucket) == shape.windowing
+        one = buckets.at(bucket) == shape.windowing
         for window, rows in (
             [(bucket, frame.height)] if one else frame.group_by("window_start").len().iter_rows()
         ):
